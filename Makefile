@@ -1,0 +1,76 @@
+# `make up` and `make test` are all a newcomer needs; the rest is for those who stay.
+PYTHON ?= python3.11
+CHECKPOINT ?= demo
+HTTP_PORT ?= 8000
+GRPC_PORT ?= 8001
+METRICS_PORT ?= 8002
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Triton itself, from its PyPI wheel, in a folder of its own: the wheel's pins stay out of the environment.
+TRITON_WHEEL := nvidia-pytriton==0.7.0
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help up down logs test parity bench lint format setup lock clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+up: setup ## set up, build, start Triton in the background, detect in a picture
+	@$(BIN)/vfnet up --checkpoint "$(CHECKPOINT)" $(if $(IMAGE),--image "$(IMAGE)") \
+		--http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) --metrics-port $(METRICS_PORT)
+
+down: ## stop what `make up` started
+	@if [ -x $(BIN)/vfnet ]; then $(BIN)/vfnet down; fi
+
+logs: ## show the server's log until Ctrl-C
+	@$(BIN)/vfnet logs
+
+setup: $(VENV)/.ready ## install everything into .venv
+
+# Two stamps: the lock changes seldom and takes minutes, the package itself seconds.
+$(VENV)/.ready: $(VENV)/.dependencies pyproject.toml
+	@$(INSTALL) --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dependencies: requirements.lock Makefile
+	@echo "installing into $(VENV) (a few minutes the first time)"
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@$(INSTALL) --requirement requirements.lock
+	@$(INSTALL) --no-deps --upgrade --target $(VENV)/triton $(TRITON_WHEEL)
+	@touch $@
+
+test: setup ## lint, types, and every test
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/pytest
+
+parity: setup ## against recorded goldens and the real MMDetection (needs ../shared); prints a table
+	@if [ -f ../shared/reference/setup.sh ] && [ ! -x .mmdet/bin/python ]; then \
+		echo "installing MMDetection 2.28.2 into .mmdet"; bash ../shared/reference/setup.sh .mmdet; fi
+	@$(BIN)/pytest tests/parity --quiet
+
+bench: setup ## served against bare OpenVINO and MMDetection, in one run
+	@$(BIN)/vfnet bench
+
+lint: setup ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@for model in preprocess detector postprocess; do \
+		MYPYPATH=model_repository/every_model:model_repository/vfnet_$$model/1 $(BIN)/mypy \
+			model_repository/every_model/*.py model_repository/vfnet_$$model/1/*.py || exit 1; done
+
+format: setup ## let ruff write what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: ## resolve the dependencies anew
+	@$(PYTHON) -m venv $(VENV)-lock
+	@$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check ".[build,serve,test,lint]"
+	@{ echo "# Written by make lock: every package of the environment, at the versions that were tested."; \
+	   $(VENV)-lock/bin/python -m pip freeze --disable-pip-version-check --exclude vfnet | sed 's/+cpu$$//'; } > requirements.lock
+	@rm -rf $(VENV)-lock
+
+clean: down ## remove what was built and installed
+	@rm -rf $(VENV) var

@@ -1,0 +1,208 @@
+"""From a checkpoint file to its config and weights, and from those to the network."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vfnet_build.architecture.config import VFNetConfig
+from vfnet_build.architecture.vfnet import VFNet
+from vfnet_build.checkpoints.config_text import parse_config_text
+from vfnet_build.checkpoints.errors import CheckpointError, ConfigTextError, UnsupportedModelError
+from vfnet_build.checkpoints.model_config import read_model_config
+from vfnet_build.checkpoints.stock import DEFAULT_STOCK, STOCK_CHECKPOINTS, StockCheckpoint, stock_checkpoint_named
+from vfnet_build.checkpoints.torch_file import read_torch_file
+
+_CLASS_WEIGHT = "bbox_head.vfnet_cls.weight"  # [num_classes, feat_channels, 3, 3]
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that has been checked: `state_dict` fits the network of `config` key by key."""
+
+    config: VFNetConfig
+    state_dict: dict[str, Tensor]
+    """mmdet's keys; floating-point weights as float32, on the CPU."""
+    path: Path
+    sha256: str
+    """Of the file, 64 hex digits."""
+    description: str
+    """One line for people: which network, which classes, where the settings come from."""
+    untrained: bool
+    """Made up by `write_demo_checkpoint`: what it detects means nothing."""
+
+
+def load_checkpoint(path: Path, *, architecture: str | None = None, classes: Sequence[str] | None = None) -> Checkpoint:
+    """Read an mmdet 2.x VFNet checkpoint, or a bare state dict of one.
+
+    Args:
+        path: the file. A published file is recognised by name and hash and needs no metadata.
+        architecture: a key of `STOCK_CHECKPOINTS`: build that network, whatever config the file holds.
+        classes: class names in label order, instead of those in the file.
+
+    Raises:
+        CheckpointError: the file is no such checkpoint, or not one that can be built.
+    """
+    if architecture is not None and architecture not in STOCK_CHECKPOINTS:
+        raise CheckpointError(f"there is no architecture {architecture!r}; known are: {', '.join(STOCK_CHECKPOINTS)}")
+    sha256 = _sha256(path)
+    stock = _recognise(path, sha256)
+    given = None if classes is None else [classes] if isinstance(classes, str) else list(classes)
+    state_dict, meta = _split(read_torch_file(path), path)
+    num_classes = _count_classes(state_dict, meta, path)
+    if stock is not None and architecture is None:
+        names = _check_classes(stock.config.classes if given is None else given, num_classes, path)
+        config, source = replace(stock.config, classes=names), f"published as {stock.stem}"
+    else:
+        names = _check_classes(meta.get("CLASSES") if given is None else given, num_classes, path)
+        config, source = _configure(meta, architecture, names, path)
+    _check_fit(state_dict, config, path)
+    untrained = meta.get("untrained") is True
+    return Checkpoint(config, state_dict, path, sha256, _describe(config, source, untrained), untrained)
+
+
+def build_network(checkpoint: Checkpoint) -> VFNet:
+    """The network with the checkpoint's weights, in evaluation mode, on the CPU."""
+    network = VFNet(checkpoint.config)
+    network.load_state_dict(checkpoint.state_dict, strict=True)
+    return network.eval()
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise CheckpointError(f"there is no file {path}") from None
+    except IsADirectoryError:
+        raise CheckpointError(f"{path} is a directory; expected is a checkpoint file (.pth)") from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _recognise(path: Path, sha256: str) -> StockCheckpoint | None:
+    stock = stock_checkpoint_named(path.name)
+    if stock is not None and not sha256.startswith(stock.sha256_prefix):
+        raise CheckpointError(
+            f"{path} bears the name of a published file whose SHA-256 begins {stock.sha256_prefix}, but its own begins "
+            f"{sha256[:8]}: it is damaged or another file. Download it again, or rename it if it is your own"
+        )
+    return stock
+
+
+def _split(payload: object, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The weights under plain names as float32, and the metadata ({} if there is none)."""
+    meta: object = {}
+    weights = payload
+    if isinstance(payload, Mapping) and isinstance(payload.get("state_dict"), Mapping):
+        weights, meta = payload["state_dict"], payload.get("meta") or {}
+    if not isinstance(weights, Mapping) or not any(isinstance(value, Tensor) for value in weights.values()):
+        holds = f"a dict of {_some(weights)}" if isinstance(weights, Mapping) else f"a {type(payload).__name__}"
+        raise CheckpointError(f"{path} holds {holds}; expected are {{'state_dict': ..., 'meta': ...}} or bare weights")
+    state_dict: dict[str, Tensor] = {}
+    for key, value in weights.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise CheckpointError(f"{path}: the state dict's {key!r} is a {type(value).__name__}; expected is a tensor")
+        if not key.startswith("ema_"):  # mmcv's EMAHook: the averaged weights already stand under the plain names
+            plain = value.detach()
+            state_dict[key.removeprefix("module.")] = plain.float() if plain.is_floating_point() else plain
+    return state_dict, dict(meta) if isinstance(meta, Mapping) else {}
+
+
+def _count_classes(state_dict: dict[str, Tensor], meta: dict[str, Any], path: Path) -> int:
+    weight = state_dict.get(_CLASS_WEIGHT)
+    if weight is not None and weight.ndim == 4:
+        return weight.shape[0]
+    other = _detector_type(meta)
+    raise CheckpointError(
+        f"{path} is no VFNet checkpoint: "
+        + (f"its config says {other!r}" if other else f"it has no {_CLASS_WEIGHT}, but {_some(state_dict)}")
+    )
+
+
+def _detector_type(meta: dict[str, Any]) -> str | None:
+    """`model.type` of another detector's config, if it can be read."""
+    try:
+        model = parse_config_text(str(meta.get("config", ""))).get("model")
+    except ConfigTextError:
+        return None
+    name = model.get("type") if isinstance(model, dict) else None
+    return name if isinstance(name, str) and name != "VFNet" else None
+
+
+def _check_classes(found: Any, num_classes: int, path: Path) -> tuple[str, ...]:
+    names = tuple(found) if isinstance(found, (list, tuple, np.ndarray)) and np.ndim(found) else (found,)
+    if found is None or not names:
+        raise CheckpointError(f"{path} does not name its {num_classes} classes; give their names (--classes)")
+    if any(not isinstance(name, str) or not name for name in names):
+        raise CheckpointError(f"{path}: class names must be texts; found {_some(names)}")
+    if len(names) != num_classes:
+        raise CheckpointError(f"{path} has {num_classes} classes, but {len(names)} names: {_some(names)}")
+    return tuple(str(name) for name in names)
+
+
+def _configure(
+    meta: dict[str, Any], architecture: str | None, classes: tuple[str, ...], path: Path
+) -> tuple[VFNetConfig, str]:
+    """The config by the architecture's name, else from the metadata; and in words where it comes from."""
+    if architecture is not None:
+        config = STOCK_CHECKPOINTS[architecture].config
+        head = replace(config.head, num_classes=len(classes))
+        return replace(config, classes=classes, head=head), f"settings of {architecture}"
+    text = meta.get("config")
+    name_it = f"give its architecture by name (--architecture, such as {DEFAULT_STOCK.stem})"
+    if not isinstance(text, str):
+        raise CheckpointError(f"{path} holds no mmdet 2.x config (meta['config']); {name_it}")
+    try:
+        return read_model_config(parse_config_text(text), classes), "settings from its own config"
+    except ConfigTextError as error:
+        raise ConfigTextError(f"{path}: {error}. If the network is a usual one, {name_it}") from None
+    except UnsupportedModelError as error:
+        raise UnsupportedModelError(f"{path}: {error}") from None
+
+
+def _check_fit(state_dict: dict[str, Tensor], config: VFNetConfig, path: Path) -> None:
+    expected = VFNet(config).state_dict()
+    problems = []
+    if missing := [key for key in expected if key not in state_dict]:
+        problems.append(f"lacks {_some(missing)}")
+    if unexpected := [key for key in state_dict if key not in expected]:
+        problems.append(f"has {_some(unexpected)}, which the network does not")
+    for key in expected.keys() & state_dict.keys():
+        if expected[key].shape != state_dict[key].shape:
+            shapes = f"{list(state_dict[key].shape)} where {list(expected[key].shape)} is expected"
+            problems.append(f"has {key} of shape {shapes}")
+    if problems:
+        more = len(problems) - _EXAMPLES
+        listed = "; ".join(sorted(problems)[:_EXAMPLES]) + (f"; and {more} more" if more > 0 else "")
+        raise CheckpointError(f"{path} does not fit its architecture, {_describe_network(config)}: it {listed}")
+    for key, value in state_dict.items():
+        if not torch.isfinite(value).all():
+            raise CheckpointError(f"{path}: {key} holds values that are not finite; did the training diverge?")
+
+
+def _describe(config: VFNetConfig, source: str, untrained: bool) -> str:
+    classes = f"{len(config.classes)} class{'es' if len(config.classes) > 1 else ''}"
+    warning = "UNTRAINED demo, its boxes mean nothing: " if untrained else ""
+    return f"{warning}{_describe_network(config)}, {classes}, {source}"
+
+
+def _describe_network(config: VFNetConfig) -> str:
+    stages = [f"c{stage + 2}" for stage, with_dcn in enumerate(config.backbone.stage_with_dcn) if with_dcn]
+    deformable = f" with DCNv2 in {'-'.join(dict.fromkeys((stages[0], stages[-1])))}" if stages else ""
+    return f"VFNet ResNet-{config.backbone.depth}{deformable}"
+
+
+def _some(items: object) -> str:
+    """The first few of many, readable."""
+    names = [repr(item)[:80] for item in items] if isinstance(items, (Mapping, Sequence)) else []
+    more = len(names) - _EXAMPLES
+    return ", ".join(names[:_EXAMPLES]) + (f" and {more} more" if more > 0 else "") if names else "nothing"

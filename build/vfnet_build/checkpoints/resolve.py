@@ -1,0 +1,60 @@
+"""From what a person types as a checkpoint to the checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vfnet_build.checkpoints.demo import write_demo_checkpoint
+from vfnet_build.checkpoints.download import default_cache_dir, fetch
+from vfnet_build.checkpoints.errors import CheckpointError
+from vfnet_build.checkpoints.loading import Checkpoint, load_checkpoint
+from vfnet_build.checkpoints.stock import DEFAULT_STOCK
+
+
+def open_checkpoint(
+    spec: str,
+    *,
+    architecture: str | None = None,
+    classes: Sequence[str] | None = None,
+    cache_dir: Path | None = None,
+    progress: bool = True,
+) -> Checkpoint:
+    """Get and read a checkpoint.
+
+    Args:
+        spec: a file's path; an http(s) URL; `coco`, the published R50 with DCNv2 (downloaded once); or `demo`, an
+            untrained one made on the spot. A file of such a name is `./coco`.
+        architecture: see `load_checkpoint`.
+        classes: see `load_checkpoint`.
+        cache_dir: where downloads and the demo are kept; None is `default_cache_dir()`.
+        progress: show downloads on stderr.
+
+    Raises:
+        CheckpointError: if it cannot be had, read or built.
+    """
+    cache_dir = default_cache_dir() if cache_dir is None else cache_dir
+    scheme, separator, _ = spec.partition("://")
+    if spec == "coco":
+        path = fetch(DEFAULT_STOCK.url, cache_dir, progress)
+    elif spec == "demo":
+        path = _make_demo(cache_dir / "checkpoints" / "vfnet_demo_untrained.pth")
+    elif separator and scheme.lower() in ("http", "https"):
+        path = fetch(spec, cache_dir, progress)
+    elif separator:
+        raise CheckpointError(f"{spec}: {scheme}:// is not supported; give a file, an http(s) URL, `coco` or `demo`")
+    else:
+        path = Path(spec).expanduser()
+        if not path.exists():
+            raise CheckpointError(f"there is no file {spec}; give a file, an http(s) URL, `coco` or `demo`")
+    return load_checkpoint(path, architecture=architecture, classes=classes)
+
+
+def _make_demo(path: Path) -> Path:
+    try:
+        write_demo_checkpoint(path)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be written: {error.strerror}. Choose another cache directory with VFNET_CACHE_DIR"
+        ) from None
+    return path

@@ -1,0 +1,102 @@
+"""Reads one `dict(...)` of an mmdet config key by key, refusing what it does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from vfnet_build.checkpoints.errors import UnsupportedModelError
+
+REQUIRED = object()
+"""As a default: the key must be there."""
+
+
+class Settings:
+    """The keys of a dict, each read at most once; `finish` refuses the ones that nobody asked for.
+
+    MMDetection itself fails on a keyword that its class does not take, so an unknown key means
+    another version's or somebody's own code, whose effect on the result is unknown.
+    """
+
+    def __init__(self, values: object, where: str) -> None:
+        """`where` names the dict in messages, such as `model.backbone`."""
+        if not isinstance(values, dict):
+            raise UnsupportedModelError(f"{where} is {shorten(values)}; expected is a dict(...)")
+        self.where = where
+        self._values = {key: freeze(value) for key, value in values.items()}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
+    def refuse(self, key: str, value: object, supported: str) -> NoReturn:
+        """Raise the error that names setting, value and what is supported."""
+        raise UnsupportedModelError(f"{self.where}.{key} is {shorten(value)}; supported: {supported}")
+
+    def take(self, key: str, default: Any = REQUIRED) -> Any:
+        """The value as it is, lists as tuples."""
+        value = self._values.pop(key, default)
+        if value is REQUIRED:
+            raise UnsupportedModelError(f"{self.where}.{key} is missing")
+        return value
+
+    def one_of(self, key: str, supported: Sequence[Any], default: Any = REQUIRED) -> Any:
+        """A value that must be one of the supported."""
+        value = self.take(key, default)
+        if not any(value == other and isinstance(value, bool) == isinstance(other, bool) for other in supported):
+            self.refuse(key, value, ", ".join(repr(other) for other in supported))
+        return value
+
+    def only(self, key: str, *supported: Any) -> None:
+        """The key must be absent or hold one of the values that change nothing."""
+        self.one_of(key, supported, default=supported[0])
+
+    def flag(self, key: str, default: Any = REQUIRED) -> bool:
+        """True or False."""
+        value: bool = self.one_of(key, (True, False), default)
+        return value
+
+    def integer(self, key: str, default: Any = REQUIRED, minimum: int = 1) -> int:
+        """An integer of at least `minimum`."""
+        value = self.take(key, default)
+        if type(value) is not int or value < minimum:
+            self.refuse(key, value, f"an integer of at least {minimum}")
+        return value
+
+    def number(self, key: str, default: Any = REQUIRED) -> float:
+        """A number from 0 to 1."""
+        value = self.take(key, default)
+        if type(value) not in (int, float) or not 0 <= value <= 1:
+            self.refuse(key, value, "a number from 0 to 1")
+        return float(value)
+
+    def integers(self, key: str, default: Any = REQUIRED) -> tuple[int, ...]:
+        """Positive integers, at least one."""
+        value = self.take(key, default)
+        if type(value) is not tuple or not value or any(type(item) is not int or item < 1 for item in value):
+            self.refuse(key, value, "a list of positive integers")
+        return value
+
+    def ignore(self, *keys: str) -> None:
+        """Keys that do not change what the network computes at test time."""
+        for key in keys:
+            self._values.pop(key, None)
+
+    def section(self, key: str, default: Any = REQUIRED) -> Settings:
+        """A dict within this one."""
+        return Settings(self.take(key, default), f"{self.where}.{key}")
+
+    def finish(self) -> None:
+        """Refuse what has not been read."""
+        for key, value in self._values.items():
+            self.refuse(key, value, "configs without this key")
+
+
+def freeze(value: object) -> object:
+    """Lists, however deep in lists and tuples, as tuples."""
+    return tuple(freeze(item) for item in value) if isinstance(value, (list, tuple)) else value
+
+
+def shorten(value: object, limit: int = 100) -> str:
+    """`repr`, cut to a readable length."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."

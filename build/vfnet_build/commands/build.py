@@ -1,0 +1,66 @@
+"""`vfnet build`: a checkpoint -> a model repository."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from vfnet_build.building import build
+from vfnet_build.checkpoints.errors import CheckpointError
+from vfnet_build.engines.openvino import PRECISIONS
+from vfnet_build.repository import BuildOptions, RepositoryError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `vfnet build`."""
+    add_checkpoint_arguments(parser)
+    parser.add_argument(
+        "--repository", type=Path, required=True, metavar="DIR", help="folder to write the model repository to"
+    )
+
+
+def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to build, shared with `vfnet up`."""
+    parser.add_argument(
+        "--checkpoint",
+        default="demo",
+        metavar="FILE|URL|coco|demo",
+        help="an mmdet 2.x VFNet checkpoint; coco: OpenMMLab's published one; demo: needs no network (default)",
+    )
+    parser.add_argument(
+        "--architecture",
+        metavar="NAME",
+        help="for a checkpoint without meta: the stock configuration it was trained with, "
+        "such as vfnet_r50_fpn_mdconv_c3-c5_mstrain_2x_coco",
+    )
+    parser.add_argument(
+        "--classes", type=Path, metavar="FILE", help="for a checkpoint without meta: class names, one a line"
+    )
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="f32", help="what OpenVINO computes in (default: f32)"
+    )
+    parser.add_argument("--force", action="store_true", help="build even if the repository is up to date")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Build; 0, or 1 with the reason on stderr."""
+    try:
+        build_from(arguments, arguments.repository)
+    except (CheckpointError, RepositoryError) as error:
+        print(f"vfnet build: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def build_from(arguments: argparse.Namespace, repository: Path) -> bool:
+    """Build what the options name; whether anything had to be done. Raises what `build` raises."""
+    classes = arguments.classes
+    return build(
+        arguments.checkpoint,
+        repository,
+        BuildOptions(precision=arguments.precision),
+        architecture=arguments.architecture,
+        classes=None if classes is None else classes.read_text(encoding="utf-8").splitlines(),
+        force=arguments.force,
+    )

@@ -1,0 +1,151 @@
+"""A checkpoint -> a complete Triton model repository."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import vfnet_build
+from vfnet_build.architecture.config import VFNetConfig
+from vfnet_build.model_configuration import (
+    configure,
+    detector_parameters,
+    postprocess_parameters,
+    preprocess_parameters,
+)
+
+MANIFEST = "vfnet_build.json"
+"""What a built repository was built from; Triton looks at folders only."""
+PYTHON_MODELS = ("vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")
+
+
+class RepositoryError(Exception):
+    """The repository cannot be written there; the message says why."""
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What a person chooses at build time."""
+
+    engine: str = "openvino"
+    precision: str = "f32"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a repository was built from: two repositories with equal manifests serve alike."""
+
+    checkpoint_sha256: str
+    checkpoint: str
+    untrained: bool
+    classes: tuple[str, ...]
+    options: BuildOptions
+    template_sha256: str
+    versions: dict[str, str]
+
+    @staticmethod
+    def read(repository: Path) -> Manifest | None:
+        """The manifest of a built repository; None if there is none or it is from another version."""
+        try:
+            fields = json.loads((repository / MANIFEST).read_text(encoding="utf-8"))
+            return Manifest(
+                **fields | {"classes": tuple(fields["classes"]), "options": BuildOptions(**fields["options"])}
+            )
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def write(self, repository: Path) -> None:
+        """Write into the folder `repository`."""
+        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        (repository / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def template_directory() -> Path:
+    """The repository without weights: `model_repository/` of a checkout, or its copy in an installed wheel."""
+    package = Path(vfnet_build.__file__).parent
+    installed = package / "model_repository"
+    return installed if installed.is_dir() else package.parents[1] / "model_repository"
+
+
+def template_sha256() -> str:
+    """Digest over the names and contents of the template's files."""
+    template = template_directory()
+    digest = hashlib.sha256()
+    for path in sorted(p for p in template.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+        digest.update(path.relative_to(template).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def build_versions() -> dict[str, str]:
+    """Versions of what turns a checkpoint into a network file."""
+    return {name: importlib.metadata.version(name) for name in ("vfnet", "torch", "openvino")}
+
+
+def write_repository(target: Path, config: VFNetConfig, manifest: Manifest, export: Callable[[Path], None]) -> None:
+    """Write a complete repository beside `target`, then put it in its place.
+
+    Args:
+        target: the repository's folder. One that this function wrote earlier is replaced.
+        config: of the checkpoint.
+        manifest: recorded in the repository.
+        export: writes the engine's files into the folder it is given (`vfnet_detector/1`).
+
+    Raises:
+        RepositoryError: `target` holds something else, or cannot be written.
+    """
+    target = target.absolute()
+    check_replaceable(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
+        fresh = Path(scratch) / "repository"
+        _copy_template(fresh)
+        _configure_models(fresh, config, manifest.options)
+        for model in ("vfnet", "vfnet_postprocess"):
+            (fresh / model / "labels.txt").write_text("\n".join(config.classes) + "\n", encoding="utf-8")
+        export(fresh / "vfnet_detector" / "1")
+        manifest.write(fresh)
+        if target.exists():
+            target.rename(Path(scratch) / "replaced")
+        fresh.rename(target)
+
+
+def check_replaceable(target: Path) -> None:
+    """Refuse to put a repository where something else is.
+
+    Raises:
+        RepositoryError: says what is there.
+    """
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise RepositoryError(f"{target} is a file; a repository is a folder: choose another")
+    if any(target.iterdir()) and not (target / MANIFEST).is_file():
+        raise RepositoryError(f"{target} is not empty and was not written by vfnet build: choose another folder")
+
+
+def _copy_template(fresh: Path) -> None:
+    ignored = shutil.ignore_patterns("__pycache__", ".gitkeep", "every_model")
+    shutil.copytree(template_directory(), fresh, ignore=ignored)
+    # A server that reads from an object store sees one model's folder at a time: each is complete.
+    for model in PYTHON_MODELS:
+        for module in (template_directory() / "every_model").glob("*.py"):
+            shutil.copyfile(module, fresh / model / "1" / module.name)
+    (fresh / "vfnet" / "1").mkdir(exist_ok=True)  # Triton wants a version folder even of an ensemble
+
+
+def _configure_models(repository: Path, config: VFNetConfig, options: BuildOptions) -> None:
+    for model, parameters in (
+        ("vfnet_preprocess", preprocess_parameters(config)),
+        ("vfnet_postprocess", postprocess_parameters(config)),
+    ):
+        path = repository / model / "config.pbtxt"
+        configure(path, path, parameters)
+    chosen = repository / "vfnet_detector" / "configs" / f"{options.engine}.pbtxt"
+    configure(chosen, chosen, detector_parameters(config) | {"inference_precision": options.precision})
+    shutil.copyfile(chosen, repository / "vfnet_detector" / "config.pbtxt")

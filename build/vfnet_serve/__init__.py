@@ -1,0 +1,1 @@
+"""Run the real Triton Inference Server on a built repository, and keep it running."""

@@ -1,0 +1,73 @@
+"""`vfnet serve`: the real Triton server on a built repository, in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from vfnet_serve.installation import ServerError
+from vfnet_serve.serving import ServeOptions, serve
+from vfnet_serve.triton_process import Endpoints
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `vfnet serve`."""
+    parser.add_argument("--repository", type=Path, required=True, metavar="DIR", help="written by vfnet build")
+    add_server_arguments(parser)
+    parser.add_argument("--model-config-name", metavar="NAME", help="another configuration of vfnet_detector")
+    parser.add_argument(
+        "--state-file", type=Path, metavar="FILE", help="while ready, holds the process number and ports as JSON"
+    )
+    parser.add_argument("--verbose", action="store_true", help="print all that Triton logs")
+
+
+def add_server_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where and how the server runs, shared with `vfnet up`."""
+    default = Endpoints()
+    parser.add_argument("--host", default=default.host, help="address to listen on (default: %(default)s)")
+    parser.add_argument("--http-port", type=int, default=default.http_port, metavar="PORT", help="%(default)s")
+    parser.add_argument("--grpc-port", type=int, default=default.grpc_port, metavar="PORT", help="%(default)s")
+    parser.add_argument("--metrics-port", type=int, default=default.metrics_port, metavar="PORT", help="%(default)s")
+    parser.add_argument(
+        "--stall-timeout",
+        type=float,
+        default=ServeOptions.stall_timeout,
+        metavar="SECONDS",
+        help="replace a model process that has work and completes nothing for so long (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--exit-timeout",
+        type=int,
+        default=ServeOptions.exit_timeout,
+        metavar="SECONDS",
+        help="let requests in flight finish for so long when stopping (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--triton", type=Path, metavar="DIR", help="where the Triton server is, if not in this environment"
+    )
+
+
+def endpoints_from(arguments: argparse.Namespace) -> Endpoints:
+    """The listening addresses that the options name."""
+    return Endpoints(arguments.host, arguments.http_port, arguments.grpc_port, arguments.metrics_port)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve; 0 when told to stop, 1 with the reason on stderr otherwise."""
+    options = ServeOptions(
+        repository=arguments.repository,
+        endpoints=endpoints_from(arguments),
+        model_config_name=arguments.model_config_name,
+        stall_timeout=arguments.stall_timeout,
+        exit_timeout=arguments.exit_timeout,
+        triton=arguments.triton,
+        state_file=arguments.state_file,
+        verbose=arguments.verbose,
+    )
+    try:
+        serve(options)
+    except ServerError as error:
+        print(f"vfnet serve: {error}", file=sys.stderr)
+        return 1
+    return 0

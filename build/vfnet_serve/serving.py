@@ -1,0 +1,112 @@
+"""`vfnet serve` as a function: run a server in the foreground until told to stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from vfnet_client.writing import write_whole
+from vfnet_serve.installation import find_triton
+from vfnet_serve.server_log import ServerLog, stamp
+from vfnet_serve.triton_process import Endpoints, TritonProcess, wait_until_ready
+from vfnet_serve.watchdog import Watchdog
+
+_LOOK_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """What a person chooses."""
+
+    repository: Path
+    endpoints: Endpoints = field(default_factory=Endpoints)
+    model_config_name: str | None = None
+    stall_timeout: float = 60.0
+    exit_timeout: int = 30
+    triton: Path | None = None
+    state_file: Path | None = None
+    verbose: bool = False
+
+
+def serve(options: ServeOptions) -> None:
+    """Serve until SIGTERM or SIGINT; requests in flight are finished first. Must run on the main thread.
+
+    Raises:
+        ServerError: it cannot start, or the server process ended by itself.
+    """
+    stop = threading.Event()
+    with _stop_on_signals(stop):
+        installation = find_triton(options.triton)
+        options.endpoints.check_free()
+        server = TritonProcess(
+            installation,
+            options.repository.absolute(),
+            options.endpoints,
+            ServerLog(options.verbose),
+            model_config_name=options.model_config_name,
+            exit_timeout=options.exit_timeout,
+        )
+        _say(f"starting Triton on {options.repository}")
+        with server:
+            seconds = wait_until_ready(server, stop)
+            if seconds is not None:
+                where = options.endpoints
+                _say(f"ready after {seconds:.1f} s: {where.grpc_url} {where.http_url} {where.metrics_url}")
+                with _state_file(options):
+                    _watch(server, options, stop)
+            _say("stopping: finishing what is in flight")
+        _say("stopped")
+
+
+def _watch(server: TritonProcess, options: ServeOptions, stop: threading.Event) -> None:
+    watchdog = Watchdog(server, options.stall_timeout, _say)
+    while not stop.wait(_LOOK_SECONDS):
+        if server.process.poll() is not None:
+            raise server.failure()
+        watchdog.look()
+
+
+@contextmanager
+def _stop_on_signals(stop: threading.Event) -> Iterator[None]:
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _state_file(options: ServeOptions) -> Iterator[None]:
+    """While ready, a file says who serves what and where."""
+    path = options.state_file
+    if path is None:
+        yield
+        return
+    state = {
+        "pid": os.getpid(),
+        "started": time.time(),
+        "repository": str(options.repository.absolute()),
+        "endpoints": asdict(options.endpoints),
+    }
+    write_whole(path, json.dumps(state, indent=2).encode() + b"\n")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _say(message: str, level: str = "INFO") -> None:
+    print(stamp(message, level), file=sys.stderr, flush=True)

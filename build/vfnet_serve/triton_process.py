@@ -1,0 +1,275 @@
+"""One Triton server process: started, awaited, asked to load models again, stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from vfnet_serve.installation import ServerError, TritonInstallation
+from vfnet_serve.server_log import ServerLog
+
+_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+_SECONDS_AFTER_LOSS = 2.0
+ENSEMBLE = "vfnet"
+"""The model that callers call."""
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the server listens."""
+
+    host: str = "127.0.0.1"
+    http_port: int = 8000
+    grpc_port: int = 8001
+    metrics_port: int = 8002
+
+    @property
+    def local_host(self) -> str:
+        """An address of this machine that reaches `host`."""
+        return "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
+
+    @property
+    def http_url(self) -> str:
+        """Base of Triton's HTTP endpoints."""
+        return f"http://{self.local_host}:{self.http_port}"
+
+    @property
+    def grpc_url(self) -> str:
+        """What `vfnet detect --server` takes."""
+        return f"grpc://{self.local_host}:{self.grpc_port}"
+
+    @property
+    def metrics_url(self) -> str:
+        """Prometheus metrics."""
+        return f"http://{self.local_host}:{self.metrics_port}/metrics"
+
+    def check_free(self) -> None:
+        """Raise ServerError if one of the ports is taken."""
+        ports = {"http": self.http_port, "grpc": self.grpc_port, "metrics": self.metrics_port}
+        if len(set(ports.values())) < len(ports):
+            raise ServerError(f"the three ports must differ: {ports}")
+        for name, port in ports.items():
+            family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+            with socket.socket(family) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((self.host, port))
+                except OSError as error:
+                    raise ServerError(
+                        f"cannot listen on {self.host} port {port} ({error.strerror}): "
+                        f"another server may be running; choose another with --{name}-port"
+                    ) from None
+
+
+class TritonProcess:
+    """A context: the server runs inside it and is gone, with all it started, after it."""
+
+    def __init__(
+        self,
+        installation: TritonInstallation,
+        repository: Path,
+        endpoints: Endpoints,
+        log: ServerLog,
+        *,
+        model_config_name: str | None = None,
+        exit_timeout: int = 30,
+    ) -> None:
+        self.endpoints = endpoints
+        self.log = log
+        self.exit_timeout = exit_timeout
+        self.has_lost_a_process = False
+        """Set by whoever sees that a model process died."""
+        self._scratch = tempfile.TemporaryDirectory(prefix="vfnet-serve-")
+        scratch = Path(self._scratch.name)
+        self.activity_dir = scratch / "activity"
+        self.activity_dir.mkdir()
+        self._shm_prefix = f"vfnet-{os.getpid()}-"
+        self._command = [
+            str(installation.binary),
+            f"--model-repository={repository}",
+            *installation.link_backends(scratch),
+            *(f"--{name}-address={endpoints.host}" for name in ("http", "grpc", "metrics")),
+            f"--http-port={endpoints.http_port}",
+            f"--grpc-port={endpoints.grpc_port}",
+            f"--metrics-port={endpoints.metrics_port}",
+            # Only under explicit control can a model be loaded again.
+            "--model-control-mode=explicit",
+            *(f"--load-model={name}" for name in model_names(repository)),
+            f"--exit-timeout-secs={exit_timeout}",
+            f"--backend-config=python,shm-region-prefix-name={self._shm_prefix}",
+        ]
+        if model_config_name:
+            self._command.append(f"--model-config-name={model_config_name}")
+        self._environment = (
+            os.environ
+            | {"VFNET_CACHE_DIR": str(default_cache_dir())}
+            | installation.environment()
+            | {
+                "VFNET_ACTIVITY_DIR": str(self.activity_dir),
+                "PYTHONDONTWRITEBYTECODE": "1",  # a repository may be read-only, and stays as it was built
+                "PYTHONUNBUFFERED": "1",
+            }
+        )
+
+    def __enter__(self) -> TritonProcess:
+        parent = os.getpid()
+        libc = ctypes.CDLL(None)
+
+        def die_with_parent() -> None:
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+            if os.getppid() != parent:
+                os._exit(1)
+
+        self.process = subprocess.Popen(
+            self._command,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            # A terminal's Ctrl-C is for us alone: the models must finish what they are doing.
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+        self._reader = threading.Thread(target=self._print_log, daemon=True)
+        self._reader.start()
+        return self
+
+    def _print_log(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if text := self.log.read(line):
+                print(text, file=sys.stderr, flush=True)
+
+    def is_ready(self) -> bool:
+        """Whether the server and every loaded model say they are ready."""
+        try:
+            with urllib.request.urlopen(f"{self.endpoints.http_url}/v2/health/ready", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def failure(self) -> ServerError:
+        """Why the process ended, from its log."""
+        self._reader.join(timeout=5)
+        if self.log.load_failures:
+            causes = [f"{model} failed to load: {cause}" for model, cause in self.log.load_failures.items()]
+            roots = [cause for cause in causes if "depends on" not in cause]
+            return ServerError("; ".join(roots or causes))
+        code = self.process.returncode
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        return ServerError("; ".join([f"the Triton server {how}", *self.log.last_errors[-1:]]))
+
+    def reload(self, model: str) -> None:
+        """Start a model anew; the old one finishes what it has.
+
+        A plain `load` of a loaded model does nothing while its files are as they were, and an `unload`
+        first would take the ensemble away and wait for all that is in it. A changed configuration is
+        a reason to load, and Triton then swaps the two.
+
+        Raises:
+            ServerError: the server refused or did not answer, with its reason.
+        """
+        try:
+            config = json.loads(self._request(f"/v2/models/{model}/config", None))
+            config.setdefault("parameters", {})["loaded_at"] = {"string_value": f"{time.time():.3f}"}
+            body = {"parameters": {"config": json.dumps(config)}}
+            self._request(f"/v2/repository/models/{model}/load", json.dumps(body).encode())
+        except urllib.error.HTTPError as error:
+            raise ServerError(f"could not load {model}: {error.read().decode(errors='replace')}") from None
+        except OSError as error:
+            raise ServerError(f"could not load {model}: {error}") from None
+
+    def _request(self, path: str, body: bytes | None) -> bytes:
+        """POST `body`, or GET where there is none; loading a model takes as long as it takes."""
+        with urllib.request.urlopen(f"{self.endpoints.http_url}{path}", body, timeout=300) as answer:
+            content: bytes = answer.read()
+            return content
+
+    def drain(self) -> None:
+        """Take no new images and finish those under way, for at most `exit_timeout` seconds.
+
+        A stopping server refuses to hand an image from one step of the ensemble to the next (2.51), so
+        the ensemble is unloaded first: that waits for what is in it.
+        """
+        deadline = time.monotonic() + self.exit_timeout
+        with contextlib.suppress(OSError, ValueError):
+            self._request(f"/v2/repository/models/{ENSEMBLE}/unload", b"{}")
+            while time.monotonic() < deadline and self.process.poll() is None:
+                index = json.loads(self._request("/v2/repository/index", b"{}"))
+                if not any(entry["name"] == ENSEMBLE and entry.get("state") == "UNLOADING" for entry in index):
+                    return
+                time.sleep(0.05)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.drain()
+            self.process.terminate()
+            # A server one of whose model processes was killed waits for it in vain (2.51).
+            self.process.wait(_SECONDS_AFTER_LOSS if self.has_lost_a_process else self.exit_timeout + 5)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)  # the server if it still runs, and any orphan of its
+            self.process.wait()
+            self._reader.join(timeout=5)
+            for region in Path("/dev/shm").glob(f"{self._shm_prefix}*"):
+                region.unlink(missing_ok=True)  # a killed process leaves its shared memory behind
+            self._scratch.cleanup()
+
+
+def wait_until_ready(server: TritonProcess, stop: threading.Event) -> float | None:
+    """Wait for readiness; seconds it took, or None if `stop` was set first.
+
+    Raises:
+        ServerError: the server ended instead.
+    """
+    started = time.monotonic()
+    while not stop.wait(0.1):
+        if server.process.poll() is not None:
+            raise server.failure()
+        if server.is_ready():
+            return time.monotonic() - started
+    return None
+
+
+def model_names(repository: Path) -> list[str]:
+    """Folders of `repository` that are models.
+
+    Raises:
+        ServerError: it is not a built model repository.
+    """
+    if not repository.is_dir():
+        raise ServerError(f"{repository} is not a folder: build a repository first, with vfnet build")
+    names = sorted(path.parent.name for path in repository.glob("*/config.pbtxt"))
+    if "vfnet" not in names or "vfnet_detector" not in names:
+        raise ServerError(
+            f"{repository} is not a complete model repository (models found: {', '.join(names) or 'none'}): "
+            "build one with vfnet build"
+        )
+    return names
+
+
+def default_cache_dir() -> Path:
+    """$VFNET_CACHE_DIR, or the user's cache folder."""
+    if named := os.environ.get("VFNET_CACHE_DIR"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vfnet"

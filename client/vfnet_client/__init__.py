@@ -1,0 +1,61 @@
+"""The thin client of a Triton-served VFNet: `VFNetClient`, `AsyncVFNetClient` and the `vfnet` command.
+
+Names are imported when first used, so that `import vfnet_client` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vfnet_client.client import AsyncVFNetClient, Outcome, VFNetClient
+    from vfnet_client.contract import ScoreReply
+    from vfnet_client.detections import DetectedBox, Detections
+    from vfnet_client.drawing import draw_detections
+    from vfnet_client.exceptions import (
+        DeadlineExceededError,
+        InferenceError,
+        InvalidImageError,
+        RequestError,
+        ServerBusyError,
+        ServerUnavailableError,
+        VFNetClientError,
+    )
+
+__all__ = [
+    "AsyncVFNetClient",
+    "DeadlineExceededError",
+    "DetectedBox",
+    "Detections",
+    "InferenceError",
+    "InvalidImageError",
+    "Outcome",
+    "RequestError",
+    "ScoreReply",
+    "ServerBusyError",
+    "ServerUnavailableError",
+    "VFNetClient",
+    "VFNetClientError",
+    "draw_detections",
+]
+
+_HOME = {
+    "AsyncVFNetClient": "client",
+    "Outcome": "client",
+    "VFNetClient": "client",
+    "ScoreReply": "contract",
+    "DetectedBox": "detections",
+    "Detections": "detections",
+    "draw_detections": "drawing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME.get(name, 'exceptions')}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

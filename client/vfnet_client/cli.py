@@ -1,0 +1,105 @@
+"""The `vfnet` command: a table of subcommands, each imported only when it is chosen."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import version
+
+from vfnet_client.exceptions import VFNetClientError
+
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 1, 2, 130, 141
+
+
+@dataclass(frozen=True)
+class Subcommand:
+    """Where a subcommand lives. The module offers `add_arguments(parser)` and `run(arguments) -> exit code`."""
+
+    module: str
+    help: str
+    extra: str | None = None
+    """The extra of the distribution that brings what the module imports."""
+
+
+SUBCOMMANDS = {
+    "detect": Subcommand("vfnet_client.commands.detect", "detect on images, URLs or folders; print, save or draw"),
+    "score": Subcommand("vfnet_client.commands.score", "answer a documented scoring request from a file"),
+    "health": Subcommand("vfnet_client.commands.health", "prove with a real inference that the server works"),
+    "build": Subcommand("vfnet_build.commands.build", "turn a checkpoint into a model repository", "build"),
+    "serve": Subcommand("vfnet_serve.commands.serve", "run Triton on a model repository, and watch it", "serve"),
+    "up": Subcommand("vfnet_serve.commands.up", "build what is missing and serve in the background", "serve"),
+    "down": Subcommand("vfnet_serve.commands.down", "stop what `up` started", "serve"),
+    "logs": Subcommand("vfnet_serve.commands.logs", "show the log of what `up` started", "serve"),
+    "bench": Subcommand("vfnet_build.commands.bench", "measure the engines", "build"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        try:
+            code = _main(sys.argv[1:] if argv is None else list(argv))
+        except SystemExit as leaving:  # argparse's way out
+            code = leaving.code if isinstance(leaving.code, int) else EXIT_USAGE
+        sys.stdout.flush()  # here, where a reader that went away is expected
+        return code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The interpreter flushes once more on its way out; let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
+
+
+def _main(argv: list[str]) -> int:
+    name = argv[0] if argv else ""
+    if name not in SUBCOMMANDS:
+        _overview().parse_args(argv)
+        _overview().print_help(sys.stderr)
+        return EXIT_USAGE
+    subcommand = SUBCOMMANDS[name]
+    try:
+        module = import_module(subcommand.module)
+        parser = argparse.ArgumentParser(prog=f"vfnet {name}", description=f"{_sentence(subcommand.help)}.")
+        module.add_arguments(parser)
+        code: int = module.run(parser.parse_args(argv[1:]))
+        return code
+    except ModuleNotFoundError as error:
+        if subcommand.extra is None or (error.name or "").startswith("vfnet_"):
+            raise  # our own fault, no extra would help
+        hint = f"needs the package {error.name!r}: pip install 'vfnet[{subcommand.extra}]'"
+        return _fail(name, hint)
+    except VFNetClientError as error:
+        return _fail(name, str(error))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return _fail(name, f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _overview() -> argparse.ArgumentParser:
+    width = max(map(len, SUBCOMMANDS))
+    listing = "\n".join(f"  {name:<{width}}  {subcommand.help}" for name, subcommand in SUBCOMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="vfnet",
+        description="VFNet object detection, served by Triton.",
+        epilog=f"commands:\n{listing}\n\n`vfnet COMMAND --help` says more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="vfnet [--help] [--version] COMMAND ...",
+    )
+    parser.add_argument("--version", action="version", version=f"vfnet {version('vfnet')}")
+    parser.add_argument("command", nargs="?", choices=list(SUBCOMMANDS), metavar="COMMAND", help=argparse.SUPPRESS)
+    return parser
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _fail(name: str, reason: str) -> int:
+    print(f"vfnet {name}: {reason}", file=sys.stderr)
+    return EXIT_FAILED

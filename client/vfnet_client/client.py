@@ -1,0 +1,259 @@
+"""The clients: images or documented requests in, typed detections or documented answers out."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from vfnet_client import contract
+from vfnet_client.contract import ImageURL, ScoreReply, ScoreRequest
+from vfnet_client.detections import Detections
+from vfnet_client.exceptions import InferenceError, InvalidImageError, RequestError, VFNetClientError
+from vfnet_client.images import ImageLike, ImageLoader
+from vfnet_client.transport import DEFAULT_SERVER, Transport, open_transport, parse_server_url
+from vfnet_client.window import Window
+
+T = TypeVar("T")
+Fetch = Callable[[str], Awaitable[bytes]]
+_READ_AHEAD = 2
+"""Windows of images asked for or answered, and not yet taken: keeps one full behind a slow image."""
+_SCORE_PATIENCE_S = 0.5
+"""Whoever asks for a score is waiting, and can be told to come back."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one image of many: either `detections` or `error` is there."""
+
+    position: int
+    detections: Detections | None = None
+    error: VFNetClientError | None = None
+    image: bytes | None = None
+    """The encoded bytes that were sent; None where there were none to send."""
+
+    def result(self) -> Detections:
+        """The detections; raises the error instead where there is one."""
+        if self.detections is None:
+            raise self.error or InferenceError("no outcome")
+        return self.detections
+
+
+class AsyncVFNetClient:
+    """A connection to a served VFNet, for one event loop.
+
+    Args:
+        server: `grpc://host:port`, `grpcs://`, `http://` or `https://`.
+        concurrency: images of one `detect_many` or `score` in flight at once. Calls of `detect` are not counted.
+        timeout: seconds for the answer to one image; None waits forever.
+    """
+
+    def __init__(self, server: str = DEFAULT_SERVER, concurrency: int = 16, timeout: float | None = 60.0) -> None:
+        parse_server_url(server)
+        if concurrency < 1:
+            raise ValueError(f"concurrency must be at least 1, got {concurrency}")
+        self.server, self.concurrency, self.timeout = server, concurrency, timeout
+        self._loader = ImageLoader()
+        self._opened: Transport | None = None
+
+    async def detect(self, image: ImageLike, *, score_threshold: float | None = None) -> Detections:
+        """Detect on one image.
+
+        Args:
+            image: encoded bytes, a path, an http(s) URL, a PIL image, or uint8 [H, W, 3] in RGB order.
+            score_threshold: raises the checkpoint's own threshold.
+
+        Raises:
+            InvalidImageError, ServerBusyError, ServerUnavailableError, DeadlineExceededError, InferenceError.
+        """
+        return _typed(await self._infer(await self._loader.load(image), score_threshold))
+
+    async def detect_many(
+        self, images: Iterable[ImageLike], *, score_threshold: float | None = None
+    ) -> AsyncIterator[Outcome]:
+        """Detect on many images, `concurrency` of them at once; outcomes come in the order of `images`.
+
+        Nothing is raised for an image: its outcome says what went wrong. `images` is read as answers are taken. A
+        server that others keep busy is asked again for `timeout` seconds.
+        """
+        window, pending = self._window(), deque[asyncio.Task[Outcome]]()
+        try:
+            for position, image in enumerate(images):
+                pending.append(asyncio.create_task(self._outcome(position, image, window, score_threshold)))
+                if len(pending) >= _READ_AHEAD * self.concurrency:
+                    yield await pending.popleft()
+            while pending:
+                yield await pending.popleft()
+        finally:
+            for task in pending:
+                task.cancel()
+
+    async def score(self, request: bytes | Mapping[str, Any], *, fetch: Fetch | None = None) -> ScoreReply:
+        """Answer a documented scoring request.
+
+        Args:
+            request: the body, as bytes or parsed.
+            fetch: how to get an image by URL, raising `InvalidImageError`; None fetches from any host.
+
+        Returns:
+            200 with the list, 422 with what could be read, or 400 with what is wrong with the request.
+
+        Raises:
+            ServerBusyError, ServerUnavailableError, DeadlineExceededError, InferenceError: the server, not the
+                request, is at fault; their `status` is what a gateway answers.
+        """
+        try:
+            parsed = contract.parse_score_request(request)
+        except RequestError as error:
+            return ScoreReply(error.status, contract.error_body(error))
+        answers = await self._answers(parsed, fetch or self._loader.fetch)
+        results = [answer if isinstance(answer, bytes) else None for answer in answers]
+        reasons = {i: str(answer) for i, answer in enumerate(answers) if not isinstance(answer, bytes)}
+        if reasons:
+            return ScoreReply(InvalidImageError.status, contract.partial_failure(results, reasons, parsed.index))
+        return ScoreReply(200, contract.score_response(results))
+
+    async def _answers(self, request: ScoreRequest, fetch: Fetch) -> list[bytes | InvalidImageError]:
+        window = Window(self.concurrency, _SCORE_PATIENCE_S)
+
+        async def answer(item: Any) -> bytes | InvalidImageError:
+            try:
+                async with window.slots:
+                    found = contract.decode_image_item(item)
+                    image = await fetch(found.url) if isinstance(found, ImageURL) else found
+                    return await window.send(partial(self._infer, image, request.score_threshold))
+            except InvalidImageError as error:
+                return error
+
+        tasks = [asyncio.create_task(answer(item)) for item in request.items]
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def is_ready(self) -> bool:
+        """Whether the server says that it could serve. Only an inference proves it: see `vfnet health`."""
+        return await self._transport().is_ready(timeout=self.timeout)
+
+    async def close(self) -> None:
+        """Give the connections back. The client may be used again."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            await opened.close()
+        await self._loader.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _window(self) -> Window:
+        return Window(self.concurrency, math.inf if self.timeout is None else self.timeout)
+
+    async def _outcome(self, position: int, image: ImageLike, window: Window, score_threshold: float | None) -> Outcome:
+        encoded = None
+        try:
+            async with window.slots:
+                encoded = await self._loader.load(image)
+                answer = await window.send(partial(self._infer, encoded, score_threshold))
+            return Outcome(position, detections=_typed(answer), image=encoded)
+        except VFNetClientError as error:
+            return Outcome(position, error=error, image=encoded)
+
+    def _transport(self) -> Transport:
+        if self._opened is None:  # not in __init__: it binds itself to the running event loop
+            self._opened = open_transport(self.server)
+        return self._opened
+
+    async def _infer(self, image: bytes, score_threshold: float | None) -> bytes:
+        outputs = await self._transport().infer(image, score_threshold=score_threshold, timeout=self.timeout)
+        answer: bytes = outputs["DETECTIONS"][0]
+        return answer
+
+
+class VFNetClient:
+    """`AsyncVFNetClient` for synchronous code: same arguments, same methods, its own event loop on a thread.
+
+    May be shared between threads. Not to be carried over a fork. Close it, or use it as a context manager.
+    """
+
+    def __init__(self, server: str = DEFAULT_SERVER, concurrency: int = 16, timeout: float | None = 60.0) -> None:
+        self._client = AsyncVFNetClient(server, concurrency, timeout)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="vfnet-client", daemon=True)
+        self._thread.start()
+
+    def detect(self, image: ImageLike, *, score_threshold: float | None = None) -> Detections:
+        """See `AsyncVFNetClient.detect`."""
+        return self._submit(self._client.detect(image, score_threshold=score_threshold)).result()
+
+    def detect_many(self, images: Iterable[ImageLike], *, score_threshold: float | None = None) -> Iterator[Outcome]:
+        """See `AsyncVFNetClient.detect_many`. `images` is read by the calling thread."""
+        window, pending = self._client._window(), deque[Future[Outcome]]()
+        try:
+            for position, image in enumerate(images):
+                pending.append(self._submit(self._client._outcome(position, image, window, score_threshold)))
+                if len(pending) >= _READ_AHEAD * self._client.concurrency:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+    def score(self, request: bytes | Mapping[str, Any], *, fetch: Fetch | None = None) -> ScoreReply:
+        """See `AsyncVFNetClient.score`."""
+        return self._submit(self._client.score(request, fetch=fetch)).result()
+
+    def is_ready(self) -> bool:
+        """See `AsyncVFNetClient.is_ready`."""
+        return self._submit(self._client.is_ready()).result()
+
+    def close(self) -> None:
+        """Give connections and thread back; what is in flight is cancelled."""
+        if self._loop.is_closed():
+            return
+        self._submit(self._shut_down()).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def _shut_down(self) -> None:
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self._client.close()
+        await self._loop.shutdown_default_executor()
+
+    def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        if self._loop.is_closed():
+            work.close()
+            raise VFNetClientError("the client is closed")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+
+def _typed(answer: bytes) -> Detections:
+    try:
+        return Detections.from_json(answer)
+    except ValueError as error:
+        raise InferenceError(f"the server's answer is not the documented JSON: {error}") from error

@@ -1,0 +1,126 @@
+"""`vfnet detect`: images, URLs and folders in; a summary, the documented JSON or annotated pictures out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from vfnet_client.client import Outcome, VFNetClient
+from vfnet_client.commands.options import add_server_options, at_least_one, fraction
+from vfnet_client.contract import score_response
+from vfnet_client.detections import Detections
+from vfnet_client.exceptions import CommandError, InvalidImageError, ServerUnavailableError
+from vfnet_client.images import Source, expand
+from vfnet_client.writing import write_whole
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the subcommand."""
+    parser.add_argument("images", metavar="IMAGE|URL|FOLDER", nargs="+", help="a folder stands for its images, by name")
+    parser.add_argument("--json", metavar="FILE", help="write the documented response list here; - is stdout")
+    parser.add_argument("--draw", metavar="FOLDER", type=Path, help="write annotated pictures here")
+    parser.add_argument("--threshold", metavar="T", type=fraction, help="only boxes that score higher")
+    parser.add_argument(
+        "--concurrency", metavar="N", type=at_least_one, default=16, help="images in flight (default: %(default)s)"
+    )
+    add_server_options(parser)
+    parser.epilog = (
+        "An image that cannot be read is null in the JSON and named on stderr; the others are done all the same. "
+        "Exit code: 0, or 1 where anything failed."
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Detect on every image in turn. A bad image is reported and passed over; a dead server ends it."""
+    sources = expand(arguments.images)
+    _check_targets(arguments)
+    stems = drawing_stems(sources, arguments.draw) if arguments.draw else None
+    answers: list[bytes | None] = []
+    failures = 0
+    with (
+        VFNetClient(arguments.server, arguments.concurrency, arguments.timeout) as client,
+        tqdm(total=len(sources), unit="image", leave=False, disable=not sys.stderr.isatty()) as bar,
+    ):
+        outcomes = client.detect_many((source.location for source in sources), score_threshold=arguments.threshold)
+        for source, outcome in zip(sources, outcomes, strict=True):
+            found, reason = outcome.detections, _failure(outcome)
+            if found is not None and arguments.json is None:
+                bar.write(summary(source.name, found), file=sys.stdout)
+            if found is not None and outcome.image is not None and stems is not None:
+                reason = _draw(arguments.draw / stems[outcome.position], outcome.image, found)
+            if reason is not None:
+                failures += 1
+                bar.write(f"vfnet detect: {source.name}: {reason}", file=sys.stderr)
+            answers.append(None if found is None else json.dumps(found.to_json()).encode())
+            bar.update()
+    _write_json(arguments.json, score_response(answers) + b"\n")
+    return 1 if failures else 0
+
+
+def summary(name: str, detections: Detections) -> str:
+    """What a person reads: a line for the image and one per box."""
+    count = len(detections.boxes)
+    lines = [f"{name}: {count} box{'' if count == 1 else 'es'}"]
+    width = max((len(box.label) for box in detections.boxes), default=0)
+    for box in detections.boxes:
+        corners = f"{box.top_x:.3f} {box.top_y:.3f} {box.bottom_x:.3f} {box.bottom_y:.3f}"
+        lines.append(f"  {box.label:<{width}}  {box.score:.3f}  {corners}")
+    return "\n".join(lines)
+
+
+def drawing_stems(sources: list[Source], folder: Path) -> list[str]:
+    """A file name without suffix for each drawing in `folder`: none twice, and none over an image it is drawn from.
+
+    Names that differ in case only count as one: on some disks they are.
+    """
+    taken = {_spot(source.location) for source in sources if isinstance(source.location, Path)}
+    stems = []
+    for source in sources:
+        stem, number = source.stem[:200], 1
+        while _spot(folder / stem) in taken:
+            number += 1
+            stem = f"{source.stem[:200]}-{number}"
+        taken.add(_spot(folder / stem))
+        stems.append(stem)
+    return stems
+
+
+def _spot(path: Path) -> str:
+    return str(path.resolve().parent / path.stem).casefold()
+
+
+def _check_targets(arguments: argparse.Namespace) -> None:
+    """Find out before the work whether its results could be written."""
+    if arguments.json not in (None, "-") and not Path(arguments.json).resolve().parent.is_dir():
+        raise CommandError(f"cannot write {arguments.json}: there is no such folder")
+    if arguments.draw:
+        arguments.draw.mkdir(parents=True, exist_ok=True)
+
+
+def _failure(outcome: Outcome) -> str | None:
+    if isinstance(outcome.error, ServerUnavailableError):
+        raise outcome.error
+    return None if outcome.error is None else str(outcome.error)
+
+
+def _draw(path: Path, image: bytes, found: Detections) -> str | None:
+    """Write the drawing; a reason where Pillow here cannot read what the server could."""
+    from vfnet_client.drawing import annotate
+
+    try:
+        drawing, suffix = annotate(image, found)
+    except InvalidImageError as error:
+        return str(error)
+    write_whole(path.with_name(path.name + suffix), drawing)
+    return None
+
+
+def _write_json(target: str | None, body: bytes) -> None:
+    if target == "-":
+        sys.stdout.buffer.write(body)
+    elif target is not None:
+        write_whole(Path(target), body)

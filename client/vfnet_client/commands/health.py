@@ -1,0 +1,31 @@
+"""`vfnet health`: prove with a real inference that the server works.
+
+The server's own readiness is not enough: a model whose process died goes on being called ready.
+"""
+
+from __future__ import annotations
+
+import argparse
+from time import perf_counter
+
+from vfnet_client.client import VFNetClient
+from vfnet_client.commands.options import add_server_options
+
+STRIP = (1333, 32)
+"""Width and height of the picture. The network resizes to fit 1333x800: a strip this wide stays small, and cheap."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the subcommand."""
+    add_server_options(parser, timeout=10.0)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """One inference of a generated picture. 0 and a line with the time, or an error that says why not."""
+    from PIL import Image
+
+    with VFNetClient(arguments.server, timeout=arguments.timeout) as client:
+        started = perf_counter()
+        client.detect(Image.linear_gradient("L").resize(STRIP).convert("RGB"))
+        print(f"{arguments.server} works: one inference in {perf_counter() - started:.3f} s")
+    return 0

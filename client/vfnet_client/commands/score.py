@@ -1,0 +1,33 @@
+"""`vfnet score`: a documented scoring request in, the documented answer out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from vfnet_client.client import VFNetClient
+from vfnet_client.commands.options import add_server_options, at_least_one
+
+EXIT_CODES = {200: 0, 422: 1}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the subcommand."""
+    parser.add_argument(
+        "request", metavar="REQUEST.json", help="the body of a request to /score; - reads it from stdin"
+    )
+    parser.add_argument(
+        "--concurrency", metavar="N", type=at_least_one, default=16, help="images in flight (default: %(default)s)"
+    )
+    add_server_options(parser)
+    parser.epilog = "Exit code: 0 for a list, 1 where images could not be read, 2 where the request is at fault."
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the answer, an error's body too. Images by URL are fetched from here."""
+    body = sys.stdin.buffer.read() if arguments.request == "-" else Path(arguments.request).read_bytes()
+    with VFNetClient(arguments.server, arguments.concurrency, arguments.timeout) as client:
+        reply = client.score(body)
+    sys.stdout.buffer.write(reply.body + b"\n")
+    return EXIT_CODES.get(reply.status, 2)

@@ -1,0 +1,217 @@
+"""The scoring contract: what the documented JSON means, both ways. `/score` and `vfnet score` share this page.
+
+A request is `{"input_data": {"columns": ["image"], "index": [...], "data": [...]}, "params": {...}}`, pandas' split
+orientation: `data` flat or nested, `index` optional, an entry that is null as good as absent. An answer is a bare
+list, one `{"boxes": [...]}` per image in the order of `data`.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from vfnet_client.exceptions import ImageItemError, RequestError
+
+IMAGE_COLUMN = "image"
+THRESHOLD_PARAMETER = "box_score_threshold"
+_ACCEPTED = '"input_data" takes {"columns": ["image"], "index": [0, ...], "data": ["<base64 or URL>", ...]}'
+_WHITESPACE = b" \t\r\n\v\f"
+_FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """A scoring request as understood: one entry of `items` and of `index` per image, in the caller's order."""
+
+    items: list[Any]
+    """JSON values, not yet looked at: see `decode_image_item`."""
+    index: list[Any]
+    """The caller's own names for the images; 0, 1, ... where none were given."""
+    score_threshold: float | None = None
+    """Raises the checkpoint's own threshold; None leaves it."""
+
+
+class ScoreReply(NamedTuple):
+    """An HTTP status and the JSON body that goes with it."""
+
+    status: int
+    body: bytes
+
+
+@dataclass(frozen=True)
+class ImageURL:
+    """An image that still has to be fetched. Nothing has been checked but the scheme."""
+
+    url: str
+
+
+def is_url(text: str) -> bool:
+    """Whether this is an http(s) URL, in any case of the scheme."""
+    return text[:8].lower().startswith(("http://", "https://"))
+
+
+def check_content_type(content_type: str | None) -> None:
+    """Raises `RequestError` 415 unless the header value says JSON."""
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    if not re.fullmatch(r"application/(\S+\+)?json", media_type):
+        raise RequestError(415, "Expects Content-Type to be application/json")
+
+
+def parse_score_request(body: bytes | Mapping[str, Any]) -> ScoreRequest:
+    """Read a request body, as bytes or already parsed.
+
+    Raises:
+        RequestError: 400, with a sentence that says what is wrong with it.
+    """
+    document = body if isinstance(body, Mapping) else _parse_json(body)
+    if not isinstance(document, Mapping):
+        raise RequestError(400, "POST body should be a JSON dictionary.")
+    if "input_data" not in document:
+        raise RequestError(400, "A value is not provided for the 'input_data' parameter.")
+    table = document["input_data"]
+    if not isinstance(table, Mapping):
+        raise RequestError(400, f'"input_data" is {_kind(table)}; {_ACCEPTED}')
+    unknown = [key for key in table if key not in ("columns", "index", "data")]
+    if unknown:
+        raise RequestError(400, f'"input_data" has an unknown key {_quote(unknown[0])}; {_ACCEPTED}')
+
+    columns = _list_at(table, "columns")
+    if IMAGE_COLUMN not in columns:
+        raise RequestError(400, f'"columns" has no column "{IMAGE_COLUMN}"; {_ACCEPTED}')
+    column = columns.index(IMAGE_COLUMN)
+    items = [_cell(row, position, column, len(columns)) for position, row in enumerate(_list_at(table, "data"))]
+    index = list(range(len(items))) if table.get("index") is None else _list_at(table, "index")
+    if len(index) != len(items):
+        raise RequestError(400, f'"index" has {len(index)} entries but "data" has {len(items)}')
+    return ScoreRequest(items, index, _threshold(document.get("params")))
+
+
+def decode_image_item(item: Any) -> bytes | ImageURL:
+    """The encoded image an item carries, or where to fetch it.
+
+    Takes base64 with or without newlines and padding, in the standard or the URL-safe alphabet, also as a data URI,
+    and http(s) URLs. Whether the bytes are an image is for the server to find out.
+
+    Raises:
+        ImageItemError: it is none of these.
+    """
+    if not isinstance(item, str):
+        raise ImageItemError(f"expected base64 text or an http(s) URL, got {_kind(item)}")
+    text = item.strip()
+    if is_url(text):
+        return ImageURL(text)
+    if text[:5].lower() == "data:":
+        head, comma, text = text.partition(",")
+        if not comma or not head.lower().endswith(";base64"):
+            raise ImageItemError("a data URI must read data:<type>;base64,<data>")
+        if "%" in text:
+            text = unquote_to_bytes(text).decode("ascii", "replace")
+    image = _decode_base64(text)
+    if not image:
+        raise ImageItemError("the image is empty")
+    return image
+
+
+def score_response(results: Sequence[bytes | None]) -> bytes:
+    """The list of a whole request.
+
+    Args:
+        results: per image the server's `DETECTIONS`, passed on as it came; None becomes `null`.
+    """
+    return b"[" + b", ".join(b"null" if result is None else result for result in results) + b"]"
+
+
+def partial_failure(results: Sequence[bytes | None], reasons: Mapping[int, str], index: Sequence[Any]) -> bytes:
+    """The body of a 422: which images could not be read and why, and every good result.
+
+    Args:
+        results: per image the server's `DETECTIONS`, None where there is none.
+        reasons: by position, why there is none.
+        index: the request's own names for the images.
+    """
+    total = len(results)
+    errors = [
+        {"position": position, "index": _echo(index[position]), "reason": reason}
+        for position, reason in sorted(reasons.items())
+    ]
+    message = f"{len(errors)} of {total} image{'s' if total != 1 else ''} could not be read"
+    head = json.dumps({"message": message, "errors": errors})
+    return head[:-1].encode() + b', "results": ' + score_response(results) + b"}"
+
+
+def error_body(error: Exception) -> bytes:
+    """`{"message": "..."}`."""
+    return json.dumps({"message": str(error)}).encode()
+
+
+def _parse_json(body: bytes) -> Any:
+    if not body:
+        raise RequestError(400, "POST body is empty. Expecting a JSON dictionary.")
+    try:
+        return json.loads(body)
+    except ValueError as error:  # also text that is no Unicode, and integers Python refuses to read
+        raise RequestError(400, str(error)) from error
+    except RecursionError as error:
+        raise RequestError(400, "the JSON is nested too deeply") from error
+
+
+def _list_at(table: Mapping[str, Any], key: str) -> list[Any]:
+    value = table.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise RequestError(400, f'"{key}" is {_kind(value)}, not a list; {_ACCEPTED}')
+    return value
+
+
+def _cell(row: Any, position: int, column: int, columns: int) -> Any:
+    """The image of one entry of `data`: the entry itself, or its cell in the image column."""
+    if not isinstance(row, list):
+        return row
+    if len(row) == columns:
+        return row[column]
+    if len(row) == 1:
+        return row[0]
+    raise RequestError(400, f'row {position} of "data" has {len(row)} values for {columns} columns')
+
+
+def _threshold(params: Any) -> float | None:
+    if not isinstance(params, Mapping) or THRESHOLD_PARAMETER not in params:
+        return None
+    value = params[THRESHOLD_PARAMETER]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise RequestError(400, f'"{THRESHOLD_PARAMETER}" must be a number from 0 to 1')
+    return float(value)
+
+
+def _decode_base64(text: str) -> bytes:
+    try:
+        packed = text.encode("ascii").translate(_FROM_URL_SAFE, _WHITESPACE).rstrip(b"=")
+        if len(packed) % 4 == 1:
+            raise ImageItemError("neither base64 nor an http(s) URL: base64 cannot have this length, is it cut short?")
+        return binascii.a2b_base64(packed + b"=" * (-len(packed) % 4), strict_mode=True)
+    except ValueError as error:  # binascii.Error and UnicodeEncodeError are both
+        raise ImageItemError("neither base64 nor an http(s) URL") from error
+
+
+def _kind(value: Any) -> str:
+    names = {type(None): "null", bool: "a boolean", str: "text", list: "a list"}
+    return names.get(type(value), "an object" if isinstance(value, Mapping) else "a number")
+
+
+def _quote(key: Any) -> str:
+    text = json.dumps(str(key))
+    return text if len(text) <= 60 else f'{text[:60]}..."'
+
+
+def _echo(value: Any) -> Any:
+    """An entry of `index` as it may appear in an answer: JSON has no infinity, and only scalars name a row."""
+    if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return str(value)

@@ -1,0 +1,56 @@
+"""What can go wrong between a caller and the detector.
+
+Every class carries the `status` the scoring contract gives it over HTTP, so that a gateway needs no table of its own.
+"""
+
+from __future__ import annotations
+
+
+class VFNetClientError(Exception):
+    """Base of everything this package raises on purpose. `str()` is one sentence for the person at the other end."""
+
+    status = 500
+
+
+class RequestError(VFNetClientError):
+    """A scoring request that does not follow the contract; `status` is the HTTP status it earns."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class InvalidImageError(VFNetClientError):
+    """The image cannot be detected on: the caller's fault. `str()` is the reason."""
+
+    status = 422
+
+
+class ImageItemError(InvalidImageError):
+    """An item of a scoring request that is neither base64 of something nor a URL."""
+
+
+class ServerBusyError(VFNetClientError):
+    """The server's queue is full; the same request may succeed a little later."""
+
+    status = 429
+
+
+class ServerUnavailableError(VFNetClientError):
+    """The server cannot be reached, or is not ready."""
+
+    status = 503
+
+
+class DeadlineExceededError(VFNetClientError):
+    """No answer within the time allowed."""
+
+    status = 504
+
+
+class InferenceError(VFNetClientError):
+    """The server failed on a request it should have served."""
+
+
+class CommandError(VFNetClientError):
+    """A `vfnet` subcommand cannot go on. The command line prints the sentence and exits with 1."""

@@ -1,0 +1,79 @@
+"""How the images of one call share the server's queue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import TypeVar
+
+from vfnet_client.exceptions import ServerBusyError
+
+T = TypeVar("T")
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
+_WOKEN_BY_AN_ANSWER = 2
+"""More than one, so that a window squeezed by a full queue grows again."""
+
+
+class Window:
+    """Bounds the images of one call, and feeds the rest as answers come.
+
+    A refused image waits for an answer to another of the same call and goes again: a queue that only this call fills
+    never refuses it for good. With none of its own left in there, it is others that keep the server busy.
+
+    Args:
+        size: images read and in flight at once.
+        patience: seconds to keep asking a server that others keep busy.
+    """
+
+    def __init__(self, size: int, patience: float) -> None:
+        self.slots = asyncio.Semaphore(size)
+        self._patience = patience
+        self._in_flight = 0
+        self._refused: deque[asyncio.Future[None]] = deque()
+
+    async def send(self, infer: Callable[[], Awaitable[T]]) -> T:
+        """Await `infer()`, again and again while the server refuses it; to be called inside a slot.
+
+        Raises:
+            ServerBusyError: patience ran out. Anything else `infer` raises is passed on at once.
+        """
+        if self._refused:  # no pushing in
+            await self._turn()
+        pause, give_up_at = _FIRST_PAUSE_S, monotonic() + self._patience
+        while True:
+            self._in_flight += 1
+            alone = False
+            try:
+                answer = await infer()
+            except ServerBusyError:
+                alone = self._in_flight == 1
+                if alone and monotonic() + pause > give_up_at:
+                    self._wake()
+                    raise
+            except BaseException:
+                self._wake()
+                raise
+            else:
+                self._wake()
+                return answer
+            finally:
+                self._in_flight -= 1
+            if alone:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+            else:
+                await self._turn()
+
+    async def _turn(self) -> None:
+        # Whoever waits here is woken: it came while another of the call was in flight or pausing, which wakes it.
+        turn = asyncio.get_running_loop().create_future()
+        self._refused.append(turn)
+        await turn
+
+    def _wake(self) -> None:
+        for _ in range(min(_WOKEN_BY_AN_ANSWER, len(self._refused))):
+            turn = self._refused.popleft()
+            if not turn.done():
+                turn.set_result(None)

@@ -1,0 +1,25 @@
+"""Error responses of a Python model: the caller's fault, or ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+
+
+def invalid_argument(message: str) -> Any:
+    """The caller's fault: HTTP 400, gRPC INVALID_ARGUMENT; `message` is for the caller."""
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, pb_utils.TritonError.INVALID_ARG))
+
+
+def internal_error(message: str, error: Exception) -> Any:
+    """Ours: HTTP 500, gRPC INTERNAL. The caller gets `message`; what happened goes to the server's log."""
+    pb_utils.Logger.log_error(f"{message}: {type(error).__name__}: {error}")
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, pb_utils.TritonError.INTERNAL))
+
+
+def cancelled() -> Any:
+    """The caller has gone: gRPC CANCELLED."""
+    return pb_utils.InferenceResponse(
+        error=pb_utils.TritonError("the request was cancelled", pb_utils.TritonError.CANCELLED)
+    )

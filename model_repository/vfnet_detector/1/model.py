@@ -1,0 +1,108 @@
+"""Triton's entry to `vfnet_detector`: batches of mixed sizes to the engine, answers as they come."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+from candidates import CandidateSettings, select_candidates
+from error_responses import cancelled, internal_error
+from openvino_engine import HeadOutputs, OpenVINOEngine
+from process_activity import ProcessActivity
+
+FAILED = "the image could not be detected in"
+
+
+class TritonPythonModel:
+    """Pixels -> candidates, a batch of any sizes at a time."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Compile the network with the parameters `vfnet build` wrote."""
+        parameters = {k: v["string_value"] for k, v in json.loads(args["model_config"])["parameters"].items()}
+        self.settings = CandidateSettings(
+            strides=tuple(int(stride) for stride in parameters["strides"].split(",")),
+            point_offset=float(parameters["point_offset"]),
+            nms_pre=int(parameters["nms_pre"]),
+            score_threshold=float(parameters["score_threshold"]),
+        )
+        self.engine = OpenVINOEngine(
+            Path(args["model_repository"]) / args["model_version"] / "network.xml",
+            parameters["inference_precision"],
+            int(parameters["num_streams"]),
+            int(parameters["inference_num_threads"]),
+            _cache_dir(parameters["cache_dir"]),
+        )
+        self.activity = ProcessActivity()
+        pb_utils.Logger.log_info(f"vfnet_detector: {self.engine.description}")
+
+    def execute(self, requests: list[Any]) -> None:
+        """Answer each request as soon as it is done; return when all are.
+
+        Returning earlier would keep the engine busy between batches too, but then Triton forgets
+        the requests, and should this process die their callers would wait forever.
+        """
+        finished = threading.Semaphore(0)
+        for request in requests:
+            self.submit(request, finished)
+        for _ in requests:
+            finished.acquire()
+
+    def submit(self, request: Any, finished: threading.Semaphore) -> None:
+        """Start one image; its response is sent, and `finished` released, when it is done."""
+        sender = request.get_response_sender()
+        self.activity.change(+1)
+
+        def respond(response: Any) -> None:
+            sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+            self.activity.change(-1)
+            finished.release()
+
+        if request.is_cancelled():
+            respond(cancelled())
+            return
+        pixels = pb_utils.get_input_tensor_by_name(request, "PIXELS").as_numpy()
+        valid_shape = pb_utils.get_input_tensor_by_name(request, "VALID_SHAPE").as_numpy()
+
+        def done(outputs: HeadOutputs | None, error: Exception | None) -> None:
+            try:
+                if error is not None or outputs is None:
+                    raise error or RuntimeError("no outputs")
+                response = pb_utils.InferenceResponse(output_tensors=self.candidates(outputs, valid_shape[0]))
+            except Exception as failure:
+                response = internal_error(FAILED, failure)
+            respond(response)
+
+        try:
+            self.engine.submit(pixels, valid_shape, done)
+        except Exception as failure:
+            respond(internal_error(FAILED, failure))
+
+    def candidates(self, outputs: HeadOutputs, valid_shape: Any) -> list[Any]:
+        """Head outputs of one image -> CANDIDATE_BOXES, CANDIDATE_SCORES, CANDIDATE_LABELS."""
+        levels = len(self.settings.strides)
+        boxes, scores, labels = select_candidates(
+            [output[0] for output in outputs[:levels]],
+            [output[0] for output in outputs[levels:]],
+            valid_shape,
+            self.settings,
+        )
+        return [
+            pb_utils.Tensor("CANDIDATE_BOXES", boxes[None]),
+            pb_utils.Tensor("CANDIDATE_SCORES", scores[None]),
+            pb_utils.Tensor("CANDIDATE_LABELS", labels[None]),
+        ]
+
+    def finalize(self) -> None:
+        """Let what is running finish."""
+        self.engine.close()
+
+
+def _cache_dir(parameter: str) -> Path | None:
+    if parameter:
+        return Path(parameter)
+    shared = os.environ.get("VFNET_CACHE_DIR")
+    return Path(shared) / "openvino" if shared else None

@@ -1,0 +1,98 @@
+"""The network on CPUs: OpenVINO, several images at once on its own streams."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import openvino as ov
+from numpy.typing import NDArray
+from processor_cores import available_cores
+
+HeadOutputs = list[NDArray[Any]]
+"""float32 per level, finest first: logits [1, num_classes, H_l, W_l] of all levels, then boxes [1, 4, H_l, W_l]."""
+
+
+class OpenVINOEngine:
+    """A compiled network and a fixed number of inferences under way."""
+
+    def __init__(
+        self,
+        model_path: Path,
+        inference_precision: str = "f32",
+        num_streams: int = 0,
+        inference_num_threads: int = 0,
+        cache_dir: Path | None = None,
+    ) -> None:
+        """Compile.
+
+        Args:
+            model_path: the IR's `.xml`, its `.bin` beside it.
+            inference_precision: `f32` or `bf16`. Always set: OpenVINO may choose bf16 by itself.
+            num_streams: images computed at once; 0: one per four cores. On few cores one image on
+                all of them gives as many images a second as several on one each, and sooner.
+            inference_num_threads: 0: every core the process may use.
+            cache_dir: where the compiled network is kept for the next start.
+        """
+        threads = inference_num_threads or available_cores()
+        streams = num_streams or max(1, threads // 4)
+        core = ov.Core()
+        properties: dict[str, object] = {
+            "INFERENCE_PRECISION_HINT": inference_precision,
+            "NUM_STREAMS": streams,
+            "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_CPU_PINNING": False,  # other processes share these cores
+        }
+        if cache_dir is not None:
+            cache_dir.mkdir(parents=True, exist_ok=True)
+            properties["CACHE_DIR"] = str(cache_dir)
+        self.compiled_model = core.compile_model(str(model_path), "CPU", properties)
+        # One more than there are streams: while its outputs are read another is ready to run.
+        self.slots = streams + 1
+        self.idle: queue.SimpleQueue[ov.InferRequest] = queue.SimpleQueue()
+        for _ in range(self.slots):
+            self.idle.put(self.compiled_model.create_infer_request())
+        self.readers = ThreadPoolExecutor(self.slots)
+        self.description = f"OpenVINO {inference_precision}, {streams} stream(s) on {threads} thread(s)"
+
+    def submit(
+        self,
+        pixels: NDArray[Any],
+        valid_shape: NDArray[Any],
+        done: Callable[[HeadOutputs | None, Exception | None], None],
+    ) -> None:
+        """Start one inference; wait first while `slots` are under way.
+
+        Args:
+            pixels: uint8 [1, H, W, 3], see `vfnet_preprocess`.
+            valid_shape: int32 [1, 2].
+            done: called once on a thread of its own, with the outputs (valid only until it returns)
+                or with what went wrong.
+        """
+        request = self.idle.get()
+
+        def read() -> None:
+            try:
+                request.wait()  # returns at once: it is complete; raises what the inference raised
+                done([output.data for output in request.output_tensors], None)
+            except Exception as error:
+                done(None, error)
+            finally:
+                self.idle.put(request)
+
+        try:
+            # The stream's own thread only hands over, and takes the next image.
+            request.set_callback(lambda _: self.readers.submit(read), None)
+            request.start_async([pixels, valid_shape])
+        except Exception:
+            self.idle.put(request)
+            raise
+
+    def close(self) -> None:
+        """Wait for what is under way."""
+        for _ in range(self.slots):
+            self.idle.get()
+        self.readers.shutdown()

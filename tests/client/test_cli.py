@@ -1,0 +1,156 @@
+"""The `vfnet` command: what it imports, how it fails, where drawings go."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vfnet_client import cli
+from vfnet_client.cli import SUBCOMMANDS, Subcommand, main
+from vfnet_client.commands.detect import drawing_stems, summary
+from vfnet_client.detections import DetectedBox, Detections
+from vfnet_client.images import expand
+
+HEAVY = ["torch", "openvino", "cv2", "pandas", "scipy"]
+CLOSED = "grpc://127.0.0.1:1"
+
+
+def imported_by(code: str) -> set[str]:
+    """The top-level modules a fresh interpreter holds after running this."""
+    listing = f"{code}\nimport sys; print('\\n' + ' '.join({{name.partition('.')[0] for name in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True, timeout=60)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_importing_the_package_imports_nothing_else() -> None:
+    foreign = imported_by("import vfnet_client") - imported_by("pass")
+    assert foreign & {"numpy", "PIL", "httpx", "tritonclient", "grpc", "aiohttp", "asyncio", *HEAVY} == set()
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["detect", "--help"], ["score", "--help"], ["health", "--help"]])
+def test_help_imports_nothing_heavy(argv: list[str]) -> None:
+    imported = imported_by(f"from vfnet_client.cli import main; assert main({argv}) == 0")
+    assert imported & {"numpy", "PIL", "httpx", "tritonclient", "grpc", "aiohttp", *HEAVY} == set()
+
+
+def test_every_public_name_can_be_imported() -> None:
+    import vfnet_client
+
+    assert all(getattr(vfnet_client, name) for name in vfnet_client.__all__)
+    assert set(vfnet_client.__all__) <= set(dir(vfnet_client))
+    with pytest.raises(AttributeError):
+        vfnet_client.Nothing  # noqa: B018
+
+
+def test_help_lists_every_subcommand(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    listed = capsys.readouterr().out
+    for name, subcommand in SUBCOMMANDS.items():
+        assert f"  {name}" in listed
+        assert subcommand.help in listed
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["paint"],
+        ["detect"],
+        ["detect", "a.png", "--threshold", "2"],
+        ["detect", "a.png", "--threshold", "nan"],
+        ["detect", "a.png", "--concurrency", "0"],
+        ["health", "--timeout", "-1"],
+        ["health", "--timeout", "inf"],
+        ["health", "--server", "localhost:8001"],
+        ["health", "--server", "grpc://host:port"],
+    ],
+)
+def test_a_usage_error_exits_with_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "usage: vfnet" in captured.err
+
+
+@pytest.mark.parametrize("argv", [["health"], ["detect", __file__]])
+def test_a_closed_port_is_one_line_and_exit_code_1(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*argv, "--server", CLOSED]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"vfnet {argv[0]}: no VFNet is ready at {CLOSED}: ")
+    assert captured.err.count("\n") == 1
+
+
+def test_a_missing_request_file_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", "missing.json"]) == 1
+    assert capsys.readouterr().err == "vfnet score: missing.json: No such file or directory\n"
+
+
+def test_a_json_target_without_a_folder_is_refused_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["detect", __file__, "--server", CLOSED, "--json", str(tmp_path / "no" / "out.json")]) == 1
+    assert "there is no such folder" in capsys.readouterr().err
+
+
+def test_a_missing_package_names_the_extra_that_brings_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "needy_command.py").write_text("import a_package_nobody_has\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(cli.SUBCOMMANDS, "needy", Subcommand("needy_command", "a help", "build"))
+    assert main(["needy"]) == 1
+    assert capsys.readouterr().err == (
+        "vfnet needy: needs the package 'a_package_nobody_has': pip install 'vfnet[build]'\n"
+    )
+
+
+def run_vfnet(*argv: str, **options: object) -> subprocess.Popen[bytes]:
+    start = "import sys; from vfnet_client.cli import main; sys.exit(main())"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, "-c", start, *argv], **{**pipes, **options})  # type: ignore[call-overload, no-any-return]
+
+
+def test_an_interrupt_is_quiet_and_exits_with_130() -> None:
+    with run_vfnet("score", "-", stdin=subprocess.PIPE) as waiting:
+        time.sleep(1.5)  # until it waits for its request
+        waiting.send_signal(signal.SIGINT)
+        _, err = waiting.communicate(timeout=30)
+    assert (waiting.returncode, err) == (130, b"")
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with run_vfnet("--help", stdout=writing, env=buffered) as writer:
+        os.close(writing)
+        _, err = writer.communicate(timeout=30)
+    assert (writer.returncode, err) == (141, b"")
+
+
+def test_a_summary_has_a_line_per_box() -> None:
+    boxes = [DetectedBox(0, 0.25, 0.5, 1, "cat", 0.5), DetectedBox(0, 0, 1, 1, "giraffe", 0.25)]
+    assert summary("a.png", Detections(boxes)).splitlines() == [
+        "a.png: 2 boxes",
+        "  cat      0.500  0.000 0.250 0.500 1.000",
+        "  giraffe  0.250  0.000 0.000 1.000 1.000",
+    ]
+
+
+def test_drawings_never_share_a_name_or_hide_an_image(tmp_path: Path) -> None:
+    arguments = [str(tmp_path / name) for name in ("x.jpg", "X.png", "deep/x.jpg", "x-2.jpg")]
+    assert drawing_stems(expand([*arguments, "http://host/x.jpg"]), tmp_path / "out") == [
+        "x",
+        "X-2",
+        "x-3",
+        "x-2-2",
+        "x-4",
+    ]
+    assert drawing_stems(expand(arguments[:1]), tmp_path) == ["x-2"]

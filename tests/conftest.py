@@ -1,0 +1,62 @@
+"""Built repositories and running servers, made once per session, when a test first asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reference_checkpoint import write_reference_checkpoint
+from shared_data import SHARED
+from triton_server import ServedRepository, serving
+from vfnet_build.building import build
+from vfnet_build.repository import BuildOptions
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests neither read nor write the user's caches."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VFNET_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def demo_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from the demonstration checkpoint: four classes, half width, quick."""
+    repository = tmp_path_factory.mktemp("demo") / "repository"
+    build("demo", repository, BuildOptions())
+    return repository
+
+
+@pytest.fixture(scope="session")
+def server(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRepository]:
+    """The demonstration repository, served. Leave it as it is: others use it too."""
+    with serving(demo_repository, tmp_path_factory.mktemp("server")) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def reference_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The true architecture with the weights that the goldens were recorded with."""
+    if not SHARED.is_dir():
+        pytest.skip("needs ../shared, which is not here")
+    return write_reference_checkpoint(tmp_path_factory.mktemp("reference") / "vfnet_ref.pth")
+
+
+@pytest.fixture(scope="session")
+def reference_repository(reference_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from `reference_checkpoint`."""
+    repository = tmp_path_factory.mktemp("reference") / "repository"
+    build(str(reference_checkpoint), repository, BuildOptions())
+    return repository
+
+
+@pytest.fixture(scope="session")
+def reference_server(
+    reference_repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServedRepository]:
+    """`reference_repository`, served."""
+    with serving(reference_repository, tmp_path_factory.mktemp("reference_server")) as served:
+        yield served

@@ -1,0 +1,52 @@
+"""Inference requests to a served repository with Triton's own clients."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import tritonclient.grpc
+import tritonclient.http
+
+from box_matching import DetectionSet
+from triton_server import ServedRepository
+
+ARRAYS = ("BOXES", "SCORES", "LABELS")
+
+
+def infer(
+    served: ServedRepository,
+    image: bytes,
+    outputs: tuple[str, ...] = ARRAYS,
+    *,
+    protocol: str = "grpc",
+    score_threshold: float | None = None,
+) -> dict[str, np.ndarray]:
+    """One request for the outputs named."""
+    module: Any = getattr(tritonclient, protocol)
+    client = module.InferenceServerClient(f"127.0.0.1:{getattr(served, f'{protocol}_port')}")
+    try:
+        inputs = [module.InferInput("IMAGE", [1], "BYTES")]
+        inputs[0].set_data_from_numpy(np.array([image], np.object_))
+        if score_threshold is not None:
+            inputs.append(module.InferInput("SCORE_THRESHOLD", [1], "FP32"))
+            inputs[1].set_data_from_numpy(np.array([score_threshold], np.float32))
+        requested = [module.InferRequestedOutput(name) for name in outputs]
+        result = client.infer("vfnet", inputs, outputs=requested)
+        return {name: result.as_numpy(name) for name in outputs}
+    finally:
+        client.close()
+
+
+def detect(served: ServedRepository, image: bytes, **options: Any) -> DetectionSet:
+    """One image's boxes, scores and labels."""
+    found = infer(served, image, **options)
+    return DetectionSet(*(found[name] for name in ARRAYS))
+
+
+def document(served: ServedRepository, image: bytes, **options: Any) -> dict[str, Any]:
+    """One image's JSON object."""
+    text = infer(served, image, ("DETECTIONS",), **options)["DETECTIONS"][0]
+    parsed: dict[str, Any] = json.loads(text)
+    return parsed
