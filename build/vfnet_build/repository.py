@@ -130,7 +130,7 @@ def check_replaceable(target: Path) -> None:
 
 
 def _copy_template(fresh: Path) -> None:
-    ignored = shutil.ignore_patterns("__pycache__", ".gitkeep", "every_model")
+    ignored = shutil.ignore_patterns("__pycache__", ".*", "every_model")
     shutil.copytree(template_directory(), fresh, ignore=ignored)
     # A server that reads from an object store sees one model's folder at a time: each is complete.
     for model in PYTHON_MODELS:

@@ -61,14 +61,15 @@ def serve(options: ServeOptions) -> None:
             if seconds is not None:
                 where = options.endpoints
                 _say(f"ready after {seconds:.1f} s: {where.grpc_url} {where.http_url} {where.metrics_url}")
+                watchdog = Watchdog(server, options.stall_timeout, _say)
+                watchdog.begin()
                 with _state_file(options):
-                    _watch(server, options, stop)
+                    _watch(server, watchdog, stop)
             _say("stopping: finishing what is in flight")
         _say("stopped")
 
 
-def _watch(server: TritonProcess, options: ServeOptions, stop: threading.Event) -> None:
-    watchdog = Watchdog(server, options.stall_timeout, _say)
+def _watch(server: TritonProcess, watchdog: Watchdog, stop: threading.Event) -> None:
     while not stop.wait(_LOOK_SECONDS):
         if server.process.poll() is not None:
             raise server.failure()

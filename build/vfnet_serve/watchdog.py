@@ -7,6 +7,7 @@ Triton never does: a model whose process is gone keeps saying that it is ready w
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,29 +51,34 @@ class Watchdog:
     processes: dict[int, ModelProcess] = field(default_factory=dict)
     retired: set[int] = field(default_factory=set)
     """Processes of a model that was loaded again: they end by themselves, and that is no death to act on."""
-    to_load: dict[str, float] = field(default_factory=dict)
+    expected: Counter[str] = field(default_factory=Counter)
+    """Processes that each model should have."""
+    not_before: dict[str, float] = field(default_factory=dict)
     """Models that could not be loaded again, and when to try next (monotonic seconds)."""
+
+    def begin(self) -> None:
+        """Note how many processes each model has. Call it once, when the server is ready."""
+        self._discover()
+        self.expected = Counter(process.model for process in self.processes.values())
 
     def look(self) -> None:
         """Find new processes, replace dead and hung ones. Call it every half second or so."""
         self._discover()
-        failed: dict[str, str] = {}
+        hung: set[str] = set()
         for pid, process in list(self.processes.items()):
-            if not process.is_alive():
-                failed[process.model] = "died"
-            elif self._is_hung(process):
+            if process.is_alive():
+                if not self._is_hung(process):
+                    continue
+                hung.add(process.model)
                 process.process.kill()
-                failed[process.model] = f"completed nothing for {self.stall_timeout:g} s"
-            else:
-                continue
             del self.processes[pid]
             forget_record(self.server.activity_dir, pid)
             Path("/dev/shm", process.shared_memory).unlink(missing_ok=True)
-        for model, what in failed.items():
-            self._replace(model, what)
-        for model, due in list(self.to_load.items()):
-            if time.monotonic() >= due:
-                self._load(model)
+        # Counted, not noticed: a process may die before it was ever seen.
+        alive = Counter(process.model for process in self.processes.values())
+        for model, count in self.expected.items():
+            if alive[model] < count and time.monotonic() >= self.not_before.get(model, 0):
+                self._replace(model, f"completed nothing for {self.stall_timeout:g} s" if model in hung else "died")
 
     def _discover(self) -> None:
         try:
@@ -110,15 +116,11 @@ class Watchdog:
         for pid in leaving:
             del self.processes[pid]
         self.retired.update(leaving)
-        self._load(model)
-
-    def _load(self, model: str) -> None:
         started = time.monotonic()
         try:
             self.server.reload(model)
         except ServerError as error:
             self.say(f"{error}; trying again in {_RETRY_SECONDS:g} s", "ERROR")
-            self.to_load[model] = time.monotonic() + _RETRY_SECONDS
-            return
-        self.to_load.pop(model, None)
-        self.say(f"{model} serves again after {time.monotonic() - started:.1f} s", "INFO")
+            self.not_before[model] = time.monotonic() + _RETRY_SECONDS
+        else:
+            self.say(f"{model} serves again after {time.monotonic() - started:.1f} s", "INFO")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import subprocess
@@ -35,12 +36,13 @@ class ServedRepository:
         return f"grpc://127.0.0.1:{self.grpc_port}"
 
     def model_processes(self, model: str) -> list[psutil.Process]:
-        """The Python processes of one model."""
-        return [
-            child
-            for child in psutil.Process(self.process.pid).children(recursive=True)
-            if any(f"/{model}/" in argument for argument in child.cmdline()[1:2])
-        ]
+        """The living Python processes of one model."""
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is one, too
+                if any(f"/{model}/" in argument for argument in child.cmdline()[1:2]):
+                    found.append(child)
+        return found
 
 
 def free_ports(count: int) -> list[int]:

@@ -101,5 +101,7 @@ def sigmoid(logits: NDArray[Any]) -> NDArray[Any]:
 
 
 def _logit(probability: float) -> float:
-    """Inverse sigmoid; minus infinity for 0, so that a threshold of 0 lets everything through."""
-    return math.log(probability / (1 - probability)) if probability > 0 else -math.inf
+    """Inverse sigmoid, infinite at both ends: a threshold of 0 lets everything through, one of 1 nothing."""
+    if 0 < probability < 1:
+        return math.log(probability / (1 - probability))
+    return math.inf if probability > 0 else -math.inf

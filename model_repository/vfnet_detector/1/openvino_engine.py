@@ -50,12 +50,12 @@ class OpenVINOEngine:
             cache_dir.mkdir(parents=True, exist_ok=True)
             properties["CACHE_DIR"] = str(cache_dir)
         self.compiled_model = core.compile_model(str(model_path), "CPU", properties)
-        # One more than there are streams: while its outputs are read another is ready to run.
+        # One more than there are streams: while the outputs of one are read another is ready to run.
         self.slots = streams + 1
         self.idle: queue.SimpleQueue[ov.InferRequest] = queue.SimpleQueue()
         for _ in range(self.slots):
             self.idle.put(self.compiled_model.create_infer_request())
-        self.readers = ThreadPoolExecutor(self.slots)
+        self.workers = ThreadPoolExecutor(self.slots)
         self.description = f"OpenVINO {inference_precision}, {streams} stream(s) on {threads} thread(s)"
 
     def submit(
@@ -74,25 +74,23 @@ class OpenVINOEngine:
         """
         request = self.idle.get()
 
-        def read() -> None:
+        # A thread that waits, not OpenVINO's callback: that one is not called when an inference fails.
+        def run() -> None:
+            outputs, failure = None, None
             try:
-                request.wait()  # returns at once: it is complete; raises what the inference raised
-                done([output.data for output in request.output_tensors], None)
+                request.infer([pixels, valid_shape])
+                outputs = [output.data for output in request.output_tensors]
             except Exception as error:
-                done(None, error)
+                failure = error
+            try:
+                done(outputs, failure)
             finally:
                 self.idle.put(request)
 
-        try:
-            # The stream's own thread only hands over, and takes the next image.
-            request.set_callback(lambda _: self.readers.submit(read), None)
-            request.start_async([pixels, valid_shape])
-        except Exception:
-            self.idle.put(request)
-            raise
+        self.workers.submit(run)
 
     def close(self) -> None:
         """Wait for what is under way."""
         for _ in range(self.slots):
             self.idle.get()
-        self.readers.shutdown()
+        self.workers.shutdown()

@@ -1,9 +1,13 @@
-"""Encoded bytes -> RGB pixels as they are stored: EXIF orientation ignored, alpha dropped."""
+"""Encoded bytes -> RGB pixels as they are stored: EXIF orientation ignored, alpha dropped.
+
+TIFF's own Orientation tag is no EXIF: Pillow and OpenCV, the reference's decoder, both apply it always.
+"""
 
 from __future__ import annotations
 
 import io
 import warnings
+import zlib
 from typing import Any
 
 import numpy as np
@@ -13,7 +17,16 @@ from PIL import Image, UnidentifiedImageError
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000")
 """Pillow's names of what is decoded. A list, because some of Pillow's others start programs (EPS)."""
 
-Image.MAX_IMAGE_PIXELS = None  # `decode_image` has its own limit, and refuses instead of warning
+SIGNATURES = {  # how files begin, to name what Pillow could not open
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG": "PNG",
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"RIFF": "WebP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+}
+
 Image.init()  # loads the plug-ins now, on one thread; `formats=` expects them loaded
 
 
@@ -36,29 +49,63 @@ def decode_image(data: bytes, max_image_pixels: int) -> NDArray[Any]:
     """
     if not data:
         raise ImageError("the image is empty (0 bytes)")
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        data = _png_pixel_chunks(data)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata that changes no pixel
-        with _open(data) as image:
+        with _open(data, max_image_pixels) as image:
             _check_size(image, max_image_pixels)
             try:
                 image.load()
                 return _to_rgb(image)
+            except ImageError:
+                raise
             except MemoryError:
                 raise ImageError(f"the image ({image.width} x {image.height}) does not fit into memory") from None
             except Exception as error:  # damaged files make decoders raise nearly anything
-                raise ImageError(f"the {image.format} image is truncated or damaged: {_reason(error)}") from error
+                raise ImageError(f"the {image.format} image is truncated or damaged{_words(error)}") from error
 
 
-def _open(data: bytes) -> Image.Image:
+def _png_pixel_chunks(data: bytes) -> bytes:
+    """A PNG without metadata, for a long text or colour profile would make Pillow refuse the picture.
+
+    Raises:
+        ImageError: a chunk does not match its checksum. Pillow would not look at those of the pixels.
+    """
+    view = memoryview(data)
+    kept = [view[:8]]
+    start = 8
+    while start + 12 <= len(data):  # length, kind, contents, checksum
+        end = start + 12 + int.from_bytes(view[start : start + 4], "big")
+        kind = data[start + 4 : start + 8]
+        if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
+            if end <= len(data) and zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
+                raise ImageError(f"the PNG image is damaged: the checksum of its {kind.decode()} chunk does not match")
+            kept.append(view[start:end])
+        start = end
+    return b"".join(kept)
+
+
+def _open(data: bytes, max_image_pixels: int) -> Image.Image:
+    # Pillow allocates for some files (GIF) while it opens them. It refuses from twice the limit on; we the rest.
+    Image.MAX_IMAGE_PIXELS = max_image_pixels
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
-    except UnidentifiedImageError:
-        raise ImageError(
-            f"not an image in a known format ({len(data)} bytes that begin with {data[:12]!r}); "
-            "known are JPEG, PNG, GIF, BMP, WebP and TIFF"
-        ) from None
+    except Image.DecompressionBombError:
+        raise ImageError(f"the image is too large: its header claims more than {max_image_pixels} pixels") from None
+    except MemoryError:
+        raise ImageError("the image does not fit into memory") from None
     except Exception as error:
-        raise ImageError(f"the image's header is damaged: {_reason(error)}") from error
+        kind = next((name for signature, name in SIGNATURES.items() if data.startswith(signature)), None)
+        if kind is None and isinstance(error, UnidentifiedImageError):
+            raise ImageError(
+                f"not an image in a known format ({len(data)} bytes that begin with {data[:12]!r}); "
+                "known are JPEG, PNG, GIF, BMP, WebP and TIFF"
+            ) from None
+        raise ImageError(
+            f"the {kind or 'image'} file cannot be opened: it is truncated, or its header is damaged, "
+            "claims no pixels or is of an unsupported kind"
+        ) from error
 
 
 def _check_size(image: Image.Image, max_image_pixels: int) -> None:
@@ -76,24 +123,30 @@ def _to_rgb(image: Image.Image) -> NDArray[Any]:
         return np.repeat(grey[:, :, None], 3, axis=2)
     if image.mode in ("RGBa", "La"):  # premultiplied alpha (TIFF) has no direct way to RGB
         image = image.convert(image.mode.upper())
-    return np.ascontiguousarray(np.asarray(image if image.mode == "RGB" else image.convert("RGB")))
+    try:
+        return np.ascontiguousarray(np.asarray(image if image.mode == "RGB" else image.convert("RGB")))
+    except ValueError:
+        raise ImageError(f"the {image.format} image's colours ({image.mode}) cannot be converted to RGB") from None
 
 
 def _to_8_bit(values: NDArray[Any]) -> NDArray[Any]:
     """Grey levels of more than 8 bits -> uint8 of the same shape.
 
     Integers keep their upper 8 of 16 bits (what OpenCV and libpng do); floats in 0..1 are scaled by
-    255; anything that reaches further is scaled by its own maximum.
+    255; anything that reaches further is scaled by its own maximum. Negative, infinite and NaN are 0.
     """
-    if values.dtype.kind in "iu" and values.dtype.itemsize == 2:
-        return (values.astype(np.uint16) >> 8).astype(np.uint8)
+    if values.dtype.kind in "iu":
+        if values.dtype.itemsize == 2:
+            return (values.astype(np.uint16) >> 8).astype(np.uint8)
+        whole = values.astype(np.int64).clip(min=0)
+        return (whole * 256 // max(65536, int(whole.max()) + 1)).astype(np.uint8)
     levels = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0).clip(min=0)
-    highest = levels.max()
-    floats_reach = 1.0 if highest <= 1 else 255.0
-    limit = floats_reach if values.dtype.kind == "f" else 65535.0
-    return np.asarray(levels * (255 / max(limit, highest))).astype(np.uint8)
+    highest = float(levels.max())
+    limit = 1.0 if highest <= 1 else max(255.0, highest)
+    return np.rint(levels * (255 / limit)).astype(np.uint8)
 
 
-def _reason(error: Exception) -> str:
-    """The decoder's words, where it has any."""
-    return str(error) or type(error).__name__
+def _words(error: Exception) -> str:
+    """What the decoder itself said; other exceptions speak of Python."""
+    said = str(error) if isinstance(error, (OSError, SyntaxError)) else ""
+    return f" ({said})" if said else ""

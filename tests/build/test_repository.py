@@ -1,0 +1,93 @@
+"""`vfnet build`: what it writes, and what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from vfnet_build import building
+from vfnet_build.building import build
+from vfnet_build.checkpoints.demo import DEMO_CLASSES
+from vfnet_build.repository import PYTHON_MODELS, BuildOptions, RepositoryError
+
+
+def configuration(repository: Path, model: str) -> model_config_pb2.ModelConfig:
+    text = (repository / model / "config.pbtxt").read_text()
+    return text_format.Parse(text, model_config_pb2.ModelConfig())
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_every_model_is_complete_by_itself(demo_repository: Path) -> None:
+    assert {path.name for path in demo_repository.iterdir() if path.is_dir()} == {"vfnet", *PYTHON_MODELS}
+    for model in PYTHON_MODELS:
+        version = demo_repository / model / "1"
+        modules = {path.stem for path in version.glob("*.py")}
+        imported = {line.split()[1] for path in version.glob("*.py") for line in path.read_text().splitlines()
+                    if line.startswith("from ")}  # fmt: skip
+        assert {"error_responses", "process_activity"} <= modules
+        own = {"candidates", "detections", "image_decoding", "non_maximum_suppression", "openvino_engine",
+               "processor_cores", "resizing"}  # fmt: skip
+        assert imported & own <= modules
+
+
+def test_class_names_follow_tritons_label_file_convention(demo_repository: Path) -> None:
+    for model in ("vfnet", "vfnet_postprocess"):
+        labels = {output.name: output.label_filename for output in configuration(demo_repository, model).output}
+        assert labels["LABELS"] == "labels.txt"
+        assert tuple((demo_repository / model / "labels.txt").read_text().splitlines()) == DEMO_CLASSES
+
+
+def test_the_checkpoints_settings_reach_the_models(demo_repository: Path) -> None:
+    detector = configuration(demo_repository, "vfnet_detector").parameters
+    assert detector["score_threshold"].string_value == "0.05"
+    assert detector["inference_precision"].string_value == "f32"
+    assert configuration(demo_repository, "vfnet_preprocess").parameters["img_scale"].string_value == "1333,800"
+    assert configuration(demo_repository, "vfnet_postprocess").parameters["max_per_img"].string_value == "100"
+
+
+def test_the_default_configuration_is_the_named_engines(demo_repository: Path) -> None:
+    detector = demo_repository / "vfnet_detector"
+    assert (detector / "config.pbtxt").read_text() == (detector / "configs" / "openvino.pbtxt").read_text()
+
+
+def test_an_equal_build_changes_nothing_and_another_replaces(tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    assert build("demo", repository, BuildOptions())
+    before = contents(repository)
+    stamps = {path: path.stat().st_mtime_ns for path in repository.rglob("*")}
+    assert not build("demo", repository, BuildOptions())
+    assert {path: path.stat().st_mtime_ns for path in repository.rglob("*")} == stamps
+    assert build("demo", repository, BuildOptions(precision="bf16"))
+    assert configuration(repository, "vfnet_detector").parameters["inference_precision"].string_value == "bf16"
+    assert json.loads((repository / "vfnet_build.json").read_text())["options"]["precision"] == "bf16"
+    assert contents(repository).keys() == before.keys()
+    assert list(tmp_path.iterdir()) == [repository]
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(RepositoryError, match="not empty"):
+        build("demo", tmp_path, BuildOptions())
+    assert contents(tmp_path) == {"thesis.txt": b"years of work"}
+
+
+def test_a_build_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = tmp_path / "repository"
+    build("demo", repository, BuildOptions())
+    before = contents(repository)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("the disk is full")
+
+    monkeypatch.setattr(building.openvino, "export", fail)
+    with pytest.raises(RuntimeError, match="disk"):
+        build("demo", repository, BuildOptions(), force=True)
+    assert contents(repository) == before
+    assert list(tmp_path.iterdir()) == [repository]

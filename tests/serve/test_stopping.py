@@ -1,0 +1,64 @@
+"""A served repository stops when told to, and finishes what it has."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import tritonclient.grpc
+
+from triton_server import ServedRepository, serving
+from vfnet_build.sample_scene import write_sample_scene
+
+
+def ask(served: ServedRepository, image: bytes, answers: list[object]) -> None:
+    """Send one image without waiting; the result or the error goes to `answers`."""
+    client = tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{served.grpc_port}")
+    value = tritonclient.grpc.InferInput("IMAGE", [1], "BYTES")
+    value.set_data_from_numpy(np.array([image], np.object_))
+    client.async_infer("vfnet", [value], lambda result, error: answers.append(error or result), client_timeout=60)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_after_the_requests_in_flight(
+    number: signal.Signals, demo_repository: Path, tmp_path: Path
+) -> None:
+    image = write_sample_scene(tmp_path / "scene.png").read_bytes()
+    with serving(demo_repository, tmp_path) as served:
+        everything = psutil.Process(served.process.pid).children(recursive=True)
+        answers: list[object] = []
+        for _ in range(4):
+            ask(served, image, answers)
+        time.sleep(0.6)  # under way: some decoded, some waiting for the network
+        assert len(answers) < 4
+        served.process.send_signal(number)
+        assert served.process.wait(60) == 0
+        deadline = time.monotonic() + 5
+        while len(answers) < 4 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert [answer for answer in answers if isinstance(answer, Exception)] == []
+        assert len(answers) == 4
+        assert not [process for process in everything if process.is_running()]
+        assert not list(Path("/dev/shm").glob(f"vfnet-{served.process.pid}-*"))
+        assert not (tmp_path / "server.json").exists()
+        assert "Traceback" not in served.log.read_text()
+
+
+def test_the_servers_own_death_ends_it_with_the_reason(demo_repository: Path, tmp_path: Path) -> None:
+    with serving(demo_repository, tmp_path) as served:
+        triton = psutil.Process(served.process.pid).children()[0]
+        triton.kill()
+        assert served.process.wait(30) == 1
+        assert "SIGKILL" in served.log.read_text()
+
+
+def test_killed_itself_it_takes_the_server_along(demo_repository: Path, tmp_path: Path) -> None:
+    with serving(demo_repository, tmp_path) as served:
+        everything = psutil.Process(served.process.pid).children(recursive=True)
+        served.process.kill()
+        _, alive = psutil.wait_procs(everything, timeout=45)
+        assert not alive

@@ -1,0 +1,65 @@
+"""`vfnet up`, `down` and `logs`: what `make up`, `make down` and `make logs` run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from triton_server import free_ports
+
+
+@pytest.fixture
+def ports() -> list[str]:
+    http, grpc, metrics = free_ports(3)
+    return [f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}"]
+
+
+def vfnet(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "vfnet_client", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+
+
+def test_up_detects_twice_is_harmless_and_down_stops(tmp_path: Path, ports: list[str]) -> None:
+    state = f"--state={tmp_path / 'var'}"
+    try:
+        first = vfnet("up", state, *ports)
+        assert first.returncode == 0, first.stderr
+        assert "boxes" in json.loads(first.stdout)
+        with Image.open(tmp_path / "var" / "detections.png") as picture:
+            assert picture.size == (960, 640)
+        assert "UNTRAINED" in first.stderr
+        assert ports[1].removeprefix("--grpc-port=") in first.stderr
+        server = json.loads((tmp_path / "var" / "server.json").read_text())
+
+        second = vfnet("up", state, *ports)
+        assert second.returncode == 0, second.stderr
+        assert "already running" in second.stderr
+        assert second.stdout == first.stdout
+        assert json.loads((tmp_path / "var" / "server.json").read_text()) == server
+
+        logs = vfnet("logs", state, "--no-follow")
+        assert "ready after" in logs.stdout
+    finally:
+        down = vfnet("down", state)
+    assert "stopped" in down.stderr
+    assert not psutil.pid_exists(server["pid"])
+    assert "no server" in vfnet("down", state).stderr
+
+
+def test_up_says_why_the_server_did_not_start(tmp_path: Path, ports: list[str]) -> None:
+    outcome = vfnet("up", f"--state={tmp_path / 'var'}", *ports[:2], ports[1].replace("grpc", "metrics"))
+    assert outcome.returncode == 1
+    assert "must differ" in outcome.stderr
+
+
+def test_up_of_a_checkpoint_that_is_not_there_says_so(tmp_path: Path, ports: list[str]) -> None:
+    outcome = vfnet("up", f"--state={tmp_path / 'var'}", "--checkpoint", str(tmp_path / "none.pth"), *ports)
+    assert outcome.returncode == 1
+    assert "none.pth" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
