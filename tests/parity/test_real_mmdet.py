@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from box_matching import DetectionSet, compare
 from parity_table import ParityTable
+from real_mmdet import needs_mmdet, run_in_mmdet
 from served_inference import detect
-from shared_data import ROOT, SHARED, needs_shared
+from shared_data import SHARED
 from triton_server import ServedRepository
 from vfnet_build.checkpoints.demo import write_demo_checkpoint
 
-MMDET_PYTHON = Path(os.environ.get("VFNET_MMDET_PYTHON", ROOT / ".mmdet" / "bin" / "python"))
-pytestmark = [
-    needs_shared,
-    pytest.mark.skipif(
-        not MMDET_PYTHON.is_file(), reason="needs the real mmdet: `make parity` installs it into .mmdet"
-    ),
-]
+pytestmark = needs_mmdet
+SCRIPT = Path(__file__).with_name("mmdet_detections.py")
 
 
 def mmdet_detections(checkpoint: Path, images: Sequence[Path]) -> list[DetectionSet]:
-    script = Path(__file__).with_name("mmdet_detections.py")
-    environment = os.environ | {"PYTHONPATH": str(SHARED / "reference" / "stub")}
-    command = [str(MMDET_PYTHON), str(script), str(checkpoint), *map(str, images)]
-    answer = subprocess.run(command, env=environment, capture_output=True, check=False)
-    assert answer.returncode == 0, answer.stderr.decode()[-2000:]
-    last_line = answer.stdout.decode().splitlines()[-1]
+    last_line = run_in_mmdet(SCRIPT, checkpoint, *images).splitlines()[-1]
     rows = [np.array(found, np.float64).reshape(-1, 6) for found in json.loads(last_line)]
     return [DetectionSet(row[:, :4], row[:, 4], row[:, 5].astype(np.int64)) for row in rows]
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from detections import detect
+from resizing import resize_onto_canvas
 
 from vfnet_build.architecture.detector import Detector
 from vfnet_build.checkpoints.demo import DEMO_CLASSES, write_demo_checkpoint
 from vfnet_build.checkpoints.loading import build_network, load_checkpoint
+from vfnet_build.sample_scene import render_scene
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +42,11 @@ def test_it_says_that_it_is_untrained(demo: Path) -> None:
     assert checkpoint.config.classes == DEMO_CLASSES
 
 
-def test_a_photograph_gets_candidates(demo: Path) -> None:
-    from sklearn.datasets import load_sample_image
-
-    photo = load_sample_image("china.jpg")[:416, :640]
+def test_the_sample_scene_gets_some_boxes_of_all_classes(demo: Path) -> None:
+    resized = resize_onto_canvas(np.asarray(render_scene()), (1333, 800), 32)
     detector = Detector(build_network(load_checkpoint(demo))).eval()
     with torch.inference_mode():
-        _, scores, _ = detector(torch.from_numpy(photo.copy())[None], torch.tensor([photo.shape[:2]]))
-    assert 20 < int((scores > 0.05).sum()) < 2000
+        found = detector(torch.from_numpy(resized.pixels), torch.from_numpy(resized.valid_shape))
+    detections = detect(*(tensor[0].numpy() for tensor in found), resized.geometry[0, 2:], 0.6, 100)
+    assert 5 <= len(detections.scores) <= 40
+    assert set(detections.labels.tolist()) == set(range(len(DEMO_CLASSES)))
