@@ -139,11 +139,11 @@ def _to_8_bit(values: NDArray[Any]) -> NDArray[Any]:
         if values.dtype.itemsize == 2:
             return (values.astype(np.uint16) >> 8).astype(np.uint8)
         whole = values.astype(np.int64).clip(min=0)
-        return (whole * 256 // max(65536, int(whole.max()) + 1)).astype(np.uint8)
+        return np.asarray(whole * 256 // max(65536, int(whole.max()) + 1)).astype(np.uint8)
     levels = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0).clip(min=0)
     highest = float(levels.max())
     limit = 1.0 if highest <= 1 else max(255.0, highest)
-    return np.rint(levels * (255 / limit)).astype(np.uint8)
+    return np.asarray(np.rint(levels * (255 / limit))).astype(np.uint8)
 
 
 def _words(error: Exception) -> str:
