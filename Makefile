@@ -51,7 +51,7 @@ parity: setup ## against recorded goldens and the real MMDetection (needs ../sha
 	@$(BIN)/pytest tests/parity --quiet
 
 bench: setup ## served against bare OpenVINO and MMDetection, in one run
-	@$(BIN)/vfnet bench
+	@$(BIN)/vfnet bench --checkpoint "$(CHECKPOINT)" $(if $(IMAGE),--image "$(IMAGE)")
 
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check .

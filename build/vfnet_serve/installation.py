@@ -40,15 +40,12 @@ class TritonInstallation:
 
     def environment(self) -> dict[str, str]:
         """Variables the server process needs beside its parent's."""
-        libraries = [str(path) for path in self.libraries]
-        if inherited := os.environ.get("LD_LIBRARY_PATH"):
-            libraries.append(inherited)
+        inherited = os.environ.get("LD_LIBRARY_PATH")
+        libraries = [str(path) for path in self.libraries] + ([inherited] if inherited else [])
         executables = [str(Path(sys.prefix) / "bin"), os.environ.get("PATH", os.defpath)]
-        return {
-            # The stub takes the Python environment from the first `python3` on PATH.
-            "PATH": os.pathsep.join(executables),
-            "LD_LIBRARY_PATH": os.pathsep.join(libraries),
-        }
+        # The stub takes the Python environment from the first `python3` on PATH.
+        path = {"PATH": os.pathsep.join(executables)}
+        return path | ({"LD_LIBRARY_PATH": os.pathsep.join(libraries)} if libraries else {})
 
 
 def find_triton(folder: Path | None = None) -> TritonInstallation:

@@ -62,8 +62,7 @@ class Watchdog:
         self.expected = Counter(process.model for process in self.processes.values())
 
     def look(self) -> None:
-        """Find new processes, replace dead and hung ones. Call it every half second or so."""
-        self._discover()
+        """Replace dead and hung processes. Call it every half second or so."""
         hung: set[str] = set()
         for pid, process in list(self.processes.items()):
             if process.is_alive():
@@ -76,6 +75,9 @@ class Watchdog:
             Path("/dev/shm", process.shared_memory).unlink(missing_ok=True)
         # Counted, not noticed: a process may die before it was ever seen.
         alive = Counter(process.model for process in self.processes.values())
+        if alive != self.expected:  # after a loss, or there are new ones to find, which costs more than a look
+            self._discover()
+            alive = Counter(process.model for process in self.processes.values())
         for model, count in self.expected.items():
             if alive[model] < count and time.monotonic() >= self.not_before.get(model, 0):
                 self._replace(model, f"completed nothing for {self.stall_timeout:g} s" if model in hung else "died")

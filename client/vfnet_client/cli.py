@@ -31,10 +31,12 @@ SUBCOMMANDS = {
     "health": Subcommand("vfnet_client.commands.health", "prove with a real inference that the server works"),
     "build": Subcommand("vfnet_build.commands.build", "turn a checkpoint into a model repository", "build"),
     "serve": Subcommand("vfnet_serve.commands.serve", "run Triton on a model repository, and watch it", "serve"),
-    "up": Subcommand("vfnet_serve.commands.up", "build what is missing and serve in the background", "serve"),
+    "up": Subcommand("vfnet_serve.commands.up", "build what is missing and serve in the background", "build,serve"),
     "down": Subcommand("vfnet_serve.commands.down", "stop what `up` started", "serve"),
     "logs": Subcommand("vfnet_serve.commands.logs", "show the log of what `up` started", "serve"),
-    "bench": Subcommand("vfnet_build.commands.bench", "measure the engines", "build"),
+    "bench": Subcommand(
+        "vfnet_build.commands.bench", "measure serving against the bare network and MMDetection", "build,serve"
+    ),
 }
 
 

@@ -18,10 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repository", type=Path, required=True, metavar="DIR", help="folder to write the model repository to"
     )
+    parser.add_argument("--force", action="store_true", help="build even if the repository is up to date")
 
 
 def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to build, shared with `vfnet up`."""
+    """What to build, shared with `vfnet up` and `vfnet bench`."""
     parser.add_argument(
         "--checkpoint",
         default="demo",
@@ -40,20 +41,19 @@ def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", choices=PRECISIONS, default="f32", help="what OpenVINO computes in (default: f32)"
     )
-    parser.add_argument("--force", action="store_true", help="build even if the repository is up to date")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Build; 0, or 1 with the reason on stderr."""
     try:
-        build_from(arguments, arguments.repository)
+        build_from(arguments, arguments.repository, force=arguments.force)
     except (CheckpointError, RepositoryError) as error:
         print(f"vfnet build: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def build_from(arguments: argparse.Namespace, repository: Path) -> bool:
+def build_from(arguments: argparse.Namespace, repository: Path, *, force: bool = False) -> bool:
     """Build what the options name; whether anything had to be done. Raises what `build` raises."""
     classes = arguments.classes
     return build(
@@ -62,5 +62,5 @@ def build_from(arguments: argparse.Namespace, repository: Path) -> bool:
         BuildOptions(precision=arguments.precision),
         architecture=arguments.architecture,
         classes=None if classes is None else classes.read_text(encoding="utf-8").splitlines(),
-        force=arguments.force,
+        force=force,
     )

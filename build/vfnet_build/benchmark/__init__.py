@@ -1,0 +1,1 @@
+"""What serving costs: the served detector against the bare network and against MMDetection."""

@@ -1,0 +1,47 @@
+"""The very modules and parameters of a built repository, used outside Triton."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+
+def import_served(repository: Path, model: str, module: str) -> ModuleType:
+    """A module that stands beside a model's `model.py`."""
+    folder = str(repository / model / "1")
+    sys.path.insert(0, folder)
+    try:
+        return import_module(module)
+    finally:
+        sys.path.remove(folder)
+
+
+def served_parameters(repository: Path, model: str) -> dict[str, str]:
+    """The parameters in a model's configuration."""
+    text = (repository / model / "config.pbtxt").read_text(encoding="utf-8")
+    config = text_format.Parse(text, model_config_pb2.ModelConfig())
+    return {name: parameter.string_value for name, parameter in config.parameters.items()}
+
+
+def network_input(repository: Path, image: bytes) -> tuple[Any, Any]:
+    """What `vfnet_preprocess` makes of an encoded image.
+
+    Returns:
+        pixels uint8 [1, H, W, 3] and valid_shape int32 [1, 2].
+
+    Raises:
+        ValueError: it is not an image that can be read.
+    """
+    parameters = served_parameters(repository, "vfnet_preprocess")
+    longest, shortest = (int(side) for side in parameters["img_scale"].split(","))
+    decoding = import_served(repository, "vfnet_preprocess", "image_decoding")
+    resizing = import_served(repository, "vfnet_preprocess", "resizing")
+    decoded = decoding.decode_image(image, int(parameters["max_image_pixels"]))
+    resized = resizing.resize_onto_canvas(decoded, (longest, shortest), int(parameters["size_divisor"]))
+    return resized.pixels, resized.valid_shape

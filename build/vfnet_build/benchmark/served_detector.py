@@ -1,0 +1,117 @@
+"""The whole server: started, asked over gRPC, weighed, stopped."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import psutil
+
+from vfnet_client.client import VFNetClient
+from vfnet_serve.background import StateFolder, find_running, start, stop
+from vfnet_serve.installation import ServerError
+from vfnet_serve.triton_process import Endpoints
+
+_EXIT_TIMEOUT = 10  # seconds; nothing worth waiting for is in flight
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True)
+class ServedDetector:
+    """A ready server and a connection to it."""
+
+    client: VFNetClient
+    image: bytes
+    """Encoded."""
+    triton_version: str
+    seconds_to_ready: float
+    """From starting `vfnet serve` to its being ready."""
+    process: psutil.Process
+
+    def latency(self) -> float:
+        """Seconds from an encoded image to its detections."""
+        started = perf_counter()
+        self.client.detect(self.image)
+        return perf_counter() - started
+
+    def throughput(self, images: int) -> float:
+        """Images per second over so many images, as many in flight as the connection was made for."""
+        started = perf_counter()
+        for outcome in self.client.detect_many([self.image] * images):
+            outcome.result()
+        return images / (perf_counter() - started)
+
+    def count_detections(self) -> int:
+        """How many there are in the image."""
+        return len(self.client.detect(self.image).boxes)
+
+    def resident_bytes(self) -> int:
+        """Memory of all processes of the server; pages that several share are counted once."""
+        return sum(_resident_bytes(process) for process in (self.process, *self.process.children(recursive=True)))
+
+
+@contextmanager
+def serving(root: Path, image: bytes, concurrency: int) -> Iterator[ServedDetector]:
+    """Serve `root/repository` on free ports, with a log in `root`.
+
+    Raises:
+        ServerError: the server did not start; the message has its last words.
+    """
+    folder, endpoints = StateFolder(root), _free_endpoints()
+    try:
+        started = perf_counter()
+        start(folder, endpoints, [f"--exit-timeout={_EXIT_TIMEOUT}"])
+        seconds_to_ready = perf_counter() - started
+        running = find_running(folder)
+        if running is None:
+            raise ServerError(f"the server ended as soon as it was ready:\n{folder.log.read_text(errors='replace')}")
+        with VFNetClient(endpoints.grpc_url, concurrency=concurrency, timeout=None) as client:
+            yield ServedDetector(client, image, _triton_version(endpoints), seconds_to_ready, running.process)
+    finally:
+        with _signals_ignored():  # an impatient second Ctrl-C would leave the server behind
+            stop(folder)
+
+
+def _triton_version(endpoints: Endpoints) -> str:
+    with urllib.request.urlopen(f"{endpoints.http_url}/v2", timeout=10) as answer:
+        return str(json.load(answer)["version"])
+
+
+def _resident_bytes(process: psutil.Process) -> int:
+    """Proportional set size where the kernel tells it, else the resident set; 0 for a process that has gone."""
+    try:
+        try:
+            rows = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+            return next(int(row.split()[1]) * 1024 for row in rows if row.startswith("Pss:"))
+        except (OSError, StopIteration):
+            return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def _free_endpoints() -> Endpoints:
+    sockets = [socket.socket() for _ in range(3)]
+    try:
+        for probe in sockets:
+            probe.bind(("127.0.0.1", 0))
+        return Endpoints("127.0.0.1", *(probe.getsockname()[1] for probe in sockets))
+    finally:
+        for probe in sockets:
+            probe.close()
+
+
+@contextmanager
+def _signals_ignored() -> Iterator[None]:
+    previous = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,108 @@
+"""`vfnet bench`: the served detector against the bare network and MMDetection, in one run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from types import FrameType
+
+from vfnet_build.benchmark.comparison import BenchmarkOptions, MMDetEnvironment, compare
+from vfnet_build.benchmark.errors import BenchmarkError
+from vfnet_build.checkpoints.errors import CheckpointError
+from vfnet_build.checkpoints.resolve import open_checkpoint
+from vfnet_build.commands.build import add_checkpoint_arguments, build_from
+from vfnet_build.repository import RepositoryError
+from vfnet_build.sample_scene import write_sample_scene
+from vfnet_client.commands.options import at_least_one
+from vfnet_client.exceptions import VFNetClientError
+from vfnet_client.writing import write_whole
+from vfnet_serve.installation import ServerError, find_triton
+
+MMDET_PYTHON = Path(".mmdet/bin/python")
+"""Where `make parity` installs MMDetection."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `vfnet bench`."""
+    add_checkpoint_arguments(parser)
+    parser.add_argument("--image", type=Path, metavar="FILE", help="the picture to detect in, instead of the sample")
+    parser.add_argument(
+        "--rounds", type=at_least_one, default=8, metavar="N", help="measure everything so often (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--concurrency",
+        type=at_least_one,
+        default=4,
+        metavar="N",
+        help="images in flight when throughput is measured (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--mmdet",
+        type=Path,
+        metavar="PYTHON",
+        help=f"interpreter of an environment with MMDetection 2.x (default: {MMDET_PYTHON}, if there)",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything that was measured")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure; 0 whether or not the targets are met, 1 with the reason on stderr."""
+    try:
+        python = _mmdet_python(arguments.mmdet)
+        _check(arguments)
+        signal.signal(signal.SIGTERM, _leave)
+        with tempfile.TemporaryDirectory(prefix="vfnet-bench-") as scratch:
+            root = Path(scratch)
+            image = arguments.image or write_sample_scene(root / "sample.png")
+            build_from(arguments, root / "repository")
+            options = BenchmarkOptions(
+                image=image,
+                rounds=arguments.rounds,
+                concurrency=arguments.concurrency,
+                mmdet=None if python is None else MMDetEnvironment(python, _checkpoint_file(arguments)),
+                command=("vfnet", *sys.argv[1:]),
+            )
+            report = compare(root, options)
+    except (BenchmarkError, CheckpointError, RepositoryError, ServerError, VFNetClientError) as error:
+        print(f"vfnet bench: {error}", file=sys.stderr)
+        return 1
+    print(report.to_markdown(), flush=True)
+    if arguments.json is not None:
+        write_whole(arguments.json, json.dumps(report.to_json(), indent=2, ensure_ascii=False).encode() + b"\n")
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """What would fail only after minutes of work. Raises BenchmarkError, ServerError."""
+    if arguments.image is not None and not arguments.image.is_file():
+        raise BenchmarkError(f"there is no image {arguments.image}")
+    if arguments.json is not None and not arguments.json.absolute().parent.is_dir():
+        raise BenchmarkError(f"there is no folder {arguments.json.absolute().parent} to write the result into")
+    find_triton()
+
+
+def _mmdet_python(named: Path | None) -> Path | None:
+    """The interpreter to run MMDetection with, if any. Raises BenchmarkError: the one named is not there."""
+    python = named or MMDET_PYTHON
+    if python.is_file():
+        return python.absolute()
+    if named is not None:
+        raise BenchmarkError(f"there is no Python at {named}: --mmdet names an environment's bin/python")
+    print(f"vfnet bench: without MMDetection: there is no {MMDET_PYTHON}, and no --mmdet", file=sys.stderr)
+    return None
+
+
+def _checkpoint_file(arguments: argparse.Namespace) -> Path:
+    classes = arguments.classes
+    names = None if classes is None else classes.read_text(encoding="utf-8").splitlines()
+    checkpoint = open_checkpoint(arguments.checkpoint, architecture=arguments.architecture, classes=names)
+    return checkpoint.path.absolute()
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    """SIGTERM, as Ctrl-C: what was started is stopped on the way out."""
+    raise KeyboardInterrupt
