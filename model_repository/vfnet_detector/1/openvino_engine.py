@@ -78,8 +78,7 @@ class OpenVINOEngine:
         def run() -> None:
             outputs, failure = None, None
             try:
-                request.infer([pixels, valid_shape])
-                outputs = [output.data for output in request.output_tensors]
+                outputs = list(request.infer([pixels, valid_shape], share_outputs=True).values())
             except Exception as error:
                 failure = error
             try:
