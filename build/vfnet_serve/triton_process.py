@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from vfnet_client.cache import default_cache_dir
 from vfnet_serve.installation import ServerError, TritonInstallation
 from vfnet_serve.server_log import ServerLog
 
@@ -266,10 +267,3 @@ def model_names(repository: Path) -> list[str]:
             "build one with vfnet build"
         )
     return names
-
-
-def default_cache_dir() -> Path:
-    """$VFNET_CACHE_DIR, or the user's cache folder."""
-    if named := os.environ.get("VFNET_CACHE_DIR"):
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vfnet"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -31,14 +30,6 @@ class _RetryableError(Exception):
     """A connection that broke or a server that was busy: worth another attempt."""
 
 
-def default_cache_dir() -> Path:
-    """`$VFNET_CACHE_DIR`, else `$XDG_CACHE_HOME/vfnet`, else `~/.cache/vfnet`."""
-    if chosen := os.environ.get("VFNET_CACHE_DIR"):
-        return Path(chosen).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base).expanduser() if base else Path.home() / ".cache") / "vfnet"
-
-
 def fetch(url: str, cache_dir: Path, progress: bool = True, *, retry_delay: float = 1.0) -> Path:
     """Download `url` into `cache_dir/checkpoints`, unless it is there already.
 
@@ -48,7 +39,7 @@ def fetch(url: str, cache_dir: Path, progress: bool = True, *, retry_delay: floa
 
     Args:
         url: http or https.
-        cache_dir: see `default_cache_dir`.
+        cache_dir: see `vfnet_client.cache`.
         progress: show a bar (on a terminal) or lines on stderr.
         retry_delay: seconds before the second attempt; doubles with each.
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vfnet_build.checkpoints.demo import write_demo_checkpoint
-from vfnet_build.checkpoints.download import default_cache_dir, fetch
+from vfnet_build.checkpoints.download import fetch
 from vfnet_build.checkpoints.errors import CheckpointError
 from vfnet_build.checkpoints.loading import Checkpoint, load_checkpoint
 from vfnet_build.checkpoints.stock import DEFAULT_STOCK
+from vfnet_client.cache import default_cache_dir
 
 
 def open_checkpoint(

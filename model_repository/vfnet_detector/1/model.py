@@ -102,7 +102,14 @@ class TritonPythonModel:
 
 
 def _cache_dir(parameter: str) -> Path | None:
-    if parameter:
-        return Path(parameter)
+    """The parameter, else a folder in $VFNET_CACHE_DIR; None where neither is, or it cannot be written to."""
     shared = os.environ.get("VFNET_CACHE_DIR")
-    return Path(shared) / "openvino" if shared else None
+    if not parameter and not shared:
+        return None
+    folder = Path(parameter) if parameter else Path(str(shared)) / "openvino"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        pb_utils.Logger.log_warn(f"vfnet_detector: no cache of compiled networks: {error}")
+        return None
+    return folder if os.access(folder, os.W_OK) else None

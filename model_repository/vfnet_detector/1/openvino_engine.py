@@ -35,7 +35,7 @@ class OpenVINOEngine:
             num_streams: images computed at once; 0: one per four cores. On few cores one image on
                 all of them gives as many images a second as several on one each, and sooner.
             inference_num_threads: 0: every core the process may use.
-            cache_dir: where the compiled network is kept for the next start.
+            cache_dir: a folder where the compiled network is kept for the next start.
         """
         threads = inference_num_threads or available_cores()
         streams = num_streams or max(1, threads // 4)
@@ -47,7 +47,6 @@ class OpenVINOEngine:
             "ENABLE_CPU_PINNING": False,  # other processes share these cores
         }
         if cache_dir is not None:
-            cache_dir.mkdir(parents=True, exist_ok=True)
             properties["CACHE_DIR"] = str(cache_dir)
         self.compiled_model = core.compile_model(str(model_path), "CPU", properties)
         # One more than there are streams: while the outputs of one are read another is ready to run.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vfnet_build.checkpoints import download
-from vfnet_build.checkpoints.download import ATTEMPTS, default_cache_dir, fetch
+from vfnet_build.checkpoints.download import ATTEMPTS, fetch
 from vfnet_build.checkpoints.errors import DownloadError
 from vfnet_build.checkpoints.stock import DEFAULT_STOCK
 
@@ -198,14 +198,3 @@ def test_a_log_gets_plain_lines(server: FileServer, tmp_path: Path, capsys: pyte
     server.content = CONTENT
     fetch(f"{server.url}/{HASHED}", tmp_path)
     assert capsys.readouterr().err.splitlines() == [f"{HASHED}: 0.0 of 5.0 MB", f"{HASHED}: 5.0 of 5.0 MB"]
-
-
-def test_the_cache_directory_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("VFNET_CACHE_DIR", str(tmp_path / "own"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert default_cache_dir() == tmp_path / "own"
-    monkeypatch.delenv("VFNET_CACHE_DIR")
-    assert default_cache_dir() == tmp_path / "xdg" / "vfnet"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert default_cache_dir() == tmp_path / "home" / ".cache" / "vfnet"
