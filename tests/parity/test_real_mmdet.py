@@ -14,7 +14,6 @@ from real_mmdet import needs_mmdet, run_in_mmdet
 from served_inference import detect
 from shared_data import SHARED
 from triton_server import ServedRepository
-from vfnet_build.checkpoints.demo import write_demo_checkpoint
 
 pytestmark = needs_mmdet
 SCRIPT = Path(__file__).with_name("mmdet_detections.py")
@@ -47,9 +46,7 @@ def test_reference_weights(
     assert_parity(reference_server, reference_checkpoint, photos, parity_table, "reference weights")
 
 
-def test_demonstration_checkpoint(server: ServedRepository, tmp_path: Path, parity_table: ParityTable) -> None:
-    checkpoint = tmp_path / "demo.pth"
-    write_demo_checkpoint(checkpoint)
+def test_demonstration_checkpoint(server: ServedRepository, demo_checkpoint: Path, parity_table: ParityTable) -> None:
     photos = sorted((SHARED / "data" / "odFridgeObjects" / "images").glob("*.jpg"))[:3]
     assert len(photos) == 3
-    assert_parity(server, checkpoint, photos, parity_table, "demo checkpoint")
+    assert_parity(server, demo_checkpoint, photos, parity_table, "demo checkpoint")

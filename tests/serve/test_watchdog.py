@@ -14,7 +14,8 @@ from served_inference import document
 from triton_server import ServedRepository, serving
 from vfnet_build.sample_scene import write_sample_scene
 
-MODELS = ("vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")
+PROCESSES = {"vfnet_preprocess": 2, "vfnet_detector": 1, "vfnet_postprocess": 1}
+MODELS = tuple(PROCESSES)
 STALL_TIMEOUT = 3.0
 
 
@@ -41,7 +42,14 @@ def seconds_until_served(served: ServedRepository, image: bytes, limit: float) -
 
 
 def other_processes(served: ServedRepository, model: str) -> set[int]:
-    return {process.pid for other in MODELS if other != model for process in served.model_processes(other)}
+    """Once those that an earlier test's replacement retired have left."""
+    deadline = time.monotonic() + 20
+    while True:
+        found = {other: served.model_processes(other) for other in MODELS if other != model}
+        if all(len(processes) == PROCESSES[other] for other, processes in found.items()):
+            return {process.pid for processes in found.values() for process in processes}
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("model", MODELS)
