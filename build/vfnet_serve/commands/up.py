@@ -88,7 +88,7 @@ def _show(folder: StateFolder, image: Path | None) -> None:
 
 def _say_endpoints(running: RunningServer) -> None:
     where = running.endpoints
-    _say(f"gRPC    {where.grpc_url}    try: vfnet detect PHOTO.jpg --server {where.grpc_url}")
+    _say(f"gRPC    {where.grpc_url}    try: {sys.argv[0]} detect PHOTO.jpg --server {where.grpc_url}")
     _say(f"HTTP    {where.http_url}    KServe v2: POST /v2/models/vfnet/infer")
     _say(f"metrics {where.metrics_url}")
 
