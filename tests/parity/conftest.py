@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from parity_table import ParityTable
 
+_TABLE = pytest.StashKey[ParityTable]()
+
 
 @pytest.fixture(scope="session")
-def parity_table(pytestconfig: pytest.Config) -> Iterator[ParityTable]:
-    table = ParityTable()
-    yield table
-    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
-    if table.rows and reporter is not None:
-        reporter.ensure_newline()
-        reporter.write_line(str(table))
+def parity_table(pytestconfig: pytest.Config) -> ParityTable:
+    return pytestconfig.stash.setdefault(_TABLE, ParityTable())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    table = config.stash.get(_TABLE, ParityTable())
+    if table.rows:
+        terminalreporter.section("served detections against mmdet's")
+        terminalreporter.write_line(str(table))
