@@ -1,0 +1,1 @@
+"""Annotated images: datasets read from the formats people have, checked before anything is computed."""

@@ -1,0 +1,50 @@
+"""A detection data set in memory: what every reader returns, and training and evaluation take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from vfnet_client.exceptions import VFNetClientError
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotatedImage:
+    """One image and its ground truth, in the frame of the stored pixels (EXIF orientation ignored)."""
+
+    path: Path
+    image_id: int
+    """Unique in its data set; COCO's own where the data has one."""
+    width: int
+    height: int
+    """Of the stored image, in pixels."""
+    boxes: npt.NDArray[np.float32]
+    """[n, 4] x1 y1 x2 y2 in pixels."""
+    labels: npt.NDArray[np.int64]
+    """[n], indices into the data set's `classes`."""
+    crowd: npt.NDArray[np.bool_]
+    """[n]; a crowd box is ignored: neither trained on nor counted."""
+
+
+@dataclass(frozen=True)
+class DetectionDataset:
+    """Images in the order of their file, and the names their labels index."""
+
+    classes: tuple[str, ...]
+    images: tuple[AnnotatedImage, ...]
+
+
+class DatasetError(VFNetClientError):
+    """A data set that cannot be used as it is. `problems` holds one sentence each: where, what, and what to do."""
+
+    def __init__(self, source: Path, problems: Sequence[str], shown: int = 50) -> None:
+        self.problems = tuple(problems)
+        lines = [f"  {problem}" for problem in self.problems[:shown]]
+        if len(self.problems) > shown:
+            lines.append(f"  ... and {len(self.problems) - shown} more")
+        plural = "s" if len(self.problems) != 1 else ""
+        super().__init__("\n".join([f"{source}: {len(self.problems)} problem{plural}", *lines]))

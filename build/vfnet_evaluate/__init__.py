@@ -1,0 +1,1 @@
+"""COCO evaluation of a running server or a checkpoint."""

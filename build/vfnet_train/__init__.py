@@ -1,0 +1,1 @@
+"""Training VFNet: assignment, losses, the loop, and what it leaves behind."""

@@ -1,0 +1,1 @@
+"""The HTTP gateway: answers like the AzureML endpoint its callers leave, in front of Triton."""
