@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.utils import _pair
 
@@ -26,51 +27,77 @@ def sample_columns(
     """Sample the input bilinearly where each kernel tap lands (the im2col of a deformable convolution).
 
     Args:
-        input: float [N, C, H, W].
+        input: float [N, C, H, W]; with channels last in memory nothing is copied.
         offset: float [N, 2 * G * kh * kw, Ho, Wo], G offset groups, (dy, dx) interleaved per tap,
             taps row-major, in input pixels.
         mask: float [N, G * kh * kw, Ho, Wo], or None for 1.
 
     Returns:
-        float [N, C, kh * kw, Ho * Wo]. A neighbour outside the input counts as zero.
+        float [N, Ho * Wo, kh * kw, C], at least float32. A neighbour outside the input counts as zero.
     """
     n, channels, height, width = input.shape
     taps = kernel_size[0] * kernel_size[1]
-    out_height, out_width = offset.shape[-2:]
-    offset_groups = offset.shape[1] // (2 * taps)
-    shift = offset.view(n, offset_groups, taps, 2, out_height, out_width)
+    positions = offset.shape[2] * offset.shape[3]
+    groups = offset.shape[1] // (2 * taps)
+    precision = torch.promote_types(input.dtype, torch.float32)
+    y, x = _sampling_points(offset.to(precision), kernel_size, stride, padding, dilation)  # [N, G, Ho * Wo, taps]
+    rows, row_weights = _neighbours(y, height)  # [N, G, Ho * Wo, taps, 2]
+    columns, column_weights = _neighbours(x, width)
+    if mask is not None:
+        row_weights = row_weights * mask.to(precision).reshape(n, groups, taps, positions).transpose(2, 3)[..., None]
+    weights = row_weights[..., :, None] * column_weights[..., None, :]
+    index = rows[..., :, None] * width + columns[..., None, :]
+    first = torch.arange(n * groups, device=input.device) * (height * width)
+    index = index + first.view(n, groups, 1, 1, 1, 1)
+
+    # Four weighted rows of a table, summed: `embedding_bag` reads whole pixels (all channels at once), keeps no
+    # intermediate per corner, and its backward pass is written for exactly this.
+    table = input.to(precision).permute(0, 2, 3, 1).reshape(n, height * width, groups, channels // groups)
+    sampled = F.embedding_bag(
+        index.reshape(-1, 4),
+        table.transpose(1, 2).reshape(-1, channels // groups),
+        mode="sum",
+        per_sample_weights=weights.reshape(-1, 4),
+    )
+    return sampled.view(n, groups, positions, taps, -1).permute(0, 2, 3, 1, 4).reshape(n, positions, taps, channels)
+
+
+def _sampling_points(
+    offset: Tensor,
+    kernel_size: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+) -> tuple[Tensor, Tensor]:
+    """Where the taps land, y and x, each [N, G, Ho * Wo, taps], in input pixels."""
+    n, _, out_height, out_width = offset.shape
+    taps = kernel_size[0] * kernel_size[1]
 
     def axis(length: int, index: int) -> Tensor:
-        return torch.arange(length, device=input.device, dtype=offset.dtype) * stride[index] - padding[index]
+        return torch.arange(length, device=offset.device, dtype=offset.dtype) * stride[index] - padding[index]
 
-    tap = torch.arange(taps, device=input.device)
+    tap = torch.arange(taps, device=offset.device)
     tap_y = torch.div(tap, kernel_size[1], rounding_mode="floor") * dilation[0]
     tap_x = tap % kernel_size[1] * dilation[1]
-    y = axis(out_height, 0)[None, :, None] + tap_y[:, None, None] + shift[:, :, :, 0]
-    x = axis(out_width, 1)[None, None, :] + tap_x[:, None, None] + shift[:, :, :, 1]
-    # Outside (-1, size) no neighbour is inside: at -1 every sample has weight zero, whatever its offset. Not
-    # clamped, because clamp passes the gradient at its bounds and mmcv's operator does not; with zero
-    # offsets, where training starts, the kernel's border taps lie exactly at -1.
-    y = torch.where((y > -1) & (y < height), y, -1.0).flatten(-3)  # [N, G, taps * Ho * Wo]
-    x = torch.where((x > -1) & (x < width), x, -1.0).flatten(-3)
-    y_low, x_low = y.detach().floor(), x.detach().floor()
-    y_weight, x_weight = y - y_low, x - x_low
-    modulation = None if mask is None else mask.reshape(n, offset_groups, -1)
+    shift = offset.reshape(n, -1, taps, 2, out_height, out_width).permute(3, 0, 1, 4, 5, 2)
+    y = axis(out_height, 0)[:, None, None] + tap_y + shift[0]
+    x = axis(out_width, 1)[:, None] + tap_x + shift[1]
+    return y.flatten(2, 3), x.flatten(2, 3)
 
-    grouped = input.reshape(n, offset_groups, channels // offset_groups, height * width)
-    columns: Tensor | None = None
-    for row, row_weight in ((y_low, 1 - y_weight), (y_low + 1, y_weight)):
-        for column, column_weight in ((x_low, 1 - x_weight), (x_low + 1, x_weight)):
-            inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-            weight = row_weight * column_weight * inside
-            if modulation is not None:
-                weight = weight * modulation
-            index = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
-            index = index.long()[:, :, None].expand(-1, -1, grouped.shape[2], -1)
-            corner = grouped.gather(3, index) * weight[:, :, None].to(input.dtype)
-            columns = corner if columns is None else columns + corner
-    assert columns is not None
-    return columns.reshape(n, channels, taps, out_height * out_width)
+
+def _neighbours(position: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Indices along one axis of the two pixels around each position, and their weights: each [..., 2].
+
+    Outside (-1, size) no pixel is near: at -1 every weight is zero, whatever the position. Not clamped, because clamp
+    passes the gradient at its bounds and mmcv's operator does not; with zero offsets, where training starts, the
+    kernel's border taps lie exactly at -1.
+    """
+    position = torch.where((position > -1) & (position < size), position, -1.0)
+    low = position.detach().floor()
+    fraction = position - low
+    pixel = torch.stack((low, low + 1), dim=-1)
+    weight = torch.stack((1 - fraction, fraction), dim=-1) * ((pixel >= 0) & (pixel < size))
+    return pixel.clamp(0, size - 1).long(), weight
 
 
 def deform_conv2d(
@@ -101,11 +128,13 @@ def deform_conv2d(
     columns = sample_columns(
         input, offset, (kernel_size[0], kernel_size[1]), _pair(stride), _pair(padding), _pair(dilation), mask
     )
-    n, channels, _, positions = columns.shape
+    n, positions, taps, channels = columns.shape
     groups = channels // group_channels
-    columns = columns.reshape(n, groups, -1, positions)  # [N, groups, C / groups * taps, Ho * Wo]
-    out = weight.reshape(groups, out_channels // groups, -1) @ columns
-    out = out.reshape(n, out_channels, *offset.shape[-2:])
+    columns = columns.to(input.dtype).reshape(n * positions, taps, groups, group_channels)
+    columns = columns.permute(2, 0, 1, 3).reshape(groups, n * positions, -1)
+    kernel = weight.view(groups, out_channels // groups, group_channels, taps)
+    out = columns @ kernel.permute(0, 3, 2, 1).reshape(groups, -1, out_channels // groups)
+    out = out.transpose(0, 1).reshape(n, *offset.shape[-2:], out_channels).permute(0, 3, 1, 2)
     return out if bias is None else out + bias[:, None, None]
 
 
