@@ -15,7 +15,7 @@ INF = 1e8
 
 @dataclass(frozen=True)
 class BackboneConfig:
-    """A ResNet. `style` says which convolution of a bottleneck strides: `pytorch` 3x3, `caffe` 1x1."""
+    """A ResNet or kin of it. `style` says which convolution of a bottleneck strides: `pytorch` 3x3, `caffe` 1x1."""
 
     depth: int = 50
     base_channels: int = 64
@@ -26,6 +26,18 @@ class BackboneConfig:
     deform_groups: int = 1
     frozen_stages: int = 1
     norm_eval: bool = True
+    type: str = "ResNet"
+    """`ResNet`, `ResNeXt` or `Res2Net`."""
+    groups: int = 1
+    """Of ResNeXt's 3x3 convolutions."""
+    base_width: int = 4
+    """Channels per group (ResNeXt) or per scale (Res2Net) in the first stage, when `base_channels` is 64."""
+    scales: int = 4
+    """Into how many parts a block of Res2Net splits its channels."""
+    deep_stem: bool = False
+    """Three 3x3 convolutions in place of the 7x7: with `avg_down`, ResNetV1d."""
+    avg_down: bool = False
+    """Shortcuts stride by average pooling, not by their 1x1 convolution."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,13 @@ from torch import Tensor, nn
 
 from vfnet_build.architecture.config import VFNetConfig
 from vfnet_build.architecture.fpn import FPN
+from vfnet_build.architecture.res2net import Res2Net
 from vfnet_build.architecture.resnet import ResNet
+from vfnet_build.architecture.resnext import ResNeXt
 from vfnet_build.architecture.vfnet_head import VFNetHead
+
+BACKBONES: dict[str, type[ResNet]] = {"ResNet": ResNet, "ResNeXt": ResNeXt, "Res2Net": Res2Net}
+"""By `BackboneConfig.type`."""
 
 
 class VFNet(nn.Module):
@@ -16,7 +21,7 @@ class VFNet(nn.Module):
     def __init__(self, config: VFNetConfig) -> None:
         super().__init__()
         self.config = config
-        self.backbone = ResNet(config.backbone)
+        self.backbone = BACKBONES[config.backbone.type](config.backbone)
         self.neck = FPN(config.neck)
         self.bbox_head = VFNetHead(config.head)
 

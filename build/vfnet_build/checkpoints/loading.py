@@ -12,15 +12,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vfnet_build.architecture.config import VFNetConfig
+from vfnet_build.architecture.config import BackboneConfig, VFNetConfig
 from vfnet_build.architecture.vfnet import VFNet
 from vfnet_build.checkpoints.config_text import parse_config_text
 from vfnet_build.checkpoints.errors import CheckpointError, ConfigTextError, UnsupportedModelError
 from vfnet_build.checkpoints.model_config import read_model_config
-from vfnet_build.checkpoints.stock import DEFAULT_STOCK, STOCK_CHECKPOINTS, StockCheckpoint, stock_checkpoint_named
+from vfnet_build.checkpoints.stock import (
+    ARCHITECTURES,
+    DEFAULT_STOCK,
+    StockCheckpoint,
+    architecture_named,
+    stock_checkpoint_named,
+)
 from vfnet_build.checkpoints.torch_file import read_torch_file
 
 _CLASS_WEIGHT = "bbox_head.vfnet_cls.weight"  # [num_classes, feat_channels, 3, 3]
+_WRAPPERS = ("module.", "model.")
 _EXAMPLES = 3
 
 
@@ -40,29 +47,38 @@ class Checkpoint:
     """Made up by `write_demo_checkpoint`: what it detects means nothing."""
 
 
-def load_checkpoint(path: Path, *, architecture: str | None = None, classes: Sequence[str] | None = None) -> Checkpoint:
-    """Read an mmdet 2.x VFNet checkpoint, or a bare state dict of one.
+def load_checkpoint(
+    path: Path,
+    *,
+    architecture: str | None = None,
+    classes: Sequence[str] | None = None,
+    config_text: str | None = None,
+) -> Checkpoint:
+    """Read an mmdet 2.x or 3.x VFNet checkpoint, or a bare state dict of one.
 
     Args:
         path: the file. A published file is recognised by name and hash and needs no metadata.
-        architecture: a key of `STOCK_CHECKPOINTS`: build that network, whatever config the file holds.
+        architecture: a name in `ARCHITECTURES` or mmdet 3's for one: build that, whatever config the file holds.
         classes: class names in label order, instead of those in the file.
+        config_text: an mmdet config that lies beside the file, instead of the one in it.
 
     Raises:
         CheckpointError: the file is no such checkpoint, or not one that can be built.
     """
-    if architecture is not None and architecture not in STOCK_CHECKPOINTS:
-        raise CheckpointError(f"there is no architecture {architecture!r}; known are: {', '.join(STOCK_CHECKPOINTS)}")
+    if architecture is not None and architecture_named(architecture) is None:
+        raise CheckpointError(f"there is no architecture {architecture!r}; known are: {', '.join(ARCHITECTURES)}")
     sha256 = _sha256(path)
     stock = _recognise(path, sha256)
     given = None if classes is None else [classes] if isinstance(classes, str) else list(classes)
     state_dict, meta = _split(read_torch_file(path), path)
+    if config_text is not None:
+        meta["config"] = config_text
     num_classes = _count_classes(state_dict, meta, path)
     if stock is not None and architecture is None:
         names = _check_classes(stock.config.classes if given is None else given, num_classes, path)
         config, source = replace(stock.config, classes=names), f"published as {stock.stem}"
     else:
-        names = _check_classes(meta.get("CLASSES") if given is None else given, num_classes, path)
+        names = _check_classes(_classes_of(meta) if given is None else given, num_classes, path)
         config, source = _configure(meta, architecture, names, path)
     _check_fit(state_dict, config, path)
     untrained = meta.get("untrained") is True
@@ -108,13 +124,23 @@ def _split(payload: object, path: Path) -> tuple[dict[str, Tensor], dict[str, An
         holds = f"a dict of {_some(weights)}" if isinstance(weights, Mapping) else f"a {type(payload).__name__}"
         raise CheckpointError(f"{path} holds {holds}; expected are {{'state_dict': ..., 'meta': ...}} or bare weights")
     state_dict: dict[str, Tensor] = {}
+    prefix = _wrapper_prefix(weights)
     for key, value in weights.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise CheckpointError(f"{path}: the state dict's {key!r} is a {type(value).__name__}; expected is a tensor")
         if not key.startswith("ema_"):  # mmcv's EMAHook: the averaged weights already stand under the plain names
             plain = value.detach()
-            state_dict[key.removeprefix("module.")] = plain.float() if plain.is_floating_point() else plain
+            state_dict[key.removeprefix(prefix)] = plain.float() if plain.is_floating_point() else plain
     return state_dict, dict(meta) if isinstance(meta, Mapping) else {}
+
+
+def _wrapper_prefix(weights: Mapping[Any, Any]) -> str:
+    """What wrappers put before every name: `module.` (DataParallel), `model.` (AzureML's), one around the other."""
+    prefix = ""
+    names = [key for key in weights if isinstance(key, str) and not key.startswith("ema_")]
+    while wrapper := next((w for w in _WRAPPERS if all(name.startswith(prefix + w) for name in names)), ""):
+        prefix += wrapper
+    return prefix
 
 
 def _count_classes(state_dict: dict[str, Tensor], meta: dict[str, Any], path: Path) -> int:
@@ -131,11 +157,24 @@ def _count_classes(state_dict: dict[str, Tensor], meta: dict[str, Any], path: Pa
 def _detector_type(meta: dict[str, Any]) -> str | None:
     """`model.type` of another detector's config, if it can be read."""
     try:
-        model = parse_config_text(str(meta.get("config", ""))).get("model")
+        model = parse_config_text(str(_config_text(meta) or "")).get("model")
     except ConfigTextError:
         return None
     name = model.get("type") if isinstance(model, dict) else None
-    return name if isinstance(name, str) and name != "VFNet" else None
+    return name if isinstance(name, str) and name.removeprefix("mmdet.") != "VFNet" else None
+
+
+def _config_text(meta: dict[str, Any]) -> Any:
+    """mmdet 2.x calls it `config`, mmengine (mmdet 3.x) `cfg`."""
+    return meta.get("config") or meta.get("cfg")
+
+
+def _classes_of(meta: dict[str, Any]) -> Any:
+    """Class names: mmdet 2.x's `CLASSES`; in mmdet 3.x within `dataset_meta`, in either case."""
+    dataset_meta = meta.get("dataset_meta")
+    sources = [meta, dataset_meta] if isinstance(dataset_meta, Mapping) else [meta]
+    names = (source.get(key) for source in sources for key in ("CLASSES", "classes"))
+    return next((found for found in names if found is not None), None)
 
 
 def _check_classes(found: Any, num_classes: int, path: Path) -> tuple[str, ...]:
@@ -154,13 +193,14 @@ def _configure(
 ) -> tuple[VFNetConfig, str]:
     """The config by the architecture's name, else from the metadata; and in words where it comes from."""
     if architecture is not None:
-        config = STOCK_CHECKPOINTS[architecture].config
+        config = architecture_named(architecture)
+        assert config is not None  # the name has been checked
         head = replace(config.head, num_classes=len(classes))
         return replace(config, classes=classes, head=head), f"settings of {architecture}"
-    text = meta.get("config")
+    text = _config_text(meta)
     name_it = f"give its architecture by name (--architecture, such as {DEFAULT_STOCK.stem})"
     if not isinstance(text, str):
-        raise CheckpointError(f"{path} holds no mmdet 2.x config (meta['config']); {name_it}")
+        raise CheckpointError(f"{path} holds no mmdet config (meta['config'] of 2.x, meta['cfg'] of 3.x); {name_it}")
     try:
         return read_model_config(parse_config_text(text), classes), "settings from its own config"
     except ConfigTextError as error:
@@ -198,7 +238,17 @@ def _describe(config: VFNetConfig, source: str, untrained: bool) -> str:
 def _describe_network(config: VFNetConfig) -> str:
     stages = [f"c{stage + 2}" for stage, with_dcn in enumerate(config.backbone.stage_with_dcn) if with_dcn]
     deformable = f" with DCNv2 in {'-'.join(dict.fromkeys((stages[0], stages[-1])))}" if stages else ""
-    return f"VFNet ResNet-{config.backbone.depth}{deformable}"
+    return f"VFNet {_describe_backbone(config.backbone)}{deformable}"
+
+
+def _describe_backbone(backbone: BackboneConfig) -> str:
+    name = f"{backbone.type}-{backbone.depth}"
+    match backbone.type:
+        case "ResNeXt":
+            return f"{name} {backbone.groups}x{backbone.base_width}d"
+        case "Res2Net":
+            return f"{name} {backbone.base_width}w {backbone.scales}s"
+    return f"{name}d" if backbone.deep_stem and backbone.avg_down else name
 
 
 def _some(items: object) -> str:

@@ -1,16 +1,17 @@
-"""From an mmdet 2.x config (as data) to a `VFNetConfig`, refusing what the architecture here does not build.
+"""From an mmdet 2.x or 3.x config (as data) to a `VFNetConfig`, refusing what the architecture here does not build.
 
-Keys and defaults are those of MMDetection 2.28.2's `ResNet`, `FPN`, `VFNetHead`/`AnchorFreeHead` and of the
-spellings of 2020 (v2.6.0), when the published checkpoints were made.
+Keys and defaults are those of MMDetection 2.28.2's `FPN` and `VFNetHead`/`AnchorFreeHead`, of the
+spellings of 2020 (v2.6.0), when the published checkpoints were made, and of 3.3.0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from vfnet_build.architecture.config import INF, BackboneConfig, HeadConfig, NeckConfig, TestConfig, VFNetConfig
-from vfnet_build.architecture.resnet import STAGE_BLOCKS, Bottleneck
+from vfnet_build.architecture.resnet import EXPANSION
+from vfnet_build.checkpoints.backbone_config import read_backbone
 from vfnet_build.checkpoints.errors import UnsupportedModelError
 from vfnet_build.checkpoints.pipeline_config import read_preprocess
 from vfnet_build.checkpoints.settings import Settings
@@ -30,12 +31,13 @@ def read_model_config(config: dict[str, Any], classes: Sequence[str]) -> VFNetCo
     """
     if "model" not in config:
         raise UnsupportedModelError("the config has no `model`; expected is the whole config of a training")
+    config = _without_scopes(config)
     model = Settings(config["model"], "model")
     model.one_of("type", ("VFNet",))
     model.ignore("pretrained", "init_cfg", "train_cfg")
-    backbone_settings = model.section("backbone")
-    read_backbone = BACKBONES[backbone_settings.one_of("type", tuple(BACKBONES))]
-    backbone = read_backbone(backbone_settings)
+    modern = "data_preprocessor" in model
+    model.ignore("data_preprocessor")  # read with the pipeline
+    backbone = read_backbone(model.section("backbone"))
     neck = _read_fpn(model.section("neck"), backbone)
     head = _read_head(model.section("bbox_head"), neck)
     if head.num_classes != len(classes):
@@ -45,83 +47,31 @@ def read_model_config(config: dict[str, Any], classes: Sequence[str]) -> VFNetCo
     # Up to mmdet 2.6 train_cfg and test_cfg stood beside `model`.
     inner_test_cfg, outer_test_cfg = model.take("test_cfg", None), config.get("test_cfg")
     test = (
-        _read_test_cfg(Settings(outer_test_cfg, "test_cfg"))
-        if inner_test_cfg is None
-        else _read_test_cfg(Settings(inner_test_cfg, "model.test_cfg"))
+        _read_test_cfg(Settings(outer_test_cfg, "test_cfg"), modern)
+        if inner_test_cfg is None and not modern  # in mmdet 3.x that is the name of the test loop's settings
+        else _read_test_cfg(Settings(inner_test_cfg, "model.test_cfg"), modern)
     )
     model.finish()
     return VFNetConfig(tuple(classes), backbone, neck, head, read_preprocess(config), test)
 
 
-def _read_resnet(settings: Settings) -> BackboneConfig:
-    depth = settings.one_of("depth", tuple(STAGE_BLOCKS))
-    base_channels = settings.integer("base_channels", 64)
-    stem_channels = settings.take("stem_channels", None)
-    if stem_channels is not None and (type(stem_channels) is not int or stem_channels < 1):
-        settings.refuse("stem_channels", stem_channels, "None or a positive integer")
-    style = settings.one_of("style", ("pytorch", "caffe"), "pytorch")
-    frozen_stages = settings.integer("frozen_stages", -1, minimum=-1)
-    norm_eval = settings.flag("norm_eval", True)
-    stage_with_dcn, deform_groups = _read_dcn(settings)
-    _check_batch_norm(settings)
-    for key, value in (
-        ("in_channels", 3),
-        ("num_stages", 4),
-        ("strides", (1, 2, 2, 2)),
-        ("dilations", (1, 1, 1, 1)),
-        ("out_indices", (0, 1, 2, 3)),
-        ("deep_stem", False),
-        ("avg_down", False),
-        ("conv_cfg", None),
-    ):
-        settings.only(key, value)
-    settings.only("plugins", None, ())
-    settings.ignore("with_cp", "zero_init_residual", "pretrained", "init_cfg")
-    settings.finish()
-    return BackboneConfig(
-        depth=depth,
-        base_channels=base_channels,
-        stem_channels=stem_channels or base_channels,
-        style=style,
-        stage_with_dcn=stage_with_dcn,
-        deform_groups=deform_groups,
-        frozen_stages=frozen_stages,
-        norm_eval=norm_eval,
-    )
-
-
-BACKBONES: dict[str, Callable[[Settings], BackboneConfig]] = {"ResNet": _read_resnet}
-"""How to read each supported `backbone.type`."""
-
-
-def _read_dcn(settings: Settings) -> tuple[tuple[bool, ...], int]:
-    """`dcn` and `stage_with_dcn` -> which stages are deformable, deform groups."""
-    dcn_values = settings.take("dcn", None)
-    stages = settings.take("stage_with_dcn", (False,) * 4)
-    if type(stages) is not tuple or len(stages) != 4 or any(type(stage) is not bool for stage in stages):
-        settings.refuse("stage_with_dcn", stages, "four times True or False")
-    if dcn_values is None:
-        return (False,) * 4, 1
-    dcn = Settings(dcn_values, f"{settings.where}.dcn")
-    dcn.one_of("type", ("DCNv2",))
-    deformable_groups = dcn.integer("deformable_groups", 1)  # the spelling of mmcv before 1.0
-    deform_groups = dcn.integer("deform_groups", deformable_groups)
-    dcn.only("fallback_on_stride", False)
-    dcn.finish()
-    return stages, deform_groups
-
-
-def _check_batch_norm(settings: Settings) -> None:
-    norm_cfg = settings.section("norm_cfg", {"type": "BN"})
-    norm_cfg.one_of("type", ("BN", "BN2d", "SyncBN", "MMSyncBN"))
-    norm_cfg.only("eps", 1e-5)
-    norm_cfg.ignore("requires_grad", "momentum")
-    norm_cfg.finish()
+def _without_scopes(value: Any) -> Any:
+    """Type names without the library before them, as mmengine's registries allow it: `mmdet.VFNet`."""
+    if isinstance(value, dict):
+        return {
+            key: item.removeprefix("mmdet.").removeprefix("mmcv.")
+            if key == "type" and isinstance(item, str)
+            else _without_scopes(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return type(value)(_without_scopes(item) for item in value)
+    return value
 
 
 def _read_fpn(settings: Settings, backbone: BackboneConfig) -> NeckConfig:
     settings.one_of("type", ("FPN",))
-    channels = tuple(backbone.base_channels * Bottleneck.expansion * 2**stage for stage in range(4))
+    channels = tuple(backbone.base_channels * EXPANSION * 2**stage for stage in range(4))
     settings.one_of("in_channels", (channels,))
     out_channels = settings.integer("out_channels")
     start_level = settings.one_of("start_level", (0, 1, 2, 3), 0)
@@ -207,7 +157,7 @@ def _read_group_norm(settings: Settings) -> int:
     return num_groups
 
 
-def _read_test_cfg(settings: Settings) -> TestConfig:
+def _read_test_cfg(settings: Settings, modern: bool) -> TestConfig:
     nms = settings.section("nms")
     nms.only("type", "nms")
     iou_threshold = nms.number("iou_thr", None) if "iou_thr" in nms else nms.number("iou_threshold")
@@ -220,6 +170,10 @@ def _read_test_cfg(settings: Settings) -> TestConfig:
         iou_threshold=iou_threshold,
         max_per_img=settings.integer("max_per_img"),
     )
-    settings.ignore("min_bbox_size", "deploy_nms_pre")  # mmdet's dense heads do not read the first
+    if modern:
+        # mmdet 3.x drops boxes not wider and higher than this; 2.x's dense heads do not read it. Of boxes
+        # without area, all that 0 drops, there are few: points in the padding, clipped to the image's edge.
+        settings.only("min_bbox_size", 0, -1)
+    settings.ignore("min_bbox_size", "deploy_nms_pre")
     settings.finish()
     return test

@@ -1,4 +1,4 @@
-"""From an mmdet 2.x test pipeline to a `PreprocessConfig`."""
+"""From an mmdet test pipeline to a `PreprocessConfig`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,13 @@ def read_preprocess(config: dict[str, Any]) -> PreprocessConfig:
     Raises:
         UnsupportedModelError: naming the setting, the value found and what is supported.
     """
+    model = config.get("model")
+    if isinstance(model, dict) and "data_preprocessor" in model:
+        return _read_modern(Settings(model["data_preprocessor"], "model.data_preprocessor"), config)
     steps, where = _find_pipeline(config)
     loaders, augmentation = steps[:-1], steps[-1]
     for step in loaders:
+        step.one_of("type", _LOADERS)
         _check_loader(step)
     augmentation.one_of("type", ("MultiScaleFlipAug",))
     augmentation.one_of("flip", (False,), False)
@@ -44,7 +48,43 @@ def read_preprocess(config: dict[str, Any]) -> PreprocessConfig:
     return PreprocessConfig(img_scale, mean, std, to_rgb, _read_pad(by_type["Pad"]))
 
 
+def _read_modern(preprocessor: Settings, config: dict[str, Any]) -> PreprocessConfig:
+    """mmdet 3.x: the pipeline resizes, `DetDataPreprocessor` normalises and pads."""
+    steps, where = _find_pipeline(config)
+    img_scale = None
+    for step in steps:
+        match step.one_of("type", ("LoadImageFromFile", "Resize", "LoadAnnotations", "PackDetInputs")):
+            case "LoadImageFromFile":
+                _check_loader(step)
+            case "Resize":
+                if img_scale is not None:
+                    raise UnsupportedModelError(f"{where} resizes twice; supported: once")
+                scale = step.take("scale")
+                img_scale = _read_scale(step, "scale", (scale, scale) if type(scale) is int else scale)
+                step.ignore("clip_object_border")
+                step.only("scale_factor", None)
+                _check_resize(step)
+    if img_scale is None:
+        raise UnsupportedModelError(f"{where} has no Resize; supported: [LoadImageFromFile, Resize, PackDetInputs]")
+    preprocessor.one_of("type", ("DetDataPreprocessor",))
+    mean, std = _read_mean_and_std(preprocessor)
+    size_divisor = preprocessor.integer("pad_size_divisor", 1)
+    if size_divisor % _PADDING:
+        preprocessor.refuse("pad_size_divisor", size_divisor, f"multiples of {_PADDING}")
+    preprocessor.only("pad_value", 0)
+    swapped = [preprocessor.flag(key, False) for key in ("bgr_to_rgb", "rgb_to_bgr")]  # mmengine: the same swap
+    preprocessor.ignore("pad_mask", "mask_pad_value", "pad_seg", "seg_pad_value", "boxtype2tensor", "non_blocking")
+    preprocessor.only("batch_augments", None)
+    preprocessor.finish()
+    return PreprocessConfig(img_scale, mean, std, any(swapped), size_divisor)
+
+
 def _find_pipeline(config: dict[str, Any]) -> tuple[list[Settings], str]:
+    loader = config.get("test_dataloader")
+    modern = loader.get("dataset") if isinstance(loader, dict) else None
+    if isinstance(modern, dict) and "pipeline" in modern:
+        where = "test_dataloader.dataset.pipeline"
+        return _steps(modern["pipeline"], where), where
     data = config.get("data")
     test = data.get("test") if isinstance(data, dict) else None
     if isinstance(test, dict) and "pipeline" in test:
@@ -62,19 +102,23 @@ def _steps(value: object, where: str) -> list[Settings]:
 
 
 def _check_loader(settings: Settings) -> None:
-    settings.one_of("type", _LOADERS)
     settings.only("to_float32", False)
     settings.only("color_type", "color")
     settings.only("channel_order", "bgr")
-    settings.ignore("file_client_args")
+    settings.only("imdecode_backend", "cv2", None)
+    settings.only("ignore_empty", False)
+    settings.ignore("file_client_args", "backend_args")
     settings.finish()
 
 
 def _read_img_scale(settings: Settings) -> tuple[int, int]:
-    value = settings.take("img_scale", None)
+    return _read_scale(settings, "img_scale", settings.take("img_scale", None))
+
+
+def _read_scale(settings: Settings, key: str, value: Any) -> tuple[int, int]:
     scale = value[0] if type(value) is tuple and len(value) == 1 else value
     if type(scale) is not tuple or len(scale) != 2 or any(type(side) is not int or side < 1 for side in scale):
-        settings.refuse("img_scale", value, "one (long side, short side) in pixels")
+        settings.refuse(key, value, "one (long side, short side) in pixels")
     return max(scale), min(scale)
 
 
@@ -89,6 +133,13 @@ def _check_resize(settings: Settings) -> None:
 
 
 def _read_normalize(settings: Settings) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
+    mean, std = _read_mean_and_std(settings)
+    to_rgb = settings.flag("to_rgb", True)
+    settings.finish()
+    return mean, std, to_rgb
+
+
+def _read_mean_and_std(settings: Settings) -> tuple[tuple[float, ...], tuple[float, ...]]:
     def three(key: str) -> tuple[float, ...]:
         value = settings.take(key)
         if type(value) is not tuple or [type(item) in (int, float) for item in value] != [True] * 3:
@@ -98,9 +149,7 @@ def _read_normalize(settings: Settings) -> tuple[tuple[float, ...], tuple[float,
     mean, std = three("mean"), three("std")
     if min(std) <= 0:
         settings.refuse("std", std, "three positive numbers")
-    to_rgb = settings.flag("to_rgb", True)
-    settings.finish()
-    return mean, std, to_rgb
+    return mean, std
 
 
 def _read_pad(settings: Settings) -> int:

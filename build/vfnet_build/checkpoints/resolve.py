@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from vfnet_build.checkpoints.azureml_folder import load_azureml_folder
 from vfnet_build.checkpoints.demo import write_demo_checkpoint
 from vfnet_build.checkpoints.download import fetch
 from vfnet_build.checkpoints.errors import CheckpointError
@@ -24,8 +25,8 @@ def open_checkpoint(
     """Get and read a checkpoint.
 
     Args:
-        spec: a file's path; an http(s) URL; `coco`, the published R50 with DCNv2 (downloaded once); or `demo`, an
-            untrained one made on the spot. A file of such a name is `./coco`.
+        spec: a file's path; a folder that AzureML's fine-tuning left; an http(s) URL; `coco`, the published R50 with
+            DCNv2 (downloaded once); or `demo`, an untrained one made on the spot. A file of such a name is `./coco`.
         architecture: see `load_checkpoint`.
         classes: see `load_checkpoint`.
         cache_dir: where downloads and the demo are kept; None is `default_cache_dir()`.
@@ -48,6 +49,10 @@ def open_checkpoint(
         path = Path(spec).expanduser()
         if not path.exists():
             raise CheckpointError(f"there is no file {spec}; give a file, an http(s) URL, `coco` or `demo`")
+        if path.is_dir() and spec:
+            if architecture is not None:
+                raise CheckpointError(f"{spec} is a folder with a config of its own; --architecture is for a file")
+            return load_azureml_folder(path, classes=None if classes is None else list(classes))
     return load_checkpoint(path, architecture=architecture, classes=classes)
 
 

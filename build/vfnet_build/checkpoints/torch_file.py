@@ -25,6 +25,26 @@ _RESAVE = (
 )
 
 
+class _Inert:
+    """Stands in for a class of mmengine's: takes whatever a pickle hands it, and does nothing with it."""
+
+    def __new__(cls, *_: object) -> _Inert:
+        return super().__new__(cls)
+
+    def __setstate__(self, state: object) -> None: ...
+
+
+def _nothing(*_: object) -> None:
+    """Stands in for `getattr`, which some training logs unpickle with."""
+
+
+# What mmengine (mmdet 3.x) leaves in a checkpoint beside weights and metadata: the training's log.
+_STAND_INS: list[tuple[Any, str]] = [
+    (_Inert, "mmengine.logging.history_buffer.HistoryBuffer"),
+    (_nothing, "builtins.getattr"),
+]
+
+
 def read_torch_file(path: Path) -> Any:
     """Read what `torch.save` wrote: tensors, containers, strings and numbers, NumPy's included.
 
@@ -33,9 +53,9 @@ def read_torch_file(path: Path) -> Any:
     """
     found = _what_else(path)
     if found is not None:
-        raise CheckpointError(f"{path} is {found}; expected is a checkpoint written by torch.save (mmdet 2.x)")
+        raise CheckpointError(f"{path} is {found}; expected is a checkpoint written by torch.save (mmdet)")
     try:
-        with torch.serialization.safe_globals(_numpy_globals()), warnings.catch_warnings():
+        with torch.serialization.safe_globals([*_numpy_globals(), *_STAND_INS]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about storage classes of old files
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -15,7 +15,10 @@ def test_name_hash_and_settings_agree(stock: StockCheckpoint) -> None:
     assert re.fullmatch(rf"{re.escape(stock.stem)}_20201027(pth)?-[0-9a-f]{{8}}\.pth", stock.file_name)
     assert stock.url.endswith(f"/vfnet/{stock.stem}/{stock.file_name}")
     assert stock.file_name.endswith(f"-{stock.sha256_prefix}.pth")
-    assert f"_r{stock.config.backbone.depth}_" in stock.stem
+    backbone = stock.config.backbone
+    letter = {"ResNet": "r", "ResNeXt": "x"}[backbone.type]
+    grouped = f"_{backbone.groups}x{backbone.base_width}d" if backbone.type == "ResNeXt" else ""
+    assert stock.stem.startswith(f"vfnet_{letter}{backbone.depth}{grouped}_fpn_")
     deformable = "mdconv_c3-c5" in stock.stem
     assert stock.config.backbone.stage_with_dcn == (False, *(deformable,) * 3)
     assert stock.config.head.dcn_on_last_conv is deformable

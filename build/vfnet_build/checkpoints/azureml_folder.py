@@ -1,0 +1,169 @@
+"""The folder that AzureML's fine-tuning (finetune_acft_image, mmdetection) leaves: weights, config, augmentations.
+
+As its `save_pretrained` and its MLflow wrapper write it: `pytorch_model.bin`, whose names begin with `model.`; the
+config as `NAME.py`, with `id2label` in it; `augmentations.yaml`. An MLflow model has all three in `artifacts/`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vfnet_build.architecture.config import PreprocessConfig
+from vfnet_build.checkpoints.config_text import parse_config_text
+from vfnet_build.checkpoints.errors import CheckpointError, ConfigTextError, UnsupportedModelError
+from vfnet_build.checkpoints.loading import Checkpoint, load_checkpoint
+from vfnet_build.checkpoints.settings import Settings
+
+_LAYOUT = "an AzureML model folder holds pytorch_model.bin, NAME.py and augmentations.yaml, or has them in artifacts/"
+_WEIGHTS = ("pytorch_model.bin", "*.pth", "*.bin", "*.pt")
+
+
+def load_azureml_folder(folder: Path, *, classes: list[str] | None = None) -> Checkpoint:
+    """Read a fine-tuned model's folder.
+
+    Not reproduced is how AzureML's wrapper prepares an image: it resizes floats to a truncated size and pads black
+    before it normalises. Sizes, mean and std are taken from it; order and rounding are MMDetection's.
+
+    Args:
+        folder: of the MLflow model, or of the fine-tuning's own output.
+        classes: class names in label order, instead of the config's `id2label`.
+
+    Raises:
+        CheckpointError: says what the folder lacks, or which setting cannot be built.
+    """
+    files = _files_folder(folder)
+    weights = _find_weights(files)
+    config_path, config = _find_config(files)
+    names = _classes(config, config_path) if classes is None else classes
+    checkpoint = load_checkpoint(weights, classes=names, config_text=config_path.read_text(encoding="utf-8"))
+    sources, preprocess = [weights, config_path], checkpoint.config.preprocess
+    if (augmentations := files / "augmentations.yaml").is_file():
+        preprocess = _read_augmentations(augmentations, preprocess)
+        sources.append(augmentations)
+    return replace(
+        checkpoint,
+        config=replace(checkpoint.config, preprocess=preprocess),
+        path=folder,
+        sha256=_digest(sources),
+        description=f"{checkpoint.description} (fine-tuned by AzureML; images are prepared as MMDetection does it, "
+        "not as AzureML does: boxes will differ)",
+    )
+
+
+def _files_folder(folder: Path) -> Path:
+    return artifacts if (artifacts := folder / "artifacts").is_dir() else folder
+
+
+def _find_weights(files: Path) -> Path:
+    for pattern in _WEIGHTS:
+        if found := sorted(files.glob(pattern)):
+            if len(found) > 1:
+                names = ", ".join(path.name for path in found)
+                raise CheckpointError(f"{files} holds several weights: {names}; give the one to build")
+            return found[0]
+    raise CheckpointError(f"{files} holds no weights; {_LAYOUT}")
+
+
+def _find_config(files: Path) -> tuple[Path, dict[str, Any]]:
+    refusals = []
+    for path in sorted(files.glob("*.py")):
+        try:
+            config = parse_config_text(path.read_text(encoding="utf-8"))
+        except (ConfigTextError, UnicodeDecodeError) as error:
+            refusals.append(f"{path.name}: {error}")
+            continue
+        if "model" in config:
+            return path, config
+    because = f" ({'; '.join(refusals)})" if refusals else ""
+    raise CheckpointError(f"{files} holds no mmdet config{because}; {_LAYOUT}")
+
+
+def _classes(config: dict[str, Any], path: Path) -> list[str] | None:
+    """`id2label`, whose keys are the label numbers, as numbers or as texts; None if there is none."""
+    id2label = config.get("id2label")
+    if id2label is None:
+        return None
+    try:
+        names = {int(key): name for key, name in id2label.items()}
+    except (AttributeError, TypeError, ValueError):
+        names = {}
+    if not names or sorted(names) != list(range(len(names))):
+        raise CheckpointError(f"{path}: id2label is {id2label!r}; expected are names for the labels 0, 1, 2 and so on")
+    return [names[label] for label in range(len(names))]
+
+
+def _read_augmentations(path: Path, preprocess: PreprocessConfig) -> PreprocessConfig:
+    """The `validation` phase, which is what AzureML's wrapper predicts with."""
+    import yaml  # type: ignore[import-untyped]
+
+    try:
+        phases = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is no YAML: {error}") from None
+    steps = phases.get("validation") if isinstance(phases, Mapping) else None
+    if not isinstance(steps, list) or not all(isinstance(step, Mapping) and len(step) == 1 for step in steps):
+        raise CheckpointError(f"{path} has no list of steps under `validation`")
+    for step in steps:
+        ((name, values),) = step.items()
+        settings = Settings(dict(values or {}), f"{path.name}: validation.{name}")
+        settings.ignore("p", "always_apply")
+        match name:
+            case "ToFloat":
+                settings.only("max_value", None, 255, 255.0)
+            case "ConstraintResize":
+                preprocess = replace(preprocess, img_scale=_img_scale(settings))
+            case "PadIfNeeded":
+                preprocess = replace(preprocess, size_divisor=_size_divisor(settings))
+            case "Normalize":
+                preprocess = replace(preprocess, **_mean_and_std(settings))
+            case _:
+                raise UnsupportedModelError(
+                    f"{path}: validation.{name} is not supported; supported: ToFloat, ConstraintResize, PadIfNeeded, "
+                    "Normalize"
+                )
+        settings.finish()
+    return preprocess
+
+
+def _img_scale(settings: Settings) -> tuple[int, int]:
+    settings.only("keep_ratio", True)
+    sides = settings.integers("img_scale")
+    if len(sides) != 2:
+        settings.refuse("img_scale", sides, "two sides in pixels")
+    return max(sides), min(sides)
+
+
+def _size_divisor(settings: Settings) -> int:
+    height, width = settings.integer("pad_height_divisor"), settings.integer("pad_width_divisor")
+    if height != width or height % 32:
+        settings.refuse("pad_height_divisor", (height, width), "equal multiples of 32 for height and width")
+    # What albumentations does without being told is to centre the image and to mirror it into the padding.
+    settings.one_of("position", ("top_left",), "center")
+    settings.one_of("border_mode", (0,), 4)
+    settings.only("value", None, 0, (0, 0, 0))
+    settings.ignore("min_height", "min_width", "mask_value")
+    return height
+
+
+def _mean_and_std(settings: Settings) -> dict[str, Any]:
+    """In 0..255: AzureML divides both by 255, as it does the pixels."""
+    settings.only("max_pixel_value", 1.0, 255.0)
+    values = {}
+    for key in ("mean", "std"):
+        numbers = settings.take(key)
+        if type(numbers) is not tuple or len(numbers) != 3 or any(type(n) not in (int, float) for n in numbers):
+            settings.refuse(key, numbers, "three numbers")
+        values[key] = tuple(round(n * 255.0, 6) if max(numbers) <= 1 else float(n) for n in numbers)
+    return values
+
+
+def _digest(sources: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in sources:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

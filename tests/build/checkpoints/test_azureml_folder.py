@@ -1,0 +1,98 @@
+"""A folder that AzureML's fine-tuning left is read as it lies there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from vfnet_build.checkpoints.demo import DEMO_CLASSES
+from vfnet_build.checkpoints.errors import CheckpointError
+from vfnet_build.checkpoints.loading import build_network
+from vfnet_build.checkpoints.resolve import open_checkpoint
+
+AUGMENTATIONS = """\
+augmentation_library_name: albumentations
+train:
+- RandomExpand: {p: 0.5}
+validation:
+- ToFloat: {always_apply: true, p: 1}
+- ConstraintResize: {always_apply: true, img_scale: [600, 1000], p: 1}
+- PadIfNeeded: {always_apply: true, border_mode: 0, min_height: null, min_width: null, p: 1, pad_height_divisor: 32,
+    pad_width_divisor: 32, position: top_left, value: 0}
+- Normalize: {always_apply: true, max_pixel_value: 1.0, mean: [0.485, 0.456, 0.406], p: 1, std: [0.229, 0.224, 0.225]}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny_config_text: str, tiny_state_dict: dict[str, torch.Tensor]) -> Path:
+    """An MLflow model as AzureML saves it, with the tiny network in it."""
+    artifacts = tmp_path / "mlflow_model" / "artifacts"
+    artifacts.mkdir(parents=True)
+    (artifacts.parent / "MLmodel").write_text("flavors: {python_function: {}}\n")
+    torch.save({f"model.{key}": value for key, value in tiny_state_dict.items()}, artifacts / "pytorch_model.bin")
+    torch.save({"state_dict": tiny_state_dict}, artifacts / "mmd_pytorch_model.pth")
+    labels = ", ".join(f"'{label}': {name!r}" for label, name in enumerate(DEMO_CLASSES))
+    (artifacts / "vfnet.py").write_text(f"{tiny_config_text}\nid2label = {{{labels}}}\n")
+    (artifacts / "augmentations.yaml").write_text(AUGMENTATIONS)
+    return artifacts.parent
+
+
+def error_of(folder: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(str(folder))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("inner", [".", "artifacts"], ids=["MLflow model", "fine-tuning's output"])
+def test_a_folder_becomes_its_network(folder: Path, inner: str, tiny_state_dict: dict[str, torch.Tensor]) -> None:
+    checkpoint = open_checkpoint(str(folder / inner))
+    assert checkpoint.config.classes == DEMO_CLASSES
+    assert checkpoint.config.preprocess.img_scale == (1000, 600)
+    assert checkpoint.config.preprocess.mean == (123.675, 116.28, 103.53)
+    assert checkpoint.config.preprocess.std == (58.395, 57.12, 57.375)
+    assert "fine-tuned by AzureML; images are prepared as MMDetection does it" in checkpoint.description
+    network = build_network(checkpoint)
+    assert all(torch.equal(value, tiny_state_dict[key]) for key, value in network.state_dict().items())
+
+
+def test_every_file_counts_for_what_was_built(folder: Path) -> None:
+    before = open_checkpoint(str(folder)).sha256
+    (folder / "artifacts" / "augmentations.yaml").write_text(AUGMENTATIONS.replace("600", "640"))
+    assert open_checkpoint(str(folder)).sha256 != before
+
+
+def test_given_classes_go_before_the_folders(folder: Path) -> None:
+    assert open_checkpoint(str(folder), classes=list("abcd")).config.classes == ("a", "b", "c", "d")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("position: top_left, ", "", "PadIfNeeded.position is 'center'; supported: 'top_left'"),
+        ("border_mode: 0, ", "", "PadIfNeeded.border_mode is 4; supported: 0"),
+        ("- ToFloat: {", "- CenterCrop: {", "validation.CenterCrop is not supported; supported: ToFloat, "),
+        ("600, 1000", "600", "ConstraintResize.img_scale is (600,)"),
+        ("pad_height_divisor: 32", "pad_height_divisor: 30", "(30, 32); supported: equal multiples of 32"),
+        ("validation:", "test:", "no list of steps under `validation`"),
+        ("train:", "train: {", "is no YAML"),
+    ],
+)
+def test_augmentations_that_cannot_be_reproduced_are_named(folder: Path, old: str, new: str, says: str) -> None:
+    assert old in AUGMENTATIONS
+    (folder / "artifacts" / "augmentations.yaml").write_text(AUGMENTATIONS.replace(old, new))
+    assert says in error_of(folder)
+
+
+def test_what_is_missing_is_said(folder: Path) -> None:
+    artifacts = folder / "artifacts"
+    config = artifacts / "vfnet.py"
+    text = config.read_text()
+    config.write_text(text.replace("'0': ", "'7': "))
+    assert "expected are names for the labels 0, 1, 2 and so on" in error_of(folder)
+    config.write_text("import os")
+    assert "holds no mmdet config (vfnet.py: line 1 of the config text has `import os`" in error_of(folder)
+    for path in (artifacts / "pytorch_model.bin", artifacts / "mmd_pytorch_model.pth"):
+        path.unlink()
+    assert "holds no weights; an AzureML model folder holds pytorch_model.bin" in error_of(folder)
