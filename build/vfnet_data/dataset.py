@@ -28,6 +28,16 @@ class AnnotatedImage:
     """[n], indices into the data set's `classes`."""
     crowd: npt.NDArray[np.bool_]
     """[n]; a crowd box is ignored: neither trained on nor counted."""
+    areas: npt.NDArray[np.float64] | None = None
+    """[n] in square pixels, as the data states them (COCO: of the mask); None: those of the boxes."""
+
+    @property
+    def object_areas(self) -> npt.NDArray[np.float64]:
+        """[n] in square pixels: what COCO calls small, medium and large by."""
+        if self.areas is not None:
+            return self.areas
+        corners = self.boxes.astype(np.float64)
+        return np.asarray((corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1]), np.float64)
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,14 @@ class DetectionDataset:
 
     classes: tuple[str, ...]
     images: tuple[AnnotatedImage, ...]
+    category_ids: tuple[int, ...] = ()
+    """COCO's ids of `classes`; left out, they count from 1."""
+
+    def __post_init__(self) -> None:
+        if not self.category_ids:
+            object.__setattr__(self, "category_ids", tuple(range(1, len(self.classes) + 1)))
+        if len(self.category_ids) != len(self.classes):
+            raise ValueError(f"{len(self.classes)} classes, but {len(self.category_ids)} category ids")
 
 
 class DatasetError(VFNetClientError):

@@ -1,0 +1,91 @@
+"""AzureML's AutoML JSONL: one image a line.
+
+`{"image_url", "image_details": {"format", "width", "height"}, "label": [{"label", "topX", "topY", "bottomX", "bottomY",
+"isCrowd"}]}`, coordinates as fractions; `image_details` and `isCrowd` may be left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from vfnet_data import values
+from vfnet_data.records import Annotations, BoxRecord, Corners, ImageRecord
+from vfnet_data.values import shown
+
+_CORNERS = ("topX", "topY", "bottomX", "bottomY")
+
+
+def read_automl_jsonl(path: Path, text: str) -> Annotations:
+    """Read the lines; blank ones are passed over. Images are numbered from 1."""
+    problems: list[str] = []
+    records: list[ImageRecord] = []
+    for line_number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            record = _read_line(line, f"line {line_number}", len(records) + 1, problems)
+            if record is not None:
+                records.append(record)
+    folder = path.absolute().parent
+    folders = (folder, folder.parent, folder / "images", folder.parent / "images")
+    return Annotations(tuple(records), folders, normalised=True, problems=problems)
+
+
+def _read_line(line: str, where: str, image_id: int, problems: list[str]) -> ImageRecord | None:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        problems.append(f"{where}: not JSON: {error}")
+        return None
+    if not values.is_object(entry):
+        problems.append(f"{where}: is {shown(entry)}, not a JSON object")
+        return None
+    url = entry.get("image_url")
+    if not isinstance(url, str) or not url:
+        problems.append(f"{where}: image_url is {shown(url)}, not the place of an image")
+        return None
+    width, height = _read_size(entry.get("image_details"), where, problems)
+    return ImageRecord(where, image_id, (url,), width, height, _read_boxes(entry.get("label"), where, problems))
+
+
+def _read_size(details: object, where: str, problems: list[str]) -> tuple[int | None, int | None]:
+    if details is None:
+        return None, None
+    if not values.is_object(details):
+        problems.append(f"{where}: image_details is {shown(details)}, not a JSON object")
+        return None, None
+    sides: list[int | None] = []
+    for name in ("width", "height"):
+        try:
+            sides.append(None if details.get(name) is None else values.side(details[name]))
+        except ValueError as error:
+            problems.append(f"{where}: image_details.{name} {error}")
+            sides.append(None)
+    return sides[0], sides[1]
+
+
+def _read_boxes(entries: object, where: str, problems: list[str]) -> tuple[BoxRecord, ...]:
+    if not isinstance(entries, list):
+        problems.append(f"{where}: label is {shown(entries)}, not a list of boxes ([] for an image without any)")
+        return ()
+    boxes = []
+    for position, entry in enumerate(entries, 1):
+        try:
+            if not values.is_object(entry):
+                raise ValueError(f"is {shown(entry)}, not a JSON object")
+            boxes.append(_read_box(entry, f"box {position}"))
+        except ValueError as error:
+            problems.append(f"{where}: box {position}: {error}")
+    return tuple(boxes)
+
+
+def _read_box(entry: Mapping[str, object], where: str) -> BoxRecord:
+    missing = [name for name in ("label", *_CORNERS) if name not in entry]
+    if missing:
+        also = "; it has a polygon: export boxes" if "polygon" in entry else ""
+        raise ValueError(f"lacks {', '.join(missing)}{also}")
+    label = values.field("label", values.label, entry["label"])
+    crowd = values.field("isCrowd", values.crowd_flag, entry.get("isCrowd", 0))
+    x1, y1, x2, y2 = (values.field(name, values.number, entry[name]) for name in _CORNERS)
+    corners: Corners = (x1, y1, x2, y2)
+    return BoxRecord(where, label, corners, crowd)

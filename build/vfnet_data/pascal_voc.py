@@ -1,0 +1,128 @@
+"""Pascal VOC: one XML file an image, as the VOC challenges, labelImg and CVAT write it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+from vfnet_data import values
+from vfnet_data.records import Annotations, BoxRecord, ImageRecord
+from vfnet_data.values import shown
+
+_ANNOTATION_FOLDERS, _IMAGE_FOLDERS = ("Annotations", "annotations"), ("JPEGImages", "images")
+_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".JPG", ".JPEG", ".PNG")
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+def read_pascal_voc(source: Path) -> Annotations:
+    """Read a folder of XML files, a folder with `Annotations` (and `JPEGImages`), or a list of names out of
+    `ImageSets`. Images come by name, or in the list's order, and are numbered from 1.
+
+    What is marked `difficult` counts as crowd: VOC's own evaluation leaves it out as well.
+    """
+    problems: list[str] = []
+    folder, files = _find_files(source.absolute(), problems)
+    records: list[ImageRecord] = []
+    for path in files:
+        record = _read_file(path, len(records) + 1, problems)
+        if record is not None:
+            records.append(record)
+    folders = (*(parent / name for parent in (folder.parent, folder) for name in _IMAGE_FOLDERS), folder, folder.parent)
+    return Annotations(tuple(records), folders, problems=problems)
+
+
+def _find_files(source: Path, problems: list[str]) -> tuple[Path, Sequence[Path]]:
+    """The folder of the XML files, and those of them that are meant."""
+    if source.is_dir():
+        folder = next((source / name for name in _ANNOTATION_FOLDERS if (source / name).is_dir()), source)
+        files = sorted(
+            (p for p in folder.iterdir() if p.suffix.lower() == ".xml"), key=lambda path: _natural(path.stem)
+        )
+        if not files:
+            problems.append(f"{folder} holds no XML files; for JSON or JSONL give the file itself")
+        return folder, files
+    for parent in source.parents:
+        for name in _ANNOTATION_FOLDERS:
+            if (parent / name).is_dir():
+                return parent / name, _listed(source, parent / name, problems)
+    problems.append("no folder Annotations lies beside or above this list")
+    return source.parent, ()
+
+
+def _listed(source: Path, folder: Path, problems: list[str]) -> list[Path]:
+    files = []
+    for number, line in enumerate(source.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
+        if line.strip():
+            path = folder / f"{line.split()[0]}.xml"  # lists of one class have a second column
+            if path.is_file():
+                files.append(path)
+            else:
+                problems.append(f"line {number}: there is no {path}")
+    return files
+
+
+def _natural(name: str) -> tuple[bool, int, str]:
+    """Sorts 2 before 10, and numbers before words."""
+    numeric = name.isdecimal() and name.isascii() and len(name) < 20
+    return not numeric, int(name) if numeric else 0, name
+
+
+def _read_file(path: Path, image_id: int, problems: list[str]) -> ImageRecord | None:
+    try:
+        root = ElementTree.parse(path).getroot()
+    except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:  # LookupError: an unknown encoding
+        problems.append(f"{path.name}: not XML: {error}")
+        return None
+    if root.tag != "annotation":
+        problems.append(f"{path.name}: its root is <{root.tag[:40]}>, not <annotation>")
+        return None
+    width, height = _read_size(root, path, problems)
+    named = _text(root, "filename")
+    references = ([named] if named else []) + [path.stem + extension for extension in _EXTENSIONS]
+    boxes = []
+    # The challenges' own pixels count from 1, both corners inclusive. Everybody else's tools write plain coordinates.
+    first = 1.0 if "VOC20" in _text(root, "source/database").replace(" ", "") else 0.0
+    for position, element in enumerate(root.findall("object"), 1):
+        try:
+            boxes.append(_read_object(element, f"object {position}", first))
+        except ValueError as error:
+            problems.append(f"{path.name}: object {position}: {error}")
+    return ImageRecord(path.name, image_id, tuple(references), width, height, tuple(boxes))
+
+
+def _read_size(root: Element, path: Path, problems: list[str]) -> tuple[int | None, int | None]:
+    texts = [_text(root, f"size/{name}") for name in ("width", "height")]
+    if all(text in ("", "0") for text in texts):  # some tools write zeros for what they do not know
+        return None, None
+    sides: list[int | None] = []
+    for name, text in zip(("width", "height"), texts, strict=True):
+        try:
+            sides.append(values.side(text))
+        except ValueError as error:
+            problems.append(f"{path.name}: {name} {error}")
+            sides.append(None)
+    return sides[0], sides[1]
+
+
+def _read_object(element: Element, where: str, first: float) -> BoxRecord:
+    label = values.field("name", values.label, _text(element, "name"))
+    x1, y1, x2, y2 = (values.field(name, _coordinate, _text(element, f"bndbox/{name}")) for name in _CORNERS)
+    difficult = values.field("difficult", values.crowd_flag, _text(element, "difficult") or "0")
+    return BoxRecord(where, label, (x1 - first, y1 - first, x2, y2), difficult)
+
+
+def _coordinate(text: object) -> float:
+    try:
+        value = float(str(text))
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"is {shown(text)}, not a finite number")
+    return value
+
+
+def _text(element: Element, path: str) -> str:
+    return (element.findtext(path) or "").strip()

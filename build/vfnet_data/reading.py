@@ -1,0 +1,92 @@
+"""The entry: a file or folder of annotations in any of the formats -> a checked data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vfnet_data.automl_jsonl import read_automl_jsonl
+from vfnet_data.checking import check_images
+from vfnet_data.coco_json import read_coco_json
+from vfnet_data.dataset import DatasetError, DetectionDataset
+from vfnet_data.pascal_voc import read_pascal_voc
+from vfnet_data.records import Annotations
+
+_JSONL_SUFFIXES = (".jsonl", ".ndjson")
+_HEAD = 65536
+
+
+def read_dataset(
+    source: Path,
+    images: Path | None = None,
+    classes: Sequence[str] | None = None,
+    *,
+    allow_unreadable: bool = False,
+) -> DetectionDataset:
+    """Read annotations and check every one of them, and every image file, before anything is computed.
+
+    The format is found by looking: AutoML JSONL; COCO JSON; Pascal VOC, which is a folder of XML files, a folder with
+    `Annotations` and `JPEGImages`, or a list of names below `ImageSets`. Image files are measured, not decoded. Boxes
+    that stick out of their image by up to a pixel are clipped. Long readings show progress on stderr.
+
+    Args:
+        source: the annotation file, or the folder of a Pascal VOC set.
+        images: the folder the image files are in; None looks beside and above the annotations.
+        classes: the label order. None: COCO's by category id, otherwise the names found, sorted.
+        allow_unreadable: keep images whose file is there but cannot be read, if the annotation gives their size.
+
+    Raises:
+        DatasetError: lists everything that is wrong: image files missing, unreadable, truncated, used twice or of
+            another size than annotated; boxes inverted, empty, not finite or outside their image; labels not in
+            `classes`; crowd flags, ids, sizes and lines that make no sense.
+    """
+    annotations = _read(source)
+    problems = annotations.problems
+    if images is not None and not images.is_dir():
+        raise DatasetError(source, [f"there is no folder {images} to find the images in"])
+    if not annotations.records and not problems:
+        problems.append("it holds no images")
+    names, category_ids = _classes(annotations, classes, problems)
+    checked = check_images(annotations, images, names, allow_unreadable)
+    if problems:
+        raise DatasetError(source, problems)
+    return DetectionDataset(names, tuple(checked), category_ids)
+
+
+def _read(source: Path) -> Annotations:
+    if not source.exists():
+        raise DatasetError(source, ["there is no such file or folder"])
+    if source.is_dir() or source.suffix.lower() == ".txt":
+        return read_pascal_voc(source)
+    try:
+        text = source.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DatasetError(source, [f"not UTF-8 text: {error.reason} at byte {error.start}"]) from None
+    first_line = text[:_HEAD].lstrip().partition("\n")[0]
+    if source.suffix.lower() in _JSONL_SUFFIXES or '"image_url"' in first_line:
+        return read_automl_jsonl(source, text)
+    return read_coco_json(source, text)
+
+
+def _classes(
+    annotations: Annotations, wanted: Sequence[str] | None, problems: list[str]
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Class names in label order, and their category ids."""
+    declared = annotations.categories
+    if wanted is None and declared is not None:
+        return tuple(declared), tuple(declared.values())
+    if wanted is None:
+        found = {box.label for record in annotations.records for box in record.boxes}
+        return tuple(sorted(found)), ()
+    names = tuple(wanted)
+    if len(set(names)) != len(names) or not all(names):
+        problems.append(f"the classes asked for are not distinct names: {', '.join(names)}")
+        names = tuple(dict.fromkeys(name for name in names if name))
+    if declared is None:
+        return names, ()
+    free = max(declared.values(), default=0)
+    category_ids = []
+    for name in names:
+        free += name not in declared
+        category_ids.append(declared.get(name, free))
+    return names, tuple(category_ids)

@@ -1,0 +1,87 @@
+"""Single values of an annotation file. Each function raises ValueError with words that fit behind the value's name."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import TypeGuard, TypeVar
+
+T = TypeVar("T")
+
+LARGEST_ID = 2**53 - 1
+"""Ids beyond this do not survive JSON in every language, nor NumPy's default integers."""
+_LARGEST_SIDE = 10**6
+_SIZE = re.compile(r"\s*(\d{1,9})\s*(?:px)?\s*", re.IGNORECASE | re.ASCII)
+_FLAGS = {"0": False, "1": True, "false": False, "true": True}
+
+
+def shown(value: object, limit: int = 60) -> str:
+    """`repr`, cut to a readable length."""
+    if isinstance(value, int) and abs(value) > LARGEST_ID:
+        return "a very large number"  # Python refuses to print some
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def is_object(value: object) -> TypeGuard[Mapping[str, object]]:
+    """Whether it is a JSON object."""
+    return isinstance(value, dict)
+
+
+def number(value: object) -> float:
+    """A finite number; text that spells one is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"is {shown(value)}, not a number")
+    try:
+        converted = float(value)
+    except OverflowError:
+        converted = math.inf
+    if not math.isfinite(converted):
+        raise ValueError(f"is {shown(value)}, not a finite number")
+    return converted
+
+
+def side(value: object) -> int:
+    """A width or height in pixels: 499, 499.0, "499" or "499px"."""
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value)):
+        pixels = int(match[1])
+    elif (
+        isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= _LARGEST_SIDE and value % 1 == 0
+    ):
+        pixels = int(value)
+    else:
+        pixels = 0
+    if not 0 < pixels <= _LARGEST_SIDE:
+        raise ValueError(f"is {shown(value)}; expected are pixels, such as 499 or '499px'")
+    return pixels
+
+
+def crowd_flag(value: object) -> bool:
+    """0, 1, true, false, or one of them as text."""
+    flag = _FLAGS.get(str(value).strip().lower()) if isinstance(value, bool | int | str) and value != "" else None
+    if flag is None:
+        raise ValueError(f"is {shown(value)}; expected is 0 or 1")
+    return flag
+
+
+def label(value: object) -> str:
+    """A class name."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"is {shown(value)}, not the name of a class")
+    return value
+
+
+def identifier(value: object) -> int:
+    """A whole number that names an image or a category."""
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST_ID:
+        raise ValueError(f"is {shown(value)}, not a whole number")
+    return value
+
+
+def field(name: str, read: Callable[[object], T], value: object) -> T:
+    """`read(value)`, the error's words behind the field's name."""
+    try:
+        return read(value)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from None

@@ -1,0 +1,1 @@
+"""The `vfnet evaluate` subcommand."""

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from vfnet_evaluate.errors import EvaluationError
+from vfnet_evaluate.label_names import reconcile
+
+
+def test_equal_names_need_no_word() -> None:
+    labels = reconcile(["b", "a"], ["a", "b"])
+    assert labels.index_of == {"a": 0, "b": 1}
+    assert labels.notes == ()
+
+
+def test_spelling_differs_with_a_note() -> None:
+    labels = reconcile(["Milk Bottle", "can"], ["can", "milk_bottle"])
+    assert labels.index_of == {"can": 0, "Milk Bottle": 1}
+    assert labels.notes == ("the model's 'Milk Bottle' is taken for the data's 'milk_bottle'",)
+
+
+def test_an_exact_name_goes_before_a_similar_one() -> None:
+    labels = reconcile(["can", "Can"], ["can"])
+    assert labels.index_of == {"can": 0}
+    assert "left out: Can" in labels.notes[0]
+
+
+def test_either_side_may_have_more() -> None:
+    labels = reconcile(["a", "b"], ["b", "c"])
+    assert labels.index_of == {"b": 0}
+    assert "does not know these labels of the data; their objects count as missed: c" in labels.notes[0]
+    assert "their detections are left out: a" in labels.notes[1]
+
+
+def test_of_a_server_one_knows_only_what_it_detected() -> None:
+    assert "detected none of these labels of the data" in reconcile(["b"], ["b", "c"], all_known=False).notes[0]
+
+
+def test_nothing_in_common_is_refused_with_both_sides() -> None:
+    with pytest.raises(EvaluationError, match=r"Model: dog, cat\. Data: can, carton\."):
+        reconcile(["dog", "cat"], ["can", "carton"])
+
+
+@pytest.mark.parametrize(("model", "data"), [(["A b"], ["a_b", "ab"]), (["A b", "a_b"], ["ab"])])
+def test_names_that_could_be_either_are_refused(model: list[str], data: list[str]) -> None:
+    with pytest.raises(EvaluationError, match="differ in spelling only"):
+        reconcile(model, data)
