@@ -9,11 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vfnet_client.client import AsyncVFNetClient, Outcome, VFNetClient
+    from vfnet_client.client import AsyncVFNetClient, VFNetClient
     from vfnet_client.contract import ScoreReply
+    from vfnet_client.credentials import Credentials
     from vfnet_client.detections import DetectedBox, Detections
     from vfnet_client.drawing import draw_detections
     from vfnet_client.exceptions import (
+        AccessDeniedError,
         DeadlineExceededError,
         InferenceError,
         InvalidImageError,
@@ -22,9 +24,13 @@ if TYPE_CHECKING:
         ServerUnavailableError,
         VFNetClientError,
     )
+    from vfnet_client.outcomes import Outcome
+    from vfnet_client.scoring import score
 
 __all__ = [
+    "AccessDeniedError",
     "AsyncVFNetClient",
+    "Credentials",
     "DeadlineExceededError",
     "DetectedBox",
     "Detections",
@@ -38,16 +44,19 @@ __all__ = [
     "VFNetClient",
     "VFNetClientError",
     "draw_detections",
+    "score",
 ]
 
 _HOME = {
     "AsyncVFNetClient": "client",
-    "Outcome": "client",
+    "Outcome": "outcomes",
     "VFNetClient": "client",
     "ScoreReply": "contract",
+    "Credentials": "credentials",
     "DetectedBox": "detections",
     "Detections": "detections",
     "draw_detections": "drawing",
+    "score": "scoring",
 }
 
 

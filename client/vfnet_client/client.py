@@ -3,63 +3,65 @@
 from __future__ import annotations
 
 import asyncio
-import math
+import json
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
-from functools import partial
+from math import inf
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from vfnet_client import contract
 from vfnet_client.contract import ImageURL, ScoreReply, ScoreRequest
+from vfnet_client.credentials import Credentials
 from vfnet_client.detections import Detections
-from vfnet_client.exceptions import InferenceError, InvalidImageError, RequestError, VFNetClientError
+from vfnet_client.exceptions import DeadlineExceededError, InvalidImageError, RequestError, VFNetClientError
 from vfnet_client.images import ImageLike, ImageLoader
-from vfnet_client.transport import DEFAULT_SERVER, Transport, open_transport, parse_server_url
+from vfnet_client.outcomes import Outcome, typed
+from vfnet_client.retrying import Deadline, retried
+from vfnet_client.server_errors import deadline_exceeded
+from vfnet_client.transport import DEFAULT_SERVER, Transport, is_score_endpoint, open_transport, parse_server_url
 from vfnet_client.window import Window
+
+__all__ = ["AsyncVFNetClient", "Fetch", "Outcome", "VFNetClient"]
+
+if TYPE_CHECKING:
+    from vfnet_client.score_endpoint import ScoreEndpoint
 
 T = TypeVar("T")
 Fetch = Callable[[str], Awaitable[bytes]]
 _READ_AHEAD = 2
 """Windows of images asked for or answered, and not yet taken: keeps one full behind a slow image."""
-_SCORE_PATIENCE_S = 0.5
-"""Whoever asks for a score is waiting, and can be told to come back."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one image of many: either `detections` or `error` is there."""
-
-    position: int
-    detections: Detections | None = None
-    error: VFNetClientError | None = None
-    image: bytes | None = None
-    """The encoded bytes that were sent; None where there were none to send."""
-
-    def result(self) -> Detections:
-        """The detections; raises the error instead where there is one."""
-        if self.detections is None:
-            raise self.error or InferenceError("no outcome")
-        return self.detections
 
 
 class AsyncVFNetClient:
     """A connection to a served VFNet, for one event loop.
 
     Args:
-        server: `grpc://host:port`, `grpcs://`, `http://` or `https://`.
+        server: Triton at `grpc://host:port`, `grpcs://`, `http://` or `https://`; or an endpoint, `https://host/score`.
         concurrency: images of one `detect_many` or `score` in flight at once. Calls of `detect` are not counted.
-        timeout: seconds for the answer to one image; None waits forever.
+        timeout: seconds for the answer to one image, all tries together; None waits forever.
+        retries: how often an image is sent again after a connection was refused or lost, with growing, jittered
+            pauses. 0 also means not to wait for a server that others keep busy, which is asked again for `timeout`
+            seconds otherwise. What is wrong with an image or a request is never tried twice.
+        credentials: a bearer key, headers, certificates.
     """
 
-    def __init__(self, server: str = DEFAULT_SERVER, concurrency: int = 16, timeout: float | None = 60.0) -> None:
-        parse_server_url(server)
-        if concurrency < 1:
-            raise ValueError(f"concurrency must be at least 1, got {concurrency}")
+    def __init__(
+        self,
+        server: str = DEFAULT_SERVER,
+        concurrency: int = 16,
+        timeout: float | None = 60.0,
+        *,
+        retries: int = 3,
+        credentials: Credentials | None = None,
+    ) -> None:
+        self._is_endpoint = is_score_endpoint(parse_server_url(server))
+        if concurrency < 1 or retries < 0:
+            raise ValueError(f"concurrency must be at least 1 and retries 0, got {concurrency} and {retries}")
         self.server, self.concurrency, self.timeout = server, concurrency, timeout
+        self.retries, self.credentials = retries, credentials
         self._loader = ImageLoader()
         self._opened: Transport | None = None
 
@@ -71,17 +73,19 @@ class AsyncVFNetClient:
             score_threshold: raises the checkpoint's own threshold.
 
         Raises:
-            InvalidImageError, ServerBusyError, ServerUnavailableError, DeadlineExceededError, InferenceError.
+            InvalidImageError, ServerBusyError, ServerUnavailableError, AccessDeniedError, DeadlineExceededError,
+            InferenceError.
         """
-        return _typed(await self._infer(await self._loader.load(image), score_threshold))
+        encoded = await self._loader.load(image)
+        return typed(await self._infer(encoded, score_threshold, self._window(), Deadline.after(self.timeout)))
 
     async def detect_many(
         self, images: Iterable[ImageLike], *, score_threshold: float | None = None
     ) -> AsyncIterator[Outcome]:
         """Detect on many images, `concurrency` of them at once; outcomes come in the order of `images`.
 
-        Nothing is raised for an image: its outcome says what went wrong. `images` is read as answers are taken. A
-        server that others keep busy is asked again for `timeout` seconds.
+        Nothing is raised for an image: its outcome says what went wrong. `images` is read as answers are taken. An
+        image that finds the server full of others of the same call waits for one of those, which costs no time.
         """
         window, pending = self._window(), deque[asyncio.Task[Outcome]]()
         try:
@@ -100,15 +104,18 @@ class AsyncVFNetClient:
 
         Args:
             request: the body, as bytes or parsed.
-            fetch: how to get an image by URL, raising `InvalidImageError`; None fetches from any host.
+            fetch: how to get an image by URL, raising `InvalidImageError`; None fetches from any host. An endpoint
+                fetches for itself.
 
         Returns:
-            200 with the list, 422 with what could be read, or 400 with what is wrong with the request.
+            200 with the list, 422 with what could be read, or another 4xx with what is wrong with the request.
 
         Raises:
-            ServerBusyError, ServerUnavailableError, DeadlineExceededError, InferenceError: the server, not the
-                request, is at fault; their `status` is what a gateway answers.
+            ServerBusyError, ServerUnavailableError, AccessDeniedError, DeadlineExceededError, InferenceError: the
+                request is not at fault; their `status` is what a gateway answers.
         """
+        if self._is_endpoint:
+            return await self._post(request if isinstance(request, bytes) else json.dumps(dict(request)).encode())
         try:
             parsed = contract.parse_score_request(request)
         except RequestError as error:
@@ -121,14 +128,14 @@ class AsyncVFNetClient:
         return ScoreReply(200, contract.score_response(results))
 
     async def _answers(self, request: ScoreRequest, fetch: Fetch) -> list[bytes | InvalidImageError]:
-        window = Window(self.concurrency, _SCORE_PATIENCE_S)
+        window = self._window()
 
         async def answer(item: Any) -> bytes | InvalidImageError:
             try:
                 async with window.slots:
                     found = contract.decode_image_item(item)
                     image = await fetch(found.url) if isinstance(found, ImageURL) else found
-                    return await window.send(partial(self._infer, image, request.score_threshold))
+                    return await self._infer(image, request.score_threshold, window)
             except InvalidImageError as error:
                 return error
 
@@ -159,27 +166,51 @@ class AsyncVFNetClient:
         await self.close()
 
     def _window(self) -> Window:
-        return Window(self.concurrency, math.inf if self.timeout is None else self.timeout)
+        patience = 0.0 if self.retries == 0 else inf if self.timeout is None else self.timeout
+        return Window(self.concurrency, patience)
 
     async def _outcome(self, position: int, image: ImageLike, window: Window, score_threshold: float | None) -> Outcome:
         encoded = None
         try:
             async with window.slots:
                 encoded = await self._loader.load(image)
-                answer = await window.send(partial(self._infer, encoded, score_threshold))
-            return Outcome(position, detections=_typed(answer), image=encoded)
+                answer = await self._infer(encoded, score_threshold, window)
+            return Outcome(position, detections=typed(answer), image=encoded)
         except VFNetClientError as error:
             return Outcome(position, error=error, image=encoded)
 
     def _transport(self) -> Transport:
         if self._opened is None:  # not in __init__: it binds itself to the running event loop
-            self._opened = open_transport(self.server)
+            self._opened = open_transport(self.server, self.credentials)
         return self._opened
 
-    async def _infer(self, image: bytes, score_threshold: float | None) -> bytes:
-        outputs = await self._transport().infer(image, score_threshold=score_threshold, timeout=self.timeout)
-        answer: bytes = outputs["DETECTIONS"][0]
-        return answer
+    async def _infer(
+        self, image: bytes, score_threshold: float | None, window: Window, deadline: Deadline | None = None
+    ) -> bytes:
+        async def infer(left: float | None) -> bytes:
+            outputs = await self._transport().infer(image, score_threshold=score_threshold, timeout=left)
+            answer: bytes = outputs["DETECTIONS"][0]
+            return answer
+
+        return await self._ask(infer, window, deadline)
+
+    async def _post(self, body: bytes) -> ScoreReply:
+        async def post(left: float | None) -> ScoreReply:
+            return await cast("ScoreEndpoint", self._transport()).post(body, timeout=left)
+
+        return await self._ask(post, self._window(), Deadline.after(self.timeout))
+
+    async def _ask(self, call: Callable[[float | None], Awaitable[T]], window: Window, deadline: Deadline | None) -> T:
+        """Await `call(seconds left)`, again where that may help; without a deadline, `timeout` from each turn on."""
+
+        async def in_turn() -> T:
+            until = deadline or Deadline.after(self.timeout)
+            return await retried(lambda: call(until.remaining()), self.retries, until)
+
+        try:
+            return await window.send(in_turn)
+        except DeadlineExceededError as error:  # its words are of the last try
+            raise deadline_exceeded(self.server, self.timeout) from error
 
 
 class VFNetClient:
@@ -188,8 +219,16 @@ class VFNetClient:
     May be shared between threads. Not to be carried over a fork. Close it, or use it as a context manager.
     """
 
-    def __init__(self, server: str = DEFAULT_SERVER, concurrency: int = 16, timeout: float | None = 60.0) -> None:
-        self._client = AsyncVFNetClient(server, concurrency, timeout)
+    def __init__(
+        self,
+        server: str = DEFAULT_SERVER,
+        concurrency: int = 16,
+        timeout: float | None = 60.0,
+        *,
+        retries: int = 3,
+        credentials: Credentials | None = None,
+    ) -> None:
+        self._client = AsyncVFNetClient(server, concurrency, timeout, retries=retries, credentials=credentials)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="vfnet-client", daemon=True)
         self._thread.start()
@@ -250,10 +289,3 @@ class VFNetClient:
             work.close()
             raise VFNetClientError("the client is closed")
         return asyncio.run_coroutine_threadsafe(work, self._loop)
-
-
-def _typed(answer: bytes) -> Detections:
-    try:
-        return Detections.from_json(answer)
-    except ValueError as error:
-        raise InferenceError(f"the server's answer is not the documented JSON: {error}") from error

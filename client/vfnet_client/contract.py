@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from vfnet_client.exceptions import ImageItemError, RequestError
+from vfnet_client.exceptions import ImageItemError, InvalidImageError, RequestError
 
 IMAGE_COLUMN = "image"
 THRESHOLD_PARAMETER = "box_score_threshold"
-_ACCEPTED = '"input_data" takes {"columns": ["image"], "index": [0, ...], "data": ["<base64 or URL>", ...]}'
+_BASE64_BLOCK = 1 << 20
+"""Characters decoded at once (a multiple of 4). Python changes threads only between calls, so that a large image
+decoded on a thread of its own leaves the others their turns."""
 _WHITESPACE = b" \t\r\n\v\f"
 _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
@@ -43,6 +45,19 @@ class ScoreReply(NamedTuple):
     status: int
     body: bytes
 
+    def results(self) -> list[dict[str, Any] | None]:
+        """Per image `{"boxes": [...]}`, or None where it could not be read.
+
+        Raises:
+            RequestError: there are none; it says what is wrong with the request.
+        """
+        answer = json.loads(self.body)
+        if self.status == 200:
+            return list(answer)
+        if self.status == InvalidImageError.status:
+            return list(answer["results"])
+        raise RequestError(self.status, str(answer["message"]))
+
 
 @dataclass(frozen=True)
 class ImageURL:
@@ -64,32 +79,42 @@ def check_content_type(content_type: str | None) -> None:
 
 
 def parse_score_request(body: bytes | Mapping[str, Any]) -> ScoreRequest:
-    """Read a request body, as bytes or already parsed.
+    """Read the body of a request to `/score`, as bytes or already parsed.
 
     Raises:
         RequestError: 400, with a sentence that says what is wrong with it.
     """
-    document = body if isinstance(body, Mapping) else _parse_json(body)
+    return read_score_request(body if isinstance(body, Mapping) else parse_json(body))
+
+
+def read_score_request(document: Any) -> ScoreRequest:
+    """What a parsed body of `/score` asks for. Raises as `parse_score_request` does."""
     if not isinstance(document, Mapping):
         raise RequestError(400, "POST body should be a JSON dictionary.")
     if "input_data" not in document:
         raise RequestError(400, "A value is not provided for the 'input_data' parameter.")
-    table = document["input_data"]
-    if not isinstance(table, Mapping):
-        raise RequestError(400, f'"input_data" is {_kind(table)}; {_ACCEPTED}')
-    unknown = [key for key in table if key not in ("columns", "index", "data")]
-    if unknown:
-        raise RequestError(400, f'"input_data" has an unknown key {_quote(unknown[0])}; {_ACCEPTED}')
+    return _read_table(document, "input_data")
 
-    columns = _list_at(table, "columns")
-    if IMAGE_COLUMN not in columns:
-        raise RequestError(400, f'"columns" has no column "{IMAGE_COLUMN}"; {_ACCEPTED}')
-    column = columns.index(IMAGE_COLUMN)
-    items = [_cell(row, position, column, len(columns)) for position, row in enumerate(_list_at(table, "data"))]
-    index = list(range(len(items))) if table.get("index") is None else _list_at(table, "index")
-    if len(index) != len(items):
-        raise RequestError(400, f'"index" has {len(index)} entries but "data" has {len(items)}')
-    return ScoreRequest(items, index, _threshold(document.get("params")))
+
+def read_invocation(document: Any) -> ScoreRequest:
+    """What a parsed body of MLflow's `/invocations` asks for: `dataframe_split` or `dataframe_records`.
+
+    Raises:
+        RequestError: 400, with a sentence that says what is wrong with it.
+    """
+    if not isinstance(document, Mapping):
+        raise RequestError(400, "POST body should be a JSON dictionary.")
+    given = [key for key in ("dataframe_split", "dataframe_records") if key in document]
+    if len(given) != 1:
+        raise RequestError(400, 'the body must have one of "dataframe_split" and "dataframe_records"')
+    if given[0] == "dataframe_split":
+        return _read_table(document, "dataframe_split")
+    records = _list_at(document, "dataframe_records", f'it takes [{{"{IMAGE_COLUMN}": "<base64 or URL>"}}, ...]')
+    for position, record in enumerate(records):
+        if not isinstance(record, Mapping) or IMAGE_COLUMN not in record:
+            raise RequestError(400, f'record {position} of "dataframe_records" has no "{IMAGE_COLUMN}"')
+    items = [record[IMAGE_COLUMN] for record in records]
+    return ScoreRequest(items, list(range(len(items))), _threshold(document.get("params")))
 
 
 def decode_image_item(item: Any) -> bytes | ImageURL:
@@ -150,7 +175,12 @@ def error_body(error: Exception) -> bytes:
     return json.dumps({"message": str(error)}).encode()
 
 
-def _parse_json(body: bytes) -> Any:
+def parse_json(body: bytes | bytearray) -> Any:
+    """The JSON value of a body.
+
+    Raises:
+        RequestError: 400, in the parser's words.
+    """
     if not body:
         raise RequestError(400, "POST body is empty. Expecting a JSON dictionary.")
     try:
@@ -161,12 +191,34 @@ def _parse_json(body: bytes) -> Any:
         raise RequestError(400, "the JSON is nested too deeply") from error
 
 
-def _list_at(table: Mapping[str, Any], key: str) -> list[Any]:
+def _read_table(document: Mapping[str, Any], name: str) -> ScoreRequest:
+    """The table under `name`, pandas' split orientation."""
+    accepted = f'"{name}" takes {{"columns": ["image"], "index": [0, ...], "data": ["<base64 or URL>", ...]}}'
+    table = document[name]
+    if not isinstance(table, Mapping):
+        raise RequestError(400, f'"{name}" is {_kind(table)}; {accepted}')
+    unknown = [key for key in table if key not in ("columns", "index", "data")]
+    if unknown:
+        raise RequestError(400, f'"{name}" has an unknown key {_quote(unknown[0])}; {accepted}')
+
+    columns = _list_at(table, "columns", accepted)
+    if IMAGE_COLUMN not in columns:
+        raise RequestError(400, f'"columns" has no column "{IMAGE_COLUMN}"; {accepted}')
+    column = columns.index(IMAGE_COLUMN)
+    data = _list_at(table, "data", accepted)
+    items = [_cell(row, position, column, len(columns)) for position, row in enumerate(data)]
+    index = list(range(len(items))) if table.get("index") is None else _list_at(table, "index", accepted)
+    if len(index) != len(items):
+        raise RequestError(400, f'"index" has {len(index)} entries but "data" has {len(items)}')
+    return ScoreRequest(items, index, _threshold(document.get("params")))
+
+
+def _list_at(table: Mapping[str, Any], key: str, accepted: str) -> list[Any]:
     value = table.get(key)
     if value is None:
         return []
     if not isinstance(value, list):
-        raise RequestError(400, f'"{key}" is {_kind(value)}, not a list; {_ACCEPTED}')
+        raise RequestError(400, f'"{key}" is {_kind(value)}, not a list; {accepted}')
     return value
 
 
@@ -195,7 +247,13 @@ def _decode_base64(text: str) -> bytes:
         packed = text.encode("ascii").translate(_FROM_URL_SAFE, _WHITESPACE).rstrip(b"=")
         if len(packed) % 4 == 1:
             raise ImageItemError("neither base64 nor an http(s) URL: base64 cannot have this length, is it cut short?")
-        return binascii.a2b_base64(packed + b"=" * (-len(packed) % 4), strict_mode=True)
+        if b"=" in packed:  # one at the end of a block would pass for padding
+            raise ImageItemError("neither base64 nor an http(s) URL")
+        packed += b"=" * (-len(packed) % 4)
+        if len(packed) <= _BASE64_BLOCK:
+            return binascii.a2b_base64(packed, strict_mode=True)
+        blocks = (packed[start : start + _BASE64_BLOCK] for start in range(0, len(packed), _BASE64_BLOCK))
+        return b"".join(binascii.a2b_base64(block, strict_mode=True) for block in blocks)
     except ValueError as error:  # binascii.Error and UnicodeEncodeError are both
         raise ImageItemError("neither base64 nor an http(s) URL") from error
 

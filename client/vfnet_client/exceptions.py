@@ -31,15 +31,32 @@ class ImageItemError(InvalidImageError):
 
 
 class ServerBusyError(VFNetClientError):
-    """The server's queue is full; the same request may succeed a little later."""
+    """The server's queue is full; the same request may succeed a little later.
+
+    `retry_after` is the seconds that the server asks to wait, None where it does not say.
+    """
 
     status = 429
 
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
 
 class ServerUnavailableError(VFNetClientError):
-    """The server cannot be reached, or is not ready."""
+    """The server cannot be reached, or is not ready. `retry_after` as with `ServerBusyError`."""
 
     status = 503
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class AccessDeniedError(VFNetClientError):
+    """The server wants another key or certificate, or any at all."""
+
+    status = 401
 
 
 class DeadlineExceededError(VFNetClientError):

@@ -113,7 +113,7 @@ class ImageLoader:
                 return await self._download(self._http, url)
         except (httpx.TimeoutException, TimeoutError) as error:
             raise InvalidImageError(f"{url} did not arrive in time") from error
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
             raise InvalidImageError(f"cannot fetch {url}: {str(error) or type(error).__name__}") from error
 
     async def _download(self, http: httpx.AsyncClient, url: str) -> bytes:

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import TypeVar
 
 from vfnet_client.exceptions import ServerBusyError
+from vfnet_client.retrying import jittered
 
 T = TypeVar("T")
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
@@ -47,9 +48,9 @@ class Window:
             alone = False
             try:
                 answer = await infer()
-            except ServerBusyError:
-                alone = self._in_flight == 1
-                if alone and monotonic() + pause > give_up_at:
+            except ServerBusyError as error:
+                alone, wait = self._in_flight == 1, jittered(pause, error.retry_after)
+                if alone and monotonic() + wait > give_up_at:
                     self._wake()
                     raise
             except BaseException:
@@ -61,7 +62,7 @@ class Window:
             finally:
                 self._in_flight -= 1
             if alone:
-                await asyncio.sleep(pause)
+                await asyncio.sleep(wait)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
             else:
                 await self._turn()

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from vfnet_client.client import Outcome, VFNetClient
-from vfnet_client.commands.options import add_server_options, at_least_one, fraction
+from vfnet_client.commands.options import add_server_options, at_least_one, connected, fraction
 from vfnet_client.contract import score_response
 from vfnet_client.detections import Detections
-from vfnet_client.exceptions import CommandError, InvalidImageError, ServerUnavailableError
+from vfnet_client.exceptions import AccessDeniedError, CommandError, InvalidImageError, ServerUnavailableError
 from vfnet_client.images import Source, expand
+from vfnet_client.outcomes import Outcome
 from vfnet_client.writing import write_whole
 
 
@@ -35,14 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Detect on every image in turn. A bad image is reported and passed over; a dead server ends it."""
+    """Detect on every image in turn. A bad image is reported and passed over; a dead or closed server ends it."""
     sources = expand(arguments.images)
     _check_targets(arguments)
     stems = drawing_stems(sources, arguments.draw) if arguments.draw else None
     answers: list[bytes | None] = []
     failures = 0
     with (
-        VFNetClient(arguments.server, arguments.concurrency, arguments.timeout) as client,
+        connected(arguments, arguments.concurrency) as client,
         tqdm(total=len(sources), unit="image", leave=False, disable=not sys.stderr.isatty()) as bar,
     ):
         outcomes = client.detect_many((source.location for source in sources), score_threshold=arguments.threshold)
@@ -102,7 +102,7 @@ def _check_targets(arguments: argparse.Namespace) -> None:
 
 
 def _failure(outcome: Outcome) -> str | None:
-    if isinstance(outcome.error, ServerUnavailableError):
+    if isinstance(outcome.error, ServerUnavailableError | AccessDeniedError):
         raise outcome.error
     return None if outcome.error is None else str(outcome.error)
 

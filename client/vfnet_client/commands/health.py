@@ -8,8 +8,7 @@ from __future__ import annotations
 import argparse
 from time import perf_counter
 
-from vfnet_client.client import VFNetClient
-from vfnet_client.commands.options import add_server_options
+from vfnet_client.commands.options import add_server_options, connected
 
 STRIP = (1333, 32)
 """Width and height of the picture. The network resizes to fit 1333x800: a strip this wide stays small, and cheap."""
@@ -17,14 +16,14 @@ STRIP = (1333, 32)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the subcommand."""
-    add_server_options(parser, timeout=10.0)
+    add_server_options(parser, timeout=10.0, retries=0)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """One inference of a generated picture. 0 and a line with the time, or an error that says why not."""
     from PIL import Image
 
-    with VFNetClient(arguments.server, timeout=arguments.timeout) as client:
+    with connected(arguments) as client:
         started = perf_counter()
         client.detect(Image.linear_gradient("L").resize(STRIP).convert("RGB"))
         print(f"{arguments.server} works: one inference in {perf_counter() - started:.3f} s")

@@ -4,26 +4,71 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from vfnet_client.credentials import Credentials
+from vfnet_client.exceptions import CommandError
 from vfnet_client.transport import DEFAULT_SERVER, parse_server_url
 
+if TYPE_CHECKING:
+    from vfnet_client.client import VFNetClient
 
-def add_server_options(parser: argparse.ArgumentParser, timeout: float = 60.0) -> None:
-    """`--server` and `--timeout`."""
+KEY_VARIABLE = "VFNET_API_KEY"
+
+
+def add_server_options(parser: argparse.ArgumentParser, timeout: float = 60.0, retries: int = 3) -> None:
+    """Which server, how long to wait for it, and who we are to it. `connected` reads them."""
     parser.add_argument(
         "--server",
         metavar="URL",
         type=server_url,
         default=DEFAULT_SERVER,
-        help="grpc://host:port, grpcs://, http:// or https:// (default: %(default)s)",
+        help="Triton at grpc://host:port, grpcs://, http:// or https://, or an endpoint, https://host/score "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
         type=seconds,
         default=timeout,
-        help="how long to wait for the answer to one image (default: %(default)g)",
+        help="how long to wait for the answer to one image, all tries together (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--retries",
+        metavar="N",
+        type=count,
+        default=retries,
+        help="how often to try again when the connection is refused or lost; 0 also does not wait for a busy server "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--key",
+        metavar="KEY",
+        default=os.environ.get(KEY_VARIABLE),
+        help=f"bearer key of an endpoint; better in the environment's {KEY_VARIABLE}, where other users do not see it",
+    )
+    parser.add_argument("--ca-file", metavar="PEM", type=Path, help="trust these authorities instead of the usual ones")
+    parser.add_argument("--certificate", metavar="PEM", type=Path, help="the certificate to show to the server")
+    parser.add_argument("--private-key", metavar="PEM", type=Path, help="its key, if in another file")
+
+
+def connected(arguments: argparse.Namespace, concurrency: int = 16) -> VFNetClient:
+    """A client as `add_server_options` describes it.
+
+    Raises:
+        CommandError: the key or the certificate cannot be used.
+    """
+    from vfnet_client.client import VFNetClient
+
+    try:
+        credentials = Credentials(arguments.key, arguments.ca_file, arguments.certificate, arguments.private_key)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    return VFNetClient(
+        arguments.server, concurrency, arguments.timeout, retries=arguments.retries, credentials=credentials
     )
 
 
@@ -50,6 +95,13 @@ def at_least_one(text: str) -> int:
     """An argument that counts something."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """An argument that counts something that may be absent."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
     return int(text)
 
 

@@ -6,8 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from vfnet_client.client import VFNetClient
-from vfnet_client.commands.options import add_server_options, at_least_one
+from vfnet_client.commands.options import add_server_options, at_least_one, connected
 
 EXIT_CODES = {200: 0, 422: 1}
 
@@ -25,9 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the answer, an error's body too. Images by URL are fetched from here."""
+    """Print the answer, an error's body too. Images by URL are fetched from here, but by an endpoint itself."""
     body = sys.stdin.buffer.read() if arguments.request == "-" else Path(arguments.request).read_bytes()
-    with VFNetClient(arguments.server, arguments.concurrency, arguments.timeout) as client:
+    with connected(arguments, arguments.concurrency) as client:
         reply = client.score(body)
     sys.stdout.buffer.write(reply.body + b"\n")
     return EXIT_CODES.get(reply.status, 2)

@@ -1,0 +1,190 @@
+"""Images by URL, fetched for strangers: a server's own network must not be reachable through it."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpcore
+import httpx
+
+from vfnet_client.exceptions import InvalidImageError
+from vfnet_gateway.address_policy import AddressPolicy
+from vfnet_gateway.checked_connections import AddressRefusedError, CheckedConnections, NameNotFoundError
+from vfnet_gateway.name_resolution import Resolver, SystemResolver
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_UNSPECIFIC_TYPES = frozenset({"", "application/octet-stream", "binary/octet-stream", "application/x-download"})
+"""What stores of files answer for an image whose kind nobody told them. The decoder judges the bytes."""
+_PORTS = range(1, 2**16)
+_MAX_HOST = 253
+
+
+@dataclass(frozen=True)
+class FetchLimits:
+    """How far the fetcher goes. At most `max_bytes * max_connections` bytes are held at once."""
+
+    max_bytes: int = 20 * 2**20
+    connect_timeout: float = 5.0
+    """Seconds to resolve the name and connect, for each hop."""
+    total_timeout: float = 30.0
+    """Seconds for the whole image, with all redirects."""
+    max_redirects: int = 5
+    max_connections: int = 32
+    keepalive_expiry: float = 15.0
+    """Seconds that an idle connection is kept, and with it the address that was checked."""
+
+
+class URLImageFetcher:
+    """Fetches images from public hosts, and from those that the operator allows; to be used by one event loop.
+
+    It speaks httpcore, the engine of httpx, directly: cookies, proxies from the environment, credentials from a
+    netrc file, transparent decompression and redirects whose bodies are read whole are not there to be switched off.
+
+    Args:
+        policy: which addresses may be connected to, at every hop; by default public ones only.
+        limits: sizes and times.
+        resolver: how names become addresses; by default the operating system's.
+        ssl_context: whose certificates to trust; by default what SSL_CERT_FILE or SSL_CERT_DIR name, else certifi's.
+    """
+
+    def __init__(
+        self,
+        policy: AddressPolicy | None = None,
+        limits: FetchLimits | None = None,
+        resolver: Resolver | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._limits = limits or FetchLimits()
+        self._resolver = resolver or SystemResolver()
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=ssl_context or httpx.create_ssl_context(),
+            max_connections=self._limits.max_connections,
+            keepalive_expiry=self._limits.keepalive_expiry,
+            network_backend=CheckedConnections(policy or AddressPolicy(), self._resolver),
+        )
+
+    async def fetch(self, url: str) -> bytes:
+        """The bytes of the image at a URL, as they were sent.
+
+        Raises:
+            InvalidImageError: whose sentence says what: not a public address, name not found, no connection, not a
+                2xx, not an image, too large, too late, too many redirects, broken off, compressed, no URL at all.
+        """
+        try:
+            async with asyncio.timeout(self._limits.total_timeout):
+                return await self._follow(_parse(url))
+        except TimeoutError:
+            raise InvalidImageError(
+                f"the image did not arrive from its URL within {self._limits.total_timeout:g} s"
+            ) from None
+
+    async def close(self) -> None:
+        """Give connections and threads back."""
+        await self._pool.aclose()
+        await self._resolver.close()
+
+    async def _follow(self, url: httpx.URL) -> bytes:
+        for _ in range(self._limits.max_redirects + 1):
+            async with self._answer(url) as answer:
+                if answer.status not in _REDIRECTS:
+                    return await self._image(answer, url.host)
+                url = _target(answer, url)
+        raise InvalidImageError(f"the URL redirects more than {self._limits.max_redirects} times")
+
+    @asynccontextmanager
+    async def _answer(self, url: httpx.URL) -> AsyncIterator[httpcore.Response]:
+        """An answer whose body is still to come, with the network's errors told in the caller's terms."""
+        host = url.host
+        try:
+            async with self._pool.stream(
+                "GET",
+                httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+                headers=[
+                    ("Host", url.netloc),
+                    ("User-Agent", "vfnet-gateway"),
+                    ("Accept", "image/*, application/octet-stream"),
+                    ("Accept-Encoding", "identity"),
+                ],
+                extensions={"timeout": {"connect": self._limits.connect_timeout}},
+            ) as answer:
+                yield answer
+        except AddressRefusedError as error:
+            raise InvalidImageError(f"images may come from public hosts only, and {host} is not: {error}") from error
+        except NameNotFoundError as error:
+            raise InvalidImageError(f"there is no host named {host}") from error
+        except httpcore.ConnectTimeout as error:
+            seconds = f"{self._limits.connect_timeout:g} s"
+            raise InvalidImageError(f"no connection to {host} within {seconds}") from error
+        except httpcore.ConnectError as error:
+            raise InvalidImageError(_connection_failure(host, error)) from error
+        except (httpcore.ProtocolError, httpcore.NetworkError, OSError) as error:
+            raise InvalidImageError(f"{host} broke off its answer, or does not speak HTTP") from error
+
+    async def _image(self, answer: httpcore.Response, host: str) -> bytes:
+        """The body of a final answer, if it is an image as far as its headers say."""
+        headers = httpx.Headers(answer.headers)
+        if not 200 <= answer.status < 300:
+            raise InvalidImageError(f"{host} answered with status {answer.status}")
+        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if not media_type.startswith("image/") and media_type not in _UNSPECIFIC_TYPES:
+            raise InvalidImageError(f"{host} sent {media_type[:60]!r}, which is not an image")
+        encoding = headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in ("", "identity"):
+            raise InvalidImageError(f"{host} compresses the image ({encoding[:60]!r}) although asked not to")
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length) > self._limits.max_bytes:
+            raise self._too_large(host)
+        body = bytearray()
+        async for chunk in answer.aiter_stream():
+            body += chunk
+            if len(body) > self._limits.max_bytes:
+                raise self._too_large(host)
+        if not body:
+            raise InvalidImageError(f"{host} sent nothing (0 bytes)")
+        return bytes(body)
+
+    def _too_large(self, host: str) -> InvalidImageError:
+        return InvalidImageError(f"the image from {host} is larger than {self._limits.max_bytes / 2**20:.3g} MiB")
+
+
+def _parse(url: str, base: httpx.URL | None = None) -> httpx.URL:
+    """An absolute URL that could be fetched; `base` is the one that redirects to it.
+
+    Raises:
+        InvalidImageError: it could not.
+    """
+    whose = "the URL" if base is None else "the URL redirects to one that"
+    try:
+        parsed = httpx.URL(url) if base is None else base.join(url)
+        host = parsed.host  # not before here does httpx decode an international name
+    except (httpx.InvalidURL, ValueError) as error:
+        raise InvalidImageError(f"{whose} is not valid: {error}") from error
+    if parsed.scheme not in ("http", "https"):
+        raise InvalidImageError(f"{whose} is not http or https")
+    if parsed.userinfo:
+        raise InvalidImageError(f"{whose} carries a user name or password, which is not accepted")
+    if not 0 < len(host) <= _MAX_HOST or (parsed.port is not None and parsed.port not in _PORTS):
+        raise InvalidImageError(f"{whose} has no host, or an impossible host or port")
+    return parsed
+
+
+def _target(answer: httpcore.Response, url: httpx.URL) -> httpx.URL:
+    location = httpx.Headers(answer.headers).get("location")
+    if location is None:
+        raise InvalidImageError(f"{url.host} answered with status {answer.status} and no Location")
+    return _parse(location, base=url)
+
+
+def _connection_failure(host: str, error: Exception) -> str:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"the certificate of {host} is not trusted: {cause.verify_message}"
+        if isinstance(cause, ssl.SSLError):
+            return f"{host} does not speak TLS there"
+        cause = cause.__cause__ or cause.__context__
+    return f"no connection to {host}"

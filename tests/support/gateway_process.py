@@ -1,0 +1,72 @@
+"""A real gateway for tests: `vfnet gateway` on a free port, stopped at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from triton_server import free_ports
+
+
+@dataclass(frozen=True)
+class RunningGateway:
+    """A running `vfnet gateway`."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    address: str
+
+    @property
+    def port(self) -> int:
+        return int(self.address.rpartition(":")[2])
+
+    def client(self, **options: Any) -> httpx.Client:
+        return httpx.Client(base_url=self.address, timeout=60, trust_env=False, **options)
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def metric(self, sample: str) -> float:
+        """One sample of /metrics, named with its labels; 0 where it is not there."""
+        with self.client() as client:
+            lines = client.get("/metrics").text.splitlines()
+        return next((float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == sample), 0.0)
+
+
+@contextmanager
+def running_gateway(
+    server: str, folder: Path, *options: str, environment: Mapping[str, str] | None = None
+) -> Iterator[RunningGateway]:
+    """A gateway to the Triton at the URL `server` while in the context; log and state go to `folder`."""
+    (port,) = free_ports(1)
+    log, state = folder / "gateway.log", folder / "gateway.json"
+    command = [sys.executable, "-m", "vfnet_client", "gateway", f"--server={server}", f"--port={port}"]
+    command += [f"--state-file={state}", *options]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=os.environ | dict(environment or {})
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while not state.exists():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        yield RunningGateway(process, log, json.loads(state.read_text())["address"])
+    finally:
+        process.terminate()
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
