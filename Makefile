@@ -4,6 +4,7 @@ CHECKPOINT ?= demo
 HTTP_PORT ?= 8000
 GRPC_PORT ?= 8001
 METRICS_PORT ?= 8002
+SCORE_PORT ?= 5001
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,9 +18,9 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
 
-up: setup ## set up, build, start Triton in the background, detect in a picture
+up: setup ## set up, build, start Triton and gateway in the background, detect in a picture
 	@$(BIN)/vfnet up --checkpoint "$(CHECKPOINT)" $(if $(IMAGE),--image "$(IMAGE)") \
-		--http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) --metrics-port $(METRICS_PORT)
+		--http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) --metrics-port $(METRICS_PORT) --score-port $(SCORE_PORT)
 
 down: ## stop what `make up` started
 	@if [ -x $(BIN)/vfnet ]; then $(BIN)/vfnet down; fi

@@ -26,14 +26,15 @@ def build(
     *,
     architecture: str | None = None,
     classes: Sequence[str] | None = None,
+    accept_preprocessing: bool = False,
     force: bool = False,
 ) -> bool:
     """Make `repository` serve the checkpoint. Steps are told on stderr.
 
     Args:
-        checkpoint_spec: file, URL, `coco` or `demo`.
+        checkpoint_spec: file, folder, URL, `coco` or `demo`.
         repository: folder; one built earlier is replaced, or left alone if it would come out the same.
-        architecture, classes: see `open_checkpoint`.
+        architecture, classes, accept_preprocessing: see `open_checkpoint`.
         force: build even then.
 
     Returns:
@@ -43,7 +44,9 @@ def build(
         CheckpointError, RepositoryError.
     """
     check_replaceable(repository)  # before any long work
-    checkpoint = open_checkpoint(checkpoint_spec, architecture=architecture, classes=classes)
+    checkpoint = open_checkpoint(
+        checkpoint_spec, architecture=architecture, classes=classes, accept_preprocessing=accept_preprocessing
+    )
     if checkpoint.untrained:
         _say("WARNING: these weights are UNTRAINED: boxes show that serving works and mean nothing")
     manifest = _manifest(checkpoint, options)

@@ -31,11 +31,29 @@ SUBCOMMANDS = {
     "health": Subcommand("vfnet_client.commands.health", "prove with a real inference that the server works"),
     "build": Subcommand("vfnet_build.commands.build", "turn a checkpoint into a model repository", "build"),
     "serve": Subcommand("vfnet_serve.commands.serve", "run Triton on a model repository, and watch it", "serve"),
-    "up": Subcommand("vfnet_serve.commands.up", "build what is missing and serve in the background", "build,serve"),
+    "up": Subcommand(
+        "vfnet_serve.commands.up", "build what is missing and serve in the background", "build,gateway,serve"
+    ),
     "down": Subcommand("vfnet_serve.commands.down", "stop what `up` started", "serve"),
     "logs": Subcommand("vfnet_serve.commands.logs", "show the log of what `up` started", "serve"),
+    "evaluate": Subcommand(
+        "vfnet_evaluate.commands.evaluate", "score a server or a checkpoint as COCO does", "build,train"
+    ),
+    "finetune": Subcommand(
+        "vfnet_train.commands.finetune", "train a checkpoint on your own annotated images", "build,train"
+    ),
+    "demonstration": Subcommand(
+        "vfnet_train.demonstration.command", "make the demonstration checkpoint anew", "build,train"
+    ),
+    "gateway": Subcommand("vfnet_gateway.commands.gateway", "answer POST /score in front of Triton", "gateway"),
+    "bench-gateway": Subcommand(
+        "vfnet_gateway.commands.bench_gateway", "measure /score against direct gRPC", "gateway,build,serve"
+    ),
     "bench": Subcommand(
         "vfnet_build.commands.bench", "measure serving against the bare network and MMDetection", "build,serve"
+    ),
+    "bench-training": Subcommand(
+        "vfnet_train.commands.bench_training", "measure a training step against MMDetection's", "build,train"
     ),
 }
 

@@ -12,7 +12,7 @@ import pytest
 import tritonclient.grpc
 
 from triton_server import ServedRepository, serving
-from vfnet_build.sample_scene import write_sample_scene
+from vfnet_data.rendered_scenes.sample import write_sample_scene
 
 
 def ask(served: ServedRepository, image: bytes, answers: list[object]) -> None:

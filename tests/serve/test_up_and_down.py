@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +17,8 @@ from triton_server import free_ports
 
 @pytest.fixture
 def ports() -> list[str]:
-    http, grpc, metrics = free_ports(3)
-    return [f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}"]
+    http, grpc, metrics, score = free_ports(4)
+    return [f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}", f"--score-port={score}"]
 
 
 def vfnet(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -36,19 +37,39 @@ def test_up_detects_twice_is_harmless_and_down_stops(tmp_path: Path, ports: list
         assert "UNTRAINED" in first.stderr
         assert ports[1].removeprefix("--grpc-port=") in first.stderr
         server = json.loads((tmp_path / "var" / "server.json").read_text())
+        gateway = json.loads((tmp_path / "var" / "gateway.json").read_text())
+        assert f"{gateway['address']}/ui" in first.stderr
+        (score,) = re.findall(r"^  echo .*\n.*/score$", first.stderr, re.MULTILINE)
+        answer = subprocess.run(["bash", "-c", score], capture_output=True, check=True)
+        assert json.loads(answer.stdout) == [json.loads(first.stdout)]
 
         second = vfnet("up", state, *ports)
         assert second.returncode == 0, second.stderr
         assert "already running" in second.stderr
         assert second.stdout == first.stdout
         assert json.loads((tmp_path / "var" / "server.json").read_text()) == server
+        assert json.loads((tmp_path / "var" / "gateway.json").read_text()) == gateway
+
+        (tmp_path / "keys").write_text("secret\n")
+        third = vfnet("up", state, *ports, f"--keys-file={tmp_path / 'keys'}")
+        assert third.returncode == 0, third.stderr
+        assert json.loads((tmp_path / "var" / "server.json").read_text()) == server
+        assert not psutil.pid_exists(gateway["pid"])
+        gateway = json.loads((tmp_path / "var" / "gateway.json").read_text())
+        assert "1 keys are valid" in vfnet("logs", state, "--gateway", "--no-follow").stdout
+
+        psutil.Process(gateway["pid"]).kill()
+        assert vfnet("up", state, *ports).returncode == 0
+        gateway = json.loads((tmp_path / "var" / "gateway.json").read_text())
+        assert psutil.pid_exists(gateway["pid"])
 
         logs = vfnet("logs", state, "--no-follow")
         assert "ready after" in logs.stdout
     finally:
         down = vfnet("down", state)
-    assert "stopped" in down.stderr
+    assert "stopped gateway and server" in down.stderr
     assert not psutil.pid_exists(server["pid"])
+    assert not psutil.pid_exists(gateway["pid"])
     assert "no server" in vfnet("down", state).stderr
 
 

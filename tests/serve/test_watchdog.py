@@ -12,7 +12,7 @@ from tritonclient.utils import InferenceServerException
 
 from served_inference import document
 from triton_server import ServedRepository, serving
-from vfnet_build.sample_scene import write_sample_scene
+from vfnet_data.rendered_scenes.sample import write_sample_scene
 
 PROCESSES = {"vfnet_preprocess": 2, "vfnet_detector": 1, "vfnet_postprocess": 1}
 MODELS = tuple(PROCESSES)

@@ -15,8 +15,9 @@ from time import perf_counter
 import psutil
 
 from vfnet_client.client import VFNetClient
-from vfnet_serve.background import StateFolder, find_running, start, stop
+from vfnet_serve.background import StateFolder
 from vfnet_serve.installation import ServerError
+from vfnet_serve.starting import start_server
 from vfnet_serve.triton_process import Endpoints
 
 _EXIT_TIMEOUT = 10  # seconds; nothing worth waiting for is in flight
@@ -67,16 +68,17 @@ def serving(root: Path, image: bytes, concurrency: int) -> Iterator[ServedDetect
     folder, endpoints = StateFolder(root), _free_endpoints()
     try:
         started = perf_counter()
-        start(folder, endpoints, [f"--exit-timeout={_EXIT_TIMEOUT}"])
+        start_server(folder, endpoints, [f"--exit-timeout={_EXIT_TIMEOUT}"])
         seconds_to_ready = perf_counter() - started
-        running = find_running(folder)
+        running = folder.server.find()
         if running is None:
-            raise ServerError(f"the server ended as soon as it was ready:\n{folder.log.read_text(errors='replace')}")
+            words = folder.server.log.read_text(errors="replace")
+            raise ServerError(f"the server ended as soon as it was ready:\n{words}")
         with VFNetClient(endpoints.grpc_url, concurrency=concurrency, timeout=None) as client:
             yield ServedDetector(client, image, _triton_version(endpoints), seconds_to_ready, running.process)
     finally:
         with _signals_ignored():  # an impatient second Ctrl-C would leave the server behind
-            stop(folder)
+            folder.server.stop()
 
 
 def _triton_version(endpoints: Endpoints) -> str:

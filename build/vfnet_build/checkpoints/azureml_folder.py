@@ -22,7 +22,9 @@ _LAYOUT = "an AzureML model folder holds pytorch_model.bin, NAME.py and augmenta
 _WEIGHTS = ("pytorch_model.bin", "*.pth", "*.bin", "*.pt")
 
 
-def load_azureml_folder(folder: Path, *, classes: list[str] | None = None) -> Checkpoint:
+def load_azureml_folder(
+    folder: Path, *, classes: list[str] | None = None, accept_preprocessing: bool = False
+) -> Checkpoint:
     """Read a fine-tuned model's folder.
 
     Not reproduced is how AzureML's wrapper prepares an image: it resizes floats to a truncated size and pads black
@@ -31,8 +33,10 @@ def load_azureml_folder(folder: Path, *, classes: list[str] | None = None) -> Ch
     Args:
         folder: of the MLflow model, or of the fine-tuning's own output.
         classes: class names in label order, instead of the config's `id2label`.
+        accept_preprocessing: build although images will be prepared in another way.
 
     Raises:
+        UnsupportedModelError: unless `accept_preprocessing`.
         CheckpointError: says what the folder lacks, or which setting cannot be built.
     """
     files = _files_folder(folder)
@@ -44,6 +48,12 @@ def load_azureml_folder(folder: Path, *, classes: list[str] | None = None) -> Ch
     if (augmentations := files / "augmentations.yaml").is_file():
         preprocess = _read_augmentations(augmentations, preprocess)
         sources.append(augmentations)
+    if not accept_preprocessing:
+        raise UnsupportedModelError(
+            f"{folder} was fine-tuned by AzureML, which resizes floats to a truncated size and pads black before it "
+            "normalises; here images are prepared as MMDetection does it, so boxes will differ. Build it with "
+            "--accept-preprocessing, and compare by `vfnet evaluate` on your own images"
+        )
     return replace(
         checkpoint,
         config=replace(checkpoint.config, preprocess=preprocess),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vfnet_build.checkpoints.azureml_folder import load_azureml_folder
-from vfnet_build.checkpoints.demo import write_demo_checkpoint
+from vfnet_build.checkpoints.demo import DEMO_CHECKPOINT
 from vfnet_build.checkpoints.download import fetch
 from vfnet_build.checkpoints.errors import CheckpointError
 from vfnet_build.checkpoints.loading import Checkpoint, load_checkpoint
@@ -19,6 +19,7 @@ def open_checkpoint(
     *,
     architecture: str | None = None,
     classes: Sequence[str] | None = None,
+    accept_preprocessing: bool = False,
     cache_dir: Path | None = None,
     progress: bool = True,
 ) -> Checkpoint:
@@ -26,10 +27,11 @@ def open_checkpoint(
 
     Args:
         spec: a file's path; a folder that AzureML's fine-tuning left; an http(s) URL; `coco`, the published R50 with
-            DCNv2 (downloaded once); or `demo`, an untrained one made on the spot. A file of such a name is `./coco`.
+            DCNv2 (downloaded once); or `demo`, the one kept beside this code. A file of such a name is `./coco`.
         architecture: see `load_checkpoint`.
         classes: see `load_checkpoint`.
-        cache_dir: where downloads and the demo are kept; None is `default_cache_dir()`.
+        accept_preprocessing: see `load_azureml_folder`.
+        cache_dir: where downloads are kept; None is `default_cache_dir()`.
         progress: show downloads on stderr.
 
     Raises:
@@ -40,7 +42,7 @@ def open_checkpoint(
     if spec == "coco":
         path = fetch(DEFAULT_STOCK.url, cache_dir, progress)
     elif spec == "demo":
-        path = _make_demo(cache_dir / "checkpoints" / "vfnet_demo_untrained.pth")
+        path = DEMO_CHECKPOINT
     elif separator and scheme.lower() in ("http", "https"):
         path = fetch(spec, cache_dir, progress)
     elif separator:
@@ -52,15 +54,9 @@ def open_checkpoint(
         if path.is_dir() and spec:
             if architecture is not None:
                 raise CheckpointError(f"{spec} is a folder with a config of its own; --architecture is for a file")
-            return load_azureml_folder(path, classes=None if classes is None else list(classes))
+            return load_azureml_folder(
+                path,
+                classes=None if classes is None else list(classes),
+                accept_preprocessing=accept_preprocessing,
+            )
     return load_checkpoint(path, architecture=architecture, classes=classes)
-
-
-def _make_demo(path: Path) -> Path:
-    try:
-        write_demo_checkpoint(path)
-    except OSError as error:
-        raise CheckpointError(
-            f"{path} cannot be written: {error.strerror}. Choose another cache directory with VFNET_CACHE_DIR"
-        ) from None
-    return path

@@ -16,10 +16,10 @@ from vfnet_build.checkpoints.errors import CheckpointError
 from vfnet_build.checkpoints.resolve import open_checkpoint
 from vfnet_build.commands.build import add_checkpoint_arguments, build_from
 from vfnet_build.repository import RepositoryError
-from vfnet_build.sample_scene import write_sample_scene
 from vfnet_client.commands.options import at_least_one
 from vfnet_client.exceptions import VFNetClientError
 from vfnet_client.writing import write_whole
+from vfnet_data.rendered_scenes.sample import write_sample_scene
 from vfnet_serve.installation import ServerError, find_triton
 
 MMDET_PYTHON = Path(".mmdet/bin/python")

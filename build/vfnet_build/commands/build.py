@@ -26,8 +26,8 @@ def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint",
         default="demo",
-        metavar="FILE|URL|coco|demo",
-        help="an mmdet 2.x VFNet checkpoint; coco: OpenMMLab's published one; demo: needs no network (default)",
+        metavar="FILE|FOLDER|URL|coco|demo",
+        help="a VFNet checkpoint of mmdet 2.x or 3.x, or the folder that AzureML's fine-tuning left; coco: OpenMMLab's published one; demo: needs no network (default)",
     )
     parser.add_argument(
         "--architecture",
@@ -37,6 +37,11 @@ def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--classes", type=Path, metavar="FILE", help="for a checkpoint without meta: class names, one a line"
+    )
+    parser.add_argument(
+        "--accept-preprocessing",
+        action="store_true",
+        help="for AzureML's folders: build although images are prepared MMDetection's way, not AzureML's",
     )
     parser.add_argument(
         "--precision", choices=PRECISIONS, default="f32", help="what OpenVINO computes in (default: f32)"
@@ -62,5 +67,6 @@ def build_from(arguments: argparse.Namespace, repository: Path, *, force: bool =
         BuildOptions(precision=arguments.precision),
         architecture=arguments.architecture,
         classes=None if classes is None else classes.read_text(encoding="utf-8").splitlines(),
+        accept_preprocessing=arguments.accept_preprocessing,
         force=force,
     )

@@ -1,11 +1,11 @@
-"""`vfnet down`: stop the server that `vfnet up` started."""
+"""`vfnet down`: stop the gateway and the server that `vfnet up` started."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from vfnet_serve.background import StateFolder, stop
+from vfnet_serve.background import StateFolder
 from vfnet_serve.commands.up import add_state_folder_argument
 
 
@@ -15,9 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Stop it; 0 whether or not one was running."""
+    """Stop them, the gateway first, so that it can finish; 0 whether or not they were running."""
     folder = StateFolder(arguments.state)
     with folder.locked():
-        stopped = stop(folder)
-    print(f"vfnet down: {'stopped' if stopped else 'no server was running'}", file=sys.stderr)
+        stopped = [process.name for process in (folder.gateway, folder.server) if process.stop()]
+    said = f"stopped {' and '.join(stopped)}" if stopped else "no server was running"
+    print(f"vfnet down: {said}", file=sys.stderr)
     return 0

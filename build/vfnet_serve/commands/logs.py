@@ -13,12 +13,14 @@ from vfnet_serve.commands.up import add_state_folder_argument
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vfnet logs`."""
     add_state_folder_argument(parser)
+    parser.add_argument("--gateway", action="store_true", help="the gateway's instead of the server's")
     parser.add_argument("--no-follow", action="store_true", help="end after what is there")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the log until Ctrl-C."""
-    log = StateFolder(arguments.state).log
+    folder = StateFolder(arguments.state)
+    log = (folder.gateway if arguments.gateway else folder.server).log
     if not log.exists():
         print(f"vfnet logs: no log in {arguments.state}: nothing was started", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""`vfnet up`: build, start in the background, detect in a picture. What `make up` runs."""
+"""`vfnet up`: build, start server and gateway in the background, detect in a picture. What `make up` runs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from pathlib import Path
 from vfnet_build.checkpoints.errors import CheckpointError
 from vfnet_build.commands.build import add_checkpoint_arguments, build_from
 from vfnet_build.repository import Manifest, RepositoryError
-from vfnet_build.sample_scene import write_sample_scene
 from vfnet_client.client import VFNetClient
 from vfnet_client.drawing import annotate
 from vfnet_client.exceptions import VFNetClientError
 from vfnet_client.writing import write_whole
-from vfnet_serve.background import RunningServer, StateFolder, find_running, start, stop
+from vfnet_data.rendered_scenes.sample import write_sample_scene
+from vfnet_serve.background import StateFolder
 from vfnet_serve.commands.serve import add_server_arguments, endpoints_from
 from vfnet_serve.installation import ServerError, find_triton
+from vfnet_serve.starting import GatewayOptions, ensure_gateway, running_endpoints, start_server
+from vfnet_serve.triton_process import Endpoints
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_state_folder_argument(parser)
     add_checkpoint_arguments(parser)
     add_server_arguments(parser)
+    parser.add_argument(
+        "--score-port", type=int, default=GatewayOptions.port, metavar="PORT", help="of /score and /ui: %(default)s"
+    )
+    parser.add_argument(
+        "--keys-file",
+        type=Path,
+        metavar="FILE",
+        help="bearer keys that /score asks for, one a line",
+    )
     parser.add_argument("--image", type=Path, metavar="FILE", help="a picture to detect in, instead of the sample")
 
 
@@ -41,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         with folder.locked():
             _ensure_running(folder, arguments)
+            _ensure_gateway(folder, arguments)
         _show(folder, arguments.image)
     except (CheckpointError, RepositoryError, ServerError, VFNetClientError) as error:
         print(f"vfnet up: {error}", file=sys.stderr)
@@ -52,28 +64,36 @@ def _ensure_running(folder: StateFolder, arguments: argparse.Namespace) -> None:
     find_triton(arguments.triton)  # before any long work
     rebuilt = build_from(arguments, folder.repository)
     endpoints = endpoints_from(arguments)
-    running = find_running(folder)
-    if running is not None and not rebuilt and running.endpoints == endpoints:
+    running = running_endpoints(folder)
+    if running == endpoints and not rebuilt:
         _say("already running")
         return
-    if running is not None:
+    if folder.server.find() is not None:
         _say("stopping the server that runs, to start the new one")
-        stop(folder)
+        folder.server.stop()
     options = [f"--stall-timeout={arguments.stall_timeout}", f"--exit-timeout={arguments.exit_timeout}"]
     if arguments.triton is not None:
         options.append(f"--triton={arguments.triton}")
-    _say(f"starting Triton (its log: {folder.log})")
-    start(folder, endpoints, options)
+    _say(f"starting Triton (its log: {folder.server.log})")
+    start_server(folder, endpoints, options)
+
+
+def _ensure_gateway(folder: StateFolder, arguments: argparse.Namespace) -> None:
+    options = GatewayOptions(arguments.score_port, arguments.keys_file)
+    if ensure_gateway(folder, endpoints_from(arguments), options):
+        _say(f"started the gateway (its log: {folder.gateway.log})")
 
 
 def _show(folder: StateFolder, image: Path | None) -> None:
     """Detect in a picture and say what to do next."""
-    running = find_running(folder)
-    if running is None:
-        raise ServerError(f"the server has ended, see {folder.log}")
+    endpoints, gateway = running_endpoints(folder), folder.gateway.find()
+    if endpoints is None:
+        raise ServerError(f"the server has ended, see {folder.server.log}")
+    if gateway is None:
+        raise ServerError(f"the gateway has ended, see {folder.gateway.log}")
     sample = image or write_sample_scene(folder.root / "sample.png")
     encoded = sample.read_bytes()
-    with VFNetClient(running.endpoints.grpc_url) as client:
+    with VFNetClient(endpoints.grpc_url) as client:
         detections = client.detect(encoded)
     print(json.dumps(detections.to_json(), indent=2), flush=True)
     picture, suffix = annotate(encoded, detections)
@@ -83,14 +103,19 @@ def _show(folder: StateFolder, image: Path | None) -> None:
     manifest = Manifest.read(folder.repository)
     if manifest is not None and manifest.untrained:
         _say("WARNING: these weights are UNTRAINED, so the boxes mean nothing; see the README for trained ones")
-    _say_endpoints(running)
+    _say_endpoints(endpoints, gateway.state["address"], sample)
 
 
-def _say_endpoints(running: RunningServer) -> None:
-    where = running.endpoints
+def _say_endpoints(where: Endpoints, gateway: str, sample: Path) -> None:
+    gateway = gateway.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//127.0.0.1:")
     _say(f"gRPC    {where.grpc_url}    try: {sys.argv[0]} detect PHOTO.jpg --server {where.grpc_url}")
     _say(f"HTTP    {where.http_url}    KServe v2: POST /v2/models/vfnet/infer")
     _say(f"metrics {where.metrics_url}")
+    _say(f"page    {gateway}/ui")
+    _say(f"score   {gateway}/score    try:")
+    body = """echo '{"input_data": {"columns": ["image"], "data": ["'$(base64 -w0 SAMPLE)'"]}}'"""
+    post = "curl -s -H 'Content-Type: application/json' --data-binary @-"
+    print(f"  {body.replace('SAMPLE', str(sample))} |\n  {post} {gateway}/score", file=sys.stderr, flush=True)
 
 
 def _say(message: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vfnet_build.checkpoints.demo import DEMO_CLASSES
-from vfnet_build.checkpoints.errors import CheckpointError
+from vfnet_build.checkpoints.errors import CheckpointError, UnsupportedModelError
 from vfnet_build.checkpoints.loading import build_network
 from vfnet_build.checkpoints.resolve import open_checkpoint
 
@@ -41,13 +41,13 @@ def folder(tmp_path: Path, tiny_config_text: str, tiny_state_dict: dict[str, tor
 
 def error_of(folder: Path) -> str:
     with pytest.raises(CheckpointError) as caught:
-        open_checkpoint(str(folder))
+        open_checkpoint(str(folder), accept_preprocessing=True)
     return str(caught.value)
 
 
 @pytest.mark.parametrize("inner", [".", "artifacts"], ids=["MLflow model", "fine-tuning's output"])
 def test_a_folder_becomes_its_network(folder: Path, inner: str, tiny_state_dict: dict[str, torch.Tensor]) -> None:
-    checkpoint = open_checkpoint(str(folder / inner))
+    checkpoint = open_checkpoint(str(folder / inner), accept_preprocessing=True)
     assert checkpoint.config.classes == DEMO_CLASSES
     assert checkpoint.config.preprocess.img_scale == (1000, 600)
     assert checkpoint.config.preprocess.mean == (123.675, 116.28, 103.53)
@@ -58,13 +58,18 @@ def test_a_folder_becomes_its_network(folder: Path, inner: str, tiny_state_dict:
 
 
 def test_every_file_counts_for_what_was_built(folder: Path) -> None:
-    before = open_checkpoint(str(folder)).sha256
+    before = open_checkpoint(str(folder), accept_preprocessing=True).sha256
     (folder / "artifacts" / "augmentations.yaml").write_text(AUGMENTATIONS.replace("600", "640"))
-    assert open_checkpoint(str(folder)).sha256 != before
+    assert open_checkpoint(str(folder), accept_preprocessing=True).sha256 != before
 
 
 def test_given_classes_go_before_the_folders(folder: Path) -> None:
-    assert open_checkpoint(str(folder), classes=list("abcd")).config.classes == ("a", "b", "c", "d")
+    assert open_checkpoint(str(folder), classes=list("abcd"), accept_preprocessing=True).config.classes == (
+        "a",
+        "b",
+        "c",
+        "d",
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,3 +101,8 @@ def test_what_is_missing_is_said(folder: Path) -> None:
     for path in (artifacts / "pytorch_model.bin", artifacts / "mmd_pytorch_model.pth"):
         path.unlink()
     assert "holds no weights; an AzureML model folder holds pytorch_model.bin" in error_of(folder)
+
+
+def test_another_way_of_preparing_images_has_to_be_accepted(folder: Path) -> None:
+    with pytest.raises(UnsupportedModelError, match="--accept-preprocessing"):
+        open_checkpoint(str(folder))

@@ -1,0 +1,1 @@
+"""Photo-like scenes of the demonstration classes, rendered by ray casting, with exact ground truth."""

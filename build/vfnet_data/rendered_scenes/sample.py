@@ -1,0 +1,28 @@
+"""The picture that `vfnet up` detects in: a fridge's shelf with all four classes."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from vfnet_client.writing import write_whole
+from vfnet_data.rendered_scenes.scene import RenderedScene, render_scene
+
+WIDTH, HEIGHT = 960, 640
+_SEED = 293  # chosen for its looks; the demonstration checkpoint has not seen it
+
+
+def sample_scene() -> RenderedScene:
+    """The scene, 960 x 640."""
+    return render_scene(_SEED, WIDTH, HEIGHT)
+
+
+def write_sample_scene(path: Path) -> Path:
+    """Write the picture as PNG; `path` again."""
+    buffer = io.BytesIO()
+    Image.fromarray(sample_scene().pixels).save(buffer, "PNG")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, buffer.getvalue())
+    return path

@@ -1,0 +1,53 @@
+"""The gateway's log: one JSON object a line, for every request and for what else happens.
+
+Never the content of an image, never a key, never a query string.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+import orjson
+
+from vfnet_gateway.exchange import Exchange
+
+_LONGEST_PATH = 200
+
+
+class AccessLog:
+    """Writes to a stream."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def request(self, scope: Mapping[str, Any], exchange: Exchange, status: int) -> None:
+        """A request and what became of it; times in milliseconds."""
+        client = scope.get("client")
+        line: dict[str, Any] = {
+            "request_id": exchange.request_id,
+            "client": client[0] if client else None,
+            "method": scope["method"],
+            "path": scope["path"][:_LONGEST_PATH],
+            "status": status,
+            "bytes_in": exchange.bytes_in,
+            "bytes_out": exchange.bytes_out,
+            "images": exchange.images,
+            "ms": round(1000 * exchange.seconds(), 3),
+            **{f"{stage}_ms": round(1000 * seconds, 3) for stage, seconds in exchange.stages.items()},
+        }
+        if exchange.reason is not None:
+            line["reason"] = exchange.reason
+        self._write(line)
+
+    def note(self, level: str, message: str) -> None:
+        """Anything but a request."""
+        self._write({"level": level, "message": message})
+
+    def _write(self, line: dict[str, Any]) -> None:
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        # surrogates: a path may hold bytes that are no text
+        text = orjson.dumps({"time": time, **line}, default=str, option=orjson.OPT_APPEND_NEWLINE)
+        self._stream.write(text.decode())
+        self._stream.flush()

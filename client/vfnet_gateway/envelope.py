@@ -1,0 +1,138 @@
+"""Around every request: its id, its headers, its log line, its metrics, and errors as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+import uuid
+from collections.abc import MutableMapping
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from vfnet_client.contract import error_body
+from vfnet_client.exceptions import (
+    DeadlineExceededError,
+    RequestError,
+    ServerBusyError,
+    ServerUnavailableError,
+    VFNetClientError,
+)
+from vfnet_gateway.access_log import AccessLog
+from vfnet_gateway.bodies import ClientGoneError
+from vfnet_gateway.exchange import SCOPE_KEY, Exchange
+from vfnet_gateway.metrics import REFUSALS, GatewayMetrics
+
+LONGEST_REQUEST_ID = 100
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+_RETRY_AFTER_S = {429: "1", 503: "2"}
+_TOLD_OF_THE_SERVER: dict[type[VFNetClientError], str] = {
+    ServerBusyError: "the server is busy with other requests; try again a little later",
+    ServerUnavailableError: "the detector is not ready; try again a little later",
+    DeadlineExceededError: "no answer in the time allowed; send fewer images at a time",
+}
+"""What callers are told; the errors themselves name addresses that are not theirs to know."""
+_CLIENT_GONE = 499
+"""nginx's number for a client that left before its answer: in log and metrics, never sent."""
+
+
+class Envelope:
+    """ASGI middleware, the outermost."""
+
+    def __init__(self, app: ASGIApp, metrics: GatewayMetrics, log: AccessLog) -> None:
+        self._app, self._metrics, self._log = app, metrics, log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, whatever happens inside."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        request_id = Headers(scope=scope).get("x-request-id") or str(uuid.uuid4())
+        exchange = scope[SCOPE_KEY] = Exchange(request_id)
+        self._metrics.requests_in_flight.inc()
+        try:
+            await self._answer(scope, exchange, receive, _Stamp(exchange, send))
+        finally:
+            self._metrics.requests_in_flight.dec()
+            self._record(scope, exchange)
+        return None
+
+    async def _answer(self, scope: Scope, exchange: Exchange, receive: Receive, stamp: _Stamp) -> None:
+        try:
+            if len(exchange.request_id) > LONGEST_REQUEST_ID:
+                exchange.request_id = exchange.request_id[:LONGEST_REQUEST_ID]
+                raise RequestError(431, f"x-request-id must not exceed {LONGEST_REQUEST_ID} characters")
+            await self._app(scope, receive, stamp)
+        except ClientGoneError:
+            exchange.reason = "the client left"
+        except asyncio.CancelledError:  # the server stops, and this took longer than it waits
+            exchange.reason = "given up when stopping"
+            if exchange.status is None:
+                await error_response(ServerUnavailableError("stopping"))(scope, receive, stamp)
+        except Exception as error:
+            if exchange.status is not None:
+                raise  # half an answer is out: all that is left is to close the connection
+            response = error_response(error)
+            exchange.reason = str(error) if isinstance(error, VFNetClientError) else type(error).__name__
+            if response.status_code == 500:
+                self._log.note("ERROR", f"{exchange.request_id}: {_innermost(error)}")
+            await response(scope, receive, stamp)
+
+    def _record(self, scope: MutableMapping[str, Any], exchange: Exchange) -> None:
+        metrics, status = self._metrics, exchange.status or _CLIENT_GONE
+        route = getattr(scope.get("route"), "path", "other")
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        metrics.requests.labels(route, method, str(status)).inc()
+        metrics.request_seconds.labels(route).observe(exchange.seconds())
+        metrics.received.inc(exchange.bytes_in)
+        for stage, seconds in exchange.stages.items():
+            metrics.stage_seconds.labels(stage).observe(seconds)
+        if status in REFUSALS:
+            metrics.refusals.labels(REFUSALS[status]).inc()
+        self._log.request(scope, exchange, status)
+
+
+class _Stamp:
+    """The request's `send`: puts the headers on that every answer carries, and counts what goes out."""
+
+    def __init__(self, exchange: Exchange, send: Send) -> None:
+        self._exchange, self._send = exchange, send
+
+    async def __call__(self, message: Message) -> None:
+        exchange = self._exchange
+        if message["type"] == "http.response.start":
+            exchange.status = message["status"]
+            headers = MutableHeaders(raw=message["headers"])
+            headers["x-request-id"] = exchange.request_id
+            headers["server-timing"] = exchange.server_timing()
+            headers["x-content-type-options"] = "nosniff"
+        elif message["type"] == "http.response.body":
+            exchange.bytes_out += len(message.get("body", b""))
+        await self._send(message)
+
+
+def error_response(error: Exception) -> Response:
+    """`{"message": "..."}` with the status an error earns. What nobody expected is a 500 that tells nothing."""
+    headers: dict[str, str] = {}
+    status, message = 500, "the server failed on this request; its log says why"
+    if isinstance(error, HTTPException):  # the router's own
+        status, message, headers = error.status_code, error.detail, dict(error.headers or {})
+    elif isinstance(error, RequestError):
+        status, message = error.status, str(error)
+    elif isinstance(error, VFNetClientError) and type(error) in _TOLD_OF_THE_SERVER:
+        status, message = error.status, _TOLD_OF_THE_SERVER[type(error)]
+    if status in _RETRY_AFTER_S:
+        headers["retry-after"] = _RETRY_AFTER_S[status]
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
+    if status in (408, 413):
+        headers["connection"] = "close"
+    return Response(error_body(Exception(message)), status, headers, media_type="application/json")
+
+
+def _innermost(error: Exception) -> str:
+    """What happened and where, in one line without the caller's data."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {frame.name}, line {frame.lineno} of {frame.filename}"

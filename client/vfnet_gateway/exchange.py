@@ -1,0 +1,65 @@
+"""What is known of one request while it is answered, for its headers, its log line and the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from starlette.requests import Request
+from starlette.types import Message, Receive
+
+SCOPE_KEY = "vfnet.exchange"
+
+
+@dataclass
+class Exchange:
+    """One request and its answer."""
+
+    request_id: str
+    started: float = field(default_factory=perf_counter)
+    stages: dict[str, float] = field(default_factory=dict)
+    """Seconds spent in `read`, `parse`, `inference`, `write`, in this order."""
+    bytes_in: int = 0
+    bytes_out: int = 0
+    images: int | None = None
+    status: int | None = None
+    """None while there is no answer: the client went first."""
+    reason: str | None = None
+    """Why it was refused or failed."""
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what happens in the context."""
+        started = perf_counter()
+        try:
+            yield
+        finally:
+            self.stages[name] = perf_counter() - started
+
+    def receiving(self, receive: Receive) -> Receive:
+        """`receive`, counted and timed: until the body is whole, it is the stage `read`."""
+
+        async def counted() -> Message:
+            message = await receive()
+            self.bytes_in += len(message.get("body", b""))
+            self.stages["read"] = self.seconds()
+            return message
+
+        return counted
+
+    def seconds(self) -> float:
+        """Since the request's head arrived."""
+        return perf_counter() - self.started
+
+    def server_timing(self) -> str:
+        """The Server-Timing header: milliseconds by stage, and the total so far."""
+        stages = {**self.stages, "total": self.seconds()}
+        return ", ".join(f"{name};dur={1000 * seconds:.3f}" for name, seconds in stages.items())
+
+
+def exchange_of(request: Request) -> Exchange:
+    """The request's exchange."""
+    exchange: Exchange = request.scope[SCOPE_KEY]
+    return exchange

@@ -1,0 +1,60 @@
+"""The gateway's own Prometheus metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+REFUSALS = {
+    400: "malformed",
+    401: "no_valid_key",
+    408: "slow_body",
+    413: "too_large",
+    415: "not_json",
+    429: "busy",
+    431: "long_request_id",
+    503: "not_ready",
+    504: "deadline",
+}
+"""HTTP status -> what `vfnet_gateway_refusals_total` calls it."""
+
+
+class GatewayMetrics:
+    """Counts of one gateway, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "vfnet_gateway_requests", "Requests answered.", ["route", "method", "status"], registry=self.registry
+        )
+        self.refusals = Counter(
+            "vfnet_gateway_refusals", "Requests refused, by reason.", ["reason"], registry=self.registry
+        )
+        self.images = Counter(
+            "vfnet_gateway_images", "Images of answered requests: detected or unreadable.", ["outcome"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.received = Counter("vfnet_gateway_received_bytes", "Bytes of request bodies.", registry=self.registry)
+        self.requests_in_flight = Gauge(
+            "vfnet_gateway_requests_in_flight", "Requests being answered.", registry=self.registry
+        )
+        self.request_seconds = Histogram(
+            "vfnet_gateway_request_seconds", "From a request's head to the end of its answer.", ["route"],
+            buckets=_SECONDS, registry=self.registry,
+        )  # fmt: skip
+        self.stage_seconds = Histogram(
+            "vfnet_gateway_stage_seconds", "Seconds of a request to /score or /invocations by stage.", ["stage"],
+            buckets=_SECONDS, registry=self.registry,
+        )  # fmt: skip
+
+    def watch(self, name: str, help_text: str, value: Callable[[], float]) -> None:
+        """A gauge whose value is asked for when it is scraped."""
+        Gauge(f"vfnet_gateway_{name}", help_text, registry=self.registry).set_function(value)
+
+    def text(self) -> bytes:
+        """The exposition format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,122 @@
+"""`POST /score` as AzureML's endpoint answers it, `POST /invocations` as MLflow's does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from vfnet_client import contract
+from vfnet_client.contract import ScoreRequest
+from vfnet_client.exceptions import InvalidImageError, RequestError, VFNetClientError
+from vfnet_gateway.bodies import BodyReader, ClientGoneError
+from vfnet_gateway.envelope import error_response
+from vfnet_gateway.exchange import Exchange, exchange_of
+from vfnet_gateway.json_bodies import parse_body
+from vfnet_gateway.keys import KeyRing
+from vfnet_gateway.metrics import GatewayMetrics
+from vfnet_gateway.scoring import Answers, Scorer
+
+Understand = Callable[[Any], ScoreRequest]
+Frame = Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True)
+class ScoreRoutes:
+    """The routes that detect, and what they share."""
+
+    keys: KeyRing
+    bodies: BodyReader
+    scorer: Scorer
+    metrics: GatewayMetrics
+
+    def routes(self) -> list[Route]:
+        """For the application's table."""
+        return [
+            Route("/score", self.score, methods=["POST", "OPTIONS"]),
+            Route("/invocations", self.invocations, methods=["POST", "OPTIONS"]),
+        ]
+
+    async def score(self, request: Request) -> Response:
+        """`{"input_data": ...}` -> a bare list."""
+        return await self._respond(request, contract.read_score_request, lambda results: results)
+
+    async def invocations(self, request: Request) -> Response:
+        """`{"dataframe_split": ...}` or `{"dataframe_records": ...}` -> `{"predictions": [...]}`."""
+        return await self._respond(
+            request, contract.read_invocation, lambda results: b'{"predictions": ' + results + b"}"
+        )
+
+    async def _respond(self, request: Request, understand: Understand, frame: Frame) -> Response:
+        if request.method == "OPTIONS":
+            return Response(headers={"allow": "OPTIONS, POST"})
+        exchange = exchange_of(request)
+        try:
+            await self._check(request)
+            async with self.bodies.reading(request.headers, exchange.receiving(request.receive)) as body:
+                with exchange.stage("parse"):
+                    wanted = understand(await parse_body(body))
+                    body.clear()
+                exchange.images = len(wanted.items)
+                response = await self._detect(request, exchange, wanted, frame)
+        except VFNetClientError as error:
+            exchange.reason = str(error)
+            response = error_response(error)
+        response.headers["x-ms-run-function-failed"] = str(response.status_code == 422 or response.status_code >= 500)
+        response.headers["x-ms-run-fn-exec-ms"] = f"{1000 * exchange.stages.get('inference', 0):.3f}"
+        return response
+
+    async def _check(self, request: Request) -> None:
+        """What can be told from the head; the body of a refused request is not looked at."""
+        try:
+            self.keys.check(request.headers.get("authorization"))
+            contract.check_content_type(request.headers.get("content-type"))
+        except RequestError:
+            await self.bodies.refuse_unread(request.headers, request.receive)
+            raise
+
+    async def _detect(self, request: Request, exchange: Exchange, wanted: ScoreRequest, frame: Frame) -> Response:
+        index = wanted.index
+        with exchange.stage("inference"):
+            answers = await _unless_gone(request, self.scorer, wanted)
+        self.metrics.images.labels("detected").inc(len(index) - len(answers.reasons))
+        self.metrics.images.labels("unreadable").inc(len(answers.reasons))
+        with exchange.stage("write"):
+            if not answers.reasons:
+                body = frame(contract.score_response(answers.results))
+                return Response(body, media_type="application/json")
+            body = contract.partial_failure(answers.results, answers.reasons, index)
+        exchange.reason = f"{len(answers.reasons)} images could not be read"
+        return Response(body, InvalidImageError.status, media_type="application/json")
+
+
+async def _unless_gone(request: Request, scorer: Scorer, wanted: ScoreRequest) -> Answers:
+    """The answers; when the client leaves first, its inferences are cancelled.
+
+    Raises:
+        ClientGoneError: it left.
+    """
+    if not wanted.items:
+        return Answers([])
+    work = asyncio.create_task(scorer.answer(wanted))
+    leaving = asyncio.create_task(_left(request))
+    try:
+        await asyncio.wait((work, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise ClientGoneError
+        return work.result()
+    finally:
+        leaving.cancel()
+        if not work.done():
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,66 @@
+"""What an operator chooses, with defaults that suit one machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vfnet_client.transport import DEFAULT_SERVER
+from vfnet_gateway.address_policy import AddressPolicy
+from vfnet_gateway.url_images import FetchLimits
+
+DEFAULT_PORT = 5001
+
+
+@dataclass(frozen=True)
+class GatewaySettings:
+    """Times in seconds, sizes in bytes."""
+
+    server: str = DEFAULT_SERVER
+    """Triton over gRPC: `grpc://host:port` or `grpcs://`."""
+    timeout: float = 60.0
+    """From the end of a request's body to its answer; what is left of it goes to Triton with every image."""
+
+    max_body_bytes: int = 64 << 20
+    """A larger body is refused with 413."""
+    max_held_bytes: int = 256 << 20
+    """All bodies being read or worked on together. Beyond it a body is left unread until there is room."""
+    body_idle_timeout: float = 10.0
+    """A body of which nothing arrives for so long is given up with 408."""
+    body_timeout: float = 120.0
+    """The whole body has to arrive within this."""
+    header_timeout: float = 10.0
+    """The head of a request has to arrive within this."""
+
+    max_in_flight: int = 32
+    """Images in the ensemble at once, of all requests."""
+    request_window: int = 16
+    """Images of one request in the ensemble at once."""
+    max_waiting: int = 64
+    """Requests waiting for their first place in the ensemble; one more is refused with 429."""
+    queue_timeout: float = 10.0
+    """How long a request may wait for room for its body or its first image before it is refused with 429."""
+
+    url_policy: AddressPolicy = field(default_factory=AddressPolicy)
+    """Where images by URL may come from."""
+    url_limits: FetchLimits = field(default_factory=FetchLimits)
+
+    keys_file: Path | None = None
+    """Bearer keys, one a line; read again when it changes."""
+    keys: tuple[str, ...] = ()
+    """More bearer keys."""
+    protect_metrics: bool = False
+    """Whether /metrics needs a key too."""
+
+    manifest: Path | None = None
+    """`vfnet_build.json` of the served repository, for /ui/info."""
+
+    def __post_init__(self) -> None:
+        if not self.server.startswith(("grpc://", "grpcs://")):
+            raise ValueError(f"the gateway speaks gRPC to Triton: {self.server!r} should read grpc://host:port")
+        if self.max_held_bytes < self.max_body_bytes:
+            raise ValueError(
+                f"one body may have {self.max_body_bytes} bytes, but all together only {self.max_held_bytes}"
+            )
+        if min(self.max_in_flight, self.request_window) < 1:
+            raise ValueError("at least one image must be allowed in flight")

@@ -1,0 +1,78 @@
+"""What Triton tells of its models: how long each stage took so far, and the checkpoint's settings."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import tritonclient.grpc.aio
+from tritonclient.utils import InferenceServerException
+
+from vfnet_client.exceptions import ServerUnavailableError
+from vfnet_client.transport import parse_server_url
+
+STAGES = ("vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")
+_PATIENCE_S = 3.0
+
+
+class TritonFacts:
+    """Asks one Triton over gRPC; to be used by one event loop."""
+
+    def __init__(self, server: str) -> None:
+        parts = parse_server_url(server)
+        self._client = tritonclient.grpc.aio.InferenceServerClient(
+            parts.netloc, ssl=parts.scheme == "grpcs", root_certificates=os.environ.get("SSL_CERT_FILE")
+        )
+
+    async def stages(self) -> dict[str, dict[str, int]]:
+        """By model, since Triton started: `count` of images, `queue_ns` and `compute_ns` of all of them together.
+
+        Raises:
+            ServerUnavailableError: Triton does not answer.
+        """
+        return {model: await self._statistics(model) for model in STAGES}
+
+    async def settings(self) -> dict[str, float | int | None]:
+        """The checkpoint's `score_threshold` and `max_per_img`. Raises as `stages` does."""
+        detector = await self._parameters("vfnet_detector")
+        postprocess = await self._parameters("vfnet_postprocess")
+        threshold, most = detector.get("score_threshold"), postprocess.get("max_per_img")
+        return {
+            "score_threshold": None if threshold is None else float(threshold),
+            "max_per_img": None if most is None else int(most),
+        }
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        await self._client.close()
+
+    async def _statistics(self, model: str) -> dict[str, int]:
+        try:
+            answer = await self._client.get_inference_statistics(model, client_timeout=_PATIENCE_S)
+        except InferenceServerException as error:
+            raise ServerUnavailableError(f"no statistics of {model}: {error}") from error
+        totals = [entry.inference_stats for entry in answer.model_stats]
+        parts = [part for s in totals for part in (s.compute_input, s.compute_infer, s.compute_output)]
+        return {
+            "count": sum(s.success.count for s in totals),
+            "queue_ns": sum(s.queue.ns for s in totals),
+            "compute_ns": sum(part.ns for part in parts),
+        }
+
+    async def _parameters(self, model: str) -> dict[str, str]:
+        try:
+            answer = await self._client.get_model_config(model, client_timeout=_PATIENCE_S)
+        except InferenceServerException as error:
+            raise ServerUnavailableError(f"no configuration of {model}: {error}") from error
+        return {name: parameter.string_value for name, parameter in answer.config.parameters.items()}
+
+
+def read_manifest(path: Path | None) -> dict[str, Any]:
+    """`checkpoint`, `untrained` and `classes` of a built repository; None each where there is no manifest."""
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8")) if path is not None else {}
+    except (OSError, ValueError):
+        fields = {}
+    return {name: fields.get(name) for name in ("checkpoint", "untrained", "classes")}

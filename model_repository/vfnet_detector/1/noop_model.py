@@ -1,0 +1,66 @@
+"""Triton's entry to a `vfnet_detector` without a network: see configs/noop.pbtxt."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+from error_responses import cancelled
+from numpy.typing import NDArray
+from process_activity import ProcessActivity
+
+
+class TritonPythonModel:
+    """Any pixels -> the same candidates, as fractions of the image."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Make the answer."""
+        parameters = {k: v["string_value"] for k, v in json.loads(args["model_config"])["parameters"].items()}
+        rows, detections = int(parameters["candidates"]), int(parameters["detections"])
+        self.seconds = float(parameters["milliseconds"]) / 1000
+        self.fractions, self.scores = fixed_candidates(rows, detections)
+        self.labels = np.zeros((1, rows), np.int32)
+        self.activity = ProcessActivity()
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """One response per request."""
+        responses = []
+        for request in requests:
+            with self.activity.working():
+                responses.append(self.answer(request))
+        return responses
+
+    def answer(self, request: Any) -> Any:
+        """The candidates, in the pixels of this image."""
+        if request.is_cancelled():
+            return cancelled()
+        if self.seconds:
+            time.sleep(self.seconds)
+        height, width = pb_utils.get_input_tensor_by_name(request, "VALID_SHAPE").as_numpy()[0]
+        boxes = self.fractions * np.array([width, height, width, height], np.float32)
+        return pb_utils.InferenceResponse(
+            output_tensors=[
+                pb_utils.Tensor("CANDIDATE_BOXES", boxes[None]),
+                pb_utils.Tensor("CANDIDATE_SCORES", self.scores),
+                pb_utils.Tensor("CANDIDATE_LABELS", self.labels),
+            ]
+        )
+
+
+def fixed_candidates(rows: int, detections: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The answer's boxes and scores.
+
+    Returns:
+        float32 [rows, 4], x1 y1 x2 y2 as fractions: `detections` columns beside each other, then zeros; and float32
+        [1, rows], falling from 0.9 to 0.5, then 0.
+    """
+    boxes, scores = np.zeros((rows, 4), np.float32), np.zeros((1, rows), np.float32)
+    left = np.arange(detections, dtype=np.float32) / max(1, detections)
+    boxes[:detections] = np.stack(
+        [left, np.full_like(left, 0.1), left + 0.5 / max(1, detections), np.full_like(left, 0.9)], axis=1
+    )
+    scores[0, :detections] = np.linspace(0.9, 0.5, detections, dtype=np.float32)
+    return boxes, scores

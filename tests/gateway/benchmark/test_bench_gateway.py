@@ -1,0 +1,40 @@
+"""`vfnet bench-gateway`: the whole of it, briefly; and the arithmetic."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from vfnet_gateway.benchmark.load import Load
+from vfnet_gateway.benchmark.sample_photo import sample_jpeg
+
+
+def test_it_measures_both_roads(demo_repository: Path) -> None:
+    command = [sys.executable, "-m", "vfnet_client", "bench-gateway", f"--repository={demo_repository}"]
+    options = ["--callers", "1", "3", "--seconds", "0.3", "--size=64x64", "--memory-requests=20"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(r"^\| (\d+) \|(?: [\d.]+ \|){7}$", done.stdout, re.MULTILINE)
+    assert rows == ["1", "3"]
+    assert "memory over 20 requests" in done.stdout
+
+
+def test_percentiles_are_nearest_ranks() -> None:
+    load = Load(callers=1, seconds=2.0, latencies=[float(i) for i in range(101)])
+    assert (load.percentile(0), load.percentile(50), load.percentile(99), load.percentile(100)) == (0, 50, 99, 100)
+    assert load.rate == 50.5
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 480), (320, 240), (1600, 1200)])
+def test_the_sample_is_a_readable_jpeg_of_the_size_asked_for(width: int, height: int) -> None:
+    encoded = sample_jpeg(width, height, 200_000)
+    assert len(encoded) == 200_000
+    with Image.open(io.BytesIO(encoded)) as image:
+        image.load()
+        assert (image.format, image.size) == ("JPEG", (width, height))

@@ -1,0 +1,60 @@
+"""Gateways in front of a real Triton: with its network, without it, and without it but slow."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway_process import RunningGateway, running_gateway
+from triton_server import ServedRepository, serving
+
+NO_OP = "--model-config-name=noop"
+SLOW_SECONDS = 0.25
+"""What one image takes the slow detector, one after another."""
+
+
+@pytest.fixture(scope="session")
+def quick_server(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRepository]:
+    """The demonstration repository, its detector without a network."""
+    with serving(demo_repository, tmp_path_factory.mktemp("quick"), NO_OP) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def slow_repository(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One whose detector takes `SLOW_SECONDS` an image."""
+    repository = tmp_path_factory.mktemp("slow") / "repository"
+    shutil.copytree(demo_repository, repository)
+    config = repository / "vfnet_detector" / "configs" / "noop.pbtxt"
+    text = config.read_text()
+    old = 'key: "milliseconds" value: { string_value: "0" }'
+    assert old in text
+    config.write_text(text.replace(old, old.replace('"0"', f'"{1000 * SLOW_SECONDS:g}"')))
+    return repository
+
+
+@pytest.fixture(scope="session")
+def slow_server(slow_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRepository]:
+    """`slow_repository`, served."""
+    with serving(slow_repository, tmp_path_factory.mktemp("slow_server"), NO_OP) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def gateway(quick_server: ServedRepository, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    """An open gateway with small limits, in front of the quick server. Leave it as it is: others use it too."""
+    options = ["--max-body-bytes=4000000", "--body-idle-timeout=1", "--header-timeout=1"]
+    folder = tmp_path_factory.mktemp("gateway")
+    with running_gateway(quick_server.grpc_url, folder, *options) as running:
+        yield running
+
+
+@pytest.fixture
+def client(gateway: RunningGateway) -> Iterator[httpx.Client]:
+    """A connection to `gateway`."""
+    with gateway.client() as opened:
+        yield opened
