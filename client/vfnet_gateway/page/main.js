@@ -1,0 +1,90 @@
+/* The page at /ui: puts its parts together. */
+
+import { askForKey, setUpKeyForm } from "./access_key.js";
+import { Detecting } from "./detecting.js";
+import { byId } from "./elements.js";
+import { Gallery } from "./gallery.js";
+import { setUpIntake } from "./intake.js";
+import { spoken } from "./problem.js";
+import { Result } from "./result.js";
+import { info } from "./server_facts.js";
+import { Strip } from "./strip.js";
+import { count, duration } from "./wording.js";
+
+let facts = {};
+const gallery = new Gallery();
+const detecting = new Detecting(gallery, () => facts.limits ?? {});
+const strip = new Strip(gallery);
+const result = new Result(again, say);
+
+setUpIntake((pictures) => {
+  gallery.add(pictures);
+  detecting.start();
+}, say);
+setUpKeyForm(() => {
+  refused().forEach(again);
+  showFacts();
+});
+gallery.addEventListener("list", () => {
+  result.show(gallery.selected);
+  offerRetryOfAll();
+});
+gallery.addEventListener("picture", ({ detail: picture }) => {
+  if (picture === gallery.selected) result.show(picture);
+  strip.showThumbnail(picture);
+  announce(picture);
+  offerRetryOfAll();
+});
+byId("clear").addEventListener("click", () => {
+  gallery.clear();
+  byId("choose").focus();
+});
+byId("remove").addEventListener("click", () => {
+  gallery.remove(gallery.selected);
+  if (gallery.selected === null) byId("choose").focus();
+});
+byId("retry-all").addEventListener("click", () => ready().forEach(again));
+showFacts();
+
+function again(picture) {
+  const hadFocus = byId("problem").contains(document.activeElement);
+  detecting.again(picture);
+  if (hadFocus) byId("result").focus({ preventScroll: true }); // the button is gone
+}
+
+function say(text) {
+  byId("status").textContent = text;
+}
+
+function announce(picture) {
+  if (picture.state === "working") say(`${picture.name}: detecting`);
+  if (picture.state === "done") {
+    say(`${picture.name}: ${count(picture.boxes.length, "box", "boxes")} in ${duration(picture.timing.answerMs)}`);
+  }
+  if (picture.state !== "failed") return;
+  say(spoken(picture));
+  if (picture.failure.status === 401) askForKey();
+}
+
+function refused() {
+  return gallery.pictures.filter(({ failure }) => failure?.status === 401);
+}
+
+function ready() {
+  return gallery.pictures.filter(({ failure }) => failure?.retryable && failure.secondsLeft() === 0);
+}
+
+function offerRetryOfAll() {
+  byId("retry-all").hidden = gallery.pictures.filter(({ failure }) => failure?.retryable).length < 2;
+}
+
+async function showFacts() {
+  facts = await info();
+  byId("untrained").hidden = facts.untrained !== true;
+  if (facts.classes) {
+    const names = facts.classes.slice(0, 6).join(", ");
+    const more = facts.classes.length > 6 ? ` and ${facts.classes.length - 6} more` : "";
+    byId("served").textContent = `Object detection, served by Triton: ${names}${more}`;
+  }
+  if (facts.needsKey) askForKey();
+}
