@@ -27,7 +27,8 @@ def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         default="demo",
         metavar="FILE|FOLDER|URL|coco|demo",
-        help="a VFNet checkpoint of mmdet 2.x or 3.x, or the folder that AzureML's fine-tuning left; coco: OpenMMLab's published one; demo: needs no network (default)",
+        help="a VFNet checkpoint of mmdet 2.x or 3.x, or the folder that AzureML's fine-tuning left; "
+        "coco: OpenMMLab's published one; demo: needs no network (default)",
     )
     parser.add_argument(
         "--architecture",

@@ -1,0 +1,55 @@
+"""What options of a training are written as."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+from vfnet_train.settings import Scale
+
+
+def scale(text: str) -> Scale:
+    """`1333x800` -> longest and shortest side in pixels, whichever comes first."""
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a scale such as 1333x800")
+    return max(map(int, sides)), min(map(int, sides))
+
+
+def positive(text: str) -> float:
+    """A number above 0."""
+    return _number(text, above=True)
+
+
+def not_negative(text: str) -> float:
+    """A number from 0 on."""
+    return _number(text, above=False)
+
+
+def whole(text: str) -> int:
+    """A whole number from 0 on."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def class_names(text: str) -> tuple[str, ...]:
+    """A file of names, one a line."""
+    try:
+        names = tuple(line.strip() for line in Path(text).read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"{text}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
+    if not names or len(set(names)) != len(names):
+        raise argparse.ArgumentTypeError(f"{text} does not hold distinct names, one a line")
+    return names
+
+
+def _number(text: str, *, above: bool) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < 0 or (above and value == 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number {'above' if above else 'from'} 0")
+    return value

@@ -1,0 +1,58 @@
+"""Several sources are one data set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tiny_training import write_scenes
+from vfnet_data.dataset import DatasetError
+from vfnet_train.data import read_sources, trainable_images
+
+
+def test_sources_are_joined_over_the_names_of_all(tmp_path: Path) -> None:
+    first, second = write_scenes(tmp_path / "first", 3), write_scenes(tmp_path / "second", 2, seed=1)
+    document = json.loads(second.read_text())
+    document["categories"] = [{"id": 1, "name": "blue"}, {"id": 2, "name": "green"}]
+    second.write_text(json.dumps(document))
+    joined = read_sources([first, second], [])
+    assert joined.classes == ("red", "blue", "green")
+    assert [image.image_id for image in joined.images] == [1, 2, 3, 4, 5]
+    alone = read_sources([second], [])
+    for image, original in zip(joined.images[3:], alone.images, strict=True):
+        names = [joined.classes[label] for label in image.labels]
+        assert names == [alone.classes[label] for label in original.labels]
+        assert image.path == original.path
+
+
+def test_each_source_can_have_its_own_folder_of_images(tmp_path: Path) -> None:
+    sources = [write_scenes(tmp_path / name, 2) for name in ("first", "second")]
+    moved = [source.rename(tmp_path / f"{source.parent.name}.json") for source in sources]
+    joined = read_sources(moved, [source.parent for source in sources])
+    assert [image.path.parent.name for image in joined.images] == ["first", "first", "second", "second"]
+    with pytest.raises(DatasetError, match="give one each"):
+        read_sources([*moved, moved[0]], [source.parent for source in sources])
+
+
+def test_problems_of_all_sources_are_listed(tmp_path: Path) -> None:
+    sources = [write_scenes(tmp_path / name, 2) for name in ("first", "second")]
+    for source in sources:
+        (source.parent / "1.png").unlink()
+    with pytest.raises(DatasetError) as raised:
+        read_sources(sources, [])
+    assert len(raised.value.problems) == 2
+    assert all(str(source) in str(raised.value) for source in sources)
+
+
+def test_images_without_boxes_are_left_out_unless_wanted(tmp_path: Path) -> None:
+    source = write_scenes(tmp_path / "scenes", 4)
+    document = json.loads(source.read_text())
+    document["annotations"] = [each for each in document["annotations"] if each["image_id"] != 2]
+    for each in document["annotations"]:
+        each["iscrowd"] = int(each["image_id"] == 3)
+    source.write_text(json.dumps(document))
+    dataset = read_sources([source], [])
+    assert [image.image_id for image in trainable_images(dataset, keep_empty=False)] == [1, 4]
+    assert len(trainable_images(dataset, keep_empty=True)) == 4
