@@ -10,9 +10,9 @@ import torch
 
 from reference_checkpoint import write_reference_checkpoint
 from shared_data import SHARED
+from synthetic_checkpoint import write_synthetic_checkpoint
 from triton_server import ServedRepository, serving
 from vfnet_build.building import build
-from vfnet_build.checkpoints.demo import write_demo_checkpoint
 from vfnet_build.repository import BuildOptions
 
 
@@ -26,9 +26,9 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def demo_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demonstration checkpoint, made talkative: it sees something in narrow strips too, which are quick."""
+    """The synthetic checkpoint, made talkative: it sees something in narrow strips too, which are quick."""
     path = tmp_path_factory.mktemp("demo_checkpoint") / "talkative_demo.pth"
-    write_demo_checkpoint(path)
+    write_synthetic_checkpoint(path)
     checkpoint = torch.load(path, weights_only=True)
     checkpoint["state_dict"]["bbox_head.vfnet_cls.bias"] += 1.6
     torch.save(checkpoint, path)
@@ -45,7 +45,7 @@ def demo_repository(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="session")
 def server(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRepository]:
-    """The demonstration repository, served. Leave it as it is: others use it too."""
+    """`demo_repository`, served. Leave it as it is: others use it too."""
     with serving(demo_repository, tmp_path_factory.mktemp("server")) as served:
         yield served
 

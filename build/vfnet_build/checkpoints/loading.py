@@ -44,7 +44,7 @@ class Checkpoint:
     description: str
     """One line for people: which network, which classes, where the settings come from."""
     untrained: bool
-    """Made up by `write_demo_checkpoint`: what it detects means nothing."""
+    """It says so itself (`meta['untrained']`): what it detects means nothing."""
 
 
 def load_checkpoint(
@@ -231,7 +231,7 @@ def _check_fit(state_dict: dict[str, Tensor], config: VFNetConfig, path: Path) -
 
 def _describe(config: VFNetConfig, source: str, untrained: bool) -> str:
     classes = f"{len(config.classes)} class{'es' if len(config.classes) > 1 else ''}"
-    warning = "UNTRAINED demo, its boxes mean nothing: " if untrained else ""
+    warning = "UNTRAINED, its boxes mean nothing: " if untrained else ""
     return f"{warning}{_describe_network(config)}, {classes}, {source}"
 
 

@@ -11,6 +11,7 @@ from vfnet_build.checkpoints.errors import CheckpointError
 from vfnet_build.commands.build import add_checkpoint_arguments, build_from
 from vfnet_build.repository import Manifest, RepositoryError
 from vfnet_client.client import VFNetClient
+from vfnet_client.detections import Detections
 from vfnet_client.drawing import annotate
 from vfnet_client.exceptions import VFNetClientError
 from vfnet_client.writing import write_whole
@@ -20,6 +21,8 @@ from vfnet_serve.commands.serve import add_server_arguments, endpoints_from
 from vfnet_serve.installation import ServerError, find_triton
 from vfnet_serve.starting import GatewayOptions, ensure_gateway, running_endpoints, start_server
 from vfnet_serve.triton_process import Endpoints
+
+_DRAWN_SCORE = 0.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,10 +99,14 @@ def _show(folder: StateFolder, image: Path | None) -> None:
     with VFNetClient(endpoints.grpc_url) as client:
         detections = client.detect(encoded)
     print(json.dumps(detections.to_json(), indent=2), flush=True)
-    picture, suffix = annotate(encoded, detections)
+    drawn = Detections([box for box in detections.boxes if box.score >= _DRAWN_SCORE])
+    picture, suffix = annotate(encoded, drawn)
     annotated = folder.root / f"detections{suffix}"
     write_whole(annotated, picture)
-    _say(f"{len(detections.boxes)} detections in {sample}, drawn in {annotated}")
+    _say(
+        f"{len(detections.boxes)} detections in {sample}; the {len(drawn.boxes)} with scores from {_DRAWN_SCORE} on "
+        f"are drawn in {annotated}"
+    )
     manifest = Manifest.read(folder.repository)
     if manifest is not None and manifest.untrained:
         _say("WARNING: these weights are UNTRAINED, so the boxes mean nothing; see the README for trained ones")

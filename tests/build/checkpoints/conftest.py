@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import torch
 
+from synthetic_checkpoint import CONFIG_TEXT
 from vfnet_build.architecture.vfnet import VFNet
 from vfnet_build.checkpoints.config_text import parse_config_text
-from vfnet_build.checkpoints.demo import DEMO_CLASSES, DEMO_CONFIG_TEXT
+from vfnet_build.checkpoints.demo import DEMO_CLASSES
 from vfnet_build.checkpoints.model_config import read_model_config
 
 
@@ -27,9 +28,9 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def tiny_config_text() -> str:
-    """The demo's config with a thin network, so that tests are quick."""
+    """The synthetic checkpoint's config with a thin network, so that tests are quick."""
     return (
-        DEMO_CONFIG_TEXT.replace("base_channels=32", "base_channels=4")
+        CONFIG_TEXT.replace("base_channels=32", "base_channels=4")
         .replace("stem_channels=64", "stem_channels=8")
         .replace("[128, 256, 512, 1024]", "[16, 32, 64, 128]")
         .replace("=128", "=32")

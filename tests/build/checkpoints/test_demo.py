@@ -1,52 +1,57 @@
-"""The demo checkpoint is the same everywhere and says that it is untrained."""
+"""The demonstration checkpoint in the repository is what its card says, and sees what the sample shows."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import hashlib
+import io
 
 import numpy as np
 import pytest
-import torch
-from detections import detect
-from resizing import resize_onto_canvas
+from PIL import Image
 
-from vfnet_build.architecture.detector import Detector
-from vfnet_build.checkpoints.demo import DEMO_CLASSES, write_demo_checkpoint
-from vfnet_build.checkpoints.loading import build_network, load_checkpoint
-from vfnet_build.sample_scene import render_scene
+from box_matching import box_iou
+from vfnet_build.checkpoints.demo import DEMO_CHECKPOINT, DEMO_CLASSES, DEMO_MODEL_CARD
+from vfnet_build.checkpoints.loading import Checkpoint, load_checkpoint
+from vfnet_build.checkpoints.torch_file import read_torch_file
+from vfnet_data.rendered_scenes.objects import CLASSES
+from vfnet_data.rendered_scenes.sample import sample_scene
+from vfnet_evaluate.checkpoint_detector import CheckpointDetector, load_network
+
+LARGEST = 25 * 10**6
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("demo") / "folder" / "demo.pth"
-    write_demo_checkpoint(path)
-    return path
+def demo() -> Checkpoint:
+    return load_checkpoint(DEMO_CHECKPOINT)
 
 
-def test_it_comes_out_the_same_under_any_name(demo: Path, tmp_path: Path) -> None:
-    write_demo_checkpoint(tmp_path / "another.pth")
-    assert (tmp_path / "another.pth").read_bytes() == demo.read_bytes()
-    assert [path.name for path in tmp_path.iterdir()] == ["another.pth"]
+def test_it_is_a_trained_half_width_vfnet_of_the_rendered_classes(demo: Checkpoint) -> None:
+    assert not demo.untrained
+    assert demo.config.classes == DEMO_CLASSES == CLASSES
+    assert demo.config.backbone.base_channels == 32
+    assert demo.config.backbone.stage_with_dcn == (False, True, True, True)
 
 
-def test_its_weights_are_those_of_every_other_machine(demo: Path) -> None:
-    weight = load_checkpoint(demo).state_dict["backbone.conv1.weight"]
-    expected = torch.tensor([0.19883887, 0.20297997, 0.22157651, 0.12743180])
-    torch.testing.assert_close(weight.flatten()[:4], expected, rtol=1e-6, atol=0)
+def test_it_is_small_and_tells_nothing_of_the_machine_that_made_it() -> None:
+    assert DEMO_CHECKPOINT.stat().st_size <= LARGEST
+    meta = read_torch_file(DEMO_CHECKPOINT)["meta"]
+    assert set(meta) == {"mmdet_version", "config", "CLASSES", "epoch", "iter"}
+    assert "'/" not in meta["config"]
 
 
-def test_it_says_that_it_is_untrained(demo: Path) -> None:
-    checkpoint = load_checkpoint(demo)
-    assert checkpoint.untrained
-    assert checkpoint.description.startswith("UNTRAINED demo, its boxes mean nothing: VFNet ResNet-50")
-    assert checkpoint.config.classes == DEMO_CLASSES
+def test_its_card_describes_this_file() -> None:
+    card = DEMO_MODEL_CARD.read_text(encoding="utf-8")
+    assert hashlib.sha256(DEMO_CHECKPOINT.read_bytes()).hexdigest() in card
+    for heading in ("Model", "Data", "Training", "Figures", "Limits", "Licences"):
+        assert f"\n## {heading}\n" in card
 
 
-def test_the_sample_scene_gets_some_boxes_of_all_classes(demo: Path) -> None:
-    resized = resize_onto_canvas(np.asarray(render_scene()), (1333, 800), 32)
-    detector = Detector(build_network(load_checkpoint(demo))).eval()
-    with torch.inference_mode():
-        found = detector(torch.from_numpy(resized.pixels), torch.from_numpy(resized.valid_shape))
-    detections = detect(*(tensor[0].numpy() for tensor in found), resized.geometry[0, 2:], 0.6, 100)
-    assert 5 <= len(detections.scores) <= 40
-    assert set(detections.labels.tolist()) == set(range(len(DEMO_CLASSES)))
+def test_it_finds_everything_in_the_sample_and_nothing_else(demo: Checkpoint) -> None:
+    scene, buffer = sample_scene(), io.BytesIO()
+    Image.fromarray(scene.pixels).save(buffer, "PNG")
+    found = CheckpointDetector(load_network(demo)).detect(buffer.getvalue())
+    sure = found.scores >= 0.5
+    assert sorted(found.labels[sure].tolist()) == sorted(scene.labels.tolist())
+    iou = box_iou(scene.boxes.astype(np.float64), found.boxes[sure])
+    iou[scene.labels[:, None] != found.labels[sure][None]] = 0
+    assert (iou.max(axis=1) >= 0.7).all()

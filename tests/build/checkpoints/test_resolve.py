@@ -31,11 +31,10 @@ def test_a_url_is_fetched_into_the_cache(save: Callable[..., Path], server: File
     assert checkpoint.config.classes == ("a", "b", "c", "d")
 
 
-def test_the_demo_needs_no_network_and_is_untrained(tmp_path: Path) -> None:
-    checkpoint = open_checkpoint("demo", cache_dir=tmp_path)
-    assert checkpoint.untrained
+def test_the_demo_needs_neither_network_nor_cache(tmp_path: Path) -> None:
+    checkpoint = open_checkpoint("demo", cache_dir=tmp_path / "cache")
     assert checkpoint.config.classes == DEMO_CLASSES
-    assert checkpoint.path.is_relative_to(tmp_path)
+    assert not (tmp_path / "cache").exists()
 
 
 def test_coco_is_the_published_file_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
