@@ -55,7 +55,7 @@ def find_operating_point(dataset: DetectionDataset, detections: Sequence[ImageDe
     scores, right = [np.zeros(0)], [np.zeros(0, np.bool_)]
     for image, found in zip(dataset.images, detections, strict=True):
         matches = match(image, found)
-        scores.append(found.scores[~matches.ignored])
+        scores.append(matches.found.scores[~matches.ignored])
         right.append(matches.right(image)[~matches.ignored])
     order = np.argsort(-np.concatenate(scores), kind="stable")
     ranked, hits = np.concatenate(scores)[order], np.cumsum(np.concatenate(right)[order])

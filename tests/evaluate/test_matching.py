@@ -47,7 +47,7 @@ def test_the_confusion_matrix_counts_right_wrong_missed_and_false(dataset: Detec
 
 def test_the_operating_point_is_where_f1_is_best(dataset: DetectionDataset) -> None:
     found = [
-        detections(([10, 10, 50, 50], 0.9, CAN), ([0, 100, 20, 120], 0.2, CAN)),
+        detections(([0, 100, 20, 120], 0.2, CAN), ([10, 10, 50, 50], 0.9, CAN)),  # served: by class, not by score
         detections(([20, 20, 120, 100], 0.7, CAN), ([0, 0, 9, 9], 0.6, CAN)),
     ]
     point = find_operating_point(dataset, found)
