@@ -36,7 +36,7 @@ def test_what_is_written_as_coco_reads_the_same(tmp_path: Path) -> None:
     copy = read_dataset(tmp_path / "copy.json")
     assert (copy.classes, copy.category_ids) == (dataset.classes, dataset.category_ids)
     for image, other in zip(dataset.images, copy.images, strict=True):
-        assert (image.path, image.image_id) == (other.path.resolve(), other.image_id)
+        assert (image.path.resolve(), image.image_id) == (other.path.resolve(), other.image_id)
         np.testing.assert_allclose(image.boxes, other.boxes, atol=1e-4)
         np.testing.assert_array_equal(image.crowd, other.crowd)
         np.testing.assert_array_equal(image.object_areas, other.object_areas)
