@@ -44,11 +44,7 @@ class TrainingProgress:
             self._bar.set_description(f"epoch {epoch} of {self._total // self._per_epoch}", refresh=False)
             self._bar.set_postfix(figures, refresh=False)
             self._bar.update()
-        elif (
-            time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES
-            or self._first is None
-            or self._done == self._total
-        ):
+        elif self._line_due() or self._first is None or self._done == self._total:
             self._last_line = time.monotonic()
             described = ", ".join(f"{name} {value}" for name, value in figures.items())
             told = f"epoch {epoch}, step {self._done} of {self._total}: {described}{self._left()}"

@@ -12,9 +12,10 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 RECORD = struct.Struct("=dd")
 
@@ -40,6 +41,14 @@ class ProcessActivity:
             yield
         finally:
             self.change(-1)
+
+    def answer_each(self, requests: list[Any], answer: Callable[[Any], Any]) -> list[Any]:
+        """One response per request, in their order; each request is work of its own."""
+        responses = []
+        for request in requests:
+            with self.working():
+                responses.append(answer(request))
+        return responses
 
     def change(self, by: int) -> None:
         """`by` requests more (or, negative, fewer) are at work."""

@@ -12,7 +12,6 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from triton_server import free_ports
 from vfnet_client import (
     DeadlineExceededError,
     InvalidImageError,
@@ -20,6 +19,7 @@ from vfnet_client import (
     ServerUnavailableError,
     VFNetClient,
 )
+from vfnet_client.free_ports import free_ports
 
 ANSWER = b'{"boxes": []}'
 BUSY = ("UNAVAILABLE", "Exceeds maximum queue size")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from triton_server import free_ports
+from vfnet_client.free_ports import free_ports
 
 Outcome = subprocess.CompletedProcess[str]
 

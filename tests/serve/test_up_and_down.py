@@ -12,7 +12,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from triton_server import free_ports
+from vfnet_client.free_ports import free_ports
 
 
 @pytest.fixture

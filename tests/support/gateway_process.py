@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +12,8 @@ from typing import Any
 
 import httpx
 
-from triton_server import free_ports
+from vfnet_client.free_ports import free_ports
+from vfnet_process import running_vfnet
 
 
 @dataclass(frozen=True)
@@ -50,23 +48,6 @@ def running_gateway(
     """A gateway to the Triton at the URL `server` while in the context; log and state go to `folder`."""
     (port,) = free_ports(1)
     log, state = folder / "gateway.log", folder / "gateway.json"
-    command = [sys.executable, "-m", "vfnet_client", "gateway", f"--server={server}", f"--port={port}"]
-    command += [f"--state-file={state}", *options]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=os.environ | dict(environment or {})
-        )
-    try:
-        deadline = time.monotonic() + 60
-        while not state.exists():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
+    arguments = ("gateway", f"--server={server}", f"--port={port}", *options)
+    with running_vfnet(*arguments, log=log, state=state, patience=60, environment=environment) as process:
         yield RunningGateway(process, log, json.loads(state.read_text())["address"])
-    finally:
-        process.terminate()
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise

@@ -11,7 +11,7 @@ from typing import Any
 import openvino as ov
 
 from vfnet_build.benchmark.progress import Progress
-from vfnet_build.benchmark.served_code import import_served, served_parameters
+from vfnet_build.served_code import import_served, served_parameters
 
 _CALIBRATION_PASSES = 2
 _CALIBRATION_IMAGES = 4

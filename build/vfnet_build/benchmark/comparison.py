@@ -13,14 +13,14 @@ from vfnet_build.benchmark.bare_network import BareNetwork, Concurrency
 from vfnet_build.benchmark.errors import BenchmarkError
 from vfnet_build.benchmark.machine import describe_machine, package_versions
 from vfnet_build.benchmark.measurement import Measurement, Target, ratios
-from vfnet_build.benchmark.mmdet_detector import MMDetDetector, mmdet_detector
+from vfnet_build.benchmark.mmdet_process import MMDetProcess, mmdet_process
 from vfnet_build.benchmark.progress import Progress
 from vfnet_build.benchmark.report import Report
 from vfnet_build.benchmark.rounds import Contestant, run_rounds
-from vfnet_build.benchmark.served_code import network_input
 from vfnet_build.benchmark.served_detector import ServedDetector, serving
 from vfnet_build.model_configuration import configure
 from vfnet_build.repository import Manifest
+from vfnet_build.served_code import network_input
 
 LATENCY_TARGET = Target(1.05, at_most=True)
 THROUGHPUT_TARGET = Target(0.97, at_most=False)
@@ -84,8 +84,13 @@ def compare(root: Path, options: BenchmarkOptions) -> Report:
         if options.mmdet is not None:
             progress.say("starting MMDetection")
             mmdet = running.enter_context(
-                mmdet_detector(
-                    options.mmdet.python, options.mmdet.checkpoint, options.image.absolute(), network.threads, root
+                mmdet_process(
+                    options.mmdet.python,
+                    options.mmdet.checkpoint,
+                    "detect",
+                    options.image.absolute(),
+                    network.threads,
+                    root,
                 )
             )
         progress.say("finding the bare network's best throughput")
@@ -96,7 +101,7 @@ def compare(root: Path, options: BenchmarkOptions) -> Report:
         resident = served.resident_bytes() / 2**30
         detections = {"served": served.count_detections()}
         if mmdet is not None:
-            detections["MMDetection"] = mmdet.detections
+            detections["MMDetection"] = int(mmdet.result)
 
     measurements = [
         *measured,
@@ -126,7 +131,7 @@ def _contestants(
     served: ServedDetector,
     concurrency: int,
     images: int,
-    mmdet: MMDetDetector | None,
+    mmdet: MMDetProcess | None,
 ) -> list[Contestant]:
     contestants = [
         Contestant("bare network, one at a time", "s", lambda: _typical(network.latency)),
@@ -136,7 +141,7 @@ def _contestants(
     ]
     if mmdet is not None:
         name = f"MMDetection {mmdet.versions['mmdet']}, one at a time"
-        contestants.append(Contestant(name, "s", mmdet.latency))
+        contestants.append(Contestant(name, "s", mmdet.seconds))
     return contestants
 
 
@@ -170,7 +175,7 @@ def _checkpoint(repository: Path) -> dict[str, object]:
     }
 
 
-def _versions(served: ServedDetector, mmdet: MMDetDetector | None) -> dict[str, object]:
+def _versions(served: ServedDetector, mmdet: MMDetProcess | None) -> dict[str, object]:
     versions: dict[str, object] = {**package_versions(), "triton": served.triton_version}
     if mmdet is not None:
         versions["MMDetection"] = mmdet.versions

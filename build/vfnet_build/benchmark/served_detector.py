@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from time import perf_counter
 import psutil
 
 from vfnet_client.client import VFNetClient
+from vfnet_client.free_ports import free_ports
 from vfnet_serve.background import StateFolder
 from vfnet_serve.installation import ServerError
 from vfnet_serve.starting import start_server
@@ -65,7 +65,7 @@ def serving(root: Path, image: bytes, concurrency: int) -> Iterator[ServedDetect
     Raises:
         ServerError: the server did not start; the message has its last words.
     """
-    folder, endpoints = StateFolder(root), _free_endpoints()
+    folder, endpoints = StateFolder(root), Endpoints("127.0.0.1", *free_ports(3))
     try:
         started = perf_counter()
         start_server(folder, endpoints, [f"--exit-timeout={_EXIT_TIMEOUT}"])
@@ -96,17 +96,6 @@ def _resident_bytes(process: psutil.Process) -> int:
             return int(process.memory_info().rss)
     except psutil.NoSuchProcess:
         return 0
-
-
-def _free_endpoints() -> Endpoints:
-    sockets = [socket.socket() for _ in range(3)]
-    try:
-        for probe in sockets:
-            probe.bind(("127.0.0.1", 0))
-        return Endpoints("127.0.0.1", *(probe.getsockname()[1] for probe in sockets))
-    finally:
-        for probe in sockets:
-            probe.close()
 
 
 @contextmanager

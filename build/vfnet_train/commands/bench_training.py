@@ -18,6 +18,7 @@ import torch
 from vfnet_build.benchmark.errors import BenchmarkError
 from vfnet_build.benchmark.machine import describe_machine
 from vfnet_build.benchmark.measurement import Measurement, Target, ratios
+from vfnet_build.benchmark.mmdet_process import mmdet_process
 from vfnet_build.benchmark.progress import Progress
 from vfnet_build.benchmark.report import markdown_table
 from vfnet_build.benchmark.rounds import Contestant, run_rounds
@@ -26,7 +27,6 @@ from vfnet_build.checkpoints.loading import Checkpoint, build_network
 from vfnet_build.checkpoints.resolve import open_checkpoint
 from vfnet_client.commands.options import at_least_one
 from vfnet_client.writing import write_whole
-from vfnet_train.benchmark.mmdet_training import mmdet_training
 from vfnet_train.benchmark.training_passes import TrainingPass, make_batch
 from vfnet_train.commands.values import scale
 from vfnet_train.settings import PRECISIONS
@@ -83,8 +83,8 @@ def measure(arguments: argparse.Namespace, checkpoint: Checkpoint) -> tuple[dict
         if arguments.mmdet is not None:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vfnet-bench-training-")))
             batch.save(scratch / "batch.npz")
-            worker = mmdet_training(
-                arguments.mmdet, checkpoint.path.absolute(), scratch / "batch.npz", threads, scratch
+            worker = mmdet_process(
+                arguments.mmdet, checkpoint.path.absolute(), "train", scratch / "batch.npz", threads, scratch
             )
             mmdet = stack.enter_context(worker)
             versions |= {f"{name} (mmdet's)" if name == "torch" else name: v for name, v in mmdet.versions.items()}

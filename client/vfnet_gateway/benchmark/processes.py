@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vfnet_client.exceptions import CommandError
+from vfnet_client.free_ports import free_ports
 
 _VFNET = (sys.executable, "-m", "vfnet_client")
 NO_OP = "noop"
@@ -35,7 +35,7 @@ def road(repository: Path, scratch: Path) -> Iterator[Road]:
     Raises:
         CommandError: one of the two did not start.
     """
-    http, grpc, metrics, score = _free_ports(4)
+    http, grpc, metrics, score = free_ports(4)
     grpc_url = f"grpc://127.0.0.1:{grpc}"
     serve = ["serve", f"--repository={repository}", f"--model-config-name={NO_OP}", f"--http-port={http}"]
     gateway = ["gateway", f"--server={grpc_url}", f"--port={score}"]
@@ -79,14 +79,3 @@ def _running(arguments: list[str], scratch: Path) -> Iterator[int]:
     finally:
         process.terminate()
         process.wait(60)
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for probe in sockets:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in sockets]
-    finally:
-        for probe in sockets:
-            probe.close()

@@ -29,11 +29,7 @@ class TritonPythonModel:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response per request; a failure is that request's alone."""
-        responses = []
-        for request in requests:
-            with self.activity.working():
-                responses.append(self.answer(request))
-        return responses
+        return self.activity.answer_each(requests, self.answer)
 
     def answer(self, request: Any) -> Any:
         """Tensors, or an error: the caller's for what cannot be read as an image."""

@@ -18,18 +18,18 @@ from vfnet_build.checkpoints.torch_file import read_torch_file
 _WORKER = Path(__file__).with_name("mmdet_worker.py")
 
 
-class MMDetDetector:
-    """A worker that has the checkpoint loaded and idles between inferences."""
+class MMDetProcess:
+    """A worker that has the checkpoint loaded and idles between runs of its task."""
 
     def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
         """Wait until it is ready. Raises BenchmarkError: it ended instead."""
         self._process, self._log = process, log
         self.versions: dict[str, str] = self._answer()["versions"]
-        self.detections = 0
-        """How many the last inference found."""
+        self.result = 0.0
+        """Of the last run: see the tasks in mmdet_worker.py."""
 
-    def latency(self) -> float:
-        """Seconds of one `inference_detector`, by the worker's own clock.
+    def seconds(self) -> float:
+        """Of one more run, by the worker's own clock.
 
         Raises:
             BenchmarkError: the worker has ended.
@@ -40,7 +40,7 @@ class MMDetDetector:
         except BrokenPipeError:
             raise self._failure() from None
         answer = self._answer()
-        self.detections = int(answer["detections"])
+        self.result = float(answer["result"])
         return float(answer["seconds"])
 
     def _answer(self) -> dict[str, Any]:
@@ -57,12 +57,16 @@ class MMDetDetector:
 
 
 @contextmanager
-def mmdet_detector(python: Path, checkpoint: Path, image: Path, threads: int, scratch: Path) -> Iterator[MMDetDetector]:
+def mmdet_process(
+    python: Path, checkpoint: Path, task: str, data: Path, threads: int, scratch: Path
+) -> Iterator[MMDetProcess]:
     """MMDetection with a checkpoint's own config and weights.
 
     Args:
         python: the interpreter of an environment with mmdet 2.x.
         checkpoint: an mmdet checkpoint whose `meta` holds its config text.
+        task: `detect` in an image, or `train` on a batch.
+        data: the image, or an .npz of `images`, `boxes` and `labels`.
         threads: for torch.
         scratch: a folder for the worker's config and log.
 
@@ -76,7 +80,7 @@ def mmdet_detector(python: Path, checkpoint: Path, image: Path, threads: int, sc
     config, log = scratch / "mmdet_config.pkl", scratch / "mmdet.log"
     config.write_bytes(pickle.dumps(parse_config_text(text), protocol=4))
     # -I: nothing of this environment, and none of the modules beside the script.
-    command = [str(python), "-I", str(_WORKER), str(config), str(checkpoint), str(image), str(threads)]
+    command = [str(python), "-I", str(_WORKER), str(config), str(checkpoint), str(threads), task, str(data)]
     environment = os.environ | {"OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": str(threads)}
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -89,7 +93,7 @@ def mmdet_detector(python: Path, checkpoint: Path, image: Path, threads: int, sc
             start_new_session=True,  # a terminal's Ctrl-C is for us; the worker also ends when its stdin does
         )
     try:
-        yield MMDetDetector(process, log)
+        yield MMDetProcess(process, log)
     finally:
         process.kill()
         process.wait()
