@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vfnet_build.checkpoints.loading import Checkpoint, build_network
 from vfnet_build.checkpoints.resolve import open_checkpoint
 from vfnet_build.engines import openvino
+from vfnet_build.engines.native_code import compile_deformable_convolution
 from vfnet_build.repository import (
     BuildOptions,
     Manifest,
+    QuantizationOptions,
     build_versions,
     check_replaceable,
     template_sha256,
@@ -41,7 +43,7 @@ def build(
         Whether anything was written.
 
     Raises:
-        CheckpointError, RepositoryError.
+        CheckpointError, RepositoryError; DatasetError: of the images that int8 is judged by.
     """
     check_replaceable(repository)  # before any long work
     checkpoint = open_checkpoint(
@@ -54,14 +56,32 @@ def build(
         _say(f"{repository} is up to date with {checkpoint.description}")
         return False
     _say(f"building {checkpoint.description} for {options.engine} ({options.precision})")
-    network = build_network(checkpoint)
-
-    def export(directory: Path) -> None:
-        openvino.export(network, directory)
-
+    export = _exporter(checkpoint, options)
     write_repository(repository, checkpoint.config, manifest, export)
     _say(f"wrote {repository}")
     return True
+
+
+def _exporter(checkpoint: Checkpoint, options: BuildOptions) -> Callable[[Path], None]:
+    """What fills `vfnet_detector/1`; what it needs is read and checked here, before long work."""
+    network = build_network(checkpoint)
+    if options.precision == "int8":
+        from vfnet_build import quantizing  # pycocotools and NNCF, for this alone
+
+        quantization = options.quantization or QuantizationOptions()
+        data = quantizing.read_quantization_data(quantization, checkpoint.path)
+
+    def export(directory: Path) -> None:
+        openvino.export(network, directory)
+        if options.precision == "f32":
+            return
+        if reason := compile_deformable_convolution(directory):
+            _say(f"WARNING: deformable convolutions stay in f32, which takes longer: {reason}")
+        if options.precision == "int8":
+            accuracy = quantizing.quantize_checked(checkpoint.config, directory, data, quantization)
+            quantizing.write_accuracy(accuracy, directory.parents[1])
+
+    return export
 
 
 def _manifest(checkpoint: Checkpoint, options: BuildOptions) -> Manifest:

@@ -30,11 +30,29 @@ class RepositoryError(Exception):
 
 
 @dataclass(frozen=True)
+class QuantizationOptions:
+    """What int8 is made with; paths as text, since they are recorded."""
+
+    calibration: str | None = None
+    """Folder of typical images; with `validation` None: rendered scenes, for the demonstration checkpoint."""
+    calibration_images: int = 64
+    """At most so many of them."""
+    validation: str | None = None
+    """Annotations of images to compare the accuracy on."""
+    validation_images: str | None = None
+    """Their folder; None: near the annotations."""
+    max_ap_drop: float = 0.01
+    """No repository is written that loses more, of 1."""
+
+
+@dataclass(frozen=True)
 class BuildOptions:
     """What a person chooses at build time."""
 
     engine: str = "openvino"
     precision: str = "f32"
+    quantization: QuantizationOptions | None = None
+    """For int8."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +72,10 @@ class Manifest:
         """The manifest of a built repository; None if there is none or it is from another version."""
         try:
             fields = json.loads((repository / MANIFEST).read_text(encoding="utf-8"))
-            return Manifest(
-                **fields | {"classes": tuple(fields["classes"]), "options": BuildOptions(**fields["options"])}
-            )
+            options = dict(fields["options"])
+            if options["quantization"] is not None:
+                options["quantization"] = QuantizationOptions(**options["quantization"])
+            return Manifest(**fields | {"classes": tuple(fields["classes"]), "options": BuildOptions(**options)})
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
