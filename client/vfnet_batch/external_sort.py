@@ -6,7 +6,7 @@ import heapq
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import IO
 
@@ -14,7 +14,7 @@ _LINES_IN_MEMORY = 100_000
 
 
 def sorted_lines(lines: Iterable[str], scratch: Path, lines_in_memory: int = _LINES_IN_MEMORY) -> Iterator[str]:
-    """The lines, each with its newline, in order.
+    """The lines, each with its newline, in order and each once.
 
     Args:
         scratch: a folder for what does not fit into memory; nothing is left there.
@@ -25,7 +25,7 @@ def sorted_lines(lines: Iterable[str], scratch: Path, lines_in_memory: int = _LI
         runs: list[Iterable[str]] = [first]
         while run := sorted(islice(source, lines_in_memory)):
             runs.append(stack.enter_context(_spilled(run, scratch)))
-        yield from heapq.merge(*runs)
+        yield from (line for line, _ in groupby(heapq.merge(*runs)))
 
 
 def _spilled(run: list[str], scratch: Path) -> IO[str]:

@@ -41,7 +41,7 @@ class OwnServer:
                 build(self.checkpoint, self._served, BuildOptions())
         except (CheckpointError, RepositoryError, ServerError) as error:
             raise BatchError(str(error)) from error
-        return model_of(self._served)
+        return repository_model(self._served)
 
     @contextmanager
     def running(self) -> Iterator[str]:
@@ -71,7 +71,7 @@ class OwnServer:
         return self._state.repository if self.repository is None else self.repository
 
 
-def model_of(repository: Path) -> str:
+def repository_model(repository: Path) -> str:
     """What identifies the model of a built repository.
 
     Raises:
@@ -81,3 +81,17 @@ def model_of(repository: Path) -> str:
     if manifest is None:
         raise BatchError(f"{repository} was not written by this version of vfnet build")
     return f"{manifest.checkpoint_sha256} {manifest.options.engine} {manifest.options.precision}"
+
+
+def checkpoint_model(checkpoint: str) -> str:
+    """What identifies a checkpoint that torch computes.
+
+    Raises:
+        BatchError: it is none.
+    """
+    from vfnet_build.checkpoints.resolve import open_checkpoint
+
+    try:
+        return f"{open_checkpoint(checkpoint).sha256} torch"
+    except CheckpointError as error:
+        raise BatchError(str(error)) from error

@@ -15,6 +15,7 @@ from vfnet_client.commands.options import add_server_options, at_least_one, cred
 
 if TYPE_CHECKING:  # it needs the extras build and serve
     from vfnet_batch.own_server import OwnServer
+    from vfnet_batch.ray_route.detectors import DetectorRecipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     served.add_argument(
         "--repository", type=Path, metavar="DIR", help="serve what vfnet build wrote, for the batch alone"
     )
+    _add_ray_options(parser.add_argument_group("on a Ray cluster"))
     add_server_options(parser, several=True)
     parser.epilog = (
         "An image that cannot be read is a row that says why. Stopped or killed, the same command goes on. "
@@ -67,11 +69,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_ray_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="score with Ray Data on this cluster: host:port, auto for the one this runs in, local for a new one. Its "
+        "actors ask --server, or hold the network of --repository (OpenVINO) or --checkpoint (torch) themselves",
+    )
+    group.add_argument(
+        "--actors", metavar="MIN:MAX", type=_range, default=(1, 4), help="how far the pool shrinks and grows (1:4)"
+    )
+    group.add_argument("--actor-cpus", metavar="N", type=seconds, default=1.0, help="of each actor (default: 1)")
+    group.add_argument("--actor-gpus", metavar="N", type=float, default=0.0, help="of each actor (default: 0)")
+
+
+def _range(text: str) -> tuple[int, int]:
+    least, _, most = text.partition(":")
+    numbers = at_least_one(least), at_least_one(most or least)
+    if numbers[0] > numbers[1]:
+        raise argparse.ArgumentTypeError(f"{text!r} is no range such as 1:4")
+    return numbers
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Score and print the summary."""
     served = _own_server(arguments)
     try:
-        with opened_batch(_settings(arguments), served.prepare if served else lambda: None) as batch:
+        with opened_batch(_settings(arguments), lambda: _identify(arguments, served)) as batch:
             if batch.todo:
                 _score(batch, arguments, served)
                 batch.finish()
@@ -83,8 +107,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _score(batch: Batch, arguments: argparse.Namespace, served: OwnServer | None) -> None:
-    from vfnet_batch.plain_route import score_plainly
-
     servers = ServerSettings(
         tuple(arguments.server),
         arguments.timeout,
@@ -92,12 +114,42 @@ def _score(batch: Batch, arguments: argparse.Namespace, served: OwnServer | None
         arguments.patience,
         credentials_from(arguments),
     )
+    if arguments.ray is not None:
+        from vfnet_batch.ray_route.route import ClusterSettings, score_on_ray
+
+        least, most = arguments.actors
+        cluster = ClusterSettings(arguments.ray, least, most, arguments.actor_cpus, arguments.actor_gpus)
+        score_on_ray(batch, cluster, _recipe(arguments, servers))
+        return
+    from vfnet_batch.plain_route import score_plainly
+
     if served is None:
         score_plainly(batch, servers)
         return
     batch.progress.say("starting a server")
     with served.running() as url:
         score_plainly(batch, replace(servers, urls=(url,)))
+
+
+def _recipe(arguments: argparse.Namespace, servers: ServerSettings) -> DetectorRecipe:
+    from vfnet_batch.ray_route.detectors import AskServers, HoldCheckpoint, HoldRepository
+
+    if arguments.checkpoint is not None:
+        return HoldCheckpoint(arguments.checkpoint)
+    if arguments.repository is not None:
+        return HoldRepository(arguments.repository.absolute(), max(1, int(arguments.actor_cpus)))
+    return AskServers(servers)
+
+
+def _identify(arguments: argparse.Namespace, served: OwnServer | None) -> str | None:
+    """What identifies the model, where that is known; a server of our own is built for it."""
+    if served is None:
+        return None
+    if arguments.ray is None:
+        return served.prepare()
+    from vfnet_batch.own_server import checkpoint_model, repository_model
+
+    return repository_model(served.repository) if served.repository else checkpoint_model(str(served.checkpoint))
 
 
 def _settings(arguments: argparse.Namespace) -> BatchSettings:
@@ -110,7 +162,7 @@ def _settings(arguments: argparse.Namespace) -> BatchSettings:
         draw=arguments.draw,
         score_threshold=arguments.threshold,
         concurrency=arguments.concurrency,
-        shard_images=arguments.shard_images or 1000,
+        shard_images=arguments.shard_images or (1000 if arguments.ray is None else 200),
         shard_seconds=arguments.shard_seconds,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import os
 from collections.abc import Iterator
@@ -36,13 +37,13 @@ def folder_source(folder: Path, excluded: Path) -> InputSource:
     return InputSource("folder", str(root), lines, root=f"{root}{os.sep}", is_ordered=False)
 
 
-def pattern_source(pattern: str, excluded: Path) -> InputSource:
+def pattern_source(pattern: str, excluded: Path | None = None) -> InputSource:
     """Images whose paths match a glob pattern, `**` included, called as the pattern finds them.
 
     Raises:
         BatchError: none does.
     """
-    excluded = excluded.resolve()
+    excluded = None if excluded is None else excluded.absolute()
     if next(_matches(pattern, excluded), None) is None:
         raise BatchError(f"no image matches {pattern} ({', '.join(sorted(EXTENSIONS))})")
     root = f"{Path.cwd()}{os.sep}"
@@ -59,8 +60,43 @@ def is_image_name(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in EXTENSIONS  # noqa: PTH122 (a Path each would be most of the listing)
 
 
-def _matches(pattern: str, excluded: Path) -> Iterator[str]:
-    inside = f"{excluded}{os.sep}"
-    for path in glob.iglob(pattern, recursive=True):  # noqa: PTH207 (a pattern may be absolute)
-        if is_image_name(path) and Path(path).is_file() and not str(Path(path).absolute()).startswith(inside):
+def _matches(pattern: str, excluded: Path | None) -> Iterator[str]:
+    """Not by `glob`, which follows links in circles, nor by `Path.glob`, which remembers all that it found."""
+    path = Path(pattern)
+    start = path.anchor
+    for found in _walk(start, list(path.parts[1:] if start else path.parts)):
+        is_output = excluded is not None and Path(found).absolute().is_relative_to(excluded)
+        if is_image_name(found) and not is_output:
+            yield found
+
+
+def _walk(folder: str, parts: list[str]) -> Iterator[str]:
+    """Files below `folder` that match the parts; perhaps twice where there are two `**`."""
+    head, *rest = parts
+    if not glob.has_magic(head):
+        path = os.path.join(folder, head)  # noqa: PTH118
+        if rest:
+            yield from _walk(path, rest)
+        elif Path(path).is_file():
             yield path
+        return
+    if head == "**" and rest:
+        yield from _walk(folder, rest)
+    try:
+        with os.scandir(folder or ".") as found:
+            for item in found:
+                path = os.path.join(folder, item.name)  # noqa: PTH118
+                if item.name.startswith(".") and not head.startswith("."):
+                    continue
+                if head == "**":
+                    if item.is_dir(follow_symlinks=False):
+                        yield from _walk(path, parts)
+                    elif not rest and item.is_file():
+                        yield path
+                elif fnmatch.fnmatchcase(item.name, head):
+                    if rest and item.is_dir():
+                        yield from _walk(path, rest)
+                    elif not rest and item.is_file():
+                        yield path
+    except (FileNotFoundError, NotADirectoryError):
+        return

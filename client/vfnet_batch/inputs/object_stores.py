@@ -24,12 +24,13 @@ def url_source(url: str) -> InputSource:
     # A pattern is relative to what stands before it.
     plain = path.rstrip("/") if not glob.has_magic(path) else path[: path.index(next(filter(glob.has_magic, path)))]
     base = plain if not glob.has_magic(path) else plain.rpartition("/")[0]
-    root = f"{base}/"
+    root = f"{base}/" if base else ""
+    chain = url.partition("::")
 
     def lines() -> Iterator[str]:
         for found in _find(store, path, url):
             if is_image_name(found) and not any(part.startswith(".") for part in found.split("/")):
-                yield to_line(found.removeprefix(root), location=str(store.unstrip_protocol(found)))
+                yield to_line(found.removeprefix(root), location=f"{store.unstrip_protocol(found)}{chain[1]}{chain[2]}")
 
     return InputSource("URL", url, lines, is_ordered=False)
 
@@ -60,6 +61,6 @@ def _find(store: Any, path: str, url: str) -> Iterator[str]:
             return
         for folder, _, names in store.walk(path, on_error="raise"):
             for name in names:
-                yield name if name.startswith(folder) else f"{folder.rstrip('/')}/{name}"
+                yield f"{folder.rstrip('/')}/{name}" if folder else name
     except Exception as error:  # each driver has exceptions of its own
         raise BatchError(f"cannot list {url}: {type(error).__name__}: {error}") from error

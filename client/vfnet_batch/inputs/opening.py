@@ -61,7 +61,7 @@ def _file_source(path: Path, images: Path | None, column: str | None) -> InputSo
 
         return coco_source(path, images)
     if suffix in EXTENSIONS:
-        return pattern_source(glob.escape(str(path)), Path())
+        return pattern_source(glob.escape(str(path)))
     raise BatchError(
         f"cannot tell what {path} is: an INPUT file is a table (.csv, .tsv), a list (.txt), AutoML's .jsonl, "
         f"COCO's .json or an image ({', '.join(sorted(EXTENSIONS))})"

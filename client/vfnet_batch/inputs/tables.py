@@ -43,7 +43,7 @@ def table_source(path: Path, delimiter: str, column: str | None, images: Path | 
             text = record[index].strip() if index < len(record) else ""
             if not text:
                 yield to_line(f"{path.name}, row {row}", problem=f"row {row} has no image")
-            elif _is_reference(text):
+            elif _is_reference(text) or find(text) is not None:
                 yield line_of(text, find)
             else:
                 cell = Cell(start, end, index, delimiter)
@@ -129,7 +129,7 @@ def _is_reference(text: str) -> bool:
         return True
     if text[:5].lower() == "data:" or len(text) > _LONGEST_PATH:
         return False
-    if "." in text:  # which base64 has not
+    if "." in text or " " in text:  # which base64 has not
         return True
     try:
         decode_image_item(text)
