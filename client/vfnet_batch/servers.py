@@ -93,9 +93,9 @@ class ServerPool:
                 await asyncio.sleep(jittered(_LONGEST_PAUSE_S, error.retry_after))
             except (InferenceError, DeadlineExceededError) as error:
                 failures += 1
-                if not await self._works(server):
+                if server.is_there and not await self._works(server):
                     self._lose(server, error)
-                    await self._least_busy()
+                await self._least_busy()
                 if failures == _TRIES:
                     raise
             finally:

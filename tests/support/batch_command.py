@@ -24,13 +24,14 @@ def write_images(folder: Path, count: int, *, per_folder: int = 50) -> None:
         Image.fromarray(pixels).resize((24 + i % 7, 16 + i % 5)).save(path)
 
 
-def batch_command(source: Path | str, output: Path, server: str, *options: str) -> list[str]:
-    """The command line."""
-    return [*VFNET, "batch", str(source), f"--output={output}", *options, "--server", server]
+def batch_command(source: Path | str, output: Path, server: str | list[str], *options: str) -> list[str]:
+    """The command line; of one server or several."""
+    servers = [server] if isinstance(server, str) else server
+    return [*VFNET, "batch", str(source), f"--output={output}", *options, "--server", *servers]
 
 
 def run_batch(
-    source: Path | str, output: Path, server: str, *options: str, code: int = 0, cwd: Path | None = None
+    source: Path | str, output: Path, server: str | list[str], *options: str, code: int = 0, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run it to its end, with the exit code that is expected."""
     command = batch_command(source, output, server, *options)
