@@ -17,7 +17,7 @@ from vfnet_client.images import MAX_DOWNLOAD_BYTES, ImageLoader
 
 _REMOTE_TRIES = 3
 _FIRST_PAUSE_S = 0.5
-_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 
 class ImageReader:
@@ -73,10 +73,11 @@ def stored_size(encoded: bytes) -> tuple[int, int] | None:
         return int.from_bytes(encoded[16:20], "big"), int.from_bytes(encoded[20:24], "big")
     from PIL import Image
 
+    likely = ("JPEG", "MPO") if encoded.startswith(_JPEG) else None  # else every format would be tried before it
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(encoded)) as image:
+            with Image.open(io.BytesIO(encoded), formats=likely) as image:
                 return image.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None

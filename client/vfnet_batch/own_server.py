@@ -25,6 +25,8 @@ class OwnServer:
     """Where its repository, state and log are."""
     checkpoint: str | None = None
     repository: Path | None = None
+    options: tuple[str, ...] = ()
+    """More of `vfnet serve`."""
 
     def prepare(self) -> str:
         """Build what is missing; what identifies the model.
@@ -55,7 +57,7 @@ class OwnServer:
         self._state.root.mkdir(parents=True, exist_ok=True)
         self._state.server.stop()  # one that outlived a killed batch
         try:
-            start_server(self._state, endpoints, (), repository=self._served.absolute(), is_ours=True)
+            start_server(self._state, endpoints, self.options, repository=self._served.absolute(), is_ours=True)
             yield endpoints.grpc_url
         except ServerError as error:
             raise BatchError(str(error)) from error

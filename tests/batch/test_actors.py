@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +41,12 @@ def rows_from(recipe: DetectorRecipe, folder: Path) -> list[Row]:
 
 
 @pytest.fixture(scope="module")
-def asked(server: ServedRepository, strips: Path) -> Iterator[list[Row]]:
+def asked(server: ServedRepository, strips: Path) -> list[Row]:
     """What the real server answers."""
     rows = rows_from(AskServers(ServerSettings((server.grpc_url,))), strips)
     assert sum(len(row.boxes or []) for row in rows) > 5
     assert [row.error is None for row in rows] == [True, True, True, False]
-    yield rows
+    return rows
 
 
 def test_a_held_repository_answers_as_its_server(asked: list[Row], demo_repository: Path, strips: Path) -> None:
