@@ -48,6 +48,19 @@ def open_pool(
     return ServerPool(clients, score_threshold, servers.patience, say)
 
 
+def check_servers(servers: ServerSettings) -> None:
+    """Prove each with a real inference; for whoever asks them from elsewhere. Raises as `ServerPool.check`."""
+
+    async def check() -> None:
+        pool = open_pool(servers, 1, None, print)
+        try:
+            await pool.check()
+        finally:
+            await pool.close()
+
+    asyncio.run(check())
+
+
 async def _score(batch: Batch, servers: ServerSettings) -> None:
     settings = batch.settings
     pool = open_pool(servers, settings.concurrency, settings.score_threshold, batch.progress.say)

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vfnet_batch.batch import Batch, opened_batch
 from vfnet_batch.errors import InterruptedBatchError
 from vfnet_batch.settings import FORMATS, BatchSettings, ServerSettings
 from vfnet_client.commands.options import add_server_options, at_least_one, credentials_from, fraction, seconds
 
-if TYPE_CHECKING:  # it needs the extras build and serve
+if TYPE_CHECKING:  # what is imported when it is used
+    from vfnet_batch.batch import Batch
     from vfnet_batch.own_server import OwnServer
     from vfnet_batch.ray_route.detectors import DetectorRecipe
 
@@ -93,6 +93,8 @@ def _range(text: str) -> tuple[int, int]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score and print the summary."""
+    from vfnet_batch.batch import opened_batch
+
     served = _own_server(arguments)
     try:
         with opened_batch(_settings(arguments), lambda: _identify(arguments, served)) as batch:
@@ -132,12 +134,14 @@ def _score(batch: Batch, arguments: argparse.Namespace, served: OwnServer | None
 
 
 def _recipe(arguments: argparse.Namespace, servers: ServerSettings) -> DetectorRecipe:
+    from vfnet_batch.plain_route import check_servers
     from vfnet_batch.ray_route.detectors import AskServers, HoldCheckpoint, HoldRepository
 
     if arguments.checkpoint is not None:
         return HoldCheckpoint(arguments.checkpoint)
     if arguments.repository is not None:
         return HoldRepository(arguments.repository.absolute(), max(1, int(arguments.actor_cpus)))
+    check_servers(servers)
     return AskServers(servers)
 
 
