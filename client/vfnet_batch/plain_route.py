@@ -64,9 +64,10 @@ def check_servers(servers: ServerSettings) -> None:
 async def _score(batch: Batch, servers: ServerSettings) -> None:
     settings = batch.settings
     pool = open_pool(servers, settings.concurrency, settings.score_threshold, batch.progress.say)
-    scorer = Scorer(pool, settings.concurrency, settings.draw)
+    scorer = Scorer(pool, settings.concurrency, settings.draw_threshold)
     try:
         await pool.check()
+        batch.progress.begin()
         with _noticed_signals() as noticed:
             await _run(batch, scorer, noticed)
     finally:

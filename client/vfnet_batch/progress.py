@@ -35,6 +35,10 @@ class BatchProgress:
         if self._bar is not None:
             self._bar.close()
 
+    def begin(self) -> None:
+        """Everything is ready: rates and times count from now on."""
+        self._began = self._last_line = time.monotonic()
+
     def advance(self, images: int) -> None:
         """So many more are done."""
         self._done += images

@@ -52,11 +52,11 @@ class Scorer:
 
     Args:
         concurrency: images in flight at once.
-        draw: whether to draw the detections.
+        draw_threshold: of the boxes that are drawn on a copy of the image; None draws none.
     """
 
-    def __init__(self, detector: Detector, concurrency: int, draw: bool = False) -> None:
-        self._detector, self._draw, self.concurrency = detector, draw, concurrency
+    def __init__(self, detector: Detector, concurrency: int, draw_threshold: float | None = None) -> None:
+        self._detector, self._draw_threshold, self.concurrency = detector, draw_threshold, concurrency
         self._reader = ImageReader()
         self._slots = asyncio.Semaphore(concurrency)
 
@@ -77,7 +77,7 @@ class Scorer:
             return Scored(position, Row(name, image_id, error=str(error)))
         width, height = stored_size(encoded) or (None, None)
         row = Row(name, image_id, width, height, found.to_json()["boxes"])
-        return Scored(position, row, await self._drawn(encoded, found) if self._draw else None)
+        return Scored(position, row, await self._drawn(encoded, found))
 
     async def close(self) -> None:
         """Give back what it holds."""
@@ -85,10 +85,13 @@ class Scorer:
         await self._detector.close()
 
     async def _drawn(self, encoded: bytes, found: Detections) -> tuple[bytes, str] | None:
+        if self._draw_threshold is None:
+            return None
         from vfnet_client.drawing import annotate
 
+        shown = Detections([box for box in found.boxes if box.score >= self._draw_threshold])
         try:
-            return await asyncio.to_thread(annotate, encoded, found)
+            return await asyncio.to_thread(annotate, encoded, shown)
         except InvalidImageError:  # the server could read it, Pillow here cannot: the row stands
             return None
 

@@ -33,7 +33,8 @@ class BatchSettings:
     images: Path | None = None
     column: str | None = None
     format: str = "jsonl"
-    draw: bool = False
+    draw_threshold: float | None = None
+    """Of the boxes on annotated pictures; None makes no pictures."""
     score_threshold: float | None = None
     concurrency: int = 16
     shard_images: int = 1000
@@ -48,7 +49,7 @@ class BatchSettings:
         """
         return {
             "format": self.format,
-            "draw": self.draw,
+            "draw_threshold": self.draw_threshold,
             "score_threshold": self.score_threshold,
             "column": self.column,
             "model": model,

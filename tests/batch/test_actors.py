@@ -34,7 +34,7 @@ def strips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rows_from(recipe: DetectorRecipe, folder: Path) -> list[Row]:
     """One cell of work, as Ray would give it to an actor."""
     entries = [Entry(f"{i}.png", str(folder / f"{i}.png"), i + 1) for i in range(4)]
-    answer = CellScorer(recipe, 2, False, THRESHOLD)({"first": 70, "entries": pack_entries(entries)})
+    answer = CellScorer(recipe, 2, None, THRESHOLD)({"first": 70, "entries": pack_entries(entries)})
     scored = unpack_scored(answer["scored"])
     assert [each.position for each in scored] == [70, 71, 72, 73] == list(range(answer["first"], 74))
     return [each.row for each in scored]

@@ -27,7 +27,7 @@ def write_images(folder: Path, count: int, *, per_folder: int = 50) -> None:
 def batch_command(source: Path | str, output: Path, server: str | list[str], *options: str) -> list[str]:
     """The command line; of one server or several."""
     servers = [server] if isinstance(server, str) else server
-    return [*VFNET, "batch", str(source), f"--output={output}", *options, "--server", *servers]
+    return [*VFNET, "batch", str(source), f"--output={output}", *options, *(f"--server={url}" for url in servers)]
 
 
 def run_batch(

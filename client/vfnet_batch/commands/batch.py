@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from vfnet_batch.errors import InterruptedBatchError
 from vfnet_batch.settings import FORMATS, BatchSettings, ServerSettings
 from vfnet_client.commands.options import add_server_options, at_least_one, credentials_from, fraction, seconds
+from vfnet_client.transport import DEFAULT_SERVER
 
 if TYPE_CHECKING:  # what is imported when it is used
     from vfnet_batch.batch import Batch
@@ -31,6 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--format", choices=FORMATS, default="jsonl", help="of the output (default: %(default)s)")
     parser.add_argument("--draw", action="store_true", help="write annotated pictures, too")
+    parser.add_argument(
+        "--draw-threshold",
+        metavar="T",
+        type=fraction,
+        default=0.5,
+        help="of the boxes drawn (default: %(default)s); rows have all",
+    )
     parser.add_argument("--threshold", metavar="T", type=fraction, help="only boxes that score higher")
     parser.add_argument(
         "--images", type=Path, metavar="FOLDER", help="where the images of a list or annotations are, if not near it"
@@ -110,7 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _score(batch: Batch, arguments: argparse.Namespace, served: OwnServer | None) -> None:
     servers = ServerSettings(
-        tuple(arguments.server),
+        tuple(arguments.server or [DEFAULT_SERVER]),
         arguments.timeout,
         arguments.retries,
         arguments.patience,
@@ -163,7 +171,7 @@ def _settings(arguments: argparse.Namespace) -> BatchSettings:
         images=arguments.images,
         column=arguments.column,
         format=arguments.format,
-        draw=arguments.draw,
+        draw_threshold=arguments.draw_threshold if arguments.draw else None,
         score_threshold=arguments.threshold,
         concurrency=arguments.concurrency,
         shard_images=arguments.shard_images or (1000 if arguments.ray is None else 200),

@@ -20,12 +20,14 @@ class CellScorer:
         concurrency: images in flight at once, over all cells.
     """
 
-    def __init__(self, recipe: DetectorRecipe, concurrency: int, draw: bool, score_threshold: float | None) -> None:
+    def __init__(
+        self, recipe: DetectorRecipe, concurrency: int, draw_threshold: float | None, score_threshold: float | None
+    ) -> None:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="vfnet-batch", daemon=True).start()
 
         async def open_scorer() -> Scorer:
-            return Scorer(recipe.open(concurrency, score_threshold), concurrency, draw)
+            return Scorer(recipe.open(concurrency, score_threshold), concurrency, draw_threshold)
 
         self._scorer = self._result(open_scorer())
 

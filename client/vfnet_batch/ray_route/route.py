@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -57,9 +58,10 @@ def score_on_ray(batch: Batch, cluster: ClusterSettings, recipe: DetectorRecipe)
             enable_true_multi_threading=True,
         )
         settings = batch.settings
+        batch.progress.begin()
         scored = ray.data.from_items(cells, override_num_blocks=len(cells)).map(
             CellScorer,
-            fn_constructor_args=(recipe, settings.concurrency, settings.draw, settings.score_threshold),
+            fn_constructor_args=(recipe, settings.concurrency, settings.draw_threshold, settings.score_threshold),
             compute=actors,
             num_cpus=cluster.cpus,
             num_gpus=cluster.gpus,
@@ -94,6 +96,7 @@ def _connected(cluster: ClusterSettings) -> Iterator[None]:
     try:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
         yield
     finally:
         ray.shutdown()

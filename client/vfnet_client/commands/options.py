@@ -22,15 +22,15 @@ KEY_VARIABLE = "VFNET_API_KEY"
 def add_server_options(
     parser: argparse.ArgumentParser, timeout: float = 60.0, retries: int = 3, *, several: bool = False
 ) -> None:
-    """Which server, how long to wait for it, and who we are to it. `connected` reads them, but for `several`."""
+    """Which server, how long to wait for it, and who we are to it. `connected` reads them, of one server."""
     parser.add_argument(
         "--server",
         metavar="URL",
         type=server_url,
-        nargs="+" if several else None,
-        default=[DEFAULT_SERVER] if several else DEFAULT_SERVER,
+        action="append" if several else "store",
+        default=None if several else DEFAULT_SERVER,
         help="Triton at grpc://host:port, grpcs://, http:// or https://, or an endpoint, https://host/score "
-        f"(default: {DEFAULT_SERVER})",
+        f"{'; may be given several times ' if several else ''}(default: {DEFAULT_SERVER})",
     )
     parser.add_argument(
         "--timeout",
