@@ -23,7 +23,7 @@ _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 class ImageReader:
     """Reads several images at once, on threads of its own. To be used by one event loop."""
 
-    def __init__(self, threads: int = 8) -> None:
+    def __init__(self, threads: int) -> None:
         self._threads = ThreadPoolExecutor(threads, "vfnet-batch-reading")
         self._loader = ImageLoader()
 

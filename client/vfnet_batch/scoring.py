@@ -22,6 +22,7 @@ from vfnet_client.exceptions import (
 
 _READ_AHEAD = 3
 """Windows of images read, in flight or answered and not yet taken: a slow image or disk leaves the server its work."""
+_LEAST_READERS = 8
 _ABOUT_ONE_IMAGE = (InvalidImageError, RequestError, InferenceError, DeadlineExceededError)
 
 
@@ -57,7 +58,7 @@ class Scorer:
 
     def __init__(self, detector: Detector, concurrency: int, draw_threshold: float | None = None) -> None:
         self._detector, self._draw_threshold, self.concurrency = detector, draw_threshold, concurrency
-        self._reader = ImageReader()
+        self._reader = ImageReader(max(_LEAST_READERS, concurrency))
         self._slots = asyncio.Semaphore(concurrency)
 
     async def score(self, position: int, entry: Entry) -> Scored:

@@ -53,7 +53,7 @@ def contents_of(entries: list[Entry]) -> list[bytes | str]:
     """The bytes of each, or why there are none."""
 
     async def read() -> list[bytes | str]:
-        reader = ImageReader()
+        reader = ImageReader(2)
 
         async def one(entry: Entry) -> bytes | str:
             try:

@@ -10,6 +10,7 @@ from typing import Any
 from vfnet_batch.ray_route.cells import pack_scored, unpack_entries
 from vfnet_batch.ray_route.detectors import DetectorRecipe
 from vfnet_batch.scoring import Scored, Scorer, score_in_order
+from vfnet_client.exceptions import VFNetClientError
 
 
 class CellScorer:
@@ -32,11 +33,15 @@ class CellScorer:
         self._scorer = self._result(open_scorer())
 
     def __call__(self, cell: dict[str, Any]) -> dict[str, Any]:
-        """`{"first", "entries"}` in, `{"first", "scored"}` out."""
+        """`{"first", "entries"}` in, `{"first", "scored", "failure"}` out; a failure is why the batch cannot go on."""
         first, entries = int(cell["first"]), unpack_entries(cell["entries"])
         scored: list[Scored] = []
-        self._result(score_in_order(self._scorer, iter(enumerate(entries, first)), scored.append))
-        return {"first": first, "scored": pack_scored(scored)}
+        failure = ""
+        try:
+            self._result(score_in_order(self._scorer, iter(enumerate(entries, first)), scored.append))
+        except VFNetClientError as error:  # raised, it would come out of Ray as a page of its own words
+            failure = str(error)
+        return {"first": first, "scored": pack_scored(scored), "failure": failure}
 
     def _result(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

@@ -18,7 +18,6 @@ from vfnet_batch.ledger import cut
 from vfnet_batch.ray_route.actor import CellScorer
 from vfnet_batch.ray_route.cells import pack_entries, unpack_scored
 from vfnet_batch.ray_route.detectors import DetectorRecipe
-from vfnet_client.exceptions import VFNetClientError
 
 LOCAL = "local"
 _CELLS_AT_ONCE = 2
@@ -69,10 +68,13 @@ def score_on_ray(batch: Batch, cluster: ClusterSettings, recipe: DetectorRecipe)
         try:
             for cell in scored.iter_rows():
                 shard = unpack_scored(cell["scored"])
-                batch.write_shard(int(cell["first"]), shard)
+                if shard:
+                    batch.write_shard(int(cell["first"]), shard)
                 batch.progress.advance(len(shard))
+                if cell["failure"]:
+                    raise BatchError(cell["failure"])
         except ray.exceptions.RayError as error:
-            raise BatchError(_reason(error)) from error
+            raise BatchError(f"Ray could not go on: {str(error).strip().splitlines()[0]}") from error
 
 
 def _cells(batch: Batch) -> list[dict[str, Any]]:
@@ -116,13 +118,3 @@ def _raised_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _reason(error: BaseException) -> str:
-    """What an actor said, if it was one of ours; else Ray's words."""
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, VFNetClientError):
-            return str(inner)
-        inner = getattr(inner, "cause", None) or inner.__cause__
-    return f"Ray could not go on: {str(error).strip().splitlines()[-1]}"
