@@ -35,6 +35,13 @@ class Batch:
     todo: tuple[Span, ...]
     progress: BatchProgress
     written: list[Path] = field(default_factory=list)
+    waited: float = 0.0
+    """Seconds in which results could not be taken because a shard was still being written."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to do, the files of all shards included."""
+        return not self.todo and (self.output.root / SUMMARY).exists()
 
     def write_shard(self, first: int, scored: Sequence[Scored]) -> None:
         """See `OutputFolder.write_shard`; counted."""
@@ -51,7 +58,8 @@ class Batch:
         root = self.output.root
         seconds, images = self.progress.seconds, self.progress.images
         rate = images / seconds if images else None
-        summary = {**self.tally.to_json(), "last_run": {"images": images, "seconds": seconds, "images_per_s": rate}}
+        last_run = {"images": images, "seconds": seconds, "images_per_s": rate, "waited_for_writing_s": self.waited}
+        summary = {**self.tally.to_json(), "last_run": last_run}
         try:
             if self.settings.format == "csv":
                 self.written = write_predictions(root, self.output.rows(shards))
@@ -81,16 +89,18 @@ def opened_batch(settings: BatchSettings, identify_model: Callable[[], str | Non
         plan = make_plan(settings.output, source, settings.of_the_output(identify_model()))
         shards = output.finished(plan.count)
         todo = tuple(gaps(list(shards), plan.count))
-        tally = _read_tally(output, list(shards.values()), is_complete=not todo)
+        if todo:
+            (settings.output / SUMMARY).unlink(missing_ok=True)  # of a batch that somebody removed shards of
+        tally = _read_tally(output, list(shards.values()))
         with BatchProgress(plan.count, sum(map(len, shards))) as progress:
             if shards:
                 progress.say(f"going on: {sum(map(len, shards))} of {plan.count} images are done")
             yield Batch(settings, output, plan, tally, todo, progress)
 
 
-def _read_tally(output: OutputFolder, shards: Sequence[Path], is_complete: bool) -> Tally:
+def _read_tally(output: OutputFolder, shards: Sequence[Path]) -> Tally:
     """Of what is done: from the summary where there is one, else from the shards."""
-    if is_complete and (output.root / SUMMARY).exists():
+    if (output.root / SUMMARY).exists():
         return Tally.from_json(json.loads((output.root / SUMMARY).read_text(encoding="utf-8")))
     tally = Tally()
     tally.add(chain.from_iterable(output.rows([path]) for path in shards))

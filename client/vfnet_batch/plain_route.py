@@ -142,7 +142,9 @@ class _OpenShard:
     async def _written(self) -> None:
         if self._writing is not None:
             writing, self._writing = self._writing, None
+            began = monotonic()
             await writing
+            self._batch.waited += monotonic() - began
 
 
 @contextmanager

@@ -75,7 +75,8 @@ class Scorer:
         except VFNetClientError as error:
             if not isinstance(error, _ABOUT_ONE_IMAGE):
                 raise
-            return Scored(position, Row(name, image_id, error=str(error)))
+            reason = str(error).encode(errors="backslashreplace").decode()
+            return Scored(position, Row(name, image_id, error=reason))
         width, height = stored_size(encoded) or (None, None)
         row = Row(name, image_id, width, height, found.to_json()["boxes"])
         return Scored(position, row, await self._drawn(encoded, found))

@@ -84,6 +84,11 @@ def test_predictions_csv_has_no_header_and_names_every_image(
     run_batch(photos, tmp_path / "out", server_url, "--format=csv")
     with (tmp_path / "out" / "predictions.csv").open(newline="") as file:
         found = [(name, json.loads(answer)) for name, answer in csv.reader(file)]
+    (tmp_path / "out" / "summary.json").unlink()  # killed after the last shard
+    (tmp_path / "out" / "predictions.csv").rename(tmp_path / "before.csv")
+    assert "nothing was left" in run_batch(photos, tmp_path / "out", server_url, "--format=csv").stdout
+    assert (tmp_path / "out" / "predictions.csv").read_bytes() == (tmp_path / "before.csv").read_bytes()
+    assert (tmp_path / "out" / "summary.json").exists()
     assert found == [
         (row["image"], {key: row[key] for key in ("boxes", "error") if key in row}) for row in rows_of(scored_photos)
     ]

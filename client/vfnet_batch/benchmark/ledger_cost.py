@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -16,8 +17,10 @@ from vfnet_client.writing import durable_file
 class LedgerCost:
     """Seconds."""
 
+    waited: float
+    """In which results waited for a shard to be written; images were scored meanwhile."""
     a_shard: float
-    """Flushing it and its name to the disk, and renaming; written bytes would cost the rest without a ledger, too."""
+    """Of the writing thread: flushing a shard and its name to the disk, and renaming it."""
     shards: int
     starting_again: float
     """The same command on the finished batch: its imports, listing the input again, reading names of shards."""
@@ -34,7 +37,8 @@ def ledger_cost(source: Path, output: Path, scratch: Path, url: str) -> LedgerCo
         with durable_file(scratch / "durable") as file:
             file.write(content)
         extra.append((time.perf_counter() - plain) - (plain - started))
+    waited = json.loads((output / "summary.json").read_text())["last_run"]["waited_for_writing_s"]
     command = [sys.executable, "-m", "vfnet_client", "batch", str(source), f"--output={output}", f"--server={url}"]
     started = time.perf_counter()
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-    return LedgerCost(median(extra), len(shards), time.perf_counter() - started)
+    return LedgerCost(waited, median(extra), len(shards), time.perf_counter() - started)

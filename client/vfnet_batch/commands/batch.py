@@ -108,6 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
         with opened_batch(_settings(arguments), lambda: _identify(arguments, served)) as batch:
             if batch.todo:
                 _score(batch, arguments, served)
+            if not batch.is_finished:
                 batch.finish()
             _report(batch)
     except InterruptedBatchError as error:

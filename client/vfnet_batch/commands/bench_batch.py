@@ -73,9 +73,9 @@ def _compare(url: str, scratch: Path, arguments: argparse.Namespace) -> None:
     cost = ledger_cost(source, scratch / "output1", scratch, url)
     took = arguments.images / pairs[0][1].images_per_s
     print(
-        f"ledger: {1000 * cost.a_shard:.1f} ms a shard beyond writing it, {cost.shards} shards in {took:.1f} s: "
-        f"{100 * cost.a_shard * cost.shards / took:.2f} % of the time; "
-        f"the same command again, with nothing left to do: {cost.starting_again:.2f} s",
+        f"ledger: results waited {1000 * cost.waited:.1f} ms in {took:.1f} s for {cost.shards} shards to be written, "
+        f"{100 * cost.waited / took:.2f} % of the time (flushing and renaming one takes {1000 * cost.a_shard:.1f} ms, "
+        f"on another thread); the same command again, with nothing left to do: {cost.starting_again:.2f} s",
         flush=True,
     )
 
