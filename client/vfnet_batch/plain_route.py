@@ -18,6 +18,8 @@ from vfnet_client.client import AsyncVFNetClient
 _SECONDS_TO_FINISH = 20.0
 """What is in flight gets so long when a signal has come."""
 _LONGEST_WAIT_S = 1.0
+_MOST_PICTURE_BYTES = 32 * 2**20
+"""Annotated pictures kept in memory until their shard is written."""
 
 
 def score_plainly(batch: Batch, servers: ServerSettings) -> None:
@@ -103,6 +105,7 @@ class _OpenShard:
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
         self._scored: list[Scored] = []
+        self._picture_bytes = 0
         self._began = monotonic()
         self._writing: asyncio.Future[None] | None = None
 
@@ -116,8 +119,10 @@ class _OpenShard:
         if self._scored and scored.position != self._scored[-1].position + 1:
             await self.save()
         self._scored.append(scored)
+        self._picture_bytes += 0 if scored.picture is None else len(scored.picture[0])
         self._batch.progress.advance(1)
-        if len(self._scored) >= self._batch.settings.shard_images:
+        is_full = len(self._scored) >= self._batch.settings.shard_images
+        if is_full or self._picture_bytes >= _MOST_PICTURE_BYTES:
             await self.save()
 
     async def save_if_due(self) -> None:
@@ -130,7 +135,7 @@ class _OpenShard:
         await self._written()
         self._began = monotonic()
         if self._scored:
-            scored, self._scored = self._scored, []
+            scored, self._scored, self._picture_bytes = self._scored, [], 0
             write = asyncio.to_thread(self._batch.write_shard, scored[0].position, scored)
             self._writing = asyncio.ensure_future(write)
 
