@@ -10,7 +10,7 @@ import pytest
 from reference_checkpoint import write_reference_checkpoint
 from shared_data import SHARED
 from synthetic_checkpoint import write_synthetic_checkpoint
-from triton_server import ServedRepository, serving
+from triton_server import NO_OP, ServedRepository, serving
 from vfnet_build.building import build
 from vfnet_build.repository import BuildOptions
 
@@ -43,6 +43,13 @@ def demo_repository(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFact
 def server(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRepository]:
     """`demo_repository`, served. Leave it as it is: others use it too."""
     with serving(demo_repository, tmp_path_factory.mktemp("server")) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def quick_server(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRepository]:
+    """`demo_repository`, its detector without a network. Leave it as it is: others use it too."""
+    with serving(demo_repository, tmp_path_factory.mktemp("quick"), NO_OP) as served:
         yield served
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -21,9 +20,9 @@ from types import TracebackType
 
 from vfnet_client.cache import default_cache_dir
 from vfnet_serve.installation import ServerError, TritonInstallation
+from vfnet_serve.parent_death import terminated_with_parent
 from vfnet_serve.server_log import ServerLog
 
-_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 _SECONDS_AFTER_LOSS = 2.0
 ENSEMBLE = "vfnet"
 """The model that callers call."""
@@ -127,14 +126,6 @@ class TritonProcess:
         )
 
     def __enter__(self) -> TritonProcess:
-        parent = os.getpid()
-        libc = ctypes.CDLL(None)
-
-        def die_with_parent() -> None:
-            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-            if os.getppid() != parent:
-                os._exit(1)
-
         self.process = subprocess.Popen(
             self._command,
             env=self._environment,
@@ -145,7 +136,7 @@ class TritonProcess:
             errors="replace",
             # A terminal's Ctrl-C is for us alone: the models must finish what they are doing.
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=terminated_with_parent(),
         )
         self._reader = threading.Thread(target=self._print_log, daemon=True)
         self._reader.start()

@@ -49,6 +49,12 @@ SUBCOMMANDS = {
     "bench-gateway": Subcommand(
         "vfnet_gateway.commands.bench_gateway", "measure /score against direct gRPC", "gateway,build,serve"
     ),
+    "batch": Subcommand(
+        "vfnet_batch.commands.batch", "score very many images, restartable, also on a cluster", "batch"
+    ),
+    "bench-batch": Subcommand(
+        "vfnet_batch.commands.bench_batch", "measure a batch against the server's best", "batch,build,serve"
+    ),
     "bench": Subcommand(
         "vfnet_build.commands.bench", "measure serving against the bare network and MMDetection", "build,serve"
     ),

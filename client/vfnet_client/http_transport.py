@@ -38,9 +38,10 @@ class HTTPTransport:
         score_threshold: float | None = None,
         outputs: Sequence[str] = ("DETECTIONS",),
         timeout: float | None = None,
+        priority: int = 0,
     ) -> dict[str, Any]:
         """See `Transport.infer`."""
-        head, tensor = _request(image, score_threshold, outputs)
+        head, tensor = _request(image, score_threshold, outputs, priority)
         answer = await self._connection.request(
             "POST",
             f"{self._model}/infer",
@@ -78,7 +79,7 @@ class HTTPTransport:
         return error_for(str(answer.status_code), message, self._server, timeout, retry_after(answer))
 
 
-def _request(image: bytes, score_threshold: float | None, outputs: Sequence[str]) -> tuple[bytes, bytes]:
+def _request(image: bytes, score_threshold: float | None, outputs: Sequence[str], priority: int) -> tuple[bytes, bytes]:
     """The JSON head, and the tensor that follows it: the image after its length in four bytes, little-endian."""
     tensor = len(image).to_bytes(4, "little") + image
     inputs: list[dict[str, Any]] = [
@@ -86,7 +87,9 @@ def _request(image: bytes, score_threshold: float | None, outputs: Sequence[str]
     ]
     if score_threshold is not None:
         inputs.append({"name": "SCORE_THRESHOLD", "shape": [1], "datatype": "FP32", "data": [float(score_threshold)]})
-    head = {"inputs": inputs, "outputs": [{"name": name} for name in outputs]}
+    head: dict[str, Any] = {"inputs": inputs, "outputs": [{"name": name} for name in outputs]}
+    if priority:
+        head["parameters"] = {"priority": priority}
     return json.dumps(head).encode(), tensor
 
 
