@@ -19,6 +19,7 @@ from vfnet_build.model_configuration import (
     postprocess_parameters,
     preprocess_parameters,
 )
+from vfnet_build.photo_canvases import photo_canvases
 
 MANIFEST = "vfnet_build.json"
 """What a built repository was built from; Triton looks at folders only."""
@@ -147,5 +148,9 @@ def _configure_models(repository: Path, config: VFNetConfig, options: BuildOptio
         path = repository / model / "config.pbtxt"
         configure(path, path, parameters)
     chosen = repository / "vfnet_detector" / "configs" / f"{options.engine}.pbtxt"
-    configure(chosen, chosen, detector_parameters(config) | {"inference_precision": options.precision})
+    parameters = detector_parameters(config) | {"inference_precision": options.precision}
+    if options.engine == "openvino":
+        canvases = photo_canvases(config.preprocess, repository)
+        parameters["warm_up_canvases"] = ",".join(f"{height}x{width}" for height, width in canvases)
+    configure(chosen, chosen, parameters)
     shutil.copyfile(chosen, repository / "vfnet_detector" / "config.pbtxt")

@@ -54,6 +54,7 @@ class GRPCTransport:
         score_threshold: float | None = None,
         outputs: Sequence[str] = ("DETECTIONS",),
         timeout: float | None = None,
+        priority: int = 0,
     ) -> dict[str, Any]:
         """See `Transport.infer`."""
         from tritonclient.utils import InferenceServerException
@@ -63,6 +64,7 @@ class GRPCTransport:
                 MODEL,
                 _inputs(self._protocol, image, score_threshold),
                 outputs=[self._protocol.InferRequestedOutput(name) for name in outputs],
+                priority=priority,
                 client_timeout=timeout,
                 headers=self._headers,
             )
