@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import vfnet_build
 from vfnet_build.architecture.config import VFNetConfig
 from vfnet_build.model_configuration import (
     configure,
@@ -20,6 +19,7 @@ from vfnet_build.model_configuration import (
     preprocess_parameters,
 )
 from vfnet_build.photo_canvases import photo_canvases
+from vfnet_build.served_code import template_directory
 
 MANIFEST = "vfnet_build.json"
 """What a built repository was built from; Triton looks at folders only."""
@@ -65,13 +65,6 @@ class Manifest:
         """Write into the folder `repository`."""
         text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
         (repository / MANIFEST).write_text(text + "\n", encoding="utf-8")
-
-
-def template_directory() -> Path:
-    """The repository without weights: `model_repository/` of a checkout, or its copy in an installed wheel."""
-    package = Path(vfnet_build.__file__).parent
-    installed = package / "model_repository"
-    return installed if installed.is_dir() else package.parents[1] / "model_repository"
 
 
 def template_sha256() -> str:

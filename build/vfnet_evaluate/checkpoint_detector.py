@@ -17,8 +17,7 @@ from vfnet_build.architecture.detector import DensePredictor
 from vfnet_build.architecture.vfnet import VFNet
 from vfnet_build.checkpoints.errors import CheckpointError
 from vfnet_build.checkpoints.loading import Checkpoint, build_network, load_checkpoint
-from vfnet_build.repository import template_directory
-from vfnet_build.served_code import import_served, served_parameters
+from vfnet_build.served_code import import_served, served_parameters, template_directory
 from vfnet_client.exceptions import InvalidImageError
 from vfnet_evaluate.image_detections import ImageDetections
 from vfnet_evaluate.read_ahead import read_ahead

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _RECORD = struct.Struct("=dd")
-_TICKETS_HEADER = struct.Struct("=qq")
+_TICKETS_HEADER = struct.Struct("=qd")
 
 
 @dataclass(frozen=True)

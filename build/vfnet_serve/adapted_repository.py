@@ -1,7 +1,8 @@
 """A repository as Triton is given it: the built one, which is left alone, with the settings of this machine.
 
-It is a folder of links to the models' versions, beside configurations of its own: what Triton reads is what it serves
-with, also when it loads a model again.
+It holds links to the models' files, beside configurations of its own: what Triton reads is what it serves with, also
+when it loads a model again. Python leaves its bytecode here, too: Triton's processes do not heed
+PYTHONDONTWRITEBYTECODE. A repository that is built anew is served after a restart.
 """
 
 from __future__ import annotations
@@ -49,10 +50,17 @@ def write_adapted(repository: Path, configs: Mapping[str, ModelConfig], target: 
         folder.mkdir(parents=True)
         for path in (repository / model).iterdir():
             if path.is_dir() and path.name.isdecimal():
-                (folder / path.name).symlink_to(path)
+                _link_contents(path, folder / path.name)
             elif path.is_file() and path.name != _CONFIG:
                 shutil.copyfile(path, folder / path.name)  # labels: newer servers want them inside the folder
         (folder / _CONFIG).write_text(text_format.MessageToString(config), encoding="utf-8")
+
+
+def _link_contents(source: Path, target: Path) -> None:
+    target.mkdir()
+    for path in source.iterdir():
+        if path.name != "__pycache__":
+            (target / path.name).symlink_to(path)
 
 
 def _read(path: Path) -> ModelConfig:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from vfnet_build.served_code import import_served
+from vfnet_build.served_code import import_shared
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Machine:
         return f"{cores} and {self.gpus or 'no'} GPU{'s' if self.gpus > 1 else ''}"
 
 
-def this_machine(repository: Path, devices: Path = Path("/dev")) -> Machine:
-    """Cores as the models of `repository` count them; GPUs by NVIDIA's device files, and CUDA_VISIBLE_DEVICES."""
-    cores = import_served(repository, "vfnet_preprocess", "processor_cores").available_cores()
+def this_machine(devices: Path = Path("/dev")) -> Machine:
+    """Cores as the models count them; GPUs by NVIDIA's device files, and CUDA_VISIBLE_DEVICES."""
+    cores = import_shared("processor_cores").available_cores()
     gpus = len(list(devices.glob("nvidia[0-9]*")))
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:

@@ -53,7 +53,7 @@ def serve(options: ServeOptions) -> None:
         options.endpoints.check_free()
         repository = options.repository.absolute()
         configs = read_configs(repository, options.model_config_name)
-        machine = this_machine(repository)
+        machine = this_machine()
         settings = choose_settings(machine, configs, options.settings)
         settings.apply(configs)
         _say(settings.describe(machine, options.settings))

@@ -129,7 +129,6 @@ class TritonProcess:
             | installation.environment()
             | {
                 "VFNET_ACTIVITY_DIR": str(self.activity_dir),
-                "PYTHONDONTWRITEBYTECODE": "1",  # a repository may be read-only, and stays as it was built
                 "PYTHONUNBUFFERED": "1",
             }
         )

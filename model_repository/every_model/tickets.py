@@ -2,8 +2,8 @@
 
 `vfnet_preprocess` takes a ticket for an image before it decodes it, `vfnet_postprocess` gives it back. The tickets that
 are out stand in one small file that the model processes of one server share: in $VFNET_ACTIVITY_DIR under `vfnet
-serve`, else in /dev/shm. An image that fails, or is cancelled, between the two never gives its ticket back, so tickets
-are also void when they are old, and when much younger ones have come back: the steps between keep their order, about.
+serve`, else in /dev/shm. An image that fails, or is cancelled, between the two never gives its ticket back, so a ticket
+that is out for much longer than others lately were is void.
 """
 
 from __future__ import annotations
@@ -22,17 +22,21 @@ from numpy.typing import NDArray
 
 SLOTS = 1024
 """More images than this are never in the ensemble at once."""
-_SLOT = np.dtype([("number", "<i8"), ("taken", "<f8")])
-_HEADER = np.dtype([("last_taken", "<i8"), ("newest_returned", "<i8")])
-SIZE = _HEADER.itemsize + SLOTS * _SLOT.itemsize
+_HEADER = np.dtype([("newest", "<i8"), ("slowest", "<f8")])
+"""The newest ticket, and about the most seconds that one was out, of late."""
+SIZE = _HEADER.itemsize + 8 * SLOTS
+_FADING = 0.95
+"""What is left of `slowest` with every ticket that comes back sooner."""
 
 
 class TicketLedger:
     """The tickets that are out. One object per process, used by one thread.
 
+    A ticket is the time at which it was taken, nanoseconds of CLOCK_MONOTONIC.
+
     Args:
         path: shared by all who count together.
-        lifetime: seconds after which a ticket is void.
+        lifetime: seconds after which a ticket is void at the latest.
     """
 
     def __init__(self, path: Path, lifetime: float = 60.0) -> None:
@@ -40,32 +44,32 @@ class TicketLedger:
         self._file = _open_shared(path)
         self._map = mmap.mmap(self._file, SIZE)
         self._header = np.frombuffer(self._map, _HEADER, 1)
-        self._slots = np.frombuffer(self._map, _SLOT, SLOTS, _HEADER.itemsize)
+        self._slots = np.frombuffer(self._map, np.int64, SLOTS, _HEADER.itemsize)
 
     def take(self, capacity: int) -> int | None:
         """A ticket, unless `capacity` are out."""
-        if np.count_nonzero(self._slots["number"]) >= capacity and not self._find_void(capacity).any():
+        if self.count() >= capacity and not self._find_void().any():
             return None  # without the lock: who waits asks often
         with self._locked():
-            self._slots["number"][self._find_void(capacity)] = 0
-            free = np.flatnonzero(self._slots["number"] == 0)
+            self._slots[self._find_void()] = 0
+            free = np.flatnonzero(self._slots == 0)
             if SLOTS - len(free) >= capacity or not len(free):
                 return None
-            number = int(self._header["last_taken"][0]) + 1
-            self._header["last_taken"] = number
-            self._slots[free[0]] = (number, time.monotonic())
-            return number
+            ticket = max(time.monotonic_ns(), int(self._header["newest"][0]) + 1)
+            self._header["newest"] = self._slots[free[0]] = ticket
+            return ticket
 
     def give_back(self, ticket: int) -> None:
-        """Another image may come in. A void or unknown ticket changes nothing."""
+        """Another image may come in. A ticket that is void by now frees no place, but tells how long images take."""
         with self._locked():
-            self._slots["number"][self._slots["number"] == ticket] = 0
-            last = int(self._header["last_taken"][0])
-            self._header["newest_returned"] = max(int(self._header["newest_returned"][0]), min(ticket, last))
+            self._slots[self._slots == ticket] = 0
+            if 0 < ticket <= int(self._header["newest"][0]):
+                seconds = min((time.monotonic_ns() - ticket) / 1e9, self.lifetime)
+                self._header["slowest"] = max(seconds, _FADING * float(self._header["slowest"][0]))
 
     def count(self) -> int:
         """Tickets that are out, void ones included."""
-        return int(np.count_nonzero(self._slots["number"]))
+        return int(np.count_nonzero(self._slots))
 
     def close(self) -> None:
         """Leave; the last one removes the file."""
@@ -78,11 +82,11 @@ class TicketLedger:
             pass  # others still count there
         os.close(self._file)
 
-    def _find_void(self, capacity: int) -> NDArray[Any]:
-        """bool [SLOTS]. Of `capacity` younger tickets none can still be out when one as young as this has come back."""
-        number, taken = self._slots["number"], self._slots["taken"]
-        overtaken = number <= int(self._header["newest_returned"][0]) - 2 * capacity
-        return (number > 0) & (overtaken | (taken < time.monotonic() - self.lifetime))
+    def _find_void(self) -> NDArray[Any]:
+        """bool [SLOTS]."""
+        slowest = float(self._header["slowest"][0])  # 0: none has come back yet
+        patience = min(1.5 * slowest + 0.25, self.lifetime) if slowest else self.lifetime
+        return (self._slots > 0) & (self._slots < time.monotonic_ns() - int(1e9 * patience))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

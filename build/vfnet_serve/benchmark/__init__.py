@@ -1,1 +1,1 @@
-"""`vfnet bench-overload`: what a server does that is asked for more than it can do."""
+"""`vfnet bench-overload` and `vfnet bench-mixed`: a server asked for more than it can do, and for many shapes."""

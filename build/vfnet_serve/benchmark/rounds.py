@@ -68,7 +68,7 @@ async def measure_round(callers: TritonCallers, plan: Plan) -> Round:
     """All of it."""
     idle = percentile([(await callers.call()).seconds for _ in range(_IDLE_CALLS)], 50)
     alone, window = await _counted(call_in_turn(callers, plan.callers, plan.seconds), plan.seconds)
-    capacity = _rate(alone, window)
+    capacity = rate(alone, window)
 
     started, spent = perf_counter(), _own_seconds()
     tasks = await call_at_rate(callers, plan.factor * capacity, plan.seconds)
@@ -88,17 +88,17 @@ async def measure_round(callers: TritonCallers, plan: Plan) -> Round:
         capacity=capacity,
         capacity_latency=percentile([answer.seconds for answer in alone if answer.is_good], 50),
         arrivals=len(tasks) / (ended - started),
-        goodput=_rate(crowd, (started + plan.seconds / 5, ended)),
+        goodput=rate(crowd, (started + plan.seconds / 5, ended)),
         accepted_p50=percentile(accepted, 50),
         accepted_p99=percentile(accepted, 99),
         refused_p99=percentile(refused, 99),
         errors=len(crowd) - len(accepted) - len(refused),
         callers_cores=spent / (ended - started),
-        recovery=_recovery(probes, ended, 2 * idle),
+        recovery=recovery(probes, ended, 2 * idle),
         interactive_p50=percentile([answer.seconds for answer in late if answer.is_good], 50),
         interactive_p99=percentile([answer.seconds for answer in late if answer.is_good], 99),
         interactive_refused=sum(not answer.is_good for answer in interactive),
-        batch=_rate(batch, batch_window),
+        batch=rate(batch, batch_window),
     )
 
 
@@ -114,13 +114,13 @@ async def _counted(load: object, seconds: float) -> tuple[list[Answer], tuple[fl
     return answers, (started + seconds / 5, started + seconds)
 
 
-def _rate(answers: Sequence[Answer], window: tuple[float, float]) -> float:
+def rate(answers: Sequence[Answer], window: tuple[float, float]) -> float:
     """Images a second whose detections came in the window."""
     begin, end = window
     return sum(answer.is_good and begin <= answer.answered < end for answer in answers) / (end - begin)
 
 
-def _recovery(probes: Sequence[Answer], ended: float, limit: float) -> float:
+def recovery(probes: Sequence[Answer], ended: float, limit: float) -> float:
     """From when on every probe is answered within the limit; infinite if the last is not."""
     slow = [answer.sent for answer in probes if not answer.is_good or answer.seconds > limit]
     if not slow:

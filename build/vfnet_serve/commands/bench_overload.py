@@ -5,22 +5,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import shlex
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
 from vfnet_build.benchmark.machine import describe_machine
-from vfnet_build.building import build
-from vfnet_build.repository import BuildOptions
-from vfnet_client.commands.options import at_least_one, milliseconds, seconds
+from vfnet_client.commands.options import seconds
 from vfnet_client.writing import write_whole
 from vfnet_gateway.benchmark.sample_photo import sample_jpeg
+from vfnet_serve.benchmark.options import add_shared_arguments, describe_detector, served
 from vfnet_serve.benchmark.rounds import Plan, Round, measure_round
-from vfnet_serve.benchmark.served_repository import serving, with_fixed_time
 from vfnet_serve.benchmark.triton_callers import TritonCallers
 from vfnet_serve.installation import ServerError
 from vfnet_serve.machine import this_machine
@@ -30,42 +26,23 @@ _JPEG_BYTES = 60_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vfnet bench-overload`."""
-    parser.add_argument("--repository", type=Path, metavar="DIR", help="written by vfnet build (default: builds demo)")
+    add_shared_arguments(parser)
     parser.add_argument("--image", type=Path, metavar="FILE", help="instead of a made-up JPEG of 640 x 480")
-    parser.add_argument(
-        "--noop", type=milliseconds, metavar="MS", help="no network: the detector sleeps so long for each image"
-    )
-    parser.add_argument("--rounds", type=at_least_one, default=3, metavar="N", help="(default: %(default)s)")
-    parser.add_argument("--seconds", type=seconds, default=10.0, help="of each load (default: %(default)g)")
-    parser.add_argument("--callers", type=at_least_one, default=16, metavar="N", help="in turn (default: %(default)s)")
     parser.add_argument("--factor", type=seconds, default=10.0, help="arrivals over capacity (default: %(default)g)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every round")
-    parser.add_argument(
-        "--serve", type=shlex.split, default=[], metavar="OPTIONS", help="more options of vfnet serve, in one word"
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print a table; 0 whatever comes out, 1 with the reason on stderr if the server does not start."""
     plan = Plan(arguments.seconds, arguments.callers, arguments.factor)
-    with tempfile.TemporaryDirectory(prefix="vfnet-bench-") as folder:
-        scratch = Path(folder)
-        repository, options = arguments.repository, list(arguments.serve)
-        if repository is None:
-            repository = scratch / "built"
-            build("demo", repository, BuildOptions())
-        if arguments.noop is not None:
-            repository = with_fixed_time(repository, scratch / "fixed", arguments.noop)
-            options.append("--model-config-name=noop")
-        image = arguments.image.read_bytes() if arguments.image else sample_jpeg(640, 480, _JPEG_BYTES)
-        machine = this_machine(repository)
-        try:
-            with serving(repository, scratch / "server", options) as endpoints:
-                rounds = asyncio.run(_measure(TritonCallers(endpoints, [image]), plan, arguments.rounds))
-        except ServerError as error:
-            print(f"vfnet bench-overload: {error}", file=sys.stderr)
-            return 1
-    print(f"detector: {'its network' if arguments.noop is None else f'{arguments.noop:g} ms an image'}; {machine}")
+    image = arguments.image.read_bytes() if arguments.image else sample_jpeg(640, 480, _JPEG_BYTES)
+    machine = this_machine()
+    try:
+        with served(arguments) as endpoints:
+            rounds = asyncio.run(_measure(TritonCallers(endpoints, [image]), plan, arguments.rounds))
+    except ServerError as error:
+        print(f"vfnet bench-overload: {error}", file=sys.stderr)
+        return 1
+    print(f"detector: {describe_detector(arguments)}; {machine}; {plan.callers} callers in turn")
     print(table(rounds))
     if arguments.json is not None:
         facts = {"machine": describe_machine(machine.cores), "rounds": [asdict(each) for each in rounds]}
