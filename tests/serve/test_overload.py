@@ -115,11 +115,14 @@ def test_the_excess_is_refused_at_once_and_the_rest_is_served(narrow: ServedRepo
                 await asyncio.sleep(0.02)
             return [task.result() for task in tasks], most
 
+    failures = 'nv_inference_request_failure{model="vfnet",reason="OTHER",version="1"}'
+    before = metric(narrow, failures)
     outcomes, most = asyncio.run(crowd())
     counts = Counter(outcome for outcome, _ in outcomes)
     assert set(counts) == {"detected", "refused"}
     assert counts["detected"] >= WAITING
     assert most == PLACES
+    assert metric(narrow, failures) == before + 2 * counts["refused"]  # as the README has it
     refused, detected = ([seconds for what, seconds in outcomes if what == each] for each in ("refused", "detected"))
     assert max(refused) < max(detected)
     assert places_taken(narrow) == 0

@@ -45,9 +45,10 @@ def warm_up(engine: OpenVINOEngine, canvases: list[Canvas], seconds: float) -> i
             finished.release()
 
         pixels, valid_shape = np.zeros((1, height, width, 3), np.uint8), np.array([[height, width]], np.int32)
-        for _ in range(engine.slots):
+        at_once = max(1, engine.slots - 1)  # the streams, each of which has to see the size
+        for _ in range(at_once):
             engine.submit(pixels, valid_shape, done)
-        for _ in range(engine.slots):
+        for _ in range(at_once):
             finished.acquire()
         if failures:
             raise failures[0]
