@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import vfnet_build
 from vfnet_build.architecture.config import VFNetConfig
 from vfnet_build.model_configuration import (
     configure,
@@ -19,6 +18,8 @@ from vfnet_build.model_configuration import (
     postprocess_parameters,
     preprocess_parameters,
 )
+from vfnet_build.photo_canvases import photo_canvases
+from vfnet_build.served_code import template_directory
 
 MANIFEST = "vfnet_build.json"
 """What a built repository was built from; Triton looks at folders only."""
@@ -83,13 +84,6 @@ class Manifest:
         """Write into the folder `repository`."""
         text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
         (repository / MANIFEST).write_text(text + "\n", encoding="utf-8")
-
-
-def template_directory() -> Path:
-    """The repository without weights: `model_repository/` of a checkout, or its copy in an installed wheel."""
-    package = Path(vfnet_build.__file__).parent
-    installed = package / "model_repository"
-    return installed if installed.is_dir() else package.parents[1] / "model_repository"
 
 
 def template_sha256() -> str:
@@ -166,5 +160,9 @@ def _configure_models(repository: Path, config: VFNetConfig, options: BuildOptio
         path = repository / model / "config.pbtxt"
         configure(path, path, parameters)
     chosen = repository / "vfnet_detector" / "configs" / f"{options.engine}.pbtxt"
-    configure(chosen, chosen, detector_parameters(config) | {"inference_precision": options.precision})
+    parameters = detector_parameters(config) | {"inference_precision": options.precision}
+    if options.engine == "openvino":
+        canvases = photo_canvases(config.preprocess, repository)
+        parameters["warm_up_canvases"] = ",".join(f"{height}x{width}" for height, width in canvases)
+    configure(chosen, chosen, parameters)
     shutil.copyfile(chosen, repository / "vfnet_detector" / "config.pbtxt")

@@ -11,15 +11,32 @@ from typing import Any
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+import vfnet_build
+
+
+def template_directory() -> Path:
+    """The repository without weights: `model_repository/` of a checkout, or its copy in an installed wheel."""
+    package = Path(vfnet_build.__file__).parent
+    installed = package / "model_repository"
+    return installed if installed.is_dir() else package.parents[1] / "model_repository"
+
 
 def import_served(repository: Path, model: str, module: str) -> ModuleType:
     """A module that stands beside a model's `model.py`."""
-    folder = str(repository / model / "1")
-    sys.path.insert(0, folder)
+    return _import_from(repository / model / "1", module)
+
+
+def import_shared(module: str) -> ModuleType:
+    """A module that every model has, from here: no bytecode is written into a repository."""
+    return _import_from(template_directory() / "every_model", module)
+
+
+def _import_from(folder: Path, module: str) -> ModuleType:
+    sys.path.insert(0, str(folder))
     try:
         return import_module(module)
     finally:
-        sys.path.remove(folder)
+        sys.path.remove(str(folder))
 
 
 def served_parameters(repository: Path, model: str) -> dict[str, str]:

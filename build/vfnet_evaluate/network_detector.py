@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vfnet_build.architecture.config import VFNetConfig
-from vfnet_build.repository import template_directory
+from vfnet_build.served_code import template_directory
 from vfnet_build.served_code import import_served, served_parameters
 from vfnet_client.exceptions import InvalidImageError
 from vfnet_evaluate.image_detections import ImageDetections

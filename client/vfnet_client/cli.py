@@ -58,6 +58,12 @@ SUBCOMMANDS = {
     "bench": Subcommand(
         "vfnet_build.commands.bench", "measure serving against the bare network and MMDetection", "build,serve"
     ),
+    "bench-overload": Subcommand(
+        "vfnet_serve.commands.bench_overload", "measure a server asked for more than it can do", "build,gateway,serve"
+    ),
+    "bench-mixed": Subcommand(
+        "vfnet_serve.commands.bench_mixed", "measure photos of many shapes at once", "build,gateway,serve"
+    ),
     "bench-training": Subcommand(
         "vfnet_train.commands.bench_training", "measure a training step against MMDetection's", "build,train"
     ),

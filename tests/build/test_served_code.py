@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vfnet_build.repository import template_directory
+from vfnet_build.served_code import template_directory
 from vfnet_build.served_code import import_served, network_input, served_parameters
 
 

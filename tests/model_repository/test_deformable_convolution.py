@@ -21,7 +21,7 @@ from deformable_convolution import (
 
 from vfnet_build.architecture.deform_conv import deform_conv2d
 from vfnet_build.engines.native_code import SOURCE, compile_deformable_convolution
-from vfnet_build.repository import template_directory
+from vfnet_build.served_code import template_directory
 
 ROUNDING = {"bf16": 6e-3, "int8": 2e-2}
 """Of the output's root mean square. bf16: samples and weights have 8 bits of mantissa. int8: columns and weights of

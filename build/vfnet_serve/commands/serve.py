@@ -6,8 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from vfnet_client.commands.options import at_least_one, milliseconds, seconds
 from vfnet_serve.installation import ServerError
 from vfnet_serve.serving import ServeOptions, serve
+from vfnet_serve.serving_settings import MEANINGS, GivenSettings
 from vfnet_serve.triton_process import Endpoints
 
 
@@ -20,6 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--state-file", type=Path, metavar="FILE", help="while ready, holds the process number and ports as JSON"
     )
     parser.add_argument("--verbose", action="store_true", help="print all that Triton logs")
+    settings = parser.add_argument_group(
+        "settings", "chosen from the cores and GPUs at hand, and printed, unless given"
+    )
+    for name, meaning in MEANINGS.items():
+        kind, metavar = _KINDS.get(name, (at_least_one, "N"))
+        settings.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=metavar, help=meaning)
 
 
 def add_server_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +56,9 @@ def add_server_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+_KINDS = {"queue_delay": (milliseconds, "MS"), "queue_timeout": (seconds, "SECONDS")}
+
+
 def endpoints_from(arguments: argparse.Namespace) -> Endpoints:
     """The listening addresses that the options name."""
     return Endpoints(arguments.host, arguments.http_port, arguments.grpc_port, arguments.metrics_port)
@@ -59,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         repository=arguments.repository,
         endpoints=endpoints_from(arguments),
         model_config_name=arguments.model_config_name,
+        settings=GivenSettings(**{name: getattr(arguments, name) for name in MEANINGS}),
         stall_timeout=arguments.stall_timeout,
         exit_timeout=arguments.exit_timeout,
         triton=arguments.triton,

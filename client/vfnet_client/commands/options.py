@@ -94,6 +94,11 @@ def seconds(text: str) -> float:
     return _number(text, "a time above 0 in seconds", lambda value: value > 0)
 
 
+def milliseconds(text: str) -> float:
+    """An argument that is a time, possibly none."""
+    return _number(text, "a time in milliseconds", lambda value: value >= 0)
+
+
 def fraction(text: str) -> float:
     """An argument from 0 to 1."""
     return _number(text, "a number from 0 to 1", lambda value: 0 <= value <= 1)
