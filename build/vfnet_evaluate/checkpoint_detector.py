@@ -115,7 +115,7 @@ class CheckpointDetector:
 
     def _detect(self, image: _ResizedImage) -> ImageDetections:
         """`vfnet_detector` and `vfnet_postprocess`."""
-        outputs = self._predict(image)
+        outputs = self.predict(image.pixels, image.valid_shape)
         levels = len(self.config.head.strides)
         boxes, scores, labels = self._candidates.select_candidates(
             outputs[:levels], outputs[levels:], image.valid_shape[0], self._settings
@@ -128,14 +128,19 @@ class CheckpointDetector:
             found.boxes.astype(np.float64), found.scores.astype(np.float64), found.labels.astype(np.int64)
         )
 
-    def _predict(self, image: _ResizedImage) -> list[npt.NDArray[np.float32]]:
+    def predict(
+        self, pixels: npt.NDArray[np.uint8], valid_shape: npt.NDArray[np.int32]
+    ) -> list[npt.NDArray[np.float32]]:
+        """The network alone, here in torch; another engine takes its place in a subclass.
+
+        Returns:
+            The outputs of `DensePredictor` for the one image in the batch, without their first axis.
+        """
         network = self._predictor.network
         device = next(network.parameters()).device
         self._predictor.to(device)
         with _evaluating(network), torch.inference_mode(), torch.autocast(device.type, enabled=False):
-            outputs = self._predictor(
-                torch.from_numpy(image.pixels).to(device), torch.from_numpy(image.valid_shape).to(device)
-            )
+            outputs = self._predictor(torch.from_numpy(pixels).to(device), torch.from_numpy(valid_shape).to(device))
             return [output[0].cpu().numpy() for output in outputs]
 
 

@@ -50,7 +50,7 @@ SUBCOMMANDS = {
         "vfnet_gateway.commands.bench_gateway", "measure /score against direct gRPC", "gateway,build,serve"
     ),
     "bench": Subcommand(
-        "vfnet_build.commands.bench", "measure serving against the bare network and MMDetection", "build,serve"
+        "vfnet_build.commands.bench", "measure serving against the bare network and others that detect", "bench"
     ),
     "bench-training": Subcommand(
         "vfnet_train.commands.bench_training", "measure a training step against MMDetection's", "build,train"
