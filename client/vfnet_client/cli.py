@@ -52,6 +52,9 @@ SUBCOMMANDS = {
     "bench": Subcommand(
         "vfnet_build.commands.bench", "measure serving against the bare network and others that detect", "bench"
     ),
+    "cost-growth": Subcommand(
+        "vfnet_load.growth.command", "plot images/s and memory against size, concurrency, detections", "load,build"
+    ),
     "bench-training": Subcommand(
         "vfnet_train.commands.bench_training", "measure a training step against MMDetection's", "build,train"
     ),

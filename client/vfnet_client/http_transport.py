@@ -40,7 +40,7 @@ class HTTPTransport:
         timeout: float | None = None,
     ) -> dict[str, Any]:
         """See `Transport.infer`."""
-        head, tensor = _request(image, score_threshold, outputs)
+        head, tensor = infer_request(image, score_threshold, outputs)
         answer = await self._connection.request(
             "POST",
             f"{self._model}/infer",
@@ -78,8 +78,8 @@ class HTTPTransport:
         return error_for(str(answer.status_code), message, self._server, timeout, retry_after(answer))
 
 
-def _request(image: bytes, score_threshold: float | None, outputs: Sequence[str]) -> tuple[bytes, bytes]:
-    """The JSON head, and the tensor that follows it: the image after its length in four bytes, little-endian."""
+def infer_request(image: bytes, score_threshold: float | None, outputs: Sequence[str]) -> tuple[bytes, bytes]:
+    """A request's JSON head, and the tensor that follows: the image after its length in four bytes, little-endian."""
     tensor = len(image).to_bytes(4, "little") + image
     inputs: list[dict[str, Any]] = [
         {"name": "IMAGE", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(tensor)}}
