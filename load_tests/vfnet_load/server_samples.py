@@ -83,6 +83,17 @@ class ServerSamples:
         """Bytes at each sample."""
         return np.array([each["processes"][group]["memory"] for each in self.samples], np.float64)
 
+    def process_figures(self) -> dict[str, dict[str, float]]:
+        """Of each group of processes that was there: cores on average, and the most memory in bytes."""
+        if len(self.at) < 2:
+            return {}
+        groups = {name: (self.cores(name), self.memory(name)) for name in self.samples[0]["processes"]}
+        return {
+            name: {"mean_cores": float(cores.mean()), "peak_memory_bytes": float(memory.max())}
+            for name, (cores, memory) in groups.items()
+            if memory.any()
+        }
+
     def gateway_refusals(self) -> dict[str, int]:
         """By the gateway's own count."""
         keys = {key for each in self.samples for key in (each["gateway"] or {}).get("vfnet_gateway_refusals", {})}

@@ -61,7 +61,9 @@ def test_servers_are_counted_from_where_the_run_began(run: LoadRun) -> None:
         {"queue": 0.02, "input": 0, "compute": 0.05, "output": 0}
     )
     assert figures["gateway_refusals"] == {"busy": 30}
-    assert run.samples.cores("vfnet_detector") == pytest.approx(0.5)
+    assert figures["processes"] == {
+        "vfnet_detector": {"mean_cores": pytest.approx(0.5), "peak_memory_bytes": 200 * 2**20}
+    }
 
 
 def test_the_page_asks_for_nothing_and_escapes_what_servers_say(run: LoadRun) -> None:

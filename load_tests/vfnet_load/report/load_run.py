@@ -99,6 +99,7 @@ class LoadRun:
             "mean_batch_size": self.samples.mean_batch_size(),
             "seconds_per_image": self.samples.seconds_per_image(),
             "gateway_refusals": self.samples.gateway_refusals(),
+            "processes": self.samples.process_figures(),
         }
 
 
