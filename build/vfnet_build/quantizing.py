@@ -103,7 +103,7 @@ def quantize_checked(
     _say(f"detecting in {len(data.validation.images)} validation images, float32")
     before = _detect(config, directory, "f32", data.validation)
     _say(f"calibrating 8-bit integers on {len(data.calibration)} images")
-    detector = NetworkDetector(config, lambda _: [])  # only prepares
+    detector = NetworkDetector(config, lambda _pixels, _valid_shape: [])  # only prepares
     quantize(directory, [(image.pixels, image.valid_shape) for image in _prepared(detector, data.calibration)])
     _say("detecting again, int8")
     after = _detect(config, directory, "int8", data.validation)
@@ -150,8 +150,8 @@ def _detect(config: VFNetConfig, directory: Path, precision: str, dataset: Detec
     module = import_served(directory.parents[1], "vfnet_detector", "openvino_engine")
     engine = module.OpenVINOEngine(directory / NETWORK, precision)
 
-    def predict(image: ResizedImage) -> list[NDArray[np.float32]]:
-        return [output[0] for output in engine.compute(image.pixels, image.valid_shape)]
+    def predict(pixels: NDArray[np.uint8], valid_shape: NDArray[np.int32]) -> list[NDArray[np.float32]]:
+        return [output[0] for output in engine.compute(pixels, valid_shape)]
 
     try:
         return detect_with_network(dataset, NetworkDetector(config, predict)).detections

@@ -15,7 +15,7 @@ from vfnet_build.architecture.detector import DensePredictor
 from vfnet_build.architecture.vfnet import VFNet
 from vfnet_build.checkpoints.errors import CheckpointError
 from vfnet_build.checkpoints.loading import Checkpoint, build_network, load_checkpoint
-from vfnet_evaluate.network_detector import NetworkDetector, ResizedImage
+from vfnet_evaluate.network_detector import NetworkDetector
 
 
 def load_network(checkpoint: Checkpoint, device: str | None = None) -> VFNet:
@@ -48,17 +48,22 @@ class CheckpointDetector(NetworkDetector):
             CheckpointError: the file is no checkpoint that can be used.
         """
         network = model if isinstance(model, VFNet) else build_network(load_checkpoint(model))
-        super().__init__(network.config, self._compute)
+        super().__init__(network.config, self.predict)
         self._predictor = DensePredictor(network)
 
-    def _compute(self, image: ResizedImage) -> list[npt.NDArray[np.float32]]:
+    def predict(
+        self, pixels: npt.NDArray[np.uint8], valid_shape: npt.NDArray[np.int32]
+    ) -> list[npt.NDArray[np.float32]]:
+        """The network alone, here in torch; another engine takes its place in a subclass.
+
+        Returns:
+            The outputs of `DensePredictor` for the one image in the batch, without their first axis.
+        """
         network = self._predictor.network
         device = next(network.parameters()).device
         self._predictor.to(device)
         with _evaluating(network), torch.inference_mode(), torch.autocast(device.type, enabled=False):
-            outputs = self._predictor(
-                torch.from_numpy(image.pixels).to(device), torch.from_numpy(image.valid_shape).to(device)
-            )
+            outputs = self._predictor(torch.from_numpy(pixels).to(device), torch.from_numpy(valid_shape).to(device))
             return [output[0].cpu().numpy() for output in outputs]
 
 

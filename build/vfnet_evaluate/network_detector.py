@@ -27,8 +27,8 @@ class ResizedImage:
     geometry: npt.NDArray[np.float32]
 
 
-Predict = Callable[[ResizedImage], list[npt.NDArray[np.float32]]]
-"""Per level logits [num_classes, H_l, W_l], then per level distances [4, H_l, W_l]; see `DensePredictor`."""
+Predict = Callable[[npt.NDArray[np.uint8], npt.NDArray[np.int32]], list[npt.NDArray[np.float32]]]
+"""`pixels` and `valid_shape` of one image -> per level logits [num_classes, H_l, W_l], then per level distances [4, H_l, W_l]; see `DensePredictor`."""
 
 
 class NetworkDetector:
@@ -91,7 +91,7 @@ class NetworkDetector:
 
     def _detect(self, image: ResizedImage) -> ImageDetections:
         """`vfnet_detector` and `vfnet_postprocess`."""
-        outputs = self._predict(image)
+        outputs = self._predict(image.pixels, image.valid_shape)
         levels = len(self.config.head.strides)
         boxes, scores, labels = self._candidates.select_candidates(
             outputs[:levels], outputs[levels:], image.valid_shape[0], self._settings

@@ -56,7 +56,10 @@ SUBCOMMANDS = {
         "vfnet_batch.commands.bench_batch", "measure a batch against the server's best", "batch,build,serve"
     ),
     "bench": Subcommand(
-        "vfnet_build.commands.bench", "measure serving against the bare network and MMDetection", "build,serve"
+        "vfnet_build.commands.bench", "measure serving against the bare network and others that detect", "bench"
+    ),
+    "cost-growth": Subcommand(
+        "vfnet_load.growth.command", "plot images/s and memory against size, concurrency, detections", "load,build"
     ),
     "bench-overload": Subcommand(
         "vfnet_serve.commands.bench_overload", "measure a server asked for more than it can do", "build,gateway,serve"
