@@ -35,8 +35,9 @@ def two_level_server(demo_repository: Path, tmp_path_factory: pytest.TempPathFac
         yield served
 
 
-@pytest.mark.parametrize("protocol", ["grpc_url", "http_url"])
-@pytest.mark.parametrize(("priority", "overtakes"), [(2, True), (1, False)])
+@pytest.mark.parametrize(
+    ("protocol", "priority", "overtakes"), [("grpc_url", 2, True), ("http_url", 2, True), ("grpc_url", 1, False)]
+)
 def test_an_interactive_request_overtakes_a_batchs(
     protocol: str, priority: int, overtakes: bool, two_level_server: ServedRepository
 ) -> None:

@@ -72,7 +72,7 @@ def servers_best(url: str, images: list[bytes], concurrency: int, seconds: float
 
 
 def batch_rate(
-    source: Path, output: Path, url: str, concurrency: int, look: Callable[[int, int], None] = lambda *_: None
+    source: Path, output: Path, url: str, concurrency: int, look: Callable[[int, int], None] | None = None
 ) -> Rate:
     """One whole `vfnet batch` in a process of its own.
 
@@ -86,7 +86,7 @@ def batch_rate(
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with subprocess.Popen([*command, f"--concurrency={concurrency}"], stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
-            if (output / "shards").is_dir():
+            if look is not None and (output / "shards").is_dir():
                 look(_finished(output), resident_bytes(process.pid))
             time.sleep(_LOOK_S)
     if process.returncode != 0:
