@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vfnet_build.architecture.config import VFNetConfig
-from vfnet_build.served_code import template_directory
-from vfnet_build.served_code import import_served, served_parameters
+from vfnet_build.served_code import import_served, served_parameters, template_directory
 from vfnet_client.exceptions import InvalidImageError
 from vfnet_evaluate.image_detections import ImageDetections
 from vfnet_evaluate.read_ahead import read_ahead
@@ -28,7 +27,8 @@ class ResizedImage:
 
 
 Predict = Callable[[npt.NDArray[np.uint8], npt.NDArray[np.int32]], list[npt.NDArray[np.float32]]]
-"""`pixels` and `valid_shape` of one image -> per level logits [num_classes, H_l, W_l], then per level distances [4, H_l, W_l]; see `DensePredictor`."""
+"""`pixels` and `valid_shape` of one image -> per level logits [num_classes, H_l, W_l], then per level distances
+[4, H_l, W_l]; see `DensePredictor`."""
 
 
 class NetworkDetector:
