@@ -50,6 +50,7 @@ class FickleEndpoint(BaseHTTPRequestHandler):
     """A `/score` whose third answer differs from its first, and whose fifth is none."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet: two would wait for the first's acknowledgement
     answers: ClassVar[Iterator[tuple[int, bytes]]]
 
     def do_POST(self) -> None:
@@ -70,14 +71,21 @@ def test_an_answer_that_is_not_the_pictures_own_is_a_failure(tmp_path: Path) -> 
         Thread(target=endpoint.serve_forever, daemon=True).start()
         targets = (f"--gateway=http://127.0.0.1:{endpoint.server_port}", "--metrics=http://127.0.0.1:9")
         report = tmp_path / "report.html"
-        options = ("--sizes=96x64", "--users=1", "--run-time=1s", f"--report={report}", "ScoreUser")
+        options = (
+            "--sizes=96x64",
+            "--users=1",
+            "--run-time=60s",
+            "--max-requests=12",
+            f"--report={report}",
+            "ScoreUser",
+        )
         code, words = run_locust(*targets, *options)
         endpoint.shutdown()
     assert code == 1, words
     figures = json.loads(report.with_suffix(".json").read_text())
     altered = "the answer is not the one that the picture got when it was alone"
     assert figures["not_answered"] == {altered: 1, "500: after N tries": 1}
-    assert figures["answered"] == figures["requests"] - 2 > 10
+    assert figures["answered"] == figures["requests"] - 2 >= 10
 
 
 def test_nobody_elses_server_is_loaded(tmp_path: Path) -> None:

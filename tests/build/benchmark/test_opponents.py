@@ -24,7 +24,7 @@ from vfnet_evaluate.checkpoint_detector import CheckpointDetector
 def conditions(demo_checkpoint: Path, tmp_path: Path) -> Conditions:
     image = tmp_path / "strip.png"
     with Image.open(SAMPLE) as sample:
-        sample.convert("RGB").crop((0, 200, 720, 296)).save(image)
+        sample.convert("RGB").crop((0, 200, 720, 252)).save(image)
     return Conditions(demo_checkpoint, image, threads=2, concurrency=2, mmdet_python=None, scratch=tmp_path)
 
 
