@@ -1,6 +1,7 @@
 # `make up` and `make test` are all a newcomer needs; the rest is for those who stay.
 PYTHON ?= python3.11
 CHECKPOINT ?= demo
+PRECISION ?= f32
 HTTP_PORT ?= 8000
 GRPC_PORT ?= 8001
 METRICS_PORT ?= 8002
@@ -19,7 +20,7 @@ help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
 
 up: setup ## set up, build, start Triton and gateway in the background, detect in a picture
-	@$(BIN)/vfnet up --checkpoint "$(CHECKPOINT)" $(if $(IMAGE),--image "$(IMAGE)") \
+	@$(BIN)/vfnet up --checkpoint "$(CHECKPOINT)" --precision $(PRECISION) $(if $(IMAGE),--image "$(IMAGE)") \
 		--http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) --metrics-port $(METRICS_PORT) --score-port $(SCORE_PORT)
 
 down: ## stop what `make up` started
