@@ -98,7 +98,6 @@ def write_synthetic_checkpoint(path: Path) -> None:
     A half-width ResNet-50 with DCNv2 in c3-c5, four classes. `meta['untrained']` is True.
     """
     network = VFNet(read_model_config(parse_config_text(CONFIG_TEXT), DEMO_CLASSES))
-    shapes = {key: value.shape for key, value in network.state_dict().items()}
     checkpoint = {
         "meta": {
             "mmdet_version": "2.28.2",
@@ -106,7 +105,7 @@ def write_synthetic_checkpoint(path: Path) -> None:
             "CLASSES": DEMO_CLASSES,
             "untrained": True,
         },
-        "state_dict": OrderedDict((key, _synthesise(key, shape, shapes)) for key, shape in shapes.items()),
+        "state_dict": synthetic_weights(network),
     }
     buffer = io.BytesIO()  # saved to a path, the file would contain its own name
     torch.save(checkpoint, buffer)
@@ -117,6 +116,12 @@ def write_synthetic_checkpoint(path: Path) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def synthetic_weights(network: VFNet) -> OrderedDict[str, Tensor]:
+    """Weights of any VFNet, the same every time."""
+    shapes = {key: value.shape for key, value in network.state_dict().items()}
+    return OrderedDict((key, _synthesise(key, shape, shapes)) for key, shape in shapes.items())
 
 
 def _synthesise(key: str, shape: torch.Size, shapes: dict[str, torch.Size]) -> Tensor:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vfnet_build.architecture.config import TestConfig
+from vfnet_build.architecture.padding import ValidAreas
 from vfnet_build.architecture.vfnet import VFNet
 
 
@@ -20,10 +21,11 @@ class DensePredictor(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: VFNet) -> None:
+    def __init__(self, network: VFNet, areas: ValidAreas | None = None) -> None:
+        """`areas`: of a network that `mask_padding` changed, whose canvases may be larger than the images need."""
         super().__init__()
         preprocess = network.config.preprocess
-        self.network = network
+        self.network, self.areas = network, areas
         self.to_rgb = preprocess.to_rgb
         # [1, 3, 1, 1], in the network's own channel order
         self.register_buffer("mean", torch.tensor(preprocess.mean).view(1, 3, 1, 1), persistent=False)
@@ -40,6 +42,8 @@ class DensePredictor(nn.Module):
             Per level, finest first, logits [N, num_classes, H_l, W_l]; then per level the refined
             distances [N, 4, H_l, W_l], left, top, right, bottom, in resized pixels.
         """
+        if self.areas is not None:
+            self.areas.begin(valid_shape, int(pixels.shape[1]), int(pixels.shape[2]))
         cls_scores, _, bbox_preds_refine = self.network(self.normalize(pixels, valid_shape))
         return (*cls_scores, *bbox_preds_refine)
 
@@ -59,9 +63,10 @@ class DensePredictor(nn.Module):
 class Detector(nn.Module):
     """The whole of `vfnet_detector` in one graph, for engines that choose candidates on their device."""
 
-    def __init__(self, network: VFNet) -> None:
+    def __init__(self, network: VFNet, areas: ValidAreas | None = None) -> None:
+        """`areas` as for `DensePredictor`."""
         super().__init__()
-        self.dense = DensePredictor(network)
+        self.dense = DensePredictor(network, areas)
         self.strides = network.config.head.strides
         self.point_offset = network.config.head.point_offset
         self.test = network.config.test
