@@ -51,6 +51,21 @@ def server(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(scope="session")
+def torch_repository(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from `demo_checkpoint` for the PyTorch engine."""
+    repository = tmp_path_factory.mktemp("torch") / "repository"
+    build(str(demo_checkpoint), repository, BuildOptions("torch"))
+    return repository
+
+
+@pytest.fixture(scope="session")
+def torch_server(torch_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRepository]:
+    """`torch_repository`, served. Leave it as it is: others use it too."""
+    with serving(torch_repository, tmp_path_factory.mktemp("torch_server")) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
 def reference_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The true architecture with the weights that the goldens were recorded with."""
     if not SHARED.is_dir():

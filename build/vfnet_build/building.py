@@ -8,15 +8,21 @@ from pathlib import Path
 
 from vfnet_build.checkpoints.loading import Checkpoint, build_network
 from vfnet_build.checkpoints.resolve import open_checkpoint
-from vfnet_build.engines import openvino
+from vfnet_build.engines import openvino, pytorch
 from vfnet_build.repository import (
     BuildOptions,
     Manifest,
+    RepositoryError,
     build_versions,
     check_replaceable,
     template_sha256,
     write_repository,
 )
+
+ENGINES = {"openvino": openvino, "torch": pytorch}
+"""By the name of the detector's configuration."""
+PRECISIONS = tuple(dict.fromkeys(precision for engine in ENGINES.values() for precision in engine.PRECISIONS))
+"""What any engine computes in."""
 
 
 def build(
@@ -44,6 +50,10 @@ def build(
         CheckpointError, RepositoryError.
     """
     check_replaceable(repository)  # before any long work
+    for engine in options.engines:
+        if options.precision not in ENGINES[engine].PRECISIONS:
+            known = ", ".join(ENGINES[engine].PRECISIONS)
+            raise RepositoryError(f"{engine} does not compute in {options.precision}; choose from {known}")
     checkpoint = open_checkpoint(
         checkpoint_spec, architecture=architecture, classes=classes, accept_preprocessing=accept_preprocessing
     )
@@ -53,11 +63,12 @@ def build(
     if not force and Manifest.read(repository) == manifest:
         _say(f"{repository} is up to date with {checkpoint.description}")
         return False
-    _say(f"building {checkpoint.description} for {options.engine} ({options.precision})")
+    _say(f"building {checkpoint.description} for {', '.join(options.engines)} ({options.precision})")
     network = build_network(checkpoint)
 
     def export(directory: Path) -> None:
-        openvino.export(network, directory)
+        for engine in options.engines:
+            ENGINES[engine].export(network, directory)
 
     write_repository(repository, checkpoint.config, manifest, export)
     _say(f"wrote {repository}")

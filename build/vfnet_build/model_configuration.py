@@ -36,9 +36,12 @@ def preprocess_parameters(config: VFNetConfig) -> dict[str, str]:
     }
 
 
-def detector_parameters(config: VFNetConfig) -> dict[str, str]:
-    """What every engine of `vfnet_detector` takes from the checkpoint."""
+def detector_parameters(engine: str, config: VFNetConfig, precision: str) -> dict[str, str]:
+    """What an engine of `vfnet_detector` is told. Only OpenVINO's chooses candidates outside the network."""
+    if engine != "openvino":
+        return {"inference_precision": precision}
     return {
+        "inference_precision": precision,
         "strides": ",".join(str(stride) for stride in config.head.strides),
         "point_offset": repr(config.head.point_offset),
         "nms_pre": str(config.test.nms_pre),

@@ -34,7 +34,15 @@ class BuildOptions:
     """What a person chooses at build time."""
 
     engine: str = "openvino"
+    """The detector's configuration that serves unless another is chosen."""
     precision: str = "f32"
+    other_engines: tuple[str, ...] = ()
+    """Configurations that Triton's --model-config-name can choose instead."""
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """All whose files the repository holds."""
+        return (self.engine, *(other for other in self.other_engines if other != self.engine))
 
 
 @dataclass(frozen=True)
@@ -54,9 +62,8 @@ class Manifest:
         """The manifest of a built repository; None if there is none or it is from another version."""
         try:
             fields = json.loads((repository / MANIFEST).read_text(encoding="utf-8"))
-            return Manifest(
-                **fields | {"classes": tuple(fields["classes"]), "options": BuildOptions(**fields["options"])}
-            )
+            options = fields["options"] | {"other_engines": tuple(fields["options"]["other_engines"])}
+            return Manifest(**fields | {"classes": tuple(fields["classes"]), "options": BuildOptions(**options)})
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
@@ -74,11 +81,11 @@ def template_directory() -> Path:
 
 
 def template_sha256() -> str:
-    """Digest over the names and contents of the template's files."""
-    template = template_directory()
+    """Digest over the names and contents of the template's files, and of the network's code, which may travel too."""
     digest = hashlib.sha256()
-    for path in sorted(p for p in template.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
-        digest.update(path.relative_to(template).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    for folder in (template_directory(), Path(vfnet_build.__file__).parent / "architecture"):
+        for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
@@ -146,6 +153,10 @@ def _configure_models(repository: Path, config: VFNetConfig, options: BuildOptio
     ):
         path = repository / model / "config.pbtxt"
         configure(path, path, parameters)
-    chosen = repository / "vfnet_detector" / "configs" / f"{options.engine}.pbtxt"
-    configure(chosen, chosen, detector_parameters(config) | {"inference_precision": options.precision})
-    shutil.copyfile(chosen, repository / "vfnet_detector" / "config.pbtxt")
+    configurations = repository / "vfnet_detector" / "configs"
+    for path in configurations.glob("*.pbtxt"):
+        if path.stem in options.engines:
+            configure(path, path, detector_parameters(path.stem, config, options.precision))
+        elif path.stem != "noop":
+            path.unlink()  # there is no network for it here
+    shutil.copyfile(configurations / f"{options.engine}.pbtxt", repository / "vfnet_detector" / "config.pbtxt")

@@ -66,6 +66,22 @@ class ValidAreas:
         """`x` [N, C, H, W] with zeros where there is padding."""
         return torch.where(self.mask(x), x, torch.zeros_like(x))
 
+    def group_norm(self, x: Tensor, num_groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        """Group normalisation whose statistics, in float32, are those of the valid cells.
+
+        [N, C, H, W] -> the same shape and type; what comes out in the padding means nothing.
+        """
+        n, channels, height, width = x.shape
+        valid = self.mask(x)[:, :, None]
+        values = x.float().reshape(n, num_groups, -1, height, width)
+        cells = self.sizes(x).prod(dim=1).view(n, 1, 1, 1, 1) * (channels // num_groups)
+        zero = torch.zeros_like(values)
+        mean = torch.where(valid, values, zero).sum(dim=(2, 3, 4), keepdim=True) / cells
+        centred = torch.where(valid, values - mean, zero)
+        variance = (centred * centred).sum(dim=(2, 3, 4), keepdim=True) / cells
+        normed = (centred * (variance + eps).rsqrt()).reshape(n, channels, height, width)
+        return (normed * weight.float()[:, None, None] + bias.float()[:, None, None]).to(x.dtype)
+
     def _halvings(self, x: Tensor) -> int:
         shape = (int(x.shape[2]), int(x.shape[3]))
         if shape not in self._shapes:
@@ -96,7 +112,7 @@ class MaskedLogits(Masked):
 
 
 class MaskedGroupNorm(nn.Module):
-    """Group normalisation whose statistics, in float32, are those of the valid cells."""
+    """Group normalisation that leaves the padding out: see `ValidAreas.group_norm`."""
 
     def __init__(self, norm: nn.GroupNorm, areas: ValidAreas) -> None:
         super().__init__()
@@ -104,30 +120,24 @@ class MaskedGroupNorm(nn.Module):
         self.weight, self.bias = norm.weight, norm.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] -> the same shape and type; what comes out in the padding means nothing."""
-        n, channels, height, width = x.shape
-        valid = self.areas.mask(x)[:, :, None]
-        values = x.float().reshape(n, self.num_groups, -1, height, width)
-        cells = self.areas.sizes(x).prod(dim=1).view(n, 1, 1, 1, 1) * (channels // self.num_groups)
-        zero = torch.zeros_like(values)
-        mean = torch.where(valid, values, zero).sum(dim=(2, 3, 4), keepdim=True) / cells
-        centred = torch.where(valid, values - mean, zero)
-        variance = (centred * centred).sum(dim=(2, 3, 4), keepdim=True) / cells
-        normed = (centred * (variance + self.eps).rsqrt()).reshape(n, channels, height, width)
-        return (normed * self.weight.float()[:, None, None] + self.bias.float()[:, None, None]).to(x.dtype)
+        """[N, C, H, W] -> the same shape and type."""
+        return self.areas.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
 
-def mask_padding(network: VFNet) -> ValidAreas:
+def mask_padding(network: VFNet, areas: ValidAreas | None = None) -> ValidAreas:
     """Change `network`, in place, into one that gives the same answer on any canvas.
+
+    Args:
+        areas: those of modules in it that mask by themselves, which say so with an attribute `masks_padding`.
 
     Returns:
         What has to be told of each batch, with `begin`, before the network runs.
     """
-    areas = ValidAreas()
+    areas = areas or ValidAreas()
     _mask_children(network, areas)
-    head = network.bbox_head
-    assert isinstance(head.vfnet_cls, Masked)
-    head.vfnet_cls = MaskedLogits(head.vfnet_cls.module, areas)  # type: ignore[assignment]
+    logits = getattr(network.bbox_head, "vfnet_cls", None)
+    if isinstance(logits, Masked):
+        network.bbox_head.vfnet_cls = MaskedLogits(logits.module, areas)  # type: ignore[assignment]
     return areas
 
 
@@ -137,7 +147,7 @@ def _mask_children(module: nn.Module, areas: ValidAreas) -> None:
             setattr(module, name, MaskedGroupNorm(child, areas))
         elif _looks_at_neighbours(child):
             setattr(module, name, Masked(child, areas))
-        else:
+        elif not getattr(child, "masks_padding", False):
             _mask_children(child, areas)
 
 

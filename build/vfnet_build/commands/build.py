@@ -6,9 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from vfnet_build.building import build
+from vfnet_build.building import ENGINES, PRECISIONS, build
 from vfnet_build.checkpoints.errors import CheckpointError
-from vfnet_build.engines.openvino import PRECISIONS
 from vfnet_build.repository import BuildOptions, RepositoryError
 
 
@@ -45,7 +44,16 @@ def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
         help="for AzureML's folders: build although images are prepared MMDetection's way, not AzureML's",
     )
     parser.add_argument(
-        "--precision", choices=PRECISIONS, default="f32", help="what OpenVINO computes in (default: f32)"
+        "--engine",
+        nargs="+",
+        choices=ENGINES,
+        default=["openvino"],
+        metavar="NAME",
+        help="what computes the network: openvino (default; CPUs) or torch (GPUs); of several the first serves, "
+        "and vfnet serve --model-config-name chooses another",
+    )
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="f32", help="what the engine computes in (default: f32)"
     )
 
 
@@ -65,7 +73,7 @@ def build_from(arguments: argparse.Namespace, repository: Path, *, force: bool =
     return build(
         arguments.checkpoint,
         repository,
-        BuildOptions(precision=arguments.precision),
+        BuildOptions(arguments.engine[0], arguments.precision, tuple(arguments.engine[1:])),
         architecture=arguments.architecture,
         classes=None if classes is None else classes.read_text(encoding="utf-8").splitlines(),
         accept_preprocessing=arguments.accept_preprocessing,
