@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +14,13 @@ from small_networks import BACKBONES, small_network
 from vfnet_build.architecture.detector import Detector
 from vfnet_build.architecture.network_file import read_network, write_network
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SIZES = ((70, 100), (33, 128), (120, 50), (64, 64))
 
 
 @pytest.fixture(autouse=True)
-def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What is so small gains nothing from a second one, and waits for it where others compute."""
+def _one_thread_for_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch_engine, "available_cores", lambda: 1)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module", params=BACKBONES)

@@ -63,9 +63,10 @@ class DensePredictor(nn.Module):
 class Detector(nn.Module):
     """The whole of `vfnet_detector` in one graph, for engines that choose candidates on their device."""
 
-    def __init__(self, network: VFNet, areas: ValidAreas | None = None) -> None:
-        """`areas` as for `DensePredictor`."""
+    def __init__(self, network: VFNet, areas: ValidAreas | None = None, *, sort: bool = True) -> None:
+        """`areas` as for `DensePredictor`; without `sort` the levels' candidates follow each other."""
         super().__init__()
+        self.sort = sort
         self.dense = DensePredictor(network, areas)
         self.strides = network.config.head.strides
         self.point_offset = network.config.head.point_offset
@@ -77,13 +78,14 @@ class Detector(nn.Module):
         Returns:
             `candidate_boxes` float32 [N, K, 4] x1 y1 x2 y2 in resized pixels, clipped to the valid shape;
             `candidate_scores` float32 [N, K]; `candidate_labels` int32 [N, K]. K = levels x `nms_pre`; all
-            levels together by falling score; what is not a candidate has score 0 and follows.
+            levels together by falling score (unless told not to sort); what is not a candidate has score 0.
         """
         outputs = self.dense(pixels, valid_shape)
         levels = len(self.strides)
-        return select_candidates(
+        candidates = select_candidates(
             list(outputs[:levels]), list(outputs[levels:]), valid_shape, self.strides, self.point_offset, self.test
         )
+        return sort_candidates(*candidates) if self.sort else candidates
 
 
 def select_candidates(
@@ -94,7 +96,7 @@ def select_candidates(
     point_offset: float,
     test: TestConfig,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Per level: sigmoid, threshold, top `nms_pre`, decode, clip; then all levels by falling score.
+    """Per level: sigmoid, threshold, top `nms_pre`, decode, clip.
 
     Args:
         cls_scores: per level, logits [N, num_classes, H_l, W_l].
@@ -102,15 +104,20 @@ def select_candidates(
         valid_shape: int32 [N, 2], height and width boxes are clipped to.
 
     Returns:
-        See `Detector.forward`.
+        See `Detector.forward`; each level by falling score, one behind the other.
     """
     levels = [
         select_level(cls_score, bbox_pred, valid_shape, stride, point_offset, test)
         for cls_score, bbox_pred, stride in zip(cls_scores, bbox_preds, strides, strict=True)
     ]
     boxes, scores, labels = (torch.cat(values, 1) for values in zip(*levels, strict=True))
+    return boxes, scores, labels.int()
+
+
+def sort_candidates(boxes: Tensor, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Candidates [N, K, 4], [N, K], [N, K] by falling score; those that score alike keep their order."""
     scores, order = scores.sort(dim=1, descending=True, stable=True)
-    return boxes.gather(1, order[:, :, None].expand(-1, -1, 4)), scores, labels.gather(1, order).int()
+    return boxes.gather(1, order[:, :, None].expand(-1, -1, 4)), scores, labels.gather(1, order)
 
 
 def select_level(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -14,18 +13,10 @@ from vfnet_build.architecture.detector import DensePredictor, Detector
 from vfnet_build.architecture.padding import mask_padding
 from vfnet_build.architecture.vfnet import VFNet
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SIZES = [(70, 100), (33, 128), (120, 50)]
 """Heights and widths of images, none a multiple of 32 in both."""
 CANVASES = [(128, 128), (160, 224)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """What is so small gains nothing from a second one, and waits for it where others compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module", params=BACKBONES)
