@@ -17,8 +17,13 @@ for file in /etc/resolv.conf /etc/pip.conf /etc/ssl/certs/ca-certificates.crt; d
     [ ! -e $file ] || install -D --mode=644 $file "$root$file"
 done
 
+# Packages that pip is told to find in a folder here (torch's build for CPUs, say) it finds there too.
+for folder in ${PIP_FIND_LINKS:-}; do
+    [ ! -d "$folder" ] || { mkdir -p "$root$folder"; cp -ru "$folder/." "$root$folder"; }
+done
+
 run() { # the environment that pip is configured with here, if any
-    chroot "$root" /usr/bin/env --ignore-environment PATH=/usr/local/bin:/usr/bin:/bin HOME=/root \
+    chroot "$root" /usr/bin/env --ignore-environment PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
         $(env | grep -E '^(PIP_|https?_proxy|HTTPS?_PROXY|no_proxy|NO_PROXY|SSL_CERT_FILE)' || true) "$@"
 }
 
