@@ -6,9 +6,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from vfnet_build.architecture.vfnet import VFNet
 from vfnet_build.checkpoints.loading import Checkpoint, build_network
 from vfnet_build.checkpoints.resolve import open_checkpoint
-from vfnet_build.engines import openvino, pytorch
+from vfnet_build.engines import libtorch, openvino, pytorch, tensorrt
+from vfnet_build.engines.errors import EngineError
 from vfnet_build.repository import (
     BuildOptions,
     Manifest,
@@ -19,7 +21,7 @@ from vfnet_build.repository import (
     write_repository,
 )
 
-ENGINES = {"openvino": openvino, "torch": pytorch}
+ENGINES = {"openvino": openvino, "torch": pytorch, "libtorch": libtorch, "tensorrt": tensorrt}
 """By the name of the detector's configuration."""
 PRECISIONS = tuple(dict.fromkeys(precision for engine in ENGINES.values() for precision in engine.PRECISIONS))
 """What any engine computes in."""
@@ -33,6 +35,7 @@ def build(
     architecture: str | None = None,
     classes: Sequence[str] | None = None,
     accept_preprocessing: bool = False,
+    validation: tuple[Path, Path] | None = None,
     force: bool = False,
 ) -> bool:
     """Make `repository` serve the checkpoint. Steps are told on stderr.
@@ -41,6 +44,7 @@ def build(
         checkpoint_spec: file, folder, URL, `coco` or `demo`.
         repository: folder; one built earlier is replaced, or left alone if it would come out the same.
         architecture, classes, accept_preprocessing: see `open_checkpoint`.
+        validation: annotations and the folder of their images, for engines that must prove their accuracy.
         force: build even then.
 
     Returns:
@@ -54,6 +58,10 @@ def build(
         if options.precision not in ENGINES[engine].PRECISIONS:
             known = ", ".join(ENGINES[engine].PRECISIONS)
             raise RepositoryError(f"{engine} does not compute in {options.precision}; choose from {known}")
+    if "tensorrt" in options.engines:
+        tensorrt.check_available()
+        if validation is None:
+            raise EngineError("a TensorRT plan is accepted by its AP: give annotated images with --validation")
     checkpoint = open_checkpoint(
         checkpoint_spec, architecture=architecture, classes=classes, accept_preprocessing=accept_preprocessing
     )
@@ -68,11 +76,36 @@ def build(
 
     def export(directory: Path) -> None:
         for engine in options.engines:
-            ENGINES[engine].export(network, directory)
+            _export(engine, network, directory, options.precision)
+            if engine == "tensorrt" and validation is not None:
+                _accept_plan(network, directory, *validation)
 
     write_repository(repository, checkpoint.config, manifest, export)
     _say(f"wrote {repository}")
     return True
+
+
+def _export(engine: str, network: VFNet, directory: Path, precision: str) -> None:
+    """Write an engine's files. OpenVINO and PyTorch choose the precision when they load them."""
+    if engine == "openvino":
+        openvino.export(network, directory)
+    elif engine == "torch":
+        pytorch.export(network, directory)
+    elif engine == "libtorch":
+        libtorch.export(network, directory, precision)
+    else:
+        tensorrt.export(network, directory, precision)
+
+
+def _accept_plan(network: VFNet, directory: Path, annotations: Path, images: Path) -> None:
+    """Refuse a plan that detects worse than the network in float32."""
+    from vfnet_evaluate.acceptance import MAX_LOSS, compare_with_network
+
+    plan = tensorrt.Plan((directory / "model.plan").read_bytes(), tensorrt.canvases_of(network))
+    result = compare_with_network(network.cuda(), plan.candidates, annotations, images)
+    _say(f"AP of the TensorRT plan {result.found:.4f}, of the network in float32 {result.exact:.4f}")
+    if not result.accepted:
+        raise EngineError(f"the plan loses more than {MAX_LOSS} AP; build it with --precision f32")
 
 
 def _manifest(checkpoint: Checkpoint, options: BuildOptions) -> Manifest:

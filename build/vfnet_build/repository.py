@@ -14,10 +14,14 @@ from pathlib import Path
 import vfnet_build
 from vfnet_build.architecture.config import VFNetConfig
 from vfnet_build.model_configuration import (
+    add_profiles,
     configure,
     detector_parameters,
     postprocess_parameters,
     preprocess_parameters,
+    read_configuration,
+    rename_detector_tensors,
+    write_configuration,
 )
 
 MANIFEST = "vfnet_build.json"
@@ -147,16 +151,31 @@ def _copy_template(fresh: Path) -> None:
 
 
 def _configure_models(repository: Path, config: VFNetConfig, options: BuildOptions) -> None:
-    for model, parameters in (
-        ("vfnet_preprocess", preprocess_parameters(config)),
-        ("vfnet_postprocess", postprocess_parameters(config)),
-    ):
-        path = repository / model / "config.pbtxt"
-        configure(path, path, parameters)
-    configurations = repository / "vfnet_detector" / "configs"
-    for path in configurations.glob("*.pbtxt"):
-        if path.stem in options.engines:
-            configure(path, path, detector_parameters(path.stem, config, options.precision))
-        elif path.stem != "noop":
+    path = repository / "vfnet_postprocess" / "config.pbtxt"
+    configure(path, path, postprocess_parameters(config))
+    for path in (repository / "vfnet_detector" / "configs").glob("*.pbtxt"):
+        if path.stem not in (*options.engines, "noop"):
             path.unlink()  # there is no network for it here
-    shutil.copyfile(configurations / f"{options.engine}.pbtxt", repository / "vfnet_detector" / "config.pbtxt")
+    for engine in options.engines:
+        _configure_for(engine, repository, config, options.precision)
+    for model in ("vfnet", "vfnet_preprocess", "vfnet_detector"):
+        shutil.copyfile(repository / model / "configs" / f"{options.engine}.pbtxt", repository / model / "config.pbtxt")
+
+
+def _configure_for(engine: str, repository: Path, config: VFNetConfig, precision: str) -> None:
+    """Write the configurations that --model-config-name chooses with the engine's name."""
+    for model in ("vfnet", "vfnet_preprocess"):
+        (repository / model / "configs").mkdir(exist_ok=True)
+    name = f"configs/{engine}.pbtxt"
+    preprocess, detector = repository / "vfnet_preprocess", repository / "vfnet_detector"
+    configure(preprocess / "config.pbtxt", preprocess / name, preprocess_parameters(engine, config))
+    configure(detector / name, detector / name, detector_parameters(engine, config, precision))
+    ensemble, served = read_configuration(repository / "vfnet" / "config.pbtxt"), read_configuration(detector / name)
+    # TorchScript has no names: Triton's libtorch backend wants NAME__NUMBER.
+    numbered = [{tensor.name.partition("__")[0]: tensor.name for tensor in tensors} for tensors in
+                (served.input, served.output)]  # fmt: skip
+    rename_detector_tensors(ensemble, *numbered)
+    write_configuration(ensemble, repository / "vfnet" / name)
+    if engine == "tensorrt":
+        add_profiles(served, preprocess_parameters(engine, config)["canvases"], (1, 2, 4, 8))
+        write_configuration(served, detector / name)

@@ -13,13 +13,14 @@ from tritonclient.grpc import model_config_pb2
 
 
 def import_served(repository: Path, model: str, module: str) -> ModuleType:
-    """A module that stands beside a model's `model.py`."""
-    folder = str(repository / model / "1")
-    sys.path.insert(0, folder)
+    """A module that stands beside a model's `model.py`; in the template, or in `every_model`."""
+    folders = [str(repository / model / "1"), str(repository / "every_model")]
+    sys.path[:0] = folders
     try:
         return import_module(module)
     finally:
-        sys.path.remove(folder)
+        for folder in folders:
+            sys.path.remove(folder)
 
 
 def served_parameters(repository: Path, model: str) -> dict[str, str]:

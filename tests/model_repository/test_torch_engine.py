@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch_engine
-from torch_engine import Candidates, Image, TorchEngine, default_canvases
+from torch_engine import Candidates, Image, TorchEngine
 
 from small_networks import BACKBONES, small_network
 from vfnet_build.architecture.detector import Detector
@@ -104,9 +104,3 @@ def test_a_failure_is_that_batchs_alone(deformable_file: Path) -> None:
     assert isinstance(outcomes[1], Exception)
     assert not isinstance(outcomes[0], Exception)
     assert not isinstance(outcomes[2], Exception)
-
-
-def test_the_default_canvases_hold_every_image() -> None:
-    canvases = default_canvases((1333, 800))
-    assert canvases == ((800, 1088), (1088, 800), (800, 1216), (1216, 800), (800, 1344), (1344, 800))
-    assert default_canvases((512, 512)) == ((512, 512),)

@@ -126,7 +126,7 @@ def select_level(
     """One level's best `nms_pre` (location, class) pairs: boxes [N, k, 4], scores [N, k], labels [N, k]."""
     n, num_classes, height, width = cls_score.shape
     # 1. Scores location-major, class fastest; not above the threshold counts as zero.
-    scores = cls_score.permute(0, 2, 3, 1).reshape(n, -1).sigmoid()
+    scores = cls_score.float().permute(0, 2, 3, 1).reshape(n, -1).sigmoid()
     scores = torch.where(scores > test.score_threshold, scores, torch.zeros_like(scores))
     # 2. The first `nms_pre` by falling score. A small level is padded, so that every level gives
     #    as many: engines that batch need one output shape.

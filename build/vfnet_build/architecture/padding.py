@@ -21,6 +21,15 @@ _HALVINGS = 8
 """Feature maps have strides 1, 2, 4, ... 128."""
 
 
+def default_canvases(img_scale: tuple[int, int]) -> str:
+    """`HEIGHTxWIDTH,...`: canvases for images that fit `img_scale`, upright and lying: 4:3, 3:2, and the largest."""
+    longest, shortest = max(img_scale), min(img_scale)
+    sides = [min(longest, round(shortest * ratio)) for ratio in (4 / 3, 3 / 2)] + [longest]
+    short_side, *long_sides = (-(-side // MULTIPLE) * MULTIPLE for side in (shortest, *sides))
+    pairs = {pair for side in long_sides for pair in ((short_side, side), (side, short_side))}
+    return ",".join(f"{height}x{width}" for height, width in sorted(pairs, key=lambda pair: (pair[0] * pair[1], pair)))
+
+
 class ValidAreas:
     """For a batch on one canvas: which cells of each feature map are those of the image's own canvas.
 

@@ -49,8 +49,15 @@ def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
         choices=ENGINES,
         default=["openvino"],
         metavar="NAME",
-        help="what computes the network: openvino (default; CPUs) or torch (GPUs); of several the first serves, "
-        "and vfnet serve --model-config-name chooses another",
+        help="what computes the network: openvino (default; CPUs), torch (GPUs), libtorch or tensorrt (in NVIDIA's "
+        "server image); of several the first serves, and vfnet serve --model-config-name chooses another",
+    )
+    parser.add_argument(
+        "--validation",
+        nargs=2,
+        type=Path,
+        metavar=("ANNOTATIONS", "IMAGES"),
+        help="for tensorrt: accept the plan only if it loses no more than 0.003 AP on these",
     )
     parser.add_argument(
         "--precision", choices=PRECISIONS, default="f32", help="what the engine computes in (default: f32)"
@@ -77,5 +84,6 @@ def build_from(arguments: argparse.Namespace, repository: Path, *, force: bool =
         architecture=arguments.architecture,
         classes=None if classes is None else classes.read_text(encoding="utf-8").splitlines(),
         accept_preprocessing=arguments.accept_preprocessing,
+        validation=None if arguments.validation is None else tuple(arguments.validation),
         force=force,
     )

@@ -61,7 +61,7 @@ def write_onnx(network: VFNet, path: Path, precision: str = "f32") -> None:
         )
 
 
-@symbolic_helper.parse_args("v", "v", "v", "v", "v", "i", "i", "i", "i", "i", "i", "i", "i", "b")  # type: ignore[untyped-decorator]
+@symbolic_helper.parse_args("v", "v", "v", "v", "v", "i", "i", "i", "i", "i", "i", "i", "i", "b")
 def _deform_conv(
     graph: Any,
     input: Any,

@@ -11,13 +11,14 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from batching import Batch, plan_batches
-from canvases import OWN, Canvas, parse_canvases
+from canvases import OWN, parse_canvases
 from fused_network import fuse
 from numpy.typing import NDArray
 from processor_cores import available_cores
 
 from vfnet_build.architecture.detector import Detector
 from vfnet_build.architecture.network_file import read_network
+from vfnet_build.architecture.padding import default_canvases
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 Candidates = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
@@ -67,7 +68,7 @@ class TorchEngine:
         self.device, self.batch_sizes = torch.device(device), batch_sizes
         on_cuda = self.device.type == "cuda"
         if canvases == "auto":
-            self.canvases = default_canvases(largest) if on_cuda else parse_canvases(OWN)
+            self.canvases = parse_canvases(default_canvases(largest) if on_cuda else OWN)
         else:
             self.canvases = parse_canvases(canvases)
         areas = fuse(network, DTYPES[precision])
@@ -116,16 +117,6 @@ def _try(work: Any, *arguments: Any) -> Any:
     except Exception as error:
         error.add_note("".join(traceback.format_exception(error)))
         return error
-
-
-def default_canvases(img_scale: tuple[int, int]) -> tuple[Canvas, ...]:
-    """Canvases for images resized to fit `img_scale`, in both orientations: 4:3, 3:2 and whatever else."""
-    longest, shortest = max(img_scale), min(img_scale)
-    short_side = -(-shortest // 32) * 32
-    sides = {-(-min(longest, round(shortest * ratio)) // 32) * 32 for ratio in (4 / 3, 3 / 2)}
-    sides.add(-(-longest // 32) * 32)
-    pairs = {pair for side in sides for pair in ((short_side, side), (side, short_side))}
-    return parse_canvases(",".join(f"{height}x{width}" for height, width in pairs))
 
 
 def place(pixels: NDArray[Any], valid_shape: NDArray[Any], images: Sequence[Image]) -> None:

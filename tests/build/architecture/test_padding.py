@@ -10,7 +10,7 @@ from torch import Tensor
 
 from small_networks import BACKBONES, small_network
 from vfnet_build.architecture.detector import DensePredictor, Detector
-from vfnet_build.architecture.padding import mask_padding
+from vfnet_build.architecture.padding import default_canvases, mask_padding
 from vfnet_build.architecture.vfnet import VFNet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -99,3 +99,8 @@ def test_a_batch_of_mixed_sizes_equals_each_image_alone() -> None:
         same = labels[position, :kept] == own_labels[0, :kept]
         torch.testing.assert_close(boxes[position, :kept][same], own_boxes[0, :kept][same], rtol=0, atol=2e-3)
     assert found > 20
+
+
+def test_the_default_canvases_hold_every_image() -> None:
+    assert default_canvases((1333, 800)) == "800x1088,1088x800,800x1216,1216x800,800x1344,1344x800"
+    assert default_canvases((512, 512)) == "512x512"

@@ -100,4 +100,5 @@ def test_in_half_precision_what_samples_stays_float32(network: VFNet, onnx_file:
     assert others.count(onnx.TensorProto.FLOAT16) > len(others) / 2
     pixels, valid_shape = batch((128, 128))
     exact, near = (run(each, pixels, valid_shape) for each in (onnx_file, path))
+    assert [output.dtype for output in near] == [np.float32, np.float32, np.int32]
     assert 0 < np.abs(np.sort(near[1]) - np.sort(exact[1])).max() < 0.02
