@@ -30,6 +30,8 @@ class ServeOptions:
     repository: Path
     endpoints: Endpoints = field(default_factory=Endpoints)
     model_config_name: str | None = None
+    gpus: str | None = None
+    """CUDA_VISIBLE_DEVICES of the server: each GPU it sees gets an instance of a detector that runs on GPUs."""
     stall_timeout: float = 60.0
     exit_timeout: int = 30
     triton: Path | None = None
@@ -53,6 +55,7 @@ def serve(options: ServeOptions) -> None:
             options.endpoints,
             ServerLog(options.verbose),
             model_config_name=options.model_config_name,
+            gpus=options.gpus,
             exit_timeout=options.exit_timeout,
         )
         _say(f"starting Triton on {options.repository}")

@@ -87,8 +87,10 @@ class TritonProcess:
         log: ServerLog,
         *,
         model_config_name: str | None = None,
+        gpus: str | None = None,
         exit_timeout: int = 30,
     ) -> None:
+        """`gpus`: what the server sees of this machine's GPUs, as CUDA_VISIBLE_DEVICES; None: as this process does."""
         self.endpoints = endpoints
         self.log = log
         self.exit_timeout = exit_timeout
@@ -124,6 +126,7 @@ class TritonProcess:
                 "PYTHONDONTWRITEBYTECODE": "1",  # a repository may be read-only, and stays as it was built
                 "PYTHONUNBUFFERED": "1",
             }
+            | ({} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus})
         )
 
     def __enter__(self) -> TritonProcess:
