@@ -13,7 +13,7 @@ TRITON_WHEEL := nvidia-pytriton==0.7.0
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help up down logs test parity bench lint format setup lock clean
+.PHONY: help up down logs test parity bench load lint format setup lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -53,6 +53,11 @@ parity: setup ## against recorded goldens and the real MMDetection (needs ../sha
 
 bench: setup ## served against bare OpenVINO and MMDetection, in one run
 	@$(BIN)/vfnet bench --checkpoint "$(CHECKPOINT)" $(if $(IMAGE),--image "$(IMAGE)")
+
+load: setup ## a short load test of what `make up` started, LOAD="options of locust"; the report is var/load.html
+	@$(BIN)/locust -f load_tests/locustfile.py --headless --only-summary --users 8 --run-time 30s --max-requests 1000 \
+		--grpc 127.0.0.1:$(GRPC_PORT) --triton-http http://127.0.0.1:$(HTTP_PORT) \
+		--metrics http://127.0.0.1:$(METRICS_PORT) --gateway http://127.0.0.1:$(SCORE_PORT) $(LOAD)
 
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check .

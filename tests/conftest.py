@@ -11,7 +11,7 @@ import torch
 from reference_checkpoint import write_reference_checkpoint
 from shared_data import SHARED
 from synthetic_checkpoint import write_synthetic_checkpoint
-from triton_server import ServedRepository, serving
+from triton_server import NO_OP, ServedRepository, serving
 from vfnet_build.building import build
 from vfnet_build.repository import BuildOptions
 
@@ -37,10 +37,7 @@ def one_thread() -> Iterator[None]:
 def demo_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The synthetic checkpoint, made talkative: it sees something in narrow strips too, which are quick."""
     path = tmp_path_factory.mktemp("demo_checkpoint") / "talkative_demo.pth"
-    write_synthetic_checkpoint(path)
-    checkpoint = torch.load(path, weights_only=True)
-    checkpoint["state_dict"]["bbox_head.vfnet_cls.bias"] += 1.6
-    torch.save(checkpoint, path)
+    write_synthetic_checkpoint(path, talkative=1.6)
     return path
 
 
@@ -71,6 +68,13 @@ def torch_repository(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFac
 def torch_server(torch_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRepository]:
     """`torch_repository`, served. Leave it as it is: others use it too."""
     with serving(torch_repository, tmp_path_factory.mktemp("torch_server")) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def quick_server(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRepository]:
+    """`demo_repository`, its detector without a network. Leave it as it is: others use it too."""
+    with serving(demo_repository, tmp_path_factory.mktemp("quick"), NO_OP) as served:
         yield served
 
 

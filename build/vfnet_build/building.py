@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vfnet_build.architecture.vfnet import VFNet
@@ -11,9 +11,11 @@ from vfnet_build.checkpoints.loading import Checkpoint, build_network
 from vfnet_build.checkpoints.resolve import open_checkpoint
 from vfnet_build.engines import libtorch, openvino, pytorch, tensorrt
 from vfnet_build.engines.errors import EngineError
+from vfnet_build.engines.native_code import compile_deformable_convolution
 from vfnet_build.repository import (
     BuildOptions,
     Manifest,
+    QuantizationOptions,
     RepositoryError,
     build_versions,
     check_replaceable,
@@ -51,7 +53,7 @@ def build(
         Whether anything was written.
 
     Raises:
-        CheckpointError, RepositoryError.
+        CheckpointError, RepositoryError; DatasetError: of the images that int8 is judged by.
     """
     check_replaceable(repository)  # before any long work
     for engine in options.engines:
@@ -61,7 +63,7 @@ def build(
     if "tensorrt" in options.engines:
         tensorrt.check_available()
         if validation is None:
-            raise EngineError("a TensorRT plan is accepted by its AP: give annotated images with --validation")
+            raise EngineError("a TensorRT plan is accepted by its AP: give --validation and --validation-images")
     checkpoint = open_checkpoint(
         checkpoint_spec, architecture=architecture, classes=classes, accept_preprocessing=accept_preprocessing
     )
@@ -72,29 +74,50 @@ def build(
         _say(f"{repository} is up to date with {checkpoint.description}")
         return False
     _say(f"building {checkpoint.description} for {', '.join(options.engines)} ({options.precision})")
-    network = build_network(checkpoint)
-
-    def export(directory: Path) -> None:
-        for engine in options.engines:
-            _export(engine, network, directory, options.precision)
-            if engine == "tensorrt" and validation is not None:
-                _accept_plan(network, directory, *validation)
-
+    export = _exporter(checkpoint, options, validation)
     write_repository(repository, checkpoint.config, manifest, export)
     _say(f"wrote {repository}")
     return True
 
 
-def _export(engine: str, network: VFNet, directory: Path, precision: str) -> None:
-    """Write an engine's files. OpenVINO and PyTorch choose the precision when they load them."""
-    if engine == "openvino":
+def _exporter(
+    checkpoint: Checkpoint, options: BuildOptions, validation: tuple[Path, Path] | None
+) -> Callable[[Path], None]:
+    """What fills `vfnet_detector/1`; what it needs is read and checked here, before long work."""
+    network = build_network(checkpoint)
+    if options.precision == "int8":
+        from vfnet_build import quantizing  # pycocotools and NNCF, for this alone
+
+        quantization = options.quantization or QuantizationOptions()
+        data = quantizing.read_quantization_data(quantization, checkpoint.path)
+
+    def export_openvino(directory: Path) -> None:
         openvino.export(network, directory)
-    elif engine == "torch":
-        pytorch.export(network, directory)
-    elif engine == "libtorch":
-        libtorch.export(network, directory, precision)
-    else:
-        tensorrt.export(network, directory, precision)
+        if options.precision == "f32":
+            return
+        if reason := compile_deformable_convolution(directory):
+            _say(f"WARNING: deformable convolutions stay in f32, which takes longer: {reason}")
+        if options.precision == "int8":
+            accuracy = quantizing.quantize_checked(checkpoint.config, directory, data, quantization)
+            quantizing.write_accuracy(accuracy, directory.parents[1])
+
+    def export_tensorrt(directory: Path) -> None:
+        tensorrt.export(network, directory, options.precision)
+        if validation is not None:
+            _accept_plan(network, directory, *validation)
+
+    exporters: dict[str, Callable[[Path], None]] = {
+        "openvino": export_openvino,
+        "torch": lambda directory: pytorch.export(network, directory),
+        "libtorch": lambda directory: libtorch.export(network, directory, options.precision),
+        "tensorrt": export_tensorrt,
+    }
+
+    def export(directory: Path) -> None:
+        for engine in options.engines:
+            exporters[engine](directory)
+
+    return export
 
 
 def _accept_plan(network: VFNet, directory: Path, annotations: Path, images: Path) -> None:

@@ -23,6 +23,8 @@ from vfnet_build.model_configuration import (
     rename_detector_tensors,
     write_configuration,
 )
+from vfnet_build.photo_canvases import photo_canvases
+from vfnet_build.served_code import template_directory
 
 MANIFEST = "vfnet_build.json"
 """What a built repository was built from; Triton looks at folders only."""
@@ -34,6 +36,22 @@ class RepositoryError(Exception):
 
 
 @dataclass(frozen=True)
+class QuantizationOptions:
+    """What int8 is made with; paths as text, since they are recorded."""
+
+    calibration: str | None = None
+    """Folder of typical images; with `validation` None: rendered scenes, for the demonstration checkpoint."""
+    calibration_images: int = 64
+    """At most so many of them."""
+    validation: str | None = None
+    """Annotations of images to compare the accuracy on."""
+    validation_images: str | None = None
+    """Their folder; None: near the annotations."""
+    max_ap_drop: float = 0.01
+    """No repository is written that loses more, of 1."""
+
+
+@dataclass(frozen=True)
 class BuildOptions:
     """What a person chooses at build time."""
 
@@ -42,6 +60,8 @@ class BuildOptions:
     precision: str = "f32"
     other_engines: tuple[str, ...] = ()
     """Configurations that Triton's --model-config-name can choose instead."""
+    quantization: QuantizationOptions | None = None
+    """For int8."""
 
     @property
     def engines(self) -> tuple[str, ...]:
@@ -66,7 +86,10 @@ class Manifest:
         """The manifest of a built repository; None if there is none or it is from another version."""
         try:
             fields = json.loads((repository / MANIFEST).read_text(encoding="utf-8"))
-            options = fields["options"] | {"other_engines": tuple(fields["options"]["other_engines"])}
+            options = dict(fields["options"])
+            options["other_engines"] = tuple(options["other_engines"])
+            if options["quantization"] is not None:
+                options["quantization"] = QuantizationOptions(**options["quantization"])
             return Manifest(**fields | {"classes": tuple(fields["classes"]), "options": BuildOptions(**options)})
         except (OSError, ValueError, TypeError, KeyError):
             return None
@@ -75,13 +98,6 @@ class Manifest:
         """Write into the folder `repository`."""
         text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
         (repository / MANIFEST).write_text(text + "\n", encoding="utf-8")
-
-
-def template_directory() -> Path:
-    """The repository without weights: `model_repository/` of a checkout, or its copy in an installed wheel."""
-    package = Path(vfnet_build.__file__).parent
-    installed = package / "model_repository"
-    return installed if installed.is_dir() else package.parents[1] / "model_repository"
 
 
 def template_sha256() -> str:
@@ -169,7 +185,11 @@ def _configure_for(engine: str, repository: Path, config: VFNetConfig, precision
     name = f"configs/{engine}.pbtxt"
     preprocess, detector = repository / "vfnet_preprocess", repository / "vfnet_detector"
     configure(preprocess / "config.pbtxt", preprocess / name, preprocess_parameters(engine, config))
-    configure(detector / name, detector / name, detector_parameters(engine, config, precision))
+    parameters = detector_parameters(engine, config, precision)
+    if engine == "openvino":
+        canvases = photo_canvases(config.preprocess, repository)
+        parameters["warm_up_canvases"] = ",".join(f"{height}x{width}" for height, width in canvases)
+    configure(detector / name, detector / name, parameters)
     ensemble, served = read_configuration(repository / "vfnet" / "config.pbtxt"), read_configuration(detector / name)
     # TorchScript has no names: Triton's libtorch backend wants NAME__NUMBER.
     numbered = [{tensor.name.partition("__")[0]: tensor.name for tensor in tensors} for tensors in

@@ -11,16 +11,33 @@ from typing import Any
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+import vfnet_build
+
+
+def template_directory() -> Path:
+    """The repository without weights: `model_repository/` of a checkout, or its copy in an installed wheel."""
+    package = Path(vfnet_build.__file__).parent
+    installed = package / "model_repository"
+    return installed if installed.is_dir() else package.parents[1] / "model_repository"
+
 
 def import_served(repository: Path, model: str, module: str) -> ModuleType:
-    """A module that stands beside a model's `model.py`; in the template, or in `every_model`."""
-    folders = [str(repository / model / "1"), str(repository / "every_model")]
-    sys.path[:0] = folders
+    """A module that stands beside a model's `model.py`; where that is the template, with `every_model`."""
+    return _import_from(module, repository / model / "1", repository / "every_model")
+
+
+def import_shared(module: str) -> ModuleType:
+    """A module that every model has, from here: no bytecode is written into a repository."""
+    return _import_from(module, template_directory() / "every_model")
+
+
+def _import_from(module: str, *folders: Path) -> ModuleType:
+    sys.path[:0] = map(str, folders)
     try:
         return import_module(module)
     finally:
         for folder in folders:
-            sys.path.remove(folder)
+            sys.path.remove(str(folder))
 
 
 def served_parameters(repository: Path, model: str) -> dict[str, str]:

@@ -22,8 +22,8 @@ def read_coco_json(path: Path, text: str) -> Annotations:
         return Annotations((), folders, problems=[f"not JSON: {error}"])
     if not values.is_object(document) or "images" not in document:
         return Annotations((), folders, problems=["neither COCO JSON (an object with images) nor JSONL (image_url)"])
-    categories = _read_categories(document, problems)
-    images = _read_images(document, problems)
+    categories = read_categories(document, problems)
+    images = read_images(document, problems)
     boxes: dict[int, list[BoxRecord]] = {image_id: [] for image_id in images}
     names = {category_id: name for name, category_id in categories.items()}
     for where, entry in _objects(document, "annotations", problems):
@@ -41,7 +41,8 @@ def read_coco_json(path: Path, text: str) -> Annotations:
     return Annotations(records, folders, categories=categories, problems=problems)
 
 
-def _read_categories(document: Mapping[str, object], problems: list[str]) -> dict[str, int]:
+def read_categories(document: Mapping[str, object], problems: list[str]) -> dict[str, int]:
+    """The ids of the categories by name, in the order of the ids; what is wrong with them goes to `problems`."""
     found: dict[str, int] = {}
     for where, entry in _objects(document, "categories", problems):
         try:
@@ -57,7 +58,8 @@ def _read_categories(document: Mapping[str, object], problems: list[str]) -> dic
     return dict(sorted(found.items(), key=lambda item: item[1]))
 
 
-def _read_images(document: Mapping[str, object], problems: list[str]) -> dict[int, ImageRecord]:
+def read_images(document: Mapping[str, object], problems: list[str]) -> dict[int, ImageRecord]:
+    """The images by id, without boxes; what is wrong with them goes to `problems`."""
     found: dict[int, ImageRecord] = {}
     for where, entry in _objects(document, "images", problems):
         try:

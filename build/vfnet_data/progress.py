@@ -33,9 +33,14 @@ def with_progress(items: Iterable[T], total: int, doing: str, unit: str = "image
             print(progress_line(doing, unit, done, total, now - began), file=sys.stderr, flush=True)
 
 
-def progress_line(doing: str, unit: str, done: int, total: int, seconds: float) -> str:
-    """Such as `evaluating: 300 of 5000 images, 2.5 images/s, 31 min 20 s left`."""
-    rate = done / seconds
+def progress_line(doing: str, unit: str, done: int, total: int, seconds: float, before: int = 0) -> str:
+    """Such as `evaluating: 300 of 5000 images, 2.5 images/s, 31 min 20 s left`.
+
+    Args:
+        seconds: what it took so far.
+        before: how many of `done` were done before that.
+    """
+    rate = max(done - before, 1e-9) / seconds
     left = round((total - done) / rate)
     speed = f"{rate:.3g} {unit}s/s" if rate >= 1 else f"{1 / rate:.3g} s/{unit}"
     return f"{doing}: {done} of {total} {unit}s, {speed}, {_duration(left)} left"

@@ -1,4 +1,4 @@
-"""Whether an engine's file may stand in for the network it was made from: by AP on annotated images."""
+"""Whether an engine may stand in for the network it was made from: by AP on annotated images."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from vfnet_build.architecture.config import VFNetConfig
 from vfnet_build.architecture.vfnet import VFNet
 from vfnet_data.reading import read_dataset
+from vfnet_evaluate.agreement import agreement
 from vfnet_evaluate.checkpoint_detector import CheckpointDetector
 from vfnet_evaluate.coco_evaluation import evaluate_detections
-from vfnet_evaluate.image_detections import ImageDetections
-from vfnet_evaluate.sources import detect_with_checkpoint
+from vfnet_evaluate.network_detector import NetworkDetector, ResizedImage
+from vfnet_evaluate.sources import detect_with_network
 
 Candidates = Callable[[Any, Any], tuple[Any, Any, Any]]
 """Pixels uint8 [1, H, W, 3], valid_shape int32 [1, 2] -> one image's boxes [K, 4], scores [K], labels [K]."""
@@ -24,10 +24,14 @@ MAX_LOSS = 0.003
 
 @dataclass(frozen=True)
 class Acceptance:
-    """AP of both on the same images."""
+    """Of both on the same images."""
 
     exact: float
+    """AP of the network in float32."""
     found: float
+    """AP of the engine."""
+    agreement: float
+    """Share of the network's boxes above 0.3 that the engine finds, with IoU of at least 0.95."""
 
     @property
     def accepted(self) -> bool:
@@ -35,35 +39,28 @@ class Acceptance:
         return self.exact - self.found <= MAX_LOSS
 
 
-class CandidatesDetector(CheckpointDetector):
-    """A `CheckpointDetector` whose network is replaced by what an engine makes of it."""
+class CandidatesDetector(NetworkDetector):
+    """Preprocessing and suppression are those served; an engine finds the candidates."""
 
-    def __init__(self, network: VFNet, candidates: Candidates) -> None:
-        """`network` gives the settings, `candidates` the answers."""
-        super().__init__(network)
+    def __init__(self, config: VFNetConfig, candidates: Candidates) -> None:
+        super().__init__(config, lambda *_: [])
         self._engine = candidates
 
-    def _detect(self, image: Any) -> ImageDetections:
-        boxes, scores, labels = self._engine(image.pixels, image.valid_shape)
-        test = self.config.test
-        found = self._detections.detect(
-            boxes, scores, labels, image.geometry[0, 2:], test.iou_threshold, test.max_per_img
-        )
-        return ImageDetections(
-            found.boxes.astype(np.float64), found.scores.astype(np.float64), found.labels.astype(np.int64)
-        )
+    def _find_candidates(self, image: ResizedImage) -> tuple[Any, Any, Any]:
+        return self._engine(image.pixels, image.valid_shape)
 
 
 def compare_with_network(network: VFNet, candidates: Candidates, annotations: Path, images: Path) -> Acceptance:
     """AP of the network in float32, where it is, and of an engine.
 
     Raises:
-        vfnet_data.checking.DatasetError and whatever `detect_with_checkpoint` raises.
+        DatasetError, and what `detect_with_network` raises.
     """
     dataset = read_dataset(annotations, images)
-    detectors = (CheckpointDetector(network), CandidatesDetector(network, candidates))
-    exact, found = (
-        evaluate_detections(dataset, detect_with_checkpoint(dataset, detector).detections).figures["AP"]
-        for detector in detectors
+    detectors = (CheckpointDetector(network), CandidatesDetector(network.config, candidates))
+    exact, found = (detect_with_network(dataset, detector).detections for detector in detectors)
+    return Acceptance(
+        exact=evaluate_detections(dataset, exact).figures["AP"],
+        found=evaluate_detections(dataset, found).figures["AP"],
+        agreement=agreement(exact, found, iou_threshold=0.95),
     )
-    return Acceptance(exact, found)

@@ -18,8 +18,8 @@ from vfnet_evaluate.errors import EvaluationError
 from vfnet_evaluate.image_detections import ImageDetections
 from vfnet_evaluate.label_names import reconcile
 
-if TYPE_CHECKING:  # it imports torch
-    from vfnet_evaluate.checkpoint_detector import CheckpointDetector
+if TYPE_CHECKING:  # evaluating a server needs nothing of vfnet_build
+    from vfnet_evaluate.network_detector import NetworkDetector
 
 _ENOUGH_BOXES = 100
 """Among so many detections one should bear a name that the data know."""
@@ -36,8 +36,8 @@ class DetectedDataset:
     """About labels, for the person who reads the figures."""
 
 
-def detect_with_checkpoint(dataset: DetectionDataset, detector: CheckpointDetector) -> DetectedDataset:
-    """Detect in every image with the torch network.
+def detect_with_network(dataset: DetectionDataset, detector: NetworkDetector) -> DetectedDataset:
+    """Detect in every image in this process.
 
     Raises:
         EvaluationError: model and data have no label in common, or no image could be read.

@@ -1,12 +1,15 @@
-"""What the model processes say of themselves; written by model_repository/every_model/process_activity.py."""
+"""What the model processes say of themselves: process_activity.py and tickets.py of model_repository/every_model."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 _RECORD = struct.Struct("=dd")
+_TICKETS_HEADER = struct.Struct("=qd")
 
 
 @dataclass(frozen=True)
@@ -31,3 +34,12 @@ def read_record(directory: Path, pid: int) -> ActivityRecord | None:
 def forget_record(directory: Path, pid: int) -> None:
     """Process `pid` is gone."""
     (directory / str(pid)).unlink(missing_ok=True)
+
+
+def void_tickets(directory: Path) -> None:
+    """All images in the ensemble are taken for lost; those that are not change nothing when they come out."""
+    with contextlib.suppress(FileNotFoundError), (directory / "tickets").open("r+b") as ledger:
+        fcntl.lockf(ledger, fcntl.LOCK_EX)  # let go when it is closed
+        size = ledger.seek(0, 2)
+        ledger.seek(_TICKETS_HEADER.size)
+        ledger.write(bytes(size - _TICKETS_HEADER.size))

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from vfnet_serve.installation import ServerError
+from vfnet_serve.parent_death import terminated_with_parent
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,11 @@ class BackgroundProcess:
         except (OSError, ValueError, KeyError, TypeError, psutil.NoSuchProcess):
             return None
 
-    def start(self, command: Sequence[str], timeout: float) -> None:
+    def start(self, command: Sequence[str], timeout: float, *, is_ours: bool = False) -> None:
         """Start it and wait at most `timeout` seconds until it is ready.
+
+        Args:
+            is_ours: it is to end with this process, however that ends.
 
         Raises:
             ServerError: it ended instead; the message has its last words.
@@ -86,7 +90,12 @@ class BackgroundProcess:
         self.state_file.unlink(missing_ok=True)
         with self.log.open("w") as log:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=terminated_with_parent() if is_ours else None,
             )
         deadline = time.monotonic() + timeout
         try:

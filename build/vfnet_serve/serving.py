@@ -15,8 +15,11 @@ from pathlib import Path
 from types import FrameType
 
 from vfnet_client.writing import write_whole
+from vfnet_serve.adapted_repository import read_configs
 from vfnet_serve.installation import find_triton
+from vfnet_serve.machine import this_machine
 from vfnet_serve.server_log import ServerLog, stamp
+from vfnet_serve.serving_settings import GivenSettings, choose_settings
 from vfnet_serve.triton_process import Endpoints, TritonProcess, wait_until_ready
 from vfnet_serve.watchdog import Watchdog
 
@@ -32,6 +35,7 @@ class ServeOptions:
     model_config_name: str | None = None
     gpus: str | None = None
     """CUDA_VISIBLE_DEVICES of the server: each GPU it sees gets an instance of a detector that runs on GPUs."""
+    settings: GivenSettings = field(default_factory=GivenSettings)
     stall_timeout: float = 60.0
     exit_timeout: int = 30
     triton: Path | None = None
@@ -49,12 +53,18 @@ def serve(options: ServeOptions) -> None:
     with _stop_on_signals(stop):
         installation = find_triton(options.triton)
         options.endpoints.check_free()
+        repository = options.repository.absolute()
+        configs = read_configs(repository, options.model_config_name)
+        machine = this_machine(visible=options.gpus)
+        settings = choose_settings(machine, configs, options.settings)
+        settings.apply(configs)
+        _say(settings.describe(machine, options.settings))
         server = TritonProcess(
             installation,
-            options.repository.absolute(),
+            repository,
             options.endpoints,
             ServerLog(options.verbose),
-            model_config_name=options.model_config_name,
+            configs,
             gpus=options.gpus,
             exit_timeout=options.exit_timeout,
         )

@@ -29,19 +29,33 @@ def running_endpoints(folder: StateFolder) -> Endpoints | None:
         return None
 
 
-def start_server(folder: StateFolder, endpoints: Endpoints, options: Sequence[str]) -> None:
-    """Start `vfnet serve` on the folder's repository and wait until it is ready.
+def start_server(
+    folder: StateFolder,
+    endpoints: Endpoints,
+    options: Sequence[str],
+    *,
+    repository: Path | None = None,
+    is_ours: bool = False,
+) -> None:
+    """Start `vfnet serve` and wait until it is ready.
 
     Args:
         options: more options of `vfnet serve`.
+        repository: what to serve; None is the folder's own.
+        is_ours: it is to end with this process, however that ends.
 
     Raises:
         ServerError: it ended instead.
     """
-    command = [*_VFNET, "serve", f"--repository={folder.repository}", f"--state-file={folder.server.state_file}"]
+    command = [
+        *_VFNET,
+        "serve",
+        f"--repository={repository or folder.repository}",
+        f"--state-file={folder.server.state_file}",
+    ]
     command += [f"--host={endpoints.host}", f"--http-port={endpoints.http_port}"]
     command += [f"--grpc-port={endpoints.grpc_port}", f"--metrics-port={endpoints.metrics_port}"]
-    folder.server.start([*command, *options], SERVER_START_TIMEOUT)
+    folder.server.start([*command, *options], SERVER_START_TIMEOUT, is_ours=is_ours)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -15,15 +14,19 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
 from vfnet_client.cache import default_cache_dir
+from vfnet_serve.adapted_repository import write_adapted
 from vfnet_serve.installation import ServerError, TritonInstallation
+from vfnet_serve.parent_death import terminated_with_parent
 from vfnet_serve.server_log import ServerLog
 
-_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 _SECONDS_AFTER_LOSS = 2.0
 ENSEMBLE = "vfnet"
 """The model that callers call."""
@@ -85,12 +88,17 @@ class TritonProcess:
         repository: Path,
         endpoints: Endpoints,
         log: ServerLog,
+        configs: Mapping[str, ModelConfig],
         *,
-        model_config_name: str | None = None,
         gpus: str | None = None,
         exit_timeout: int = 30,
     ) -> None:
-        """`gpus`: what the server sees of this machine's GPUs, as CUDA_VISIBLE_DEVICES; None: as this process does."""
+        """
+        Args:
+            repository: a built one, left as it is.
+            configs: what its models are served with, by name.
+            gpus: what the server sees of this machine's GPUs, as CUDA_VISIBLE_DEVICES; None: as this process does.
+        """
         self.endpoints = endpoints
         self.log = log
         self.exit_timeout = exit_timeout
@@ -100,10 +108,11 @@ class TritonProcess:
         scratch = Path(self._scratch.name)
         self.activity_dir = scratch / "activity"
         self.activity_dir.mkdir()
+        write_adapted(repository, configs, scratch / "repository")
         self._shm_prefix = f"vfnet-{os.getpid()}-"
         self._command = [
             str(installation.binary),
-            f"--model-repository={repository}",
+            f"--model-repository={scratch / 'repository'}",
             *installation.link_backends(scratch),
             *(f"--{name}-address={endpoints.host}" for name in ("http", "grpc", "metrics")),
             f"--http-port={endpoints.http_port}",
@@ -111,33 +120,22 @@ class TritonProcess:
             f"--metrics-port={endpoints.metrics_port}",
             # Only under explicit control can a model be loaded again.
             "--model-control-mode=explicit",
-            *(f"--load-model={name}" for name in model_names(repository)),
+            *(f"--load-model={name}" for name in configs),
             f"--exit-timeout-secs={exit_timeout}",
             f"--backend-config=python,shm-region-prefix-name={self._shm_prefix}",
         ]
-        if model_config_name:
-            self._command.append(f"--model-config-name={model_config_name}")
         self._environment = (
             os.environ
             | {"VFNET_CACHE_DIR": str(default_cache_dir())}
             | installation.environment()
             | {
                 "VFNET_ACTIVITY_DIR": str(self.activity_dir),
-                "PYTHONDONTWRITEBYTECODE": "1",  # a repository may be read-only, and stays as it was built
                 "PYTHONUNBUFFERED": "1",
             }
             | ({} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus})
         )
 
     def __enter__(self) -> TritonProcess:
-        parent = os.getpid()
-        libc = ctypes.CDLL(None)
-
-        def die_with_parent() -> None:
-            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-            if os.getppid() != parent:
-                os._exit(1)
-
         self.process = subprocess.Popen(
             self._command,
             env=self._environment,
@@ -148,7 +146,7 @@ class TritonProcess:
             errors="replace",
             # A terminal's Ctrl-C is for us alone: the models must finish what they are doing.
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=terminated_with_parent(),
         )
         self._reader = threading.Thread(target=self._print_log, daemon=True)
         self._reader.start()
@@ -180,7 +178,7 @@ class TritonProcess:
         return ServerError("; ".join([f"the Triton server {how}", *self.log.last_errors[-1:]]))
 
     def reload(self, model: str) -> None:
-        """Start a model anew; the old one finishes what it has.
+        """Start a model anew, at once and therefore not warmed up; the old one finishes what it has.
 
         A plain `load` of a loaded model does nothing while its files are as they were, and an `unload`
         first would take the ensemble away and wait for all that is in it. A changed configuration is
@@ -191,7 +189,10 @@ class TritonProcess:
         """
         try:
             config = json.loads(self._request(f"/v2/models/{model}/config", None))
-            config.setdefault("parameters", {})["loaded_at"] = {"string_value": f"{time.time():.3f}"}
+            parameters = config.setdefault("parameters", {})
+            parameters["loaded_at"] = {"string_value": f"{time.time():.3f}"}
+            if "warm_up_seconds" in parameters:
+                parameters["warm_up_seconds"] = {"string_value": "0"}
             body = {"parameters": {"config": json.dumps(config)}}
             self._request(f"/v2/repository/models/{model}/load", json.dumps(body).encode())
         except urllib.error.HTTPError as error:
@@ -253,20 +254,3 @@ def wait_until_ready(server: TritonProcess, stop: threading.Event) -> float | No
         if server.is_ready():
             return time.monotonic() - started
     return None
-
-
-def model_names(repository: Path) -> list[str]:
-    """Folders of `repository` that are models.
-
-    Raises:
-        ServerError: it is not a built model repository.
-    """
-    if not repository.is_dir():
-        raise ServerError(f"{repository} is not a folder: build a repository first, with vfnet build")
-    names = sorted(path.parent.name for path in repository.glob("*/config.pbtxt"))
-    if "vfnet" not in names or "vfnet_detector" not in names:
-        raise ServerError(
-            f"{repository} is not a complete model repository (models found: {', '.join(names) or 'none'}): "
-            "build one with vfnet build"
-        )
-    return names

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from vfnet_serve.activity_records import forget_record, read_record
+from vfnet_serve.activity_records import forget_record, read_record, void_tickets
 from vfnet_serve.installation import ServerError
 from vfnet_serve.triton_process import TritonProcess
 
@@ -113,6 +113,7 @@ class Watchdog:
     def _replace(self, model: str, what: str) -> None:
         self.say(f"a process of {model} {what}: replacing it", "WARNING")
         self.server.has_lost_a_process = True
+        void_tickets(self.server.activity_dir)  # what it worked on will not come out
         # Its other processes go too, after what they are doing, when the new ones have come.
         leaving = [pid for pid, process in self.processes.items() if process.model == model]
         for pid in leaving:

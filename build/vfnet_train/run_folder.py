@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from vfnet_client.writing import write_whole
-from vfnet_train.durable_files import remove_unfinished
+from vfnet_client.writing import remove_unfinished, write_whole
 from vfnet_train.errors import FinetuneError
 
 RUN_FILE = "run.json"

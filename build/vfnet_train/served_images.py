@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from vfnet_build.repository import template_directory
-from vfnet_build.served_code import import_served
+from vfnet_build.served_code import import_served, template_directory
 from vfnet_train.errors import FinetuneError
 
 Pixels = npt.NDArray[Any]

@@ -49,8 +49,23 @@ SUBCOMMANDS = {
     "bench-gateway": Subcommand(
         "vfnet_gateway.commands.bench_gateway", "measure /score against direct gRPC", "gateway,build,serve"
     ),
+    "batch": Subcommand(
+        "vfnet_batch.commands.batch", "score very many images, restartable, also on a cluster", "batch"
+    ),
+    "bench-batch": Subcommand(
+        "vfnet_batch.commands.bench_batch", "measure a batch against the server's best", "batch,build,serve"
+    ),
     "bench": Subcommand(
-        "vfnet_build.commands.bench", "measure serving against the bare network and MMDetection", "build,serve"
+        "vfnet_build.commands.bench", "measure serving against the bare network and others that detect", "bench"
+    ),
+    "cost-growth": Subcommand(
+        "vfnet_load.growth.command", "plot images/s and memory against size, concurrency, detections", "load,build"
+    ),
+    "bench-overload": Subcommand(
+        "vfnet_serve.commands.bench_overload", "measure a server asked for more than it can do", "build,gateway,serve"
+    ),
+    "bench-mixed": Subcommand(
+        "vfnet_serve.commands.bench_mixed", "measure photos of many shapes at once", "build,gateway,serve"
     ),
     "bench-training": Subcommand(
         "vfnet_train.commands.bench_training", "measure a training step against MMDetection's", "build,train"

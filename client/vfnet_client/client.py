@@ -46,6 +46,7 @@ class AsyncVFNetClient:
             pauses. 0 also means not to wait for a server that others keep busy, which is asked again for `timeout`
             seconds otherwise. What is wrong with an image or a request is never tried twice.
         credentials: a bearer key, headers, certificates.
+        priority: of every image, in Triton's levels: 1 is served first; 0 leaves it to the model. An endpoint has none.
     """
 
     def __init__(
@@ -56,12 +57,13 @@ class AsyncVFNetClient:
         *,
         retries: int = 3,
         credentials: Credentials | None = None,
+        priority: int = 0,
     ) -> None:
         self._is_endpoint = is_score_endpoint(parse_server_url(server))
         if concurrency < 1 or retries < 0:
             raise ValueError(f"concurrency must be at least 1 and retries 0, got {concurrency} and {retries}")
         self.server, self.concurrency, self.timeout = server, concurrency, timeout
-        self.retries, self.credentials = retries, credentials
+        self.retries, self.credentials, self.priority = retries, credentials, priority
         self._loader = ImageLoader()
         self._opened: Transport | None = None
 
@@ -188,7 +190,9 @@ class AsyncVFNetClient:
         self, image: bytes, score_threshold: float | None, window: Window, deadline: Deadline | None = None
     ) -> bytes:
         async def infer(left: float | None) -> bytes:
-            outputs = await self._transport().infer(image, score_threshold=score_threshold, timeout=left)
+            outputs = await self._transport().infer(
+                image, score_threshold=score_threshold, timeout=left, priority=self.priority
+            )
             answer: bytes = outputs["DETECTIONS"][0]
             return answer
 
@@ -227,8 +231,11 @@ class VFNetClient:
         *,
         retries: int = 3,
         credentials: Credentials | None = None,
+        priority: int = 0,
     ) -> None:
-        self._client = AsyncVFNetClient(server, concurrency, timeout, retries=retries, credentials=credentials)
+        self._client = AsyncVFNetClient(
+            server, concurrency, timeout, retries=retries, credentials=credentials, priority=priority
+        )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="vfnet-client", daemon=True)
         self._thread.start()

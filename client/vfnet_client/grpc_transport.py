@@ -13,7 +13,7 @@ from vfnet_client.server_errors import error_for
 from vfnet_client.transport import MODEL
 
 _INT32_MAX = 2**31 - 1
-_CHANNEL_ARGUMENTS = [
+CHANNEL_ARGUMENTS = [
     ("grpc.max_send_message_length", _INT32_MAX),
     ("grpc.max_receive_message_length", _INT32_MAX),
     ("grpc.enable_http_proxy", 0),  # straight to the server, as over HTTP
@@ -44,7 +44,7 @@ class GRPCTransport:
             root_certificates=credentials.authorities(),
             private_key=None if private_key is None else str(private_key),
             certificate_chain=None if certificate is None else str(certificate),
-            channel_args=_CHANNEL_ARGUMENTS,
+            channel_args=CHANNEL_ARGUMENTS,
         )
 
     async def infer(
@@ -54,6 +54,7 @@ class GRPCTransport:
         score_threshold: float | None = None,
         outputs: Sequence[str] = ("DETECTIONS",),
         timeout: float | None = None,
+        priority: int = 0,
     ) -> dict[str, Any]:
         """See `Transport.infer`."""
         from tritonclient.utils import InferenceServerException
@@ -61,8 +62,9 @@ class GRPCTransport:
         try:
             result = await self._client.infer(
                 MODEL,
-                _inputs(self._protocol, image, score_threshold),
+                infer_inputs(self._protocol, image, score_threshold),
                 outputs=[self._protocol.InferRequestedOutput(name) for name in outputs],
+                priority=priority,
                 client_timeout=timeout,
                 headers=self._headers,
             )
@@ -85,7 +87,8 @@ class GRPCTransport:
         await self._client.close()
 
 
-def _inputs(protocol: ModuleType, image: bytes, score_threshold: float | None) -> list[Any]:
+def infer_inputs(protocol: ModuleType, image: bytes, score_threshold: float | None) -> list[Any]:
+    """The ensemble's input tensors, by `tritonclient.grpc` or its `aio`."""
     import numpy as np
 
     # dtype object: NumPy's own bytes type drops trailing zeros

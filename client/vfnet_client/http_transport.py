@@ -38,9 +38,10 @@ class HTTPTransport:
         score_threshold: float | None = None,
         outputs: Sequence[str] = ("DETECTIONS",),
         timeout: float | None = None,
+        priority: int = 0,
     ) -> dict[str, Any]:
         """See `Transport.infer`."""
-        head, tensor = _request(image, score_threshold, outputs)
+        head, tensor = infer_request(image, score_threshold, outputs, priority)
         answer = await self._connection.request(
             "POST",
             f"{self._model}/infer",
@@ -78,15 +79,19 @@ class HTTPTransport:
         return error_for(str(answer.status_code), message, self._server, timeout, retry_after(answer))
 
 
-def _request(image: bytes, score_threshold: float | None, outputs: Sequence[str]) -> tuple[bytes, bytes]:
-    """The JSON head, and the tensor that follows it: the image after its length in four bytes, little-endian."""
+def infer_request(
+    image: bytes, score_threshold: float | None, outputs: Sequence[str], priority: int
+) -> tuple[bytes, bytes]:
+    """A request's JSON head, and the tensor after it: the image after its length in four bytes, little-endian."""
     tensor = len(image).to_bytes(4, "little") + image
     inputs: list[dict[str, Any]] = [
         {"name": "IMAGE", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(tensor)}}
     ]
     if score_threshold is not None:
         inputs.append({"name": "SCORE_THRESHOLD", "shape": [1], "datatype": "FP32", "data": [float(score_threshold)]})
-    head = {"inputs": inputs, "outputs": [{"name": name} for name in outputs]}
+    head: dict[str, Any] = {"inputs": inputs, "outputs": [{"name": name} for name in outputs]}
+    if priority:
+        head["parameters"] = {"priority": priority}
     return json.dumps(head).encode(), tensor
 
 

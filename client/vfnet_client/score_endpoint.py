@@ -52,6 +52,7 @@ class ScoreEndpoint:
         score_threshold: float | None = None,
         outputs: Sequence[str] = ("DETECTIONS",),
         timeout: float | None = None,
+        priority: int = 0,  # noqa: ARG002
     ) -> dict[str, Any]:
         """See `Transport.infer`. Raises `ValueError` for outputs that the JSON does not carry."""
         if tuple(outputs) != ("DETECTIONS",):

@@ -15,7 +15,7 @@ from vfnet_client.exceptions import (
 )
 
 _ENSEMBLE_PREFIX = re.compile(r"^in ensemble '[^']*', ")
-_BUSY = re.compile(r"queue|busy|overload|too many|in flight", re.IGNORECASE)
+_BUSY = re.compile(r"queue|busy|overload|too many|in flight|request timeout expired", re.IGNORECASE)
 
 
 def error_for(

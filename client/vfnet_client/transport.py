@@ -23,6 +23,7 @@ class Transport(Protocol):
         score_threshold: float | None = None,
         outputs: Sequence[str] = ("DETECTIONS",),
         timeout: float | None = None,
+        priority: int = 0,
     ) -> dict[str, Any]:
         """Run the ensemble on one encoded image.
 
@@ -31,6 +32,7 @@ class Transport(Protocol):
             outputs: which of `DETECTIONS` (object [1], bytes of JSON), `BOXES` (float32 [n, 4], x1 y1 x2 y2 in
                 stored pixels), `SCORES` (float32 [n]) and `LABELS` (int32 [n]) to send back.
             timeout: seconds for the answer to arrive; None waits forever.
+            priority: of Triton's levels, 1 the first served; 0 leaves it to the model. An endpoint has none.
 
         Returns:
             NumPy arrays by output name.

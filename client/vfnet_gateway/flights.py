@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from vfnet_client.exceptions import ServerBusyError
+from vfnet_gateway.priorities import Priority
 
 
 class Flights:
@@ -15,53 +16,69 @@ class Flights:
 
     A place that becomes free goes to the waiting requests in turn, so that one of a thousand images holds up no other.
     A request that finds all places taken and as many requests as allowed waiting for their first is refused: one that
-    fills the ensemble alone never is.
+    fills the ensemble alone never is. Interactive requests come before batches, which a quarter of the places is kept
+    from.
 
     Args:
         capacity: images in the ensemble at once.
-        max_waiting: requests that may wait for their first place.
+        max_waiting: requests of each priority that may wait for their first place.
         queue_timeout: seconds they may wait for it.
     """
 
     def __init__(self, capacity: int, max_waiting: int, queue_timeout: float) -> None:
         self.capacity, self.max_waiting, self.queue_timeout = capacity, max_waiting, queue_timeout
-        self.in_flight = 0
-        self.newcomers = 0
-        """Requests waiting for their first place."""
-        self._turns: deque[Flight] = deque()
+        self._places = {Priority.INTERACTIVE: capacity, Priority.BATCH: capacity - capacity // 4}
+        """How many each priority may have."""
+        self._taken = dict.fromkeys(Priority, 0)
+        self._newcomers = dict.fromkeys(Priority, 0)
+        self._turns: dict[Priority, deque[Flight]] = {priority: deque() for priority in Priority}
         """Requests with waiting images, in the order in which they get a place."""
 
-    def of_a_request(self) -> Flight:
+    @property
+    def in_flight(self) -> int:
+        """Images that have a place."""
+        return sum(self._taken.values())
+
+    @property
+    def newcomers(self) -> int:
+        """Requests waiting for their first place."""
+        return sum(self._newcomers.values())
+
+    def of_a_request(self, priority: Priority = Priority.INTERACTIVE) -> Flight:
         """What one request asks for its places."""
-        return Flight(self)
+        return Flight(self, priority)
 
     async def take(self, flight: Flight) -> None:
         """A place for one more image of a request; see `Flight.place`."""
-        if self.in_flight < self.capacity:  # then nobody waits
-            self.in_flight += 1
+        if self._has_room(flight.priority):  # then nobody of that priority waits
+            self._taken[flight.priority] += 1
             flight.has_started = True
         elif flight.has_started or flight.waiting:
             await self._wait(flight)
         else:
             await self._wait_for_the_first(flight)
 
-    def give_back(self) -> None:
-        """A place is free: the next request's turn."""
-        while self._turns:
-            flight = self._turns.popleft()
-            turn = flight.waiting.popleft()
-            if flight.waiting:
-                self._turns.append(flight)
-            if not turn.done():
-                flight.has_started = True
-                turn.set_result(None)  # the place changes hands, the count stays
-                return
-        self.in_flight -= 1
+    def give_back(self, flight: Flight) -> None:
+        """A place of this request's is free: the next one's turn."""
+        self._taken[flight.priority] -= 1
+        for priority, turns in self._turns.items():
+            while turns and self._has_room(priority):
+                following = turns.popleft()
+                turn = following.waiting.popleft()
+                if following.waiting:
+                    turns.append(following)
+                if not turn.done():
+                    self._taken[priority] += 1
+                    following.has_started = True
+                    turn.set_result(None)
+
+    def _has_room(self, priority: Priority) -> bool:
+        return self.in_flight < self.capacity and self._taken[priority] < self._places[priority]
 
     async def _wait_for_the_first(self, flight: Flight) -> None:
-        if self.newcomers >= self.max_waiting:
+        if self._newcomers[flight.priority] >= self.max_waiting:
             raise ServerBusyError("the server is busy with other requests; try again a little later")
-        self.newcomers += 1
+        self._newcomers[flight.priority] += 1
         try:
             async with asyncio.timeout(self.queue_timeout):
                 await self._wait(flight)
@@ -70,30 +87,31 @@ class Flights:
                 f"the server is busy with other requests: none was finished within {self.queue_timeout:g} s"
             ) from error
         finally:
-            self.newcomers -= 1
+            self._newcomers[flight.priority] -= 1
 
     async def _wait(self, flight: Flight) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        turns = self._turns[flight.priority]
         if not flight.waiting:
-            self._turns.append(flight)
+            turns.append(flight)
         flight.waiting.append(turn)
         try:
             await turn
         except BaseException:
             if turn.done() and not turn.cancelled():  # the place came at the same moment
-                self.give_back()
+                self.give_back(flight)
             else:
                 flight.waiting.remove(turn)
                 if not flight.waiting:
-                    self._turns.remove(flight)
+                    turns.remove(flight)
             raise
 
 
 class Flight:
     """The images of one request."""
 
-    def __init__(self, flights: Flights) -> None:
-        self._flights = flights
+    def __init__(self, flights: Flights, priority: Priority) -> None:
+        self._flights, self.priority = flights, priority
         self.has_started = False
         """Whether it ever had a place."""
         self.waiting: deque[asyncio.Future[None]] = deque()
@@ -109,4 +127,4 @@ class Flight:
         try:
             yield
         finally:
-            self._flights.give_back()
+            self._flights.give_back(self)

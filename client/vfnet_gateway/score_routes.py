@@ -20,6 +20,7 @@ from vfnet_gateway.exchange import Exchange, exchange_of
 from vfnet_gateway.json_bodies import parse_body
 from vfnet_gateway.keys import KeyRing
 from vfnet_gateway.metrics import GatewayMetrics
+from vfnet_gateway.priorities import Priority, priority_of
 from vfnet_gateway.scoring import Answers, Scorer
 
 Understand = Callable[[Any], ScoreRequest]
@@ -57,13 +58,13 @@ class ScoreRoutes:
             return Response(headers={"allow": "OPTIONS, POST"})
         exchange = exchange_of(request)
         try:
-            await self._check(request)
+            priority = await self._check(request)
             async with self.bodies.reading(request.headers, exchange.receiving(request.receive)) as body:
                 with exchange.stage("parse"):
                     wanted = understand(await parse_body(body))
                     body.clear()
                 exchange.images = len(wanted.items)
-                response = await self._detect(request, exchange, wanted, frame)
+                response = await self._detect(request, exchange, wanted, priority, frame)
         except VFNetClientError as error:
             exchange.reason = str(error)
             response = error_response(error)
@@ -71,19 +72,22 @@ class ScoreRoutes:
         response.headers["x-ms-run-fn-exec-ms"] = f"{1000 * exchange.stages.get('inference', 0):.3f}"
         return response
 
-    async def _check(self, request: Request) -> None:
+    async def _check(self, request: Request) -> Priority:
         """What can be told from the head; the body of a refused request is not looked at."""
         try:
             self.keys.check(request.headers.get("authorization"))
             contract.check_content_type(request.headers.get("content-type"))
+            return priority_of(request.headers)
         except RequestError:
             await self.bodies.refuse_unread(request.headers, request.receive)
             raise
 
-    async def _detect(self, request: Request, exchange: Exchange, wanted: ScoreRequest, frame: Frame) -> Response:
+    async def _detect(
+        self, request: Request, exchange: Exchange, wanted: ScoreRequest, priority: Priority, frame: Frame
+    ) -> Response:
         index = wanted.index
         with exchange.stage("inference"):
-            answers = await _unless_gone(request, self.scorer, wanted)
+            answers = await _unless_gone(request, self.scorer, wanted, priority)
         self.metrics.images.labels("detected").inc(len(index) - len(answers.reasons))
         self.metrics.images.labels("unreadable").inc(len(answers.reasons))
         with exchange.stage("write"):
@@ -95,7 +99,7 @@ class ScoreRoutes:
         return Response(body, InvalidImageError.status, media_type="application/json")
 
 
-async def _unless_gone(request: Request, scorer: Scorer, wanted: ScoreRequest) -> Answers:
+async def _unless_gone(request: Request, scorer: Scorer, wanted: ScoreRequest, priority: Priority) -> Answers:
     """The answers; when the client leaves first, its inferences are cancelled.
 
     Raises:
@@ -103,7 +107,7 @@ async def _unless_gone(request: Request, scorer: Scorer, wanted: ScoreRequest) -
     """
     if not wanted.items:
         return Answers([])
-    work = asyncio.create_task(scorer.answer(wanted))
+    work = asyncio.create_task(scorer.answer(wanted, priority))
     leaving = asyncio.create_task(_left(request))
     try:
         await asyncio.wait((work, leaving), return_when=asyncio.FIRST_COMPLETED)

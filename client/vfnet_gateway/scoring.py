@@ -16,6 +16,7 @@ from vfnet_client.exceptions import DeadlineExceededError, InvalidImageError
 from vfnet_client.transport import Transport
 from vfnet_client.window import Window
 from vfnet_gateway.flights import Flight, Flights
+from vfnet_gateway.priorities import Priority
 from vfnet_gateway.settings import GatewaySettings
 
 Fetch = Callable[[str], Awaitable[bytes]]
@@ -55,7 +56,7 @@ class Scorer:
         # As many fetched images are in memory as there are places to send them to.
         self._fetches = asyncio.Semaphore(settings.max_in_flight)
 
-    async def answer(self, request: ScoreRequest) -> Answers:
+    async def answer(self, request: ScoreRequest, priority: Priority = Priority.INTERACTIVE) -> Answers:
         """Detect on the images of one request, a bounded window of them at once. Cancelling it cancels them.
 
         Its `items` are let go as they are sent.
@@ -66,7 +67,7 @@ class Scorer:
         timeout = self.settings.timeout
         batch = _Batch(
             request,
-            self.flights.of_a_request(),
+            self.flights.of_a_request(priority),
             Window(self.settings.request_window, _BUSY_PATIENCE_S),
             perf_counter() + timeout,
             Answers([None] * len(request.items)),
@@ -115,7 +116,10 @@ class Scorer:
     async def _infer(self, batch: _Batch, image: bytes) -> bytes:
         left = batch.deadline - perf_counter()
         outputs = await self._transport.infer(
-            image, score_threshold=batch.request.score_threshold, timeout=max(left, 1e-3)
+            image,
+            score_threshold=batch.request.score_threshold,
+            timeout=max(left, 1e-3),
+            priority=batch.flight.priority,
         )
         answer: bytes = outputs["DETECTIONS"][0]
         return answer

@@ -32,12 +32,13 @@ class GatewaySettings:
     header_timeout: float = 10.0
     """The head of a request has to arrive within this."""
 
-    max_in_flight: int = 32
-    """Images in the ensemble at once, of all requests."""
+    max_in_flight: int = 16
+    """Images in the ensemble at once, of all requests: as many as Triton takes at once with the settings it chooses on
+    few cores. A quarter of them is kept from requests of low priority."""
     request_window: int = 16
     """Images of one request in the ensemble at once."""
     max_waiting: int = 64
-    """Requests waiting for their first place in the ensemble; one more is refused with 429."""
+    """Requests of each priority waiting for their first place in the ensemble; one more is refused with 429."""
     queue_timeout: float = 10.0
     """How long a request may wait for room for its body or its first image before it is refused with 429."""
 

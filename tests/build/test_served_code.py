@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vfnet_build.repository import template_directory
-from vfnet_build.served_code import import_served, network_input, served_parameters
+from vfnet_build.served_code import import_served, network_input, served_parameters, template_directory
 
 
 def test_the_networks_input_is_resized_and_padded_as_when_served() -> None:

@@ -33,7 +33,9 @@ def test_importing_the_package_imports_nothing_else() -> None:
     assert foreign & {"numpy", "PIL", "httpx", "tritonclient", "grpc", "aiohttp", "asyncio", *HEAVY} == set()
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["detect", "--help"], ["score", "--help"], ["health", "--help"]])
+@pytest.mark.parametrize(
+    "argv", [["--help"], ["detect", "--help"], ["score", "--help"], ["health", "--help"], ["batch", "--help"]]
+)
 def test_help_imports_nothing_heavy(argv: list[str]) -> None:
     imported = imported_by(f"from vfnet_client.cli import main; assert main({argv}) == 0")
     assert imported & {"numpy", "PIL", "httpx", "tritonclient", "grpc", "aiohttp", *HEAVY} == set()

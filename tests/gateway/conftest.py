@@ -10,18 +10,10 @@ import httpx
 import pytest
 
 from gateway_process import RunningGateway, running_gateway
-from triton_server import ServedRepository, serving
+from triton_server import NO_OP, ServedRepository, serving
 
-NO_OP = "--model-config-name=noop"
 SLOW_SECONDS = 0.25
 """What one image takes the slow detector, one after another."""
-
-
-@pytest.fixture(scope="session")
-def quick_server(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRepository]:
-    """The demonstration repository, its detector without a network."""
-    with serving(demo_repository, tmp_path_factory.mktemp("quick"), NO_OP) as served:
-        yield served
 
 
 @pytest.fixture(scope="session")

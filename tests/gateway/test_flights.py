@@ -10,6 +10,7 @@ import pytest
 
 from vfnet_client.exceptions import ServerBusyError
 from vfnet_gateway.flights import Flight, Flights
+from vfnet_gateway.priorities import Priority
 
 
 async def settle() -> None:
@@ -106,6 +107,58 @@ def test_who_waits_too_long_for_a_first_place_is_refused() -> None:
         assert (flights.in_flight, flights.newcomers) == (0, 0)
 
     asyncio.run(main())
+
+
+def test_interactive_requests_come_before_batches_that_came_earlier() -> None:
+    async def scenario(ensemble: Ensemble) -> None:
+        flights = ensemble.flights
+        ensemble.send(flights.of_a_request(), "first")
+        ensemble.send(flights.of_a_request(), "second")
+        await settle()
+        for priority in (Priority.BATCH, Priority.INTERACTIVE):
+            for _ in range(2):
+                ensemble.send(flights.of_a_request(priority), priority.name)
+        await settle()
+        await ensemble.land_all()
+        assert ensemble.order[2:] == ["INTERACTIVE", "INTERACTIVE", "BATCH", "BATCH"]
+
+    run(scenario)
+
+
+def test_batches_leave_a_quarter_of_the_places_to_others() -> None:
+    async def scenario(ensemble: Ensemble) -> None:
+        flights = ensemble.flights
+        batch = flights.of_a_request(Priority.BATCH)
+        for _ in range(20):
+            ensemble.send(batch, "batch")
+        await settle()
+        assert flights.in_flight == 6
+        for _ in range(3):
+            ensemble.send(flights.of_a_request(), "interactive")
+        await settle()
+        assert ensemble.order == ["batch"] * 6 + ["interactive"] * 2
+        await ensemble.land_one()  # a batch image leaves
+        assert ensemble.order[8:] == ["interactive"]
+        await ensemble.land_all()
+        assert ensemble.order[9:] == ["batch"] * 14
+
+    run(scenario, capacity=8)
+
+
+def test_each_priority_has_a_queue_of_its_own() -> None:
+    async def scenario(ensemble: Ensemble) -> None:
+        flights = ensemble.flights
+        ensemble.send(flights.of_a_request(), "first")
+        await settle()
+        waiting = [ensemble.send(flights.of_a_request(Priority.BATCH), "batch") for _ in range(2)]
+        await settle()
+        with pytest.raises(ServerBusyError):
+            await ensemble.send(flights.of_a_request(Priority.BATCH), "refused")
+        waiting.append(ensemble.send(flights.of_a_request(), "interactive"))
+        await settle()
+        assert not any(task.done() for task in waiting)
+
+    run(scenario, capacity=1)
 
 
 @pytest.mark.parametrize("when", ["waiting", "at the moment of its turn"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import shutil
 import signal
 import socket
 import threading
@@ -217,12 +216,6 @@ def test_a_body_without_room_in_time_is_429(slow_server: ServedRepository, tmp_p
 
 def test_a_triton_that_is_busy_itself_is_a_429(slow_repository: Path, tmp_path: Path) -> None:
     """Others fill its queue past the gateway."""
-    repository = tmp_path / "repository"
-    shutil.copytree(slow_repository, repository)
-    config = repository / "vfnet_detector" / "configs" / "noop.pbtxt"
-    limited = "dynamic_batching { default_queue_policy { max_queue_size: 1 } }"
-    config.write_text(config.read_text().replace("dynamic_batching { }", limited))
-
     stop = threading.Event()
 
     async def push(transport: Transport) -> None:
@@ -235,10 +228,11 @@ def test_a_triton_that_is_busy_itself_is_a_429(slow_repository: Path, tmp_path: 
         await asyncio.gather(*(push(transport) for _ in range(16)))
         await transport.close()
 
+    limits = ("--max-in-flight=1", "--max-waiting=1")
     folder = tmp_path / "served"
     folder.mkdir()
     with (
-        serving(repository, folder, "--model-config-name=noop") as served,
+        serving(slow_repository, folder, "--model-config-name=noop", *limits) as served,
         running_gateway(served.grpc_url, tmp_path) as gateway,
         ThreadPoolExecutor() as pool,
     ):

@@ -15,7 +15,7 @@ from box_matching import DetectionSet, compare
 from parity_table import ParityTable
 from shared_data import SHARED, needs_shared, reference_image
 from vfnet_build.checkpoints.loading import build_network, load_checkpoint
-from vfnet_build.engines.onnx_file import INPUTS, write_onnx
+from vfnet_build.engines.onnx import INPUTS, export_detector
 
 pytestmark = needs_shared
 NAME, CANVAS = "china_480x640", (1344, 800)
@@ -24,7 +24,7 @@ NAME, CANVAS = "china_480x640", (1344, 800)
 def test_the_onnx_file_gives_the_recorded_boxes(
     reference_checkpoint: Path, tmp_path: Path, parity_table: ParityTable
 ) -> None:
-    write_onnx(build_network(load_checkpoint(reference_checkpoint)), tmp_path / "network.onnx")
+    export_detector(build_network(load_checkpoint(reference_checkpoint)), tmp_path / "network.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "network.onnx", providers=["CPUExecutionProvider"])
     image = resize_onto_canvas(decode_image(reference_image(NAME).read_bytes(), 10**8), (1333, 800), 32)
     assert image.pixels.shape[1] < CANVAS[0]

@@ -92,20 +92,25 @@ model = dict(
 """
 
 
-def write_synthetic_checkpoint(path: Path) -> None:
+def write_synthetic_checkpoint(path: Path, config_text: str = CONFIG_TEXT, talkative: float = 0.0) -> None:
     """Write the checkpoint; the same bytes every time with the same torch.
 
-    A half-width ResNet-50 with DCNv2 in c3-c5, four classes. `meta['untrained']` is True.
+    As it stands a half-width ResNet-50 with DCNv2 in c3-c5; any of four classes. `meta['untrained']` is True.
+
+    Args:
+        talkative: added to every class's logit, for more boxes.
     """
-    network = VFNet(read_model_config(parse_config_text(CONFIG_TEXT), DEMO_CLASSES))
+    network = VFNet(read_model_config(parse_config_text(config_text), DEMO_CLASSES))
+    state_dict = synthetic_weights(network)
+    state_dict["bbox_head.vfnet_cls.bias"] += talkative
     checkpoint = {
         "meta": {
             "mmdet_version": "2.28.2",
-            "config": CONFIG_TEXT,
+            "config": config_text,
             "CLASSES": DEMO_CLASSES,
             "untrained": True,
         },
-        "state_dict": synthetic_weights(network),
+        "state_dict": state_dict,
     }
     buffer = io.BytesIO()  # saved to a path, the file would contain its own name
     torch.save(checkpoint, buffer)

@@ -15,6 +15,9 @@ import psutil
 from vfnet_client.free_ports import free_ports
 from vfnet_process import running_vfnet
 
+NO_OP = "--model-config-name=noop"
+"""The repository's own configuration of a detector without a network."""
+
 
 @dataclass(frozen=True)
 class ServedRepository:

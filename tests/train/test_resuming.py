@@ -12,7 +12,7 @@ import torch
 
 from tiny_training import finetune_arguments, run_python
 from vfnet_client.cli import main
-from vfnet_train.durable_files import remove_unfinished
+from vfnet_client.writing import remove_unfinished
 from vfnet_train.interruption import noticed_signals
 
 # Real signals to the process itself, at a moment that is the same in every run.
@@ -31,7 +31,6 @@ Stepper.step = counted
 WHILE_WRITING = """
 import os, signal
 from pathlib import Path
-import vfnet_train.durable_files
 flush = os.fsync
 def kill(file):
     path = Path(os.readlink(f"/proc/self/fd/{{file}}"))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
+from vfnet_build.benchmark.agreement import Agreement, compare_detections
 from vfnet_build.benchmark.bare_network import BareNetwork, Concurrency
 from vfnet_build.benchmark.errors import BenchmarkError
 from vfnet_build.benchmark.machine import describe_machine, package_versions
 from vfnet_build.benchmark.measurement import Measurement, Target, ratios
-from vfnet_build.benchmark.mmdet_process import MMDetProcess, mmdet_process
+from vfnet_build.benchmark.opponents import OPPONENTS
+from vfnet_build.benchmark.opponents.opponent import Conditions, Opponent
 from vfnet_build.benchmark.progress import Progress
 from vfnet_build.benchmark.report import Report
 from vfnet_build.benchmark.rounds import Contestant, run_rounds
@@ -24,29 +26,26 @@ from vfnet_build.served_code import network_input
 
 LATENCY_TARGET = Target(1.05, at_most=True)
 THROUGHPUT_TARGET = Target(0.97, at_most=False)
-MMDET_TARGET = Target(4.5, at_most=False)
 READY_TARGET = Target(15, at_most=True)  # seconds
+_OURS = 4
+"""How many of the contestants are not opponents: see `_contestants`."""
 _IMAGES_PER_LATENCY = 3
 _IMAGES_PER_THROUGHPUT = 12
-
-
-@dataclass(frozen=True)
-class MMDetEnvironment:
-    """MMDetection, where it is installed."""
-
-    python: Path
-    checkpoint: Path
-    """The file that the repository was built from."""
 
 
 @dataclass(frozen=True)
 class BenchmarkOptions:
     """What a person chooses."""
 
-    image: Path
+    images: tuple[Path, ...]
+    """The first is timed; what is detected is compared in all."""
     rounds: int
     concurrency: int
-    mmdet: MMDetEnvironment | None
+    against: tuple[str, ...]
+    """Of `OPPONENTS`."""
+    checkpoint: Path
+    """The file that the repository was built from."""
+    mmdet_python: Path | None
     command: tuple[str, ...]
     """For the record."""
 
@@ -58,15 +57,15 @@ def compare(root: Path, options: BenchmarkOptions) -> Report:
         root: a folder to write into: the server's cache of compiled networks, logs.
 
     Raises:
-        BenchmarkError: the image cannot be read, or MMDetection does not run.
+        BenchmarkError: the image cannot be read, or an opponent does not run.
         ServerError, VFNetClientError: the server failed.
     """
     progress, started = Progress(), datetime.now(UTC)
-    repository, image = root / "repository", options.image.read_bytes()
+    repository, image = root / "repository", options.images[0].read_bytes()
     try:
         pixels, valid_shape = network_input(repository, image)
     except ValueError as error:
-        raise BenchmarkError(f"{options.image}: {error}") from error
+        raise BenchmarkError(f"{options.images[0]}: {error}") from error
     detector_config = repository / "vfnet_detector" / "config.pbtxt"
     configure(detector_config, detector_config, {"cache_dir": str(root / "cache")})  # leaves the user's cache alone
     network = BareNetwork(repository, pixels, valid_shape)
@@ -80,32 +79,20 @@ def compare(root: Path, options: BenchmarkOptions) -> Report:
     with ExitStack() as running:
         served = running.enter_context(serving(root, image, options.concurrency))
         progress.say(f"ready after {seconds_cold:.1f} s, then after {served.seconds_to_ready:.1f} s")
-        mmdet = None
-        if options.mmdet is not None:
-            progress.say("starting MMDetection")
-            mmdet = running.enter_context(
-                mmdet_process(
-                    options.mmdet.python,
-                    options.mmdet.checkpoint,
-                    "detect",
-                    options.image.absolute(),
-                    network.threads,
-                    root,
-                )
-            )
+        opponents = _start(options, _conditions(options, network.threads, root), running, progress)
+        agreements = _agreements(served, opponents, options.images, progress)
         progress.say("finding the bare network's best throughput")
         best = network.find_best_concurrency(progress)
-        images = max(_IMAGES_PER_THROUGHPUT, 3 * best.requests, 3 * options.concurrency)
-        contestants = _contestants(network, best, served, options.concurrency, images, mmdet)
+        images = max(_IMAGES_PER_THROUGHPUT, 3 * best.requests, 2 * options.concurrency)
+        contestants = _contestants(network, best, served, options.concurrency, images)
+        contestants += [Contestant(f"{each.name}, {each.manner}", each.unit, each.measure) for each in opponents]
         measured = run_rounds(contestants, options.rounds, progress)
         resident = served.resident_bytes() / 2**30
-        detections = {"served": served.count_detections()}
-        if mmdet is not None:
-            detections["MMDetection"] = int(mmdet.result)
 
     measurements = [
         *measured,
-        *_ratios(*measured),
+        *_ratios(measured[:_OURS]),
+        *_speeds(measured[:_OURS], measured[_OURS:], opponents),
         Measurement("server ready, first start", "s", (seconds_cold,)),
         Measurement("server ready, warm cache", "s", (served.seconds_to_ready,), READY_TARGET),
         Measurement("memory of all server processes", "GiB", (resident,)),
@@ -114,55 +101,81 @@ def compare(root: Path, options: BenchmarkOptions) -> Report:
         "date": started.isoformat(timespec="seconds"),
         "command": list(options.command),
         "checkpoint": _checkpoint(repository),
-        "image": {"name": options.image.name, "network_input": list(pixels.shape[1:3]), "detections": detections},
+        "image": {"name": options.images[0].name, "network_input": list(pixels.shape[1:3])},
         "precision": network.precision,
         "threads": network.threads,
         "rounds": options.rounds,
-        "images_per_round": {"one at a time": _IMAGES_PER_LATENCY, "throughput": images, "MMDetection": 1},
+        "images_per_round": {
+            "one at a time": _IMAGES_PER_LATENCY,
+            "throughput": images,
+            **{each.name: 1 if each.unit == "s" else options.concurrency for each in opponents},
+        },
         "machine": machine,
-        "versions": _versions(served, mmdet),
+        "versions": _versions(served, opponents),
     }
-    return Report(measurements, setting)
+    return Report(measurements, setting, agreements)
+
+
+def _conditions(options: BenchmarkOptions, threads: int, scratch: Path) -> Conditions:
+    return Conditions(
+        options.checkpoint, options.images[0], threads, options.concurrency, options.mmdet_python, scratch
+    )
+
+
+def _start(options: BenchmarkOptions, conditions: Conditions, running: ExitStack, progress: Progress) -> list[Opponent]:
+    opponents = []
+    for name in options.against:
+        progress.say(f"starting {name}")
+        opponents.append(running.enter_context(OPPONENTS[name](conditions)))
+    return opponents
+
+
+def _agreements(
+    served: ServedDetector, opponents: Sequence[Opponent], images: Sequence[Path], progress: Progress
+) -> list[Agreement]:
+    """Everyone detects in every image, which warms them up as well."""
+    ours = [served.detect(image) for image in images]
+    agreements = []
+    for opponent in opponents:
+        progress.say(f"comparing what {opponent.name} detects")
+        agreements.append(compare_detections(opponent.name, ours, [opponent.detect(image) for image in images]))
+    return agreements
 
 
 def _contestants(
-    network: BareNetwork,
-    best: Concurrency,
-    served: ServedDetector,
-    concurrency: int,
-    images: int,
-    mmdet: MMDetProcess | None,
+    network: BareNetwork, best: Concurrency, served: ServedDetector, concurrency: int, images: int
 ) -> list[Contestant]:
-    contestants = [
+    return [
         Contestant("bare network, one at a time", "s", lambda: _typical(network.latency)),
         Contestant("served, one at a time", "s", lambda: _typical(served.latency)),
         Contestant(f"bare network, {best}", "images/s", lambda: network.throughput(best, images)),
         Contestant(f"served, {concurrency} in flight", "images/s", lambda: served.throughput(images)),
     ]
-    if mmdet is not None:
-        name = f"MMDetection {mmdet.versions['mmdet']}, one at a time"
-        contestants.append(Contestant(name, "s", mmdet.seconds))
-    return contestants
 
 
 def _typical(measure: Callable[[], float]) -> float:
     return median(measure() for _ in range(_IMAGES_PER_LATENCY))
 
 
-def _ratios(
-    bare_latency: Measurement,
-    served_latency: Measurement,
-    bare_throughput: Measurement,
-    served_throughput: Measurement,
-    mmdet_latency: Measurement | None = None,
-) -> list[Measurement]:
-    found = [
+def _ratios(ours: Sequence[Measurement]) -> list[Measurement]:
+    bare_latency, served_latency, bare_throughput, served_throughput = ours
+    return [
         ratios("latency, served / bare", served_latency, bare_latency, LATENCY_TARGET),
         ratios("throughput, served / bare", served_throughput, bare_throughput, THROUGHPUT_TARGET),
     ]
-    if mmdet_latency is not None:
-        found.append(ratios("latency, MMDetection / served", mmdet_latency, served_latency, MMDET_TARGET))
-    return found
+
+
+def _speeds(
+    ours: Sequence[Measurement], theirs: Sequence[Measurement], opponents: Sequence[Opponent]
+) -> list[Measurement]:
+    """How many times as fast the served detector is as each opponent."""
+    _, served_latency, _, served_throughput = ours
+    return [
+        ratios(f"latency, {opponent.name} / served", measured, served_latency, opponent.target)
+        if opponent.unit == "s"
+        else ratios(f"throughput, served / {opponent.name}", served_throughput, measured, opponent.target)
+        for opponent, measured in zip(opponents, theirs, strict=True)
+    ]
 
 
 def _checkpoint(repository: Path) -> dict[str, object]:
@@ -175,8 +188,5 @@ def _checkpoint(repository: Path) -> dict[str, object]:
     }
 
 
-def _versions(served: ServedDetector, mmdet: MMDetProcess | None) -> dict[str, object]:
-    versions: dict[str, object] = {**package_versions(), "triton": served.triton_version}
-    if mmdet is not None:
-        versions["MMDetection"] = mmdet.versions
-    return versions
+def _versions(served: ServedDetector, opponents: Sequence[Opponent]) -> dict[str, object]:
+    return {**package_versions(), "triton": served.triton_version, **{each.name: each.versions for each in opponents}}

@@ -71,7 +71,7 @@ def quartiles(values: Sequence[float]) -> Quartiles:
     return Quartiles(float(lower), float(median), float(upper))
 
 
-def ratios(name: str, over: Measurement, under: Measurement, target: Target) -> Measurement:
+def ratios(name: str, over: Measurement, under: Measurement, target: Target | None) -> Measurement:
     """`over / under`, round by round: a slow minute of the machine slows both, and cancels.
 
     Raises:

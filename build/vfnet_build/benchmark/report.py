@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vfnet_build.benchmark.agreement import Agreement, agreement_table
 from vfnet_build.benchmark.measurement import Measurement, quartiles
 
 
@@ -16,16 +17,24 @@ class Report:
     measurements: Sequence[Measurement]
     setting: dict[str, Any]
     """JSON values: what was measured, with what, where and when."""
+    agreements: Sequence[Agreement] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The setting with the measurements under `measurements`."""
-        return {**self.setting, "measurements": [measurement.to_json() for measurement in self.measurements]}
+        """The setting with the measurements under `measurements`, and `agreements` where there were opponents."""
+        document = {**self.setting, "measurements": [measurement.to_json() for measurement in self.measurements]}
+        if self.agreements:
+            document["agreements"] = [agreement.to_json() for agreement in self.agreements]
+        return document
 
     def to_markdown(self) -> str:
-        """A sentence on the setting and a table."""
-        return f"{self._setting_in_words()}\n\n{markdown_table(self.measurements)}"
+        """A sentence on the setting, a table, and a table of who detects the same."""
+        parts = [self.setting_in_words(), markdown_table(self.measurements)]
+        if self.agreements:
+            parts.append(agreement_table(self.agreements))
+        return "\n\n".join(parts)
 
-    def _setting_in_words(self) -> str:
+    def setting_in_words(self) -> str:
+        """What was measured, and on what."""
         machine, versions, image = (self.setting[key] for key in ("machine", "versions", "image"))
         height, width = image["network_input"]
         rounds = self.setting["rounds"]

@@ -12,7 +12,10 @@ from pathlib import Path
 from time import perf_counter
 
 import psutil
+from PIL import Image
 
+from vfnet_build.benchmark.agreement import FoundBox, boxes_in_pixels
+from vfnet_build.benchmark.resident_memory import resident_bytes
 from vfnet_client.client import VFNetClient
 from vfnet_client.free_ports import free_ports
 from vfnet_serve.background import StateFolder
@@ -49,13 +52,15 @@ class ServedDetector:
             outcome.result()
         return images / (perf_counter() - started)
 
-    def count_detections(self) -> int:
-        """How many there are in the image."""
-        return len(self.client.detect(self.image).boxes)
+    def detect(self, path: Path) -> list[FoundBox]:
+        """In an image's file."""
+        with Image.open(path) as image:
+            width, height = image.size
+        return boxes_in_pixels(self.client.detect(path.read_bytes()), width, height)
 
     def resident_bytes(self) -> int:
         """Memory of all processes of the server; pages that several share are counted once."""
-        return sum(_resident_bytes(process) for process in (self.process, *self.process.children(recursive=True)))
+        return sum(resident_bytes(process) for process in (self.process, *self.process.children(recursive=True)))
 
 
 @contextmanager
@@ -84,18 +89,6 @@ def serving(root: Path, image: bytes, concurrency: int) -> Iterator[ServedDetect
 def _triton_version(endpoints: Endpoints) -> str:
     with urllib.request.urlopen(f"{endpoints.http_url}/v2", timeout=10) as answer:
         return str(json.load(answer)["version"])
-
-
-def _resident_bytes(process: psutil.Process) -> int:
-    """Proportional set size where the kernel tells it, else the resident set; 0 for a process that has gone."""
-    try:
-        try:
-            rows = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
-            return next(int(row.split()[1]) * 1024 for row in rows if row.startswith("Pss:"))
-        except (OSError, StopIteration):
-            return int(process.memory_info().rss)
-    except psutil.NoSuchProcess:
-        return 0
 
 
 @contextmanager

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from vfnet_build.building import ENGINES, PRECISIONS, build
 from vfnet_build.checkpoints.errors import CheckpointError
-from vfnet_build.repository import BuildOptions, RepositoryError
+from vfnet_build.repository import BuildOptions, QuantizationOptions, RepositoryError
+from vfnet_client.commands.options import at_least_one, fraction
+from vfnet_data.dataset import DatasetError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +45,11 @@ def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="for AzureML's folders: build although images are prepared MMDetection's way, not AzureML's",
     )
+    _add_precision_arguments(parser)
+
+
+def _add_precision_arguments(parser: argparse.ArgumentParser) -> None:
+    default = QuantizationOptions()
     parser.add_argument(
         "--engine",
         nargs="+",
@@ -53,14 +60,41 @@ def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
         "server image); of several the first serves, and vfnet serve --model-config-name chooses another",
     )
     parser.add_argument(
-        "--validation",
-        nargs=2,
-        type=Path,
-        metavar=("ANNOTATIONS", "IMAGES"),
-        help="for tensorrt: accept the plan only if it loses no more than 0.003 AP on these",
+        "--precision",
+        choices=PRECISIONS,
+        default="f32",
+        help="what the engine computes in (default: f32, MMDetection's boxes; openvino: bf16, int8; torch: bf16, fp16; "
+        "libtorch, tensorrt: fp16)",
     )
     parser.add_argument(
-        "--precision", choices=PRECISIONS, default="f32", help="what the engine computes in (default: f32)"
+        "--calibration", type=Path, metavar="FOLDER", help="for int8: typical images; demo: rendered scenes"
+    )
+    parser.add_argument(
+        "--calibration-images",
+        type=at_least_one,
+        default=default.calibration_images,
+        metavar="N",
+        help="for int8: at most so many of them (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--validation",
+        type=Path,
+        metavar="FILE|FOLDER",
+        help="for int8 and tensorrt: annotations of the images on which accuracy is compared; COCO JSON, AutoML JSONL, "
+        "Pascal VOC",
+    )
+    parser.add_argument(
+        "--validation-images",
+        type=Path,
+        metavar="FOLDER",
+        help="for int8 and tensorrt: their images (default: near the annotations)",
+    )
+    parser.add_argument(
+        "--max-ap-drop",
+        type=fraction,
+        default=default.max_ap_drop,
+        metavar="SHARE",
+        help="for int8: refuse to write a repository that loses more of AP, 0 to 1 (default: %(default)s)",
     )
 
 
@@ -68,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Build; 0, or 1 with the reason on stderr."""
     try:
         build_from(arguments, arguments.repository, force=arguments.force)
-    except (CheckpointError, RepositoryError) as error:
+    except (CheckpointError, RepositoryError, DatasetError) as error:
         print(f"vfnet build: {error}", file=sys.stderr)
         return 1
     return 0
@@ -80,10 +114,31 @@ def build_from(arguments: argparse.Namespace, repository: Path, *, force: bool =
     return build(
         arguments.checkpoint,
         repository,
-        BuildOptions(arguments.engine[0], arguments.precision, tuple(arguments.engine[1:])),
+        _options_from(arguments),
         architecture=arguments.architecture,
         classes=None if classes is None else classes.read_text(encoding="utf-8").splitlines(),
         accept_preprocessing=arguments.accept_preprocessing,
-        validation=None if arguments.validation is None else tuple(arguments.validation),
+        validation=_validation_from(arguments),
         force=force,
     )
+
+
+def _options_from(arguments: argparse.Namespace) -> BuildOptions:
+    engine, *others = arguments.engine
+    if arguments.precision != "int8":
+        return BuildOptions(engine, arguments.precision, tuple(others))
+    paths = {
+        name: None if (path := getattr(arguments, name)) is None else str(path.absolute())
+        for name in ("calibration", "validation", "validation_images")
+    }
+    quantization = QuantizationOptions(
+        **paths, calibration_images=arguments.calibration_images, max_ap_drop=arguments.max_ap_drop
+    )
+    return BuildOptions(engine, arguments.precision, tuple(others), quantization)
+
+
+def _validation_from(arguments: argparse.Namespace) -> tuple[Path, Path] | None:
+    """Annotations and images for engines that must prove their accuracy."""
+    if arguments.validation is None:
+        return None
+    return arguments.validation, arguments.validation_images or arguments.validation.parent

@@ -12,8 +12,10 @@ from vfnet_build.architecture.deform_conv import register_torchvision_operator
 from vfnet_build.architecture.detector import DensePredictor
 from vfnet_build.architecture.vfnet import VFNet
 
-PRECISIONS = ("f32", "bf16")
-"""What the engine may compute in. The IR holds float32 either way."""
+PRECISIONS = ("f32", "bf16", "int8")
+"""What the engine may compute in. `export` writes float32; for int8 `vfnet_build.engines.quantization` follows."""
+NETWORK = "network.xml"
+"""The weights are beside it, in a file of the same name with the ending `.bin`."""
 
 
 def export(network: VFNet, directory: Path) -> None:
@@ -33,4 +35,4 @@ def export(network: VFNet, directory: Path) -> None:
     model = ov.convert_model(traced, input=[([1, -1, -1, 3], ov.Type.u8), ([1, 2], ov.Type.i32)])
     for port, name in zip(model.inputs, ("pixels", "valid_shape"), strict=True):
         port.get_tensor().set_names({name})
-    ov.save_model(model, directory / "network.xml", compress_to_fp16=False)
+    ov.save_model(model, directory / NETWORK, compress_to_fp16=False)

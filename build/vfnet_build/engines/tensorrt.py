@@ -16,7 +16,7 @@ from typing import Any
 from vfnet_build.architecture.padding import default_canvases
 from vfnet_build.architecture.vfnet import VFNet
 from vfnet_build.engines.errors import EngineError
-from vfnet_build.engines.onnx_file import write_onnx
+from vfnet_build.engines.onnx import export_detector
 
 PRECISIONS = ("f32", "fp16")
 BATCH_SIZES = (1, 2, 4, 8)
@@ -48,7 +48,7 @@ def export(network: VFNet, directory: Path, precision: str) -> None:
     """
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "network.onnx"
-        write_onnx(network, source, precision)
+        export_detector(network, source, precision)
         plan = build_plan(source, canvases_of(network))
     (directory / "model.plan").write_bytes(plan)
 

@@ -16,7 +16,7 @@ from vfnet_evaluate.coco_results import read_coco_results, write_coco_results
 from vfnet_evaluate.errors import EvaluationError
 from vfnet_evaluate.report import make_report
 from vfnet_evaluate.report_folder import write_report_folder
-from vfnet_evaluate.sources import DetectedDataset, detect_with_checkpoint, detect_with_server
+from vfnet_evaluate.sources import DetectedDataset, detect_with_network, detect_with_server
 
 _FAILURES_SHOWN = 20
 
@@ -104,7 +104,7 @@ def _detect(arguments: argparse.Namespace, dataset: DetectionDataset) -> tuple[s
     except CheckpointError as error:
         raise EvaluationError(str(error)) from error
     _say(checkpoint.description)
-    found = detect_with_checkpoint(dataset, CheckpointDetector(network))
+    found = detect_with_network(dataset, CheckpointDetector(network))
     return f"checkpoint {checkpoint.path.name} ({checkpoint.description})", found
 
 

@@ -7,8 +7,10 @@ import re
 import sys
 from pathlib import Path
 
+from vfnet_client.commands.options import at_least_one, milliseconds, seconds
 from vfnet_serve.installation import ServerError
 from vfnet_serve.serving import ServeOptions, serve
+from vfnet_serve.serving_settings import MEANINGS, GivenSettings
 from vfnet_serve.triton_process import Endpoints
 
 
@@ -27,6 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--state-file", type=Path, metavar="FILE", help="while ready, holds the process number and ports as JSON"
     )
     parser.add_argument("--verbose", action="store_true", help="print all that Triton logs")
+    settings = parser.add_argument_group(
+        "settings", "chosen from the cores and GPUs at hand, and printed, unless given"
+    )
+    for name, meaning in MEANINGS.items():
+        kind, metavar = _KINDS.get(name, (at_least_one, "N"))
+        settings.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=metavar, help=meaning)
 
 
 def add_server_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +63,9 @@ def add_server_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+_KINDS = {"queue_delay": (milliseconds, "MS"), "queue_timeout": (seconds, "SECONDS")}
+
+
 def visible_gpus(text: str) -> str | None:
     """`all` -> None; `none` or numbers (also NVIDIA's GPU-... names) -> what CUDA_VISIBLE_DEVICES says for them."""
     if text == "all":
@@ -79,6 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
         endpoints=endpoints_from(arguments),
         model_config_name=arguments.model_config_name,
         gpus=arguments.gpus,
+        settings=GivenSettings(**{name: getattr(arguments, name) for name in MEANINGS}),
         stall_timeout=arguments.stall_timeout,
         exit_timeout=arguments.exit_timeout,
         triton=arguments.triton,

@@ -83,12 +83,11 @@ def measure(arguments: argparse.Namespace, checkpoint: Checkpoint) -> tuple[dict
         if arguments.mmdet is not None:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vfnet-bench-training-")))
             batch.save(scratch / "batch.npz")
-            worker = mmdet_process(
-                arguments.mmdet, checkpoint.path.absolute(), "train", scratch / "batch.npz", threads, scratch
-            )
+            task = ("train", str(scratch / "batch.npz"))
+            worker = mmdet_process(arguments.mmdet, checkpoint.path.absolute(), task, threads, scratch)
             mmdet = stack.enter_context(worker)
             versions |= {f"{name} (mmdet's)" if name == "torch" else name: v for name, v in mmdet.versions.items()}
-            passes[MMDET] = mmdet.seconds
+            passes[MMDET] = lambda: mmdet.run().seconds
         contestants = [Contestant(name, "s/batch", seconds) for name, seconds in passes.items()]
         measured = run_rounds(contestants, arguments.rounds, Progress())
     per_image = [

@@ -9,7 +9,7 @@ from vfnet_build.checkpoints.resolve import open_checkpoint
 from vfnet_data.reading import read_dataset
 from vfnet_evaluate.checkpoint_detector import CheckpointDetector, load_network
 from vfnet_evaluate.coco_evaluation import evaluate_detections
-from vfnet_evaluate.sources import detect_with_checkpoint
+from vfnet_evaluate.sources import detect_with_network
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def evaluate_checkpoint(checkpoint: Path, annotations: Path, images: Path) -> Da
     """Detect with the file as it is served, and compare with the annotations."""
     dataset = read_dataset(annotations, images)
     network = load_network(open_checkpoint(str(checkpoint)))
-    detected = detect_with_checkpoint(dataset, CheckpointDetector(network))
+    detected = detect_with_network(dataset, CheckpointDetector(network))
     evaluation = evaluate_detections(dataset, detected.detections)
     return DatasetFigures(
         images=len(dataset.images),

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vfnet_data.rendered_scenes.objects import CLASSES
+from vfnet_data.rendered_scenes.scene_seeds import TRAINING_SEED, VALIDATION_SEED
 from vfnet_train.demonstration.figures import DatasetFigures
-from vfnet_train.demonstration.scene_seeds import TRAINING_SEED, VALIDATION_SEED
 from vfnet_train.demonstration.settings import DemonstrationSettings
 
 _SHOWN = ("AP", "AP50", "AP75", "AR100")

@@ -10,11 +10,11 @@ from pathlib import Path
 from vfnet_client.writing import write_whole
 from vfnet_data.dataset import DatasetError
 from vfnet_data.rendered_scenes.dataset import ANNOTATIONS, write_rendered_dataset
+from vfnet_data.rendered_scenes.scene_seeds import TRAINING_SEED, VALIDATION_SEED
 from vfnet_train.demonstration.figures import evaluate_checkpoint
 from vfnet_train.demonstration.half_precision import write_half_precision
 from vfnet_train.demonstration.initial_checkpoint import write_initial_checkpoint
 from vfnet_train.demonstration.model_card import write_model_card
-from vfnet_train.demonstration.scene_seeds import TRAINING_SEED, VALIDATION_SEED
 from vfnet_train.demonstration.settings import DemonstrationSettings
 from vfnet_train.finetuning import finetune
 from vfnet_train.run_folder import LAST_CHECKPOINT

@@ -17,16 +17,16 @@ class DemonstrationSettings:
     backbone: Path
     """The .npz of a ResNet-50 of half width."""
     output: Path
-    scenes: int = 70
+    scenes: int = 140
     """Rendered for training."""
     validation_scenes: int = 40
     """Rendered for the model card's figures."""
     scale: Scale = (416, 320)
     """Longest and shortest side that images are resized to fit, in training and where the checkpoint is served."""
-    epochs: int = 6
+    epochs: int = 18
     batch_size: int = 4
     learning_rate: float = 5e-4
-    ema_decay: float = 0.98
+    ema_decay: float = 0.99
     precision: str = "bf16"
     seed: int = 0
     """Of the training: order and augmentation. The initial weights are always the same."""

@@ -19,15 +19,18 @@ if TYPE_CHECKING:
 KEY_VARIABLE = "VFNET_API_KEY"
 
 
-def add_server_options(parser: argparse.ArgumentParser, timeout: float = 60.0, retries: int = 3) -> None:
-    """Which server, how long to wait for it, and who we are to it. `connected` reads them."""
+def add_server_options(
+    parser: argparse.ArgumentParser, timeout: float = 60.0, retries: int = 3, *, several: bool = False
+) -> None:
+    """Which server, how long to wait for it, and who we are to it. `connected` reads them, of one server."""
     parser.add_argument(
         "--server",
         metavar="URL",
         type=server_url,
-        default=DEFAULT_SERVER,
+        action="append" if several else "store",
+        default=None if several else DEFAULT_SERVER,
         help="Triton at grpc://host:port, grpcs://, http:// or https://, or an endpoint, https://host/score "
-        "(default: %(default)s)",
+        f"{'; may be given several times ' if several else ''}(default: {DEFAULT_SERVER})",
     )
     parser.add_argument(
         "--timeout",
@@ -63,13 +66,18 @@ def connected(arguments: argparse.Namespace, concurrency: int = 16) -> VFNetClie
     """
     from vfnet_client.client import VFNetClient
 
-    try:
-        credentials = Credentials(arguments.key, arguments.ca_file, arguments.certificate, arguments.private_key)
-    except ValueError as error:
-        raise CommandError(str(error)) from error
+    credentials = credentials_from(arguments)
     return VFNetClient(
         arguments.server, concurrency, arguments.timeout, retries=arguments.retries, credentials=credentials
     )
+
+
+def credentials_from(arguments: argparse.Namespace) -> Credentials:
+    """Who we are to a server. Raises as `connected` does."""
+    try:
+        return Credentials(arguments.key, arguments.ca_file, arguments.certificate, arguments.private_key)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
 
 
 def server_url(text: str) -> str:
@@ -84,6 +92,11 @@ def server_url(text: str) -> str:
 def seconds(text: str) -> float:
     """An argument that is a time, above 0."""
     return _number(text, "a time above 0 in seconds", lambda value: value > 0)
+
+
+def milliseconds(text: str) -> float:
+    """An argument that is a time, possibly none."""
+    return _number(text, "a time in milliseconds", lambda value: value >= 0)
 
 
 def fraction(text: str) -> float:

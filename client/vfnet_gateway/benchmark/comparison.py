@@ -6,9 +6,10 @@ import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from vfnet_client.transport import open_transport
-from vfnet_gateway.benchmark.http_caller import HTTPCaller
+from vfnet_gateway.benchmark.http_caller import HTTPCaller, post
 from vfnet_gateway.benchmark.load import Load, measure
 from vfnet_gateway.benchmark.processes import Road, resident_bytes
 
@@ -45,9 +46,10 @@ async def load_grpc(road: Road, image: bytes, callers: int, seconds: float) -> L
 async def load_score(road: Road, image: bytes, callers: int, seconds: float) -> Load:
     """Callers of /score with one image each, every one on a connection of its own."""
     body = json.dumps({"input_data": {"columns": ["image"], "data": [base64.b64encode(image).decode()]}}).encode()
-    connections = [await HTTPCaller.connect(road.gateway_host, road.gateway_port, body) for _ in range(callers)]
+    request = post(road.gateway_host, "/score", "application/json", body)
+    connections = [await HTTPCaller.connect(road.gateway_host, road.gateway_port) for _ in range(callers)]
     try:
-        return await measure([connection.call for connection in connections], seconds, _WARM_UP_S)
+        return await measure([partial(connection.call, request) for connection in connections], seconds, _WARM_UP_S)
     finally:
         for connection in connections:
             await connection.close()

@@ -29,15 +29,16 @@ class Road:
 
 
 @contextmanager
-def road(repository: Path, scratch: Path) -> Iterator[Road]:
-    """Serve a built repository without its network, with a gateway, on free ports; logs go to `scratch`.
+def road(repository: Path, scratch: Path, model_config_name: str | None = NO_OP) -> Iterator[Road]:
+    """Serve a built repository, without its network unless told otherwise, with a gateway; logs go to `scratch`.
 
     Raises:
         CommandError: one of the two did not start.
     """
     http, grpc, metrics, score = free_ports(4)
     grpc_url = f"grpc://127.0.0.1:{grpc}"
-    serve = ["serve", f"--repository={repository}", f"--model-config-name={NO_OP}", f"--http-port={http}"]
+    serve = ["serve", f"--repository={repository}", f"--http-port={http}"]
+    serve += [f"--model-config-name={model_config_name}"] if model_config_name else []
     gateway = ["gateway", f"--server={grpc_url}", f"--port={score}"]
     with (
         _running([*serve, f"--grpc-port={grpc}", f"--metrics-port={metrics}"], scratch),

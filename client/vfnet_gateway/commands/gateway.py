@@ -26,7 +26,7 @@ _COUNTS = {
     "max-held-bytes": "all bodies read or worked on together; others are left unread until there is room",
     "max-in-flight": "images in the ensemble at once",
     "request-window": "images of one request in the ensemble at once",
-    "max-waiting": "requests waiting for their first place in the ensemble; one more is refused with 429",
+    "max-waiting": "requests of each priority waiting for a first place in the ensemble; one more is refused with 429",
 }
 
 

@@ -13,6 +13,7 @@ from candidates import CandidateSettings, select_candidates
 from error_responses import cancelled, internal_error
 from openvino_engine import HeadOutputs, OpenVINOEngine
 from process_activity import ProcessActivity
+from warming_up import parse_canvases, warm_up
 
 FAILED = "the image could not be detected in"
 
@@ -36,8 +37,13 @@ class TritonPythonModel:
             int(parameters["inference_num_threads"]),
             _cache_dir(parameters["cache_dir"]),
         )
+        canvases = parse_canvases(parameters["warm_up_canvases"])
+        warm = warm_up(self.engine, canvases, float(parameters["warm_up_seconds"]))
+        self.last_size: tuple[int, ...] = ()
         self.activity = ProcessActivity()
-        pb_utils.Logger.log_info(f"vfnet_detector: {self.engine.description}")
+        pb_utils.Logger.log_info(
+            f"vfnet_detector: {self.engine.description}, warm for {warm} of {len(canvases)} common sizes"
+        )
 
     def execute(self, requests: list[Any]) -> None:
         """Answer each request as soon as it is done; return when all are.
@@ -46,10 +52,17 @@ class TritonPythonModel:
         the requests, and should this process die their callers would wait forever.
         """
         finished = threading.Semaphore(0)
-        for request in requests:
+        for request in self.grouped_by_size(requests):
             self.submit(request, finished)
         for _ in requests:
             finished.acquire()
+
+    def grouped_by_size(self, requests: list[Any]) -> list[Any]:
+        """Images of one size together, those of the last batch's last size first: a change costs the network time."""
+        sizes = [pb_utils.get_input_tensor_by_name(request, "PIXELS").shape() for request in requests]
+        order = sorted(range(len(requests)), key=lambda i: (tuple(sizes[i]) != self.last_size, sizes[i]))
+        self.last_size = tuple(sizes[order[-1]])
+        return [requests[i] for i in order]
 
     def submit(self, request: Any, finished: threading.Semaphore) -> None:
         """Start one image; its response is sent, and `finished` released, when it is done."""

@@ -11,6 +11,7 @@ import triton_python_backend_utils as pb_utils
 from detections import detect
 from error_responses import internal_error, invalid_argument
 from process_activity import ProcessActivity
+from tickets import TicketLedger, ledger_path
 
 
 class TritonPythonModel:
@@ -23,6 +24,7 @@ class TritonPythonModel:
         self.max_per_img = int(parameters["max_per_img"])
         labels = Path(args["model_repository"]) / "labels.txt"
         self.classes = labels.read_text(encoding="utf-8").splitlines()
+        self.ledger = TicketLedger(ledger_path())
         self.activity = ProcessActivity()
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -30,7 +32,15 @@ class TritonPythonModel:
         return self.activity.answer_each(requests, self.answer)
 
     def answer(self, request: Any) -> Any:
-        """The requested outputs of one image, or an error."""
+        """The requested outputs of one image, or an error; either way there is room for another image."""
+        try:
+            return self.answer_image(request)
+        finally:
+            if (ticket := pb_utils.get_input_tensor_by_name(request, "TICKET")) is not None:
+                self.ledger.give_back(int(ticket.as_numpy().reshape(-1)[0]))
+
+    def answer_image(self, request: Any) -> Any:
+        """See `answer`."""
         threshold = pb_utils.get_input_tensor_by_name(request, "SCORE_THRESHOLD")
         score_threshold = 0.0 if threshold is None else float(threshold.as_numpy().reshape(-1)[0])
         if not 0 <= score_threshold <= 1:
@@ -58,3 +68,7 @@ class TritonPythonModel:
             document = found.to_json(self.classes, width, height).encode()
             tensors.append(pb_utils.Tensor("DETECTIONS", np.array([document], np.object_)))
         return [tensor for tensor in tensors if tensor.name() in wanted]
+
+    def finalize(self) -> None:
+        """Leave the count."""
+        self.ledger.close()

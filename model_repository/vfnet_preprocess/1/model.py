@@ -6,13 +6,17 @@ import json
 from typing import Any
 
 import cv2
+import numpy as np
 import triton_python_backend_utils as pb_utils
+from admission import CallerGoneError, Door
 from canvases import parse_canvases
 from error_responses import cancelled, internal_error, invalid_argument
 from image_decoding import ImageError, decode_image
 from numpy.typing import NDArray
 from process_activity import ProcessActivity
+from refusals import Refusals
 from resizing import resize_onto_canvas
+from tickets import TicketLedger, ledger_path
 
 
 class TritonPythonModel:
@@ -26,26 +30,43 @@ class TritonPythonModel:
         self.size_divisor = int(parameters["size_divisor"])
         self.canvases = parse_canvases(parameters["canvases"])
         self.max_image_pixels = int(parameters["max_image_pixels"])
+        self.ledger = TicketLedger(ledger_path(), float(parameters["ticket_seconds"]))
+        self.door = Door(self.ledger, int(parameters["max_in_flight"]))
+        self.refusals = Refusals()
         self.activity = ProcessActivity()
         cv2.setNumThreads(1)  # the network needs the other cores
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response per request; a failure is that request's alone."""
-        return self.activity.answer_each(requests, self.answer)
+        return [self.answer(request) for request in requests]
 
     def answer(self, request: Any) -> Any:
         """Tensors, or an error: the caller's for what cannot be read as an image."""
         if request.is_cancelled():
-            return cancelled()
+            return self.refusals.count("cancelled", cancelled())
+        # Who calls this model by itself takes no place in the ensemble.
+        needs_ticket = "TICKET" in request.requested_output_names()
         try:
-            return pb_utils.InferenceResponse(output_tensors=self.preprocess(request))
-        except ImageError as error:
-            return invalid_argument(str(error))
-        except Exception as error:
-            return internal_error("the image could not be preprocessed", error)
+            ticket = self.door.enter(request.is_cancelled) if needs_ticket else 0  # waiting is no work
+        except CallerGoneError:
+            return self.refusals.count("cancelled", cancelled())
+        with self.activity.working():
+            response = self.answer_admitted(request, ticket)
+        if response.has_error() and needs_ticket:
+            self.door.leave(ticket)
+        return response
 
-    def preprocess(self, request: Any) -> list[Any]:
-        """IMAGE -> PIXELS, VALID_SHAPE, GEOMETRY."""
+    def answer_admitted(self, request: Any, ticket: int) -> Any:
+        """See `answer`."""
+        try:
+            return pb_utils.InferenceResponse(output_tensors=self.preprocess(request, ticket))
+        except ImageError as error:
+            return self.refusals.count("unreadable", invalid_argument(str(error)))
+        except Exception as error:
+            return self.refusals.count("failed", internal_error("the image could not be preprocessed", error))
+
+    def preprocess(self, request: Any, ticket: int) -> list[Any]:
+        """IMAGE -> PIXELS, VALID_SHAPE, GEOMETRY, TICKET."""
         data: NDArray[Any] = pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy()
         image = decode_image(data.reshape(-1)[0], self.max_image_pixels)
         resized = resize_onto_canvas(image, self.img_scale, self.size_divisor, self.canvases)
@@ -53,4 +74,9 @@ class TritonPythonModel:
             pb_utils.Tensor("PIXELS", resized.pixels),
             pb_utils.Tensor("VALID_SHAPE", resized.valid_shape),
             pb_utils.Tensor("GEOMETRY", resized.geometry),
+            pb_utils.Tensor("TICKET", np.array([[ticket]], np.int64)),
         ]
+
+    def finalize(self) -> None:
+        """Leave the count."""
+        self.ledger.close()

@@ -15,7 +15,7 @@ from vfnet_build.benchmark.mmdet_process import mmdet_process
 def start(tmp_path: Path, meta: dict[str, str]) -> None:
     checkpoint = tmp_path / "checkpoint.pth"
     torch.save({"state_dict": {}, "meta": meta}, checkpoint)
-    with mmdet_process(Path(sys.executable), checkpoint, "detect", tmp_path / "photo.jpg", 1, tmp_path):
+    with mmdet_process(Path(sys.executable), checkpoint, ("detect",), 1, tmp_path):
         pass
 
 

@@ -13,7 +13,7 @@ import torch
 from small_networks import BACKBONES, small_network
 from vfnet_build.architecture.detector import Detector
 from vfnet_build.architecture.vfnet import VFNet
-from vfnet_build.engines.onnx_file import INPUTS, OUTPUTS, write_onnx
+from vfnet_build.engines.onnx import INPUTS, OUTPUTS, export_detector
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIZES = ((70, 100), (33, 128), (120, 50))
@@ -27,7 +27,7 @@ def network() -> VFNet:
 @pytest.fixture(scope="module")
 def onnx_file(network: VFNet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("onnx") / "network.onnx"
-    write_onnx(network, path)
+    export_detector(network, path)
     return path
 
 
@@ -90,7 +90,7 @@ def test_it_names_deformable_convolutions_and_its_inputs_and_outputs(onnx_file: 
 
 def test_in_half_precision_what_samples_stays_float32(network: VFNet, onnx_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "half.onnx"
-    write_onnx(network, path, "fp16")
+    export_detector(network, path, "fp16")
     model = onnx.shape_inference.infer_shapes(onnx.load(path))
     types = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
     types |= {each.name: each.data_type for each in model.graph.initializer}

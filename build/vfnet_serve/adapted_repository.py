@@ -1,0 +1,71 @@
+"""A repository as Triton is given it: the built one, which is left alone, with the settings of this machine.
+
+It holds links to the models' files, beside configurations of its own: what Triton reads is what it serves with, also
+when it loads a model again. Python leaves its bytecode here, too: Triton's processes do not heed
+PYTHONDONTWRITEBYTECODE. A repository that is built anew is served after a restart.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from vfnet_serve.installation import ServerError
+
+_CONFIG = "config.pbtxt"
+
+
+def read_configs(repository: Path, config_name: str | None = None) -> dict[str, ModelConfig]:
+    """The models' configurations, by name; `configs/<config_name>.pbtxt` of those that have one.
+
+    Raises:
+        ServerError: it is not a built model repository, or no model has a configuration of that name.
+    """
+    if not repository.is_dir():
+        raise ServerError(f"{repository} is not a folder: build a repository first, with vfnet build")
+    files = {path.parent.name: path for path in sorted(repository.glob(f"*/{_CONFIG}"))}
+    needed = ("vfnet", "vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")
+    if not files.keys() >= set(needed):
+        raise ServerError(
+            f"{repository} is not a complete model repository (models found: {', '.join(files) or 'none'}): "
+            "build one with vfnet build"
+        )
+    if config_name is not None:
+        named = {model: path.parent / "configs" / f"{config_name}.pbtxt" for model, path in files.items()}
+        if not any(path.is_file() for path in named.values()):
+            known = sorted(path.stem for path in repository.glob("*/configs/*.pbtxt"))
+            raise ServerError(f"no model has a configuration {config_name!r}; there are {', '.join(known) or 'none'}")
+        files |= {model: path for model, path in named.items() if path.is_file()}
+    return {model: _read(path) for model, path in files.items()}
+
+
+def write_adapted(repository: Path, configs: Mapping[str, ModelConfig], target: Path) -> None:
+    """Lay the models out in the folder `target` with these configurations."""
+    for model, config in configs.items():
+        folder = target / model
+        folder.mkdir(parents=True)
+        for path in (repository / model).iterdir():
+            if path.is_dir() and path.name.isdecimal():
+                _link_contents(path, folder / path.name)
+            elif path.is_file() and path.name != _CONFIG:
+                shutil.copyfile(path, folder / path.name)  # labels: newer servers want them inside the folder
+        (folder / _CONFIG).write_text(text_format.MessageToString(config), encoding="utf-8")
+
+
+def _link_contents(source: Path, target: Path) -> None:
+    target.mkdir()
+    for path in source.iterdir():
+        if path.name != "__pycache__":
+            (target / path.name).symlink_to(path)
+
+
+def _read(path: Path) -> ModelConfig:
+    try:
+        config: ModelConfig = text_format.Parse(path.read_text(encoding="utf-8"), ModelConfig())
+        return config
+    except text_format.ParseError as error:
+        raise ServerError(f"{path} is not a model configuration: {error}") from error

@@ -1,0 +1,140 @@
+"""Streams, processes, batches and queues that suit the machine, each of which a person may choose instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+
+from vfnet_serve.installation import ServerError
+from vfnet_serve.machine import Machine
+
+_FEWEST_WAITING = 16
+_SMALLEST_BATCH = 8
+
+
+@dataclass(frozen=True)
+class GivenSettings:
+    """What a person chose; None: to be chosen here. Named as the options of `vfnet serve`."""
+
+    streams: int | None = None
+    threads: int | None = None
+    batch_size: int | None = None
+    queue_delay: float | None = None
+    preprocess_instances: int | None = None
+    postprocess_instances: int | None = None
+    max_in_flight: int | None = None
+    max_waiting: int | None = None
+    queue_timeout: float | None = None
+
+
+MEANINGS = {
+    "streams": "images that the detector computes at once",
+    "threads": "threads that they share",
+    "batch_size": "images handed to the detector together, at most",
+    "queue_delay": "milliseconds that it may wait for a fuller batch",
+    "preprocess_instances": "processes that decode and resize",
+    "postprocess_instances": "processes that suppress and write JSON",
+    "max_in_flight": "images from decoding to answer at once",
+    "max_waiting": "images of each priority that may wait before that; one more is refused",
+    "queue_timeout": "seconds that they may wait, then they are refused",
+}
+
+
+@dataclass(frozen=True)
+class ServingSettings:
+    """What the server runs with. `streams` and `threads` are None where the engine has none."""
+
+    streams: int | None
+    threads: int | None
+    batch_size: int
+    queue_delay: float
+    preprocess_instances: int
+    postprocess_instances: int
+    max_in_flight: int
+    max_waiting: int
+    queue_timeout: float
+
+    def describe(self, machine: Machine, given: GivenSettings) -> str:
+        """A block of lines, one per setting, named as the option that changes it."""
+        lines = [f"settings for {machine}:"]
+        for field in fields(self):
+            if (value := getattr(self, field.name)) is not None:
+                option = f"--{field.name.replace('_', '-')} {value:g}"
+                mark = ", as given" if getattr(given, field.name) is not None else ""
+                lines.append(f"    {option:<28}{MEANINGS[field.name]}{mark}")
+        return "\n".join(lines)
+
+    def apply(self, configs: Mapping[str, ModelConfig]) -> None:
+        """Write them into the configurations of the models, by name."""
+        preprocess, detector = configs["vfnet_preprocess"], configs["vfnet_detector"]
+        _set_instances(preprocess, self.preprocess_instances)
+        _set_instances(configs["vfnet_postprocess"], self.postprocess_instances)
+        preprocess.parameters["max_in_flight"].string_value = str(self.max_in_flight)
+        queue = preprocess.dynamic_batching.default_queue_policy
+        queue.max_queue_size = self.max_waiting
+        queue.default_timeout_microseconds = round(1e6 * self.queue_timeout)
+        detector.max_batch_size = self.batch_size
+        detector.dynamic_batching.max_queue_delay_microseconds = round(1e3 * self.queue_delay)
+        if self.streams is not None:
+            detector.parameters["num_streams"].string_value = str(self.streams)
+            detector.parameters["inference_num_threads"].string_value = str(self.threads)
+
+
+def choose_settings(machine: Machine, configs: Mapping[str, ModelConfig], given: GivenSettings) -> ServingSettings:
+    """Settings for a machine.
+
+    Args:
+        configs: of the repository's models, by name; the detector's says whether it runs on GPUs and has streams.
+
+    Raises:
+        ServerError: one is given that the engine does not have.
+    """
+    detector = configs["vfnet_detector"]
+    has_streams = "num_streams" in detector.parameters
+    if not has_streams and (given.streams or given.threads):
+        raise ServerError(
+            "the detector's configuration has no streams and threads to set: leave --streams and --threads"
+        )
+    gpus = machine.gpus if any(group.kind in _ON_GPUS for group in detector.instance_group) else 0
+
+    # The network wants all cores; decoding has to keep up with it. On GPUs decoding is what the cores are for.
+    preprocess = given.preprocess_instances or (
+        _between(2, machine.cores - 2, 8 * gpus) if gpus else _between(2, machine.cores // 4, 8)
+    )
+    postprocess = given.postprocess_instances or (
+        _between(1, machine.cores // 4, 2 * gpus) if gpus else max(1, machine.cores // 8)
+    )
+    threads = (given.threads or machine.cores) if has_streams else None
+    streams = (given.streams or max(1, (threads or 1) // 4)) if has_streams else None
+    # Several images for every stream, for all wait for the last; an engine without streams was built for its batches.
+    written = int(detector.max_batch_size)
+    batch = given.batch_size or (max(_SMALLEST_BATCH, 4 * streams) if streams is not None else written)
+    # One batch under way, and on GPUs one ready to follow it; on CPUs it fills up while the first one's images leave.
+    ahead = (2 * gpus if gpus else 1) * batch
+    return ServingSettings(
+        streams=streams,
+        threads=threads,
+        batch_size=batch,
+        queue_delay=given.queue_delay if given.queue_delay is not None else (1.0 if gpus else 0.0),
+        preprocess_instances=preprocess,
+        postprocess_instances=postprocess,
+        max_in_flight=given.max_in_flight or ahead + preprocess,
+        max_waiting=given.max_waiting or max(_FEWEST_WAITING, ahead),
+        queue_timeout=given.queue_timeout or 30.0,
+    )
+
+
+_ON_GPUS = (ModelInstanceGroup.KIND_GPU, ModelInstanceGroup.KIND_AUTO)
+
+
+def _between(lowest: int, value: int, highest: int) -> int:
+    return max(lowest, min(value, highest))
+
+
+def _set_instances(config: ModelConfig, count: int) -> None:
+    del config.instance_group[1:]
+    if not config.instance_group:
+        config.instance_group.add(kind=ModelInstanceGroup.KIND_CPU)
+    config.instance_group[0].count = count

@@ -1,0 +1,1 @@
+"""The batch subcommands; see `vfnet_client.cli`."""

@@ -1,0 +1,124 @@
+"""The encoded bytes of an entry, wherever they are."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import stat
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from vfnet_batch.entries import Entry
+from vfnet_batch.errors import BatchError
+from vfnet_client.contract import is_url
+from vfnet_client.exceptions import InvalidImageError
+from vfnet_client.images import MAX_DOWNLOAD_BYTES, ImageLoader
+
+_REMOTE_TRIES = 3
+_FIRST_PAUSE_S = 0.5
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+
+
+class ImageReader:
+    """Reads several images at once, on threads of its own. To be used by one event loop."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = ThreadPoolExecutor(threads, "vfnet-batch-reading")
+        self._loader = ImageLoader()
+
+    async def read(self, entry: Entry) -> bytes:
+        """The bytes, from a remote place after several tries.
+
+        Raises:
+            InvalidImageError: there are none; the reason does not name the image, for the row does.
+        """
+        if entry.problem is not None:
+            raise InvalidImageError(entry.problem)
+        if "://" not in entry.location:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, _read_file, entry)
+        pause = _FIRST_PAUSE_S
+        for _ in range(_REMOTE_TRIES - 1):
+            try:
+                return await self._fetch(entry.location)
+            except _NotThereError:
+                raise
+            except InvalidImageError:
+                await asyncio.sleep(pause)
+                pause *= 2
+        return await self._fetch(entry.location)
+
+    async def close(self) -> None:
+        """Give threads and connections back."""
+        self._threads.shutdown(cancel_futures=True)
+        await self._loader.close()
+
+    async def _fetch(self, url: str) -> bytes:
+        if not is_url(url):
+            return await asyncio.get_running_loop().run_in_executor(self._threads, _read_url, url)
+        try:
+            return await self._loader.fetch(url)
+        except InvalidImageError as error:
+            reason = str(error).replace(url, "it")
+            raise (_NotThereError if " 404 " in reason else InvalidImageError)(reason) from error
+
+
+class _NotThereError(InvalidImageError):
+    """Asking again would not help."""
+
+
+def stored_size(encoded: bytes) -> tuple[int, int] | None:
+    """Width and height of an image that a server could read; None where they cannot be told from its header."""
+    if encoded.startswith(_PNG) and len(encoded) >= 24:
+        return int.from_bytes(encoded[16:20], "big"), int.from_bytes(encoded[20:24], "big")
+    from PIL import Image
+
+    likely = ("JPEG", "MPO") if encoded.startswith(_JPEG) else None  # else every format would be tried before it
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(encoded), formats=likely) as image:
+                return image.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
+def _read_file(entry: Entry) -> bytes:
+    path = Path(entry.location)
+    try:
+        if entry.cell is not None:
+            from vfnet_batch.inputs.tables import read_cell
+
+            return read_cell(path, entry.cell)
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise InvalidImageError("it is not a file")
+        _check_size(status.st_size)
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidImageError(f"cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # a null byte in the name
+        raise InvalidImageError(f"cannot be read: {error}") from error
+
+
+def _read_url(url: str) -> bytes:
+    from vfnet_batch.inputs.object_stores import open_store
+
+    try:
+        store, path = open_store(url)
+        _check_size(int(store.info(path).get("size") or 0))
+        return bytes(store.cat_file(path))
+    except InvalidImageError:
+        raise
+    except FileNotFoundError as error:
+        raise _NotThereError("there is no such file") from error
+    except BatchError as error:
+        raise _NotThereError(str(error).replace(url, "it")) from error
+    except Exception as error:  # each driver has exceptions of its own
+        reason = (str(error) or type(error).__name__).replace(url, "it")
+        raise InvalidImageError(f"cannot be read: {reason}"[:500]) from error
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_DOWNLOAD_BYTES:
+        raise _NotThereError(f"it is larger than {MAX_DOWNLOAD_BYTES // 10**6} MB")

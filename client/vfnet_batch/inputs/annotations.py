@@ -1,0 +1,85 @@
+"""The images of annotation files, whose boxes do not matter here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from vfnet_batch.inputs.finding import find_moved, line_of
+from vfnet_batch.inputs.source import InputSource
+from vfnet_data import values
+from vfnet_data.coco_json import read_categories, read_images
+from vfnet_data.dataset import DatasetError
+
+_MOST_PROBLEMS = 20
+
+
+def automl_source(path: Path, images: Path | None) -> InputSource:
+    """The `image_url` of every line of AzureML's JSONL, in their order. Lines are checked as they are read."""
+
+    def lines() -> Iterator[str]:
+        find, problems = find_moved(_folders(path, images)), list[str]()
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, 1):
+                if not line.strip():
+                    continue
+                try:
+                    yield line_of(_image_url(line), find)
+                except (ValueError, RecursionError) as error:
+                    problems.append(f"line {number}: {error}")
+                if len(problems) == _MOST_PROBLEMS:
+                    break
+        if problems:
+            raise DatasetError(path, problems)
+
+    return InputSource("AutoML JSONL", str(path.absolute()), lines)
+
+
+def coco_source(path: Path, images: Path | None) -> InputSource:
+    """The `images` of COCO JSON, in their order, with their ids. Annotations may be there or not.
+
+    Raises:
+        DatasetError: it is no COCO JSON, or ids or names in it make no sense.
+    """
+    problems: list[str] = []
+    document = _document(path)
+    categories = read_categories(document, problems) if "categories" in document else {}
+    records = read_images(document, problems)
+    del document  # its annotations may be large
+    if problems:
+        raise DatasetError(path, problems)
+
+    def lines() -> Iterator[str]:
+        find = find_moved(_folders(path, images))
+        for image_id, record in records.items():
+            yield line_of(record.references[0], find, image_id)
+
+    return InputSource("COCO JSON", str(path.absolute()), lines, categories=categories)
+
+
+def _document(path: Path) -> Mapping[str, object]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(path, [f"not JSON: {error}"]) from None
+    if not values.is_object(document) or "images" not in document:
+        raise DatasetError(path, ["not COCO JSON, which is an object with images"])
+    return document
+
+
+def _image_url(line: str) -> str:
+    entry = json.loads(line)
+    if not values.is_object(entry):
+        raise ValueError(f"is {values.shown(entry)}, not a JSON object")
+    url = entry.get("image_url")
+    if not isinstance(url, str) or not url:
+        raise ValueError(f"image_url is {values.shown(url)}, not the place of an image")
+    return url
+
+
+def _folders(path: Path, images: Path | None) -> list[Path]:
+    if images is not None:
+        return [images]
+    folder = path.absolute().parent
+    return [folder, folder / "images", folder.parent, folder.parent / "images"]

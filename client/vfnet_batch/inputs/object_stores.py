@@ -1,0 +1,66 @@
+"""Folders and patterns of URLs, through fsspec: s3, gs, abfs, http and whatever else it has a driver for."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator
+from typing import Any
+
+from vfnet_batch.entries import to_line
+from vfnet_batch.errors import BatchError
+from vfnet_batch.inputs.folders import is_image_name
+from vfnet_batch.inputs.source import InputSource
+
+
+def url_source(url: str) -> InputSource:
+    """All images below a URL, called by their paths relative to it, or those that a pattern in it matches.
+
+    Credentials are found as the driver finds them: environment, configuration files, the machine's identity.
+
+    Raises:
+        BatchError: fsspec has no driver for it, or the driver needs a package.
+    """
+    store, path = open_store(url)
+    # A pattern is relative to what stands before it.
+    plain = path.rstrip("/") if not glob.has_magic(path) else path[: path.index(next(filter(glob.has_magic, path)))]
+    base = plain if not glob.has_magic(path) else plain.rpartition("/")[0]
+    root = f"{base}/" if base else ""
+    chain = url.partition("::")
+
+    def lines() -> Iterator[str]:
+        for found in _find(store, path, url):
+            if is_image_name(found) and not any(part.startswith(".") for part in found.split("/")):
+                yield to_line(found.removeprefix(root), location=f"{store.unstrip_protocol(found)}{chain[1]}{chain[2]}")
+
+    return InputSource("URL", url, lines, is_ordered=False)
+
+
+def open_store(url: str) -> tuple[Any, str]:
+    """fsspec's file system for a URL, and the path in it.
+
+    Raises:
+        BatchError: it has none, or lacks a package.
+    """
+    import fsspec
+
+    try:
+        store, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
+    except (ImportError, ValueError) as error:
+        raise BatchError(f"cannot open {url}: {error}") from error
+    return store, str(path)
+
+
+def _find(store: Any, path: str, url: str) -> Iterator[str]:
+    """Files, one folder's listing in memory at a time."""
+    try:
+        if glob.has_magic(path):
+            yield from store.glob(path)
+            return
+        if store.isfile(path) and is_image_name(path):
+            yield path
+            return
+        for folder, _, names in store.walk(path, on_error="raise"):
+            for name in names:
+                yield f"{folder.rstrip('/')}/{name}" if folder else name
+    except Exception as error:  # each driver has exceptions of its own
+        raise BatchError(f"cannot list {url}: {type(error).__name__}: {error}") from error

@@ -1,0 +1,68 @@
+"""Recognises what a person gives as INPUT."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+
+from vfnet_batch.errors import BatchError
+from vfnet_batch.inputs.folders import folder_source, pattern_source
+from vfnet_batch.inputs.source import InputSource
+from vfnet_client.images import EXTENSIONS
+
+_TABLES = {".csv": ",", ".tsv": "\t"}
+_JSON_LINES = (".jsonl", ".ndjson")
+_LISTS = (".txt", ".lst")
+
+
+def open_input(text: str, images: Path | None, column: str | None, excluded: Path) -> InputSource:
+    """The source that INPUT names.
+
+    Args:
+        text: a folder, a glob pattern, a `.csv` or `.tsv` table, a `.txt` list, AutoML `.jsonl`, COCO `.json`, an
+            image, or a URL that fsspec knows.
+        images: where the images of a list or of annotations are, if not near it.
+        column: of a table, the one that names the images.
+        excluded: the output's folder, which is no input even inside one.
+
+    Raises:
+        BatchError: there is no such thing, or it is none of these.
+    """
+    if "://" in text or "::" in text:
+        from vfnet_batch.inputs.object_stores import url_source
+
+        return url_source(text)
+    path = Path(text)
+    if path.is_dir():
+        return folder_source(path, excluded)
+    if path.is_file():
+        return _file_source(path, images, column)
+    if glob.has_magic(text):
+        return pattern_source(text, excluded)
+    raise BatchError(f"there is no file or folder {text}")
+
+
+def _file_source(path: Path, images: Path | None, column: str | None) -> InputSource:
+    suffix = path.suffix.lower()
+    if suffix in _TABLES:
+        from vfnet_batch.inputs.tables import table_source
+
+        return table_source(path, _TABLES[suffix], column, images)
+    if suffix in _LISTS:
+        from vfnet_batch.inputs.lists import list_source
+
+        return list_source(path, images)
+    if suffix in _JSON_LINES:
+        from vfnet_batch.inputs.annotations import automl_source
+
+        return automl_source(path, images)
+    if suffix == ".json":
+        from vfnet_batch.inputs.annotations import coco_source
+
+        return coco_source(path, images)
+    if suffix in EXTENSIONS:
+        return pattern_source(glob.escape(str(path)))
+    raise BatchError(
+        f"cannot tell what {path} is: an INPUT file is a table (.csv, .tsv), a list (.txt), AutoML's .jsonl, "
+        f"COCO's .json or an image ({', '.join(sorted(EXTENSIONS))})"
+    )

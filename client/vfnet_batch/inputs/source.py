@@ -1,0 +1,36 @@
+"""What every reader of inputs hands on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class Listing(Protocol):
+    """Lists the input from its beginning."""
+
+    def __call__(self) -> Iterator[str]:
+        """Lines as `vfnet_batch.entries.to_line` makes them, read as they are taken.
+
+        Raises:
+            BatchError, OSError: the input cannot be listed.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class InputSource:
+    """An input that was recognised, and not read yet."""
+
+    kind: str
+    """For people, such as `folder`."""
+    place: str
+    """The absolute path, pattern or URL."""
+    lines: Listing
+    root: str = ""
+    """What a location begins with where a line gives a name only."""
+    is_ordered: bool = True
+    """The lines come in an order of their own; others are sorted."""
+    categories: Mapping[str, int] = field(default_factory=dict)
+    """COCO's ids by label, where the input declares them."""

@@ -1,0 +1,56 @@
+"""What a person chooses of a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vfnet_client.credentials import Credentials
+from vfnet_client.transport import DEFAULT_SERVER
+
+FORMATS = ("jsonl", "parquet", "coco", "csv")
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """The servers that are asked."""
+
+    urls: tuple[str, ...] = (DEFAULT_SERVER,)
+    timeout: float = 60.0
+    retries: int = 3
+    patience: float = 600.0
+    """Seconds that all of them may be away."""
+    credentials: Credentials = field(default_factory=Credentials)
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """One batch."""
+
+    input: str
+    output: Path
+    images: Path | None = None
+    column: str | None = None
+    format: str = "jsonl"
+    draw_threshold: float | None = None
+    """Of the boxes on annotated pictures; None makes no pictures."""
+    score_threshold: float | None = None
+    concurrency: int = 16
+    shard_images: int = 1000
+    shard_seconds: float = 30.0
+    """A shard is finished after so many images or seconds: what a kill costs at most."""
+
+    def of_the_output(self, model: str | None) -> dict[str, Any]:
+        """What the output depends on, to be the same whenever the batch goes on.
+
+        Args:
+            model: what identifies the weights, where that is known.
+        """
+        return {
+            "format": self.format,
+            "draw_threshold": self.draw_threshold,
+            "score_threshold": self.score_threshold,
+            "column": self.column,
+            "model": model,
+        }

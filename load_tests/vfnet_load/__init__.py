@@ -1,0 +1,1 @@
+"""Load tests: locust users of the three ways in, arrivals and profiles, and runs turned into reports."""

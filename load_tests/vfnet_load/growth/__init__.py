@@ -1,0 +1,1 @@
+"""Cost growth: what an image costs as images, concurrency and detections grow, and what memory does meanwhile."""

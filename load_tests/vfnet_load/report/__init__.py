@@ -1,0 +1,1 @@
+"""Runs as pages: figures, tables and pictures in one file."""

@@ -1,0 +1,243 @@
+"""OpenVINO's deformable convolutions in bfloat16 or 8-bit integers, by deformable_convolution.c.
+
+OpenVINO 2026.4 computes them in float32 whatever the rest of a network is in: then they are most of its time.
+`lower_deformable_convolutions` puts ours in their place where a compiled library lies beside this module and the
+processor can; else OpenVINO's own go on.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+LIBRARY = "libdeformable_convolution.so"
+PRECISIONS = {"bf16": 1, "int8": 2}
+"""Numbers and bits of deformable_convolution.c."""
+_LANES = 16
+_INT8_LARGEST = 127
+
+
+class _Convolution(ctypes.Structure):
+    """`Convolution` of deformable_convolution.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("input", "offset", "mask", "weight", "scale", "weight_sum", "output")),
+        *(
+            (name, ctypes.c_int32)
+            for name in (
+                *("channels", "height", "width", "out_channels", "out_height", "out_width"),
+                *("kernel_height", "kernel_width", "stride_y", "stride_x", "pad_y", "pad_x"),
+                *("dilation_y", "dilation_x", "precision", "threads"),
+            )
+        ),
+    )
+
+
+@functools.cache
+def load_library(path: Path) -> ctypes.CDLL | None:
+    """The compiled library; None where there is none or it does not fit this system."""
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError:
+        return None
+    library.vfnet_deform_conv2d.argtypes = [ctypes.POINTER(_Convolution)]
+    return library
+
+
+@dataclass(frozen=True, eq=False)
+class PackedWeight:
+    """A kernel as the library reads it."""
+
+    weight: NDArray[Any]
+    """[padded out channels / 16, K / 2, 16, 2] bfloat16 as uint16, or [.., K / 4, 16, 4] int8; K = taps x padded
+    channels, taps first."""
+    scale: NDArray[Any]
+    """float32 [padded out channels]: the weight is the integer times this."""
+    weight_sum: NDArray[Any]
+    """int32 [padded out channels]: the integers' sum over K."""
+
+
+def pack_weight(weight: NDArray[Any], precision: str) -> PackedWeight:
+    """float32 [out_channels, channels, kernel_height, kernel_width] -> the library's order and precision."""
+    out_channels, channels = weight.shape[:2]
+    padding = [(0, -out_channels % _LANES), (0, 0), (0, -channels % _LANES)]
+    rows = np.pad(weight.reshape(out_channels, channels, -1).transpose(0, 2, 1), padding)
+    rows = np.ascontiguousarray(rows.reshape(len(rows), -1), np.float32)
+    scale = np.abs(rows).max(axis=1) / _INT8_LARGEST
+    if precision == "int8":
+        values = np.rint(rows / np.where(scale > 0, scale, 1)[:, None]).astype(np.int8)
+    else:
+        values = to_bfloat16(rows)
+    group = 4 if precision == "int8" else 2
+    packed = values.reshape(len(rows) // _LANES, _LANES, -1, group).transpose(0, 2, 1, 3)
+    sums = values.astype(np.int32).sum(axis=1, dtype=np.int32) if precision == "int8" else np.zeros(len(rows), np.int32)
+    return PackedWeight(_aligned(packed), scale.astype(np.float32), sums)
+
+
+def to_bfloat16(values: NDArray[Any]) -> NDArray[Any]:
+    """float32 -> the upper half of its bits, rounded to nearest even, as uint16."""
+    bits = values.view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def _aligned(values: NDArray[Any]) -> NDArray[Any]:
+    """A contiguous copy that begins at a multiple of 64 bytes."""
+    memory = np.empty(values.nbytes + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    copy = memory[start : start + values.nbytes].view(values.dtype).reshape(values.shape)
+    copy[...] = values
+    return copy
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """One layer's weights and geometry."""
+
+    library: ctypes.CDLL
+    packed: PackedWeight
+    precision: str
+    threads: int
+    weight_shape: tuple[int, ...]
+    strides: tuple[int, int]
+    pads: tuple[int, int]
+    dilations: tuple[int, int]
+
+    def __call__(
+        self, input: NDArray[Any], offset: NDArray[Any], mask: NDArray[Any] | None, output: NDArray[Any]
+    ) -> None:
+        """Convolve one image.
+
+        Args:
+            input: float32 [1, channels, height, width].
+            offset: float32 [1, 2 * taps, out_height, out_width], (dy, dx) per tap, in input pixels.
+            mask: float32 [1, taps, out_height, out_width], or None for 1.
+            output: float32 [1, out_channels, out_height, out_width], written to.
+
+        Raises:
+            MemoryError: memory is short.
+        """
+        convolution = _Convolution(
+            input.ctypes.data,
+            offset.ctypes.data,
+            None if mask is None else mask.ctypes.data,
+            self.packed.weight.ctypes.data,
+            self.packed.scale.ctypes.data,
+            self.packed.weight_sum.ctypes.data,
+            output.ctypes.data,
+            *input.shape[1:],
+            *output.shape[1:],
+            *self.weight_shape[2:],
+            *self.strides,
+            *self.pads,
+            *self.dilations,
+            PRECISIONS[self.precision],
+            self.threads,
+        )
+        if self.library.vfnet_deform_conv2d(ctypes.byref(convolution)) != 0:
+            raise MemoryError("no memory for a deformable convolution")
+
+
+class LoweredDeformableConvolution(ov.Op):  # type: ignore[misc]
+    """`DeformableConvolution` of opset 8, batch 1, one group, computed by a `Kernel`."""
+
+    class_type_info = ov.DiscreteTypeInfo("LoweredDeformableConvolution", "vfnet")
+
+    def __init__(self, inputs: list[Any] | None = None, kernel: Kernel | None = None) -> None:
+        super().__init__(self)
+        self.kernel = kernel
+        if inputs is not None:
+            self.set_arguments(inputs)
+            self.constructor_validate_and_infer_types()
+
+    def validate_and_infer_types(self) -> None:
+        """The offsets' height and width, as many channels as the weights have."""
+        assert self.kernel is not None
+        offset = self.get_input_partial_shape(1)
+        shape = ov.PartialShape([1, self.kernel.weight_shape[0], offset[2], offset[3]])
+        self.set_output_type(0, ov.Type.f32, shape)
+
+    def clone_with_new_inputs(self, new_inputs: list[Any]) -> LoweredDeformableConvolution:
+        """The same kernel on other inputs."""
+        return LoweredDeformableConvolution(new_inputs, self.kernel)
+
+    def get_type_info(self) -> ov.DiscreteTypeInfo:
+        """OpenVINO's name of this operation."""
+        return LoweredDeformableConvolution.class_type_info
+
+    def visit_attributes(self, visitor: Any) -> bool:  # noqa: ARG002
+        """Nothing that could be written into a file."""
+        return True
+
+    def has_evaluate(self) -> bool:
+        """It computes."""
+        return True
+
+    def evaluate(self, outputs: list[ov.Tensor], inputs: list[ov.Tensor]) -> bool:
+        """`inputs`: input, offset and, if modulated, mask."""
+        assert self.kernel is not None
+        arrays = [tensor.data for tensor in inputs]
+        outputs[0].shape = [1, self.kernel.weight_shape[0], *arrays[1].shape[2:]]
+        self.kernel(arrays[0], arrays[1], arrays[2] if len(arrays) > 2 else None, outputs[0].data)
+        return True
+
+
+def lower_deformable_convolutions(model: ov.Model, precision: str, threads: int, library_path: Path) -> int:
+    """Replace the model's `DeformableConvolution`s where they can be.
+
+    Args:
+        precision: `bf16` or `int8`; anything else leaves all as they are.
+        threads: each may use.
+        library_path: deformable_convolution.c, compiled.
+
+    Returns:
+        How many were replaced.
+    """
+    library = load_library(library_path) if precision in PRECISIONS else None
+    if library is None or not library.vfnet_deform_precisions() & PRECISIONS[precision]:
+        return 0
+    replaced = 0
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "DeformableConvolution":
+            replaced += _lower(
+                node, lambda weight, attributes: _kernel(library, weight, attributes, precision, threads)
+            )
+    return replaced
+
+
+def _lower(node: Any, make_kernel: Callable[[NDArray[Any], dict[str, Any]], Kernel]) -> bool:
+    weight = _constant(node.input_value(2).get_node())
+    attributes = node.get_attributes()
+    plain = (
+        attributes["group"] == 1 and attributes["deformable_group"] == 1 and attributes["bilinear_interpolation_pad"]
+    )
+    batch = node.get_output_partial_shape(0)[0]
+    if weight is None or not plain or batch.is_dynamic or batch.get_length() != 1:
+        return False
+    inputs = [node.input_value(index) for index in (0, 1, 3) if index < node.get_input_size()]
+    lowered = LoweredDeformableConvolution(inputs, make_kernel(weight, attributes))
+    lowered.set_friendly_name(node.get_friendly_name())
+    node.output(0).replace(lowered.output(0))
+    return True
+
+
+def _kernel(
+    library: ctypes.CDLL, weight: NDArray[Any], attributes: dict[str, Any], precision: str, threads: int
+) -> Kernel:
+    strides, pads, dilations = (tuple(attributes[name]) for name in ("strides", "pads_begin", "dilations"))
+    packed = pack_weight(weight, precision)
+    return Kernel(library, packed, precision, threads, weight.shape, strides, pads, dilations)
+
+
+def _constant(node: Any) -> NDArray[Any] | None:
+    """The values of a constant, through what only converts it; None where it is computed."""
+    while node.get_type_name() == "Convert":
+        node = node.input_value(0).get_node()
+    return np.asarray(node.data, np.float32) if node.get_type_name() == "Constant" else None

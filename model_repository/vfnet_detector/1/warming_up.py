@@ -1,0 +1,55 @@
+"""Run the network on the sizes that will be common, before anybody waits for it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+from openvino_engine import HeadOutputs, OpenVINOEngine
+
+Canvas = tuple[int, int]
+"""Height and width in pixels."""
+
+
+def parse_canvases(text: str) -> list[Canvas]:
+    """`800x1088,1088x800` -> heights and widths, in that order; nothing -> none.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    try:
+        return [(int(height), int(width)) for height, width in (each.split("x") for each in text.split(",") if text)]
+    except ValueError:
+        raise ValueError(f"warm_up_canvases must read HEIGHTxWIDTH,..., not {text!r}") from None
+
+
+def warm_up(engine: OpenVINOEngine, canvases: list[Canvas], seconds: float) -> int:
+    """Black images of each size, as many at once as the engine computes; how many sizes there was time for.
+
+    Args:
+        seconds: after these no further size is begun.
+
+    Raises:
+        Exception: what the engine raised.
+    """
+    started, failures = time.monotonic(), list[Exception]()
+    for count, (height, width) in enumerate(canvases):
+        if time.monotonic() - started >= seconds:
+            return count
+        finished = threading.Semaphore(0)
+
+        def done(_outputs: HeadOutputs | None, error: Exception | None, finished: Any = finished) -> None:
+            failures.extend([error] if error else [])
+            finished.release()
+
+        pixels, valid_shape = np.zeros((1, height, width, 3), np.uint8), np.array([[height, width]], np.int32)
+        at_once = max(1, engine.slots - 1)  # the streams, each of which has to see the size
+        for _ in range(at_once):
+            engine.submit(pixels, valid_shape, done)
+        for _ in range(at_once):
+            finished.acquire()
+        if failures:
+            raise failures[0]
+    return len(canvases)

@@ -1,0 +1,77 @@
+"""What actors detect with gives what a server answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_image
+
+from triton_server import ServedRepository
+from vfnet_batch.entries import Cell, Entry
+from vfnet_batch.ray_route.actor import CellScorer
+from vfnet_batch.ray_route.cells import pack_entries, unpack_entries, unpack_scored
+from vfnet_batch.ray_route.detectors import AskServers, DetectorRecipe, HoldCheckpoint, HoldRepository
+from vfnet_batch.rows import Row
+from vfnet_batch.settings import ServerSettings
+
+THRESHOLD = 0.06
+
+
+@pytest.fixture(scope="module")
+def strips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three strips of a photo, which are quick, and one file that is none."""
+    folder = tmp_path_factory.mktemp("strips")
+    photo = load_sample_image("flower.jpg")
+    for i in range(3):
+        Image.fromarray(np.ascontiguousarray(photo[100 * i : 100 * i + 60])).save(folder / f"{i}.png")
+    (folder / "3.png").write_bytes(b"no image")
+    return folder
+
+
+def rows_from(recipe: DetectorRecipe, folder: Path) -> list[Row]:
+    """One cell of work, as Ray would give it to an actor."""
+    entries = [Entry(f"{i}.png", str(folder / f"{i}.png"), i + 1) for i in range(4)]
+    answer = CellScorer(recipe, 2, None, THRESHOLD)({"first": 70, "entries": pack_entries(entries)})
+    scored = unpack_scored(answer["scored"])
+    assert [each.position for each in scored] == [70, 71, 72, 73] == list(range(answer["first"], 74))
+    return [each.row for each in scored]
+
+
+@pytest.fixture(scope="module")
+def asked(server: ServedRepository, strips: Path) -> list[Row]:
+    """What the real server answers."""
+    rows = rows_from(AskServers(ServerSettings((server.grpc_url,))), strips)
+    assert sum(len(row.boxes or []) for row in rows) > 5
+    assert [row.error is None for row in rows] == [True, True, True, False]
+    return rows
+
+
+def test_a_held_repository_answers_as_its_server(asked: list[Row], demo_repository: Path, strips: Path) -> None:
+    assert_equal_rows(rows_from(HoldRepository(demo_repository, 1), strips), asked)
+
+
+def test_a_held_checkpoint_answers_as_its_server(asked: list[Row], demo_checkpoint: Path, strips: Path) -> None:
+    assert_equal_rows(rows_from(HoldCheckpoint(str(demo_checkpoint)), strips), asked)
+
+
+def assert_equal_rows(found: list[Row], expected: list[Row]) -> None:
+    for ours, theirs in zip(found, expected, strict=True):
+        assert (ours.image, ours.width, ours.height, ours.error) == (
+            theirs.image,
+            theirs.width,
+            theirs.height,
+            theirs.error,
+        )
+        pairs = list(zip(ours.boxes or [], theirs.boxes or [], strict=True))
+        assert [box["label"] for box, _ in pairs] == [box["label"] for _, box in pairs]
+        for box, other in pairs:
+            assert box["score"] == pytest.approx(other["score"], abs=1e-4)
+            assert list(box["box"].values()) == pytest.approx(list(other["box"].values()), abs=1e-4)
+
+
+def test_entries_travel_as_they_are() -> None:
+    entries = [Entry("a\udcff", "/a", 1), Entry("b", "t.csv", 7, Cell(3, 9, 1, "\t")), Entry("c", "", 8, problem="no")]
+    assert unpack_entries(pack_entries(entries)) == entries

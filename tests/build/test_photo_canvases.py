@@ -1,0 +1,24 @@
+"""The sizes that common photos become, for a checkpoint's own scale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vfnet_build.architecture.config import PreprocessConfig
+from vfnet_build.photo_canvases import PHOTO_SIZES, photo_canvases
+
+
+def test_the_usual_scale(demo_repository: Path) -> None:
+    canvases = photo_canvases(PreprocessConfig(img_scale=(1333, 800)), demo_repository)
+    assert canvases[:4] == [(800, 1088), (800, 1216), (1088, 800), (1216, 800)]
+    assert len(set(canvases)) == len(canvases) == len(PHOTO_SIZES)
+
+
+def test_a_small_scale_and_shapes_that_become_one(demo_repository: Path) -> None:
+    assert photo_canvases(PreprocessConfig(img_scale=(416, 320)), demo_repository)[0] == (320, 416)
+    assert photo_canvases(PreprocessConfig(img_scale=(32, 32)), demo_repository) == [(32, 32)]
+
+
+def test_the_repository_carries_them(demo_repository: Path) -> None:
+    text = (demo_repository / "vfnet_detector" / "config.pbtxt").read_text()
+    assert '"800x1088,800x1216,1088x800,1216x800' in text

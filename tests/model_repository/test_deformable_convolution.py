@@ -1,0 +1,165 @@
+"""The bf16 and int8 deformable convolution against the exact one in torch, and its place in an OpenVINO model."""
+
+from __future__ import annotations
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import pytest
+import torch
+from deformable_convolution import (
+    LIBRARY,
+    PRECISIONS,
+    Kernel,
+    load_library,
+    lower_deformable_convolutions,
+    pack_weight,
+)
+
+from vfnet_build.architecture.deform_conv import deform_conv2d
+from vfnet_build.engines.native_code import SOURCE, compile_deformable_convolution
+from vfnet_build.served_code import template_directory
+
+ROUNDING = {"bf16": 6e-3, "int8": 2e-2}
+"""Of the output's root mean square. bf16: samples and weights have 8 bits of mantissa. int8: columns and weights of
+normally distributed numbers reach 4.5 deviations in 127 steps, which is 1 % each."""
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source, compiled."""
+    folder = tmp_path_factory.mktemp("library")
+    for name in (SOURCE, "worker_threads.h"):
+        shutil.copy(template_directory() / "vfnet_detector" / "1" / name, folder)
+    if reason := compile_deformable_convolution(folder):
+        pytest.skip(reason)
+    return folder / LIBRARY
+
+
+@pytest.fixture(params=PRECISIONS)
+def precision(request: pytest.FixtureRequest, library: Path) -> str:
+    loaded = load_library(library)
+    assert loaded is not None
+    if not loaded.vfnet_deform_precisions() & PRECISIONS[request.param]:
+        pytest.skip(f"this processor does not compute in {request.param}")
+    return str(request.param)
+
+
+class Layer:
+    """Random weights and input of one layer."""
+
+    def __init__(self, channels: int, out_channels: int, size: tuple[int, int], stride: int = 1, seed: int = 0) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        height, width = ((side - 1) // stride + 1 for side in size)
+        self.stride = stride
+        self.input = torch.randn(1, channels, *size, generator=generator)
+        self.offset = 3 * torch.randn(1, 18, height, width, generator=generator)
+        self.mask = torch.rand(1, 9, height, width, generator=generator)
+        self.weight = torch.randn(out_channels, channels, 3, 3, generator=generator)
+
+    def exact(self, modulated: bool = True) -> np.ndarray:
+        mask = self.mask if modulated else None
+        return deform_conv2d(self.input, self.offset, self.weight, stride=self.stride, padding=1, mask=mask).numpy()
+
+    def kernel(self, library: Path, precision: str, threads: int = 1) -> Kernel:
+        loaded = load_library(library)
+        assert loaded is not None
+        weight = self.weight.numpy()
+        packed = pack_weight(weight, precision)
+        stride = (self.stride, self.stride)
+        return Kernel(loaded, packed, precision, threads, weight.shape, stride, (1, 1), (1, 1))
+
+    def compute(self, kernel: Kernel, modulated: bool = True) -> np.ndarray:
+        output = np.full((1, len(self.weight), *self.offset.shape[2:]), np.nan, np.float32)
+        kernel(self.input.numpy(), self.offset.numpy(), self.mask.numpy() if modulated else None, output)
+        return output
+
+
+def error(found: np.ndarray, exact: np.ndarray) -> float:
+    """Root mean square of the difference, relative to that of the exact output."""
+    return float(np.sqrt(np.mean((found - exact) ** 2) / np.mean(exact**2)))
+
+
+@pytest.mark.parametrize(
+    ("channels", "out_channels", "size", "stride"),
+    [
+        (64, 64, (25, 34), 1),  # half width
+        (64, 96, (25, 33), 2),
+        (26, 26, (7, 9), 1),  # Res2Net's: no multiple of any lane width
+        (256, 256, (13, 17), 1),
+        (3, 1, (2, 3), 1),
+    ],
+)
+def test_it_is_the_exact_convolution_but_for_rounding(
+    channels: int, out_channels: int, size: tuple[int, int], stride: int, precision: str, library: Path
+) -> None:
+    layer = Layer(channels, out_channels, size, stride)
+    found = layer.compute(layer.kernel(library, precision))
+    assert error(found, layer.exact()) < ROUNDING[precision]
+
+
+def test_without_masks_every_sample_counts_whole(precision: str, library: Path) -> None:
+    layer = Layer(64, 32, (12, 15))
+    found = layer.compute(layer.kernel(library, precision), modulated=False)
+    assert error(found, layer.exact(modulated=False)) < ROUNDING[precision]
+
+
+def test_inputs_that_are_never_negative_are_rounded_more_finely(library: Path) -> None:
+    loaded = load_library(library)
+    assert loaded is not None
+    if not loaded.vfnet_deform_precisions() & PRECISIONS["int8"]:
+        pytest.skip("this processor does not compute in int8")
+    layer = Layer(64, 64, (25, 34))
+    signed = error(layer.compute(layer.kernel(library, "int8")), layer.exact())
+    layer.input.relu_()
+    assert error(layer.compute(layer.kernel(library, "int8")), layer.exact()) < signed
+
+
+def test_taps_outside_or_nowhere_count_as_zero(precision: str, library: Path) -> None:
+    layer = Layer(16, 16, (6, 7))
+    layer.offset[:] = 100
+    layer.offset[0, 3, 2, 2] = float("nan")
+    np.testing.assert_array_equal(layer.compute(layer.kernel(library, precision)), 0)
+
+
+def test_taps_at_the_border_lose_what_is_outside(precision: str, library: Path) -> None:
+    layer = Layer(16, 16, (6, 7))
+    layer.offset[:] = torch.tensor([-0.5, 0.25]).repeat(9)[None, :, None, None]
+    assert error(layer.compute(layer.kernel(library, precision)), layer.exact()) < ROUNDING[precision]
+
+
+def test_any_number_of_threads_and_callers_computes_the_same(precision: str, library: Path) -> None:
+    layers = [Layer(32, 48, (40 + seed, 50), seed=seed) for seed in range(4)]
+    alone = [layer.compute(layer.kernel(library, precision)) for layer in layers]
+    kernels = [layer.kernel(library, precision, threads=3) for layer in layers]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda index: layers[index % 4].compute(kernels[index % 4]), range(32)))
+    for index, found in enumerate(together):
+        np.testing.assert_array_equal(found, alone[index % 4])
+
+
+def test_a_network_computes_with_them_in_place_of_openvinos(
+    precision: str, library: Path, demo_repository: Path
+) -> None:
+    core, network = ov.Core(), demo_repository / "vfnet_detector" / "1" / "network.xml"
+    image = np.random.default_rng(0).integers(0, 255, (1, 64, 96, 3), np.uint8)
+    inputs = [image, np.array([[64, 96]], np.int32)]
+    properties = {"INFERENCE_PRECISION_HINT": "f32"}
+    exact = list(core.compile_model(network, "CPU", properties)(inputs).values())
+    model = core.read_model(network)
+    assert lower_deformable_convolutions(model, precision, 2, library) == 33
+    assert not any(node.get_type_name() == "DeformableConvolution" for node in model.get_ops())
+    found = list(core.compile_model(model, "CPU", properties)(inputs).values())
+    assert max(error(a, b) for a, b in zip(found, exact, strict=True)) < 5 * ROUNDING[precision]
+
+
+def test_openvinos_own_stay_where_ours_cannot_be(demo_repository: Path, library: Path, tmp_path: Path) -> None:
+    network = demo_repository / "vfnet_detector" / "1" / "network.xml"
+    damaged = tmp_path / LIBRARY
+    damaged.write_text("no library")
+    for precision, path in (("f32", library), ("int8", tmp_path / "missing.so"), ("bf16", damaged)):
+        model = ov.Core().read_model(network)
+        assert lower_deformable_convolutions(model, precision, 1, path) == 0

@@ -1,0 +1,168 @@
+"""Places in the ensemble, counted by several processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tickets
+from admission import CallerGoneError, Door
+from tickets import TicketLedger, ledger_path
+
+from vfnet_serve.activity_records import void_tickets
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "tickets"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Iterator[TicketLedger]:
+    opened = TicketLedger(path)
+    yield opened
+    opened.close()
+
+
+def test_no_more_are_out_than_there_are_places(ledger: TicketLedger) -> None:
+    taken = [ledger.take(3) for _ in range(4)]
+    assert None not in taken[:3]
+    assert len(set(taken[:3])) == 3
+    assert taken[3] is None
+    assert ledger.count() == 3
+    ledger.give_back(taken[1] or 0)
+    assert ledger.take(3) is not None
+    assert ledger.take(3) is None
+
+
+def test_a_ticket_counts_once_and_an_unknown_one_never(ledger: TicketLedger) -> None:
+    first, second = ledger.take(2), ledger.take(2)
+    assert first is not None
+    assert second is not None
+    for _ in range(3):
+        ledger.give_back(first)
+    for strange in (0, -1, 10**12):
+        ledger.give_back(strange)
+    assert ledger.count() == 1
+    assert ledger.take(2) is not None
+    assert ledger.take(2) is None
+
+
+def test_an_image_that_never_comes_out_is_forgotten_once_it_is_much_slower_than_others(ledger: TicketLedger) -> None:
+    ledger.give_back(ledger.take(1) or 0)
+    lost = ledger.take(1)
+    time.sleep(0.2)
+    assert ledger.take(1) is None
+    time.sleep(0.1)
+    assert ledger.take(1) is not None
+    ledger.give_back(lost or 0)  # it came out after all: its place is somebody else's
+    assert ledger.take(1) is None
+
+
+def test_how_long_images_take_is_learnt_from_those_that_come_out(ledger: TicketLedger) -> None:
+    slow = ledger.take(1)
+    time.sleep(0.4)
+    ledger.give_back(slow or 0)
+    assert ledger.take(1) is not None
+    time.sleep(0.7)  # less than half as long again and a quarter of a second
+    assert ledger.take(1) is None
+
+
+def test_when_nothing_comes_out_places_are_free_after_a_while(path: Path) -> None:
+    ledger = TicketLedger(path, lifetime=0.05)
+    assert ledger.take(1) is not None
+    assert ledger.take(1) is None
+    time.sleep(0.06)
+    assert ledger.take(1) is not None
+    ledger.close()
+
+
+def test_the_watchdog_makes_all_tickets_void(ledger: TicketLedger, path: Path) -> None:
+    taken = [ledger.take(2), ledger.take(2)]
+    void_tickets(path.parent)
+    assert ledger.count() == 0
+    following = [ledger.take(2), ledger.take(2)]
+    assert not set(taken) & set(following)
+    ledger.give_back(taken[0] or 0)
+    assert ledger.take(2) is None
+
+
+def test_a_server_without_tickets_has_none_to_make_void(tmp_path: Path) -> None:
+    void_tickets(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+SCRIPT = """
+import sys, tickets
+from pathlib import Path
+ledger, most = tickets.TicketLedger(Path(sys.argv[1])), 0
+for _ in range(400):
+    ticket = ledger.take(3)
+    most = max(most, ledger.count())
+    if ticket is not None:
+        ledger.give_back(ticket)
+ledger.close()
+print(most)
+"""
+
+
+def test_processes_count_together(path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(tickets.__file__).parent)}
+    command = [sys.executable, "-c", SCRIPT, str(path)]
+    processes = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    most = [int(process.communicate(timeout=60)[0]) for process in processes]
+    assert max(most) <= 3
+    assert not path.exists()  # the last one has put it away
+
+
+def test_the_file_stays_while_somebody_counts_there(path: Path) -> None:
+    first, second = TicketLedger(path), TicketLedger(path)
+    first.close()
+    assert path.exists()
+    assert second.take(1) is not None
+    third = TicketLedger(path)
+    assert third.count() == 1
+    second.close()
+    third.close()
+    assert not path.exists()
+
+
+def test_every_server_has_a_file_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("VFNET_ACTIVITY_DIR", str(tmp_path))
+    assert ledger_path() == tmp_path / "tickets"
+    monkeypatch.delenv("VFNET_ACTIVITY_DIR")
+    alone = ledger_path()
+    assert alone.parent == Path("/dev/shm")
+    assert f"-{os.getppid()}-" in alone.name
+    assert ledger_path() == alone
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    assert ledger_path() != alone
+
+
+def test_the_door_opens_when_an_image_has_left(ledger: TicketLedger) -> None:
+    door, looks = Door(ledger, 1), 0
+    inside = door.enter(lambda: False)
+
+    def leave_then_stay() -> bool:
+        nonlocal looks
+        looks += 1
+        door.leave(inside)
+        return False
+
+    assert door.enter(leave_then_stay) != inside
+    assert looks == 1
+
+
+def test_who_goes_away_does_not_come_in(ledger: TicketLedger) -> None:
+    door = Door(ledger, 1)
+    inside = door.enter(lambda: False)
+    with pytest.raises(CallerGoneError):
+        door.enter(lambda: True)
+    assert ledger.count() == 1
+    door.leave(inside)
+    assert ledger.count() == 0

@@ -1,0 +1,57 @@
+"""The network runs on the common sizes first, for a while at most."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from openvino_engine import OpenVINOEngine
+from warming_up import parse_canvases, warm_up
+
+
+class RecordingEngine:
+    """An engine as far as warming up goes: it notes the sizes, and takes its time or fails."""
+
+    slots = 3
+
+    def __init__(self, seconds: float = 0.0, failure: Exception | None = None) -> None:
+        self.sizes: list[tuple[int, int]] = []
+        self._seconds, self._failure = seconds, failure
+
+    def submit(self, pixels: Any, valid_shape: Any, done: Callable[[Any, Exception | None], None]) -> None:
+        assert pixels.dtype == np.uint8
+        assert pixels.shape[1:3] == tuple(valid_shape[0])
+        self.sizes.append(pixels.shape[1:3])
+        time.sleep(self._seconds / 2)
+        done(None, self._failure)
+
+
+def run(engine: RecordingEngine, canvases: list[tuple[int, int]], seconds: float = 60) -> int:
+    return warm_up(cast("OpenVINOEngine", engine), canvases, seconds)
+
+
+def test_every_size_on_every_stream_the_commonest_first() -> None:
+    engine = RecordingEngine()
+    assert run(engine, [(64, 32), (32, 64)]) == 2
+    assert engine.sizes == [(64, 32), (64, 32), (32, 64), (32, 64)]
+
+
+def test_no_further_size_is_begun_when_the_time_is_over() -> None:
+    engine = RecordingEngine(seconds=0.05)
+    assert run(engine, [(32, 32 * n) for n in range(1, 100)], seconds=0.08) == 2
+    assert run(RecordingEngine(), [(32, 32)], seconds=0) == 0
+
+
+def test_a_network_that_does_not_run_is_no_model() -> None:
+    with pytest.raises(RuntimeError, match="no memory"):
+        run(RecordingEngine(failure=RuntimeError("no memory")), [(32, 32)])
+
+
+def test_the_parameter_is_read() -> None:
+    assert parse_canvases("") == []
+    assert parse_canvases("800x1088,1088x800") == [(800, 1088), (1088, 800)]
+    with pytest.raises(ValueError, match="HEIGHTxWIDTH"):
+        parse_canvases("800*1088")
