@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 
@@ -11,24 +10,16 @@ from box_matching import Comparison, DetectionSet, compare
 from parity_table import ParityTable
 from served_inference import detect
 from shared_data import SHARED, needs_shared, reference_image
-from triton_server import ServedRepository, serving
-from vfnet_build.building import build
-from vfnet_build.repository import BuildOptions
+from triton_server import ServedRepository
 
 pytestmark = needs_shared
 
 
-def recorded() -> dict[str, dict[str, list[float]]]:
-    golden: dict[str, dict[str, list[float]]] = json.loads(
-        (SHARED / "reference" / "golden" / "detections.json").read_text()
-    )
-    assert len(golden) == 6
-    return golden
-
-
-def assert_served(
-    server: ServedRepository, golden: dict[str, dict[str, list[float]]], table: ParityTable, engine: str
+def test_every_recorded_box_is_served_and_no_other(
+    reference_server: ServedRepository, parity_table: ParityTable
 ) -> None:
+    golden = json.loads((SHARED / "reference" / "golden" / "detections.json").read_text())
+    assert len(golden) == 6
     comparisons: dict[str, Comparison] = {}
     for name, record in golden.items():
         expected = DetectionSet(
@@ -36,24 +27,9 @@ def assert_served(
             np.array(record["scores"], np.float64),
             np.array(record["labels"], np.int64),
         )
-        found = detect(server, reference_image(name).read_bytes())
+        found = detect(reference_server, reference_image(name).read_bytes())
         comparisons[name] = compare(expected, found)
-        table.add(f"{name} (recorded{engine})", comparisons[name])
+        parity_table.add(f"{name} (recorded)", comparisons[name])
     assert not [wrong for comparison in comparisons.values() for wrong in comparison.wrong]
     flipped = sum(len(comparison.flipped) for comparison in comparisons.values())
     assert flipped <= 0.02 * sum(comparison.expected for comparison in comparisons.values())
-
-
-def test_every_recorded_box_is_served_and_no_other(
-    reference_server: ServedRepository, parity_table: ParityTable
-) -> None:
-    assert_served(reference_server, recorded(), parity_table, "")
-
-
-def test_pytorch_serves_the_recorded_boxes_too(
-    reference_checkpoint: Path, tmp_path: Path, parity_table: ParityTable
-) -> None:
-    build(str(reference_checkpoint), tmp_path / "repository", BuildOptions("torch"))
-    some = {"china_480x640": recorded()["china_480x640"]}
-    with serving(tmp_path / "repository", tmp_path) as server:
-        assert_served(server, some, parity_table, ", torch")
