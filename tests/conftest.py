@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from reference_checkpoint import write_reference_checkpoint
 from shared_data import SHARED
@@ -21,6 +22,15 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VFNET_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """For tests with small networks, which gain nothing from a second thread and wait for it where others compute."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +53,21 @@ def demo_repository(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFact
 def server(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRepository]:
     """`demo_repository`, served. Leave it as it is: others use it too."""
     with serving(demo_repository, tmp_path_factory.mktemp("server")) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def torch_repository(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from `demo_checkpoint` for the PyTorch engine."""
+    repository = tmp_path_factory.mktemp("torch") / "repository"
+    build(str(demo_checkpoint), repository, BuildOptions("torch"))
+    return repository
+
+
+@pytest.fixture(scope="session")
+def torch_server(torch_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRepository]:
+    """`torch_repository`, served. Leave it as it is: others use it too."""
+    with serving(torch_repository, tmp_path_factory.mktemp("torch_server")) as served:
         yield served
 
 

@@ -6,19 +6,27 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from vfnet_build.architecture.vfnet import VFNet
 from vfnet_build.checkpoints.loading import Checkpoint, build_network
 from vfnet_build.checkpoints.resolve import open_checkpoint
-from vfnet_build.engines import openvino
+from vfnet_build.engines import libtorch, openvino, pytorch, tensorrt
+from vfnet_build.engines.errors import EngineError
 from vfnet_build.engines.native_code import compile_deformable_convolution
 from vfnet_build.repository import (
     BuildOptions,
     Manifest,
     QuantizationOptions,
+    RepositoryError,
     build_versions,
     check_replaceable,
     template_sha256,
     write_repository,
 )
+
+ENGINES = {"openvino": openvino, "torch": pytorch, "libtorch": libtorch, "tensorrt": tensorrt}
+"""By the name of the detector's configuration."""
+PRECISIONS = tuple(dict.fromkeys(precision for engine in ENGINES.values() for precision in engine.PRECISIONS))
+"""What any engine computes in."""
 
 
 def build(
@@ -29,6 +37,7 @@ def build(
     architecture: str | None = None,
     classes: Sequence[str] | None = None,
     accept_preprocessing: bool = False,
+    validation: tuple[Path, Path] | None = None,
     force: bool = False,
 ) -> bool:
     """Make `repository` serve the checkpoint. Steps are told on stderr.
@@ -37,6 +46,7 @@ def build(
         checkpoint_spec: file, folder, URL, `coco` or `demo`.
         repository: folder; one built earlier is replaced, or left alone if it would come out the same.
         architecture, classes, accept_preprocessing: see `open_checkpoint`.
+        validation: annotations and the folder of their images, for engines that must prove their accuracy.
         force: build even then.
 
     Returns:
@@ -46,6 +56,14 @@ def build(
         CheckpointError, RepositoryError; DatasetError: of the images that int8 is judged by.
     """
     check_replaceable(repository)  # before any long work
+    for engine in options.engines:
+        if options.precision not in ENGINES[engine].PRECISIONS:
+            known = ", ".join(ENGINES[engine].PRECISIONS)
+            raise RepositoryError(f"{engine} does not compute in {options.precision}; choose from {known}")
+    if "tensorrt" in options.engines:
+        tensorrt.check_available()
+        if validation is None:
+            raise EngineError("a TensorRT plan is accepted by its AP: give --validation and --validation-images")
     checkpoint = open_checkpoint(
         checkpoint_spec, architecture=architecture, classes=classes, accept_preprocessing=accept_preprocessing
     )
@@ -55,14 +73,16 @@ def build(
     if not force and Manifest.read(repository) == manifest:
         _say(f"{repository} is up to date with {checkpoint.description}")
         return False
-    _say(f"building {checkpoint.description} for {options.engine} ({options.precision})")
-    export = _exporter(checkpoint, options)
+    _say(f"building {checkpoint.description} for {', '.join(options.engines)} ({options.precision})")
+    export = _exporter(checkpoint, options, validation)
     write_repository(repository, checkpoint.config, manifest, export)
     _say(f"wrote {repository}")
     return True
 
 
-def _exporter(checkpoint: Checkpoint, options: BuildOptions) -> Callable[[Path], None]:
+def _exporter(
+    checkpoint: Checkpoint, options: BuildOptions, validation: tuple[Path, Path] | None
+) -> Callable[[Path], None]:
     """What fills `vfnet_detector/1`; what it needs is read and checked here, before long work."""
     network = build_network(checkpoint)
     if options.precision == "int8":
@@ -71,7 +91,7 @@ def _exporter(checkpoint: Checkpoint, options: BuildOptions) -> Callable[[Path],
         quantization = options.quantization or QuantizationOptions()
         data = quantizing.read_quantization_data(quantization, checkpoint.path)
 
-    def export(directory: Path) -> None:
+    def export_openvino(directory: Path) -> None:
         openvino.export(network, directory)
         if options.precision == "f32":
             return
@@ -81,7 +101,34 @@ def _exporter(checkpoint: Checkpoint, options: BuildOptions) -> Callable[[Path],
             accuracy = quantizing.quantize_checked(checkpoint.config, directory, data, quantization)
             quantizing.write_accuracy(accuracy, directory.parents[1])
 
+    def export_tensorrt(directory: Path) -> None:
+        tensorrt.export(network, directory, options.precision)
+        if validation is not None:
+            _accept_plan(network, directory, *validation)
+
+    exporters: dict[str, Callable[[Path], None]] = {
+        "openvino": export_openvino,
+        "torch": lambda directory: pytorch.export(network, directory),
+        "libtorch": lambda directory: libtorch.export(network, directory, options.precision),
+        "tensorrt": export_tensorrt,
+    }
+
+    def export(directory: Path) -> None:
+        for engine in options.engines:
+            exporters[engine](directory)
+
     return export
+
+
+def _accept_plan(network: VFNet, directory: Path, annotations: Path, images: Path) -> None:
+    """Refuse a plan that detects worse than the network in float32."""
+    from vfnet_evaluate.acceptance import MAX_LOSS, compare_with_network
+
+    plan = tensorrt.Plan((directory / "model.plan").read_bytes(), tensorrt.canvases_of(network))
+    result = compare_with_network(network.cuda(), plan.candidates, annotations, images)
+    _say(f"AP of the TensorRT plan {result.found:.4f}, of the network in float32 {result.exact:.4f}")
+    if not result.accepted:
+        raise EngineError(f"the plan loses more than {MAX_LOSS} AP; build it with --precision f32")
 
 
 def _manifest(checkpoint: Checkpoint, options: BuildOptions) -> Manifest:

@@ -6,11 +6,13 @@ Parsed with Triton's own protobuf schema, so that a field Triton does not know f
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from vfnet_build.architecture.config import VFNetConfig
+from vfnet_build.architecture.padding import default_canvases
 
 
 def configure(template: Path, target: Path, parameters: dict[str, str]) -> None:
@@ -20,25 +22,65 @@ def configure(template: Path, target: Path, parameters: dict[str, str]) -> None:
         KeyError: a parameter the template does not name (a spelling mistake here or there).
         google.protobuf.text_format.ParseError: the template is not a model configuration.
     """
-    config = text_format.Parse(template.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
+    config = read_configuration(template)
     for key, value in parameters.items():
         if key not in config.parameters:
             raise KeyError(f"{template}: no parameter {key!r}")
         config.parameters[key].string_value = value
-    target.write_text(text_format.MessageToString(config), encoding="utf-8")
+    write_configuration(config, target)
 
 
-def preprocess_parameters(config: VFNetConfig) -> dict[str, str]:
-    """What `vfnet_preprocess` takes from the checkpoint."""
+def read_configuration(path: Path) -> Any:
+    """A `ModelConfig`.
+
+    Raises:
+        google.protobuf.text_format.ParseError: the file is no model configuration.
+    """
+    return text_format.Parse(path.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
+
+
+def write_configuration(config: Any, path: Path) -> None:
+    """Write a `ModelConfig`."""
+    path.write_text(text_format.MessageToString(config), encoding="utf-8")
+
+
+def rename_detector_tensors(config: Any, inputs: dict[str, str], outputs: dict[str, str]) -> None:
+    """In the ensemble's `ModelConfig`, call the detector's tensors as an engine that must name them otherwise."""
+    (step,) = (step for step in config.ensemble_scheduling.step if step.model_name == "vfnet_detector")
+    for mapping, names in ((step.input_map, inputs), (step.output_map, outputs)):
+        for name, other in names.items():
+            mapping[other] = mapping.pop(name)
+
+
+def add_profiles(config: Any, canvases: str, batch_sizes: tuple[int, ...]) -> None:
+    """In a TensorRT `ModelConfig`: a profile for each canvas, and a CUDA graph for each batch size on it."""
+    pairs = [tuple(int(side) for side in canvas.split("x")) for canvas in canvases.split(",")]
+    config.instance_group[0].profile.extend(str(index) for index in range(len(pairs)))
+    for height, width in pairs:
+        for size in batch_sizes:
+            graph = config.optimization.cuda.graph_spec.add(batch_size=size)
+            graph.input["PIXELS"].dim.extend([height, width, 3])
+            graph.input["VALID_SHAPE"].dim.extend([2])
+
+
+def preprocess_parameters(engine: str, config: VFNetConfig) -> dict[str, str]:
+    """What `vfnet_preprocess` takes from the checkpoint, and from the engine: these two batch equal sizes only."""
+    fixed = engine in ("libtorch", "tensorrt")
     return {
+        "canvases": default_canvases(config.preprocess.img_scale) if fixed else "x32",
         "img_scale": ",".join(str(side) for side in config.preprocess.img_scale),
         "size_divisor": str(config.preprocess.size_divisor),
     }
 
 
-def detector_parameters(config: VFNetConfig) -> dict[str, str]:
-    """What every engine of `vfnet_detector` takes from the checkpoint."""
+def detector_parameters(engine: str, config: VFNetConfig, precision: str) -> dict[str, str]:
+    """What an engine of `vfnet_detector` is told. Only OpenVINO's chooses candidates outside the network."""
+    if engine in ("libtorch", "tensorrt"):
+        return {}  # it is in the file
+    if engine != "openvino":
+        return {"inference_precision": precision}
     return {
+        "inference_precision": precision,
         "strides": ",".join(str(stride) for stride in config.head.strides),
         "point_offset": repr(config.head.point_offset),
         "nms_pre": str(config.test.nms_pre),

@@ -11,12 +11,17 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import vfnet_build
 from vfnet_build.architecture.config import VFNetConfig
 from vfnet_build.model_configuration import (
+    add_profiles,
     configure,
     detector_parameters,
     postprocess_parameters,
     preprocess_parameters,
+    read_configuration,
+    rename_detector_tensors,
+    write_configuration,
 )
 from vfnet_build.photo_canvases import photo_canvases
 from vfnet_build.served_code import template_directory
@@ -51,9 +56,17 @@ class BuildOptions:
     """What a person chooses at build time."""
 
     engine: str = "openvino"
+    """The detector's configuration that serves unless another is chosen."""
     precision: str = "f32"
+    other_engines: tuple[str, ...] = ()
+    """Configurations that Triton's --model-config-name can choose instead."""
     quantization: QuantizationOptions | None = None
     """For int8."""
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """All whose files the repository holds."""
+        return (self.engine, *(other for other in self.other_engines if other != self.engine))
 
 
 @dataclass(frozen=True)
@@ -74,6 +87,7 @@ class Manifest:
         try:
             fields = json.loads((repository / MANIFEST).read_text(encoding="utf-8"))
             options = dict(fields["options"])
+            options["other_engines"] = tuple(options["other_engines"])
             if options["quantization"] is not None:
                 options["quantization"] = QuantizationOptions(**options["quantization"])
             return Manifest(**fields | {"classes": tuple(fields["classes"]), "options": BuildOptions(**options)})
@@ -87,11 +101,11 @@ class Manifest:
 
 
 def template_sha256() -> str:
-    """Digest over the names and contents of the template's files."""
-    template = template_directory()
+    """Digest over the names and contents of the template's files, and of the network's code, which may travel too."""
     digest = hashlib.sha256()
-    for path in sorted(p for p in template.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
-        digest.update(path.relative_to(template).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    for folder in (template_directory(), Path(vfnet_build.__file__).parent / "architecture"):
+        for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
@@ -153,16 +167,35 @@ def _copy_template(fresh: Path) -> None:
 
 
 def _configure_models(repository: Path, config: VFNetConfig, options: BuildOptions) -> None:
-    for model, parameters in (
-        ("vfnet_preprocess", preprocess_parameters(config)),
-        ("vfnet_postprocess", postprocess_parameters(config)),
-    ):
-        path = repository / model / "config.pbtxt"
-        configure(path, path, parameters)
-    chosen = repository / "vfnet_detector" / "configs" / f"{options.engine}.pbtxt"
-    parameters = detector_parameters(config) | {"inference_precision": options.precision}
-    if options.engine == "openvino":
+    path = repository / "vfnet_postprocess" / "config.pbtxt"
+    configure(path, path, postprocess_parameters(config))
+    for path in (repository / "vfnet_detector" / "configs").glob("*.pbtxt"):
+        if path.stem not in (*options.engines, "noop"):
+            path.unlink()  # there is no network for it here
+    for engine in options.engines:
+        _configure_for(engine, repository, config, options.precision)
+    for model in ("vfnet", "vfnet_preprocess", "vfnet_detector"):
+        shutil.copyfile(repository / model / "configs" / f"{options.engine}.pbtxt", repository / model / "config.pbtxt")
+
+
+def _configure_for(engine: str, repository: Path, config: VFNetConfig, precision: str) -> None:
+    """Write the configurations that --model-config-name chooses with the engine's name."""
+    for model in ("vfnet", "vfnet_preprocess"):
+        (repository / model / "configs").mkdir(exist_ok=True)
+    name = f"configs/{engine}.pbtxt"
+    preprocess, detector = repository / "vfnet_preprocess", repository / "vfnet_detector"
+    configure(preprocess / "config.pbtxt", preprocess / name, preprocess_parameters(engine, config))
+    parameters = detector_parameters(engine, config, precision)
+    if engine == "openvino":
         canvases = photo_canvases(config.preprocess, repository)
         parameters["warm_up_canvases"] = ",".join(f"{height}x{width}" for height, width in canvases)
-    configure(chosen, chosen, parameters)
-    shutil.copyfile(chosen, repository / "vfnet_detector" / "config.pbtxt")
+    configure(detector / name, detector / name, parameters)
+    ensemble, served = read_configuration(repository / "vfnet" / "config.pbtxt"), read_configuration(detector / name)
+    # TorchScript has no names: Triton's libtorch backend wants NAME__NUMBER.
+    numbered = [{tensor.name.partition("__")[0]: tensor.name for tensor in tensors} for tensors in
+                (served.input, served.output)]  # fmt: skip
+    rename_detector_tensors(ensemble, *numbered)
+    write_configuration(ensemble, repository / "vfnet" / name)
+    if engine == "tensorrt":
+        add_profiles(served, preprocess_parameters(engine, config)["canvases"], (1, 2, 4, 8))
+        write_configuration(served, detector / name)

@@ -22,21 +22,22 @@ def template_directory() -> Path:
 
 
 def import_served(repository: Path, model: str, module: str) -> ModuleType:
-    """A module that stands beside a model's `model.py`."""
-    return _import_from(repository / model / "1", module)
+    """A module that stands beside a model's `model.py`; where that is the template, with `every_model`."""
+    return _import_from(module, repository / model / "1", repository / "every_model")
 
 
 def import_shared(module: str) -> ModuleType:
     """A module that every model has, from here: no bytecode is written into a repository."""
-    return _import_from(template_directory() / "every_model", module)
+    return _import_from(module, template_directory() / "every_model")
 
 
-def _import_from(folder: Path, module: str) -> ModuleType:
-    sys.path.insert(0, str(folder))
+def _import_from(module: str, *folders: Path) -> ModuleType:
+    sys.path[:0] = map(str, folders)
     try:
         return import_module(module)
     finally:
-        sys.path.remove(str(folder))
+        for folder in folders:
+            sys.path.remove(str(folder))
 
 
 def served_parameters(repository: Path, model: str) -> dict[str, str]:

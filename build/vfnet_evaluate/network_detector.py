@@ -91,11 +91,7 @@ class NetworkDetector:
 
     def _detect(self, image: ResizedImage) -> ImageDetections:
         """`vfnet_detector` and `vfnet_postprocess`."""
-        outputs = self._predict(image.pixels, image.valid_shape)
-        levels = len(self.config.head.strides)
-        boxes, scores, labels = self._candidates.select_candidates(
-            outputs[:levels], outputs[levels:], image.valid_shape[0], self._settings
-        )
+        boxes, scores, labels = self._find_candidates(image)
         test = self.config.test
         found = self._detections.detect(
             boxes, scores, labels, image.geometry[0, 2:], test.iou_threshold, test.max_per_img
@@ -103,3 +99,12 @@ class NetworkDetector:
         return ImageDetections(
             found.boxes.astype(np.float64), found.scores.astype(np.float64), found.labels.astype(np.int64)
         )
+
+    def _find_candidates(self, image: ResizedImage) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+        """`vfnet_detector`: boxes [K, 4], scores [K], labels [K]."""
+        outputs = self._predict(image.pixels, image.valid_shape)
+        levels = len(self.config.head.strides)
+        found: tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]] = self._candidates.select_candidates(
+            outputs[:levels], outputs[levels:], image.valid_shape[0], self._settings
+        )
+        return found

@@ -21,11 +21,11 @@ class Machine:
         return f"{cores} and {self.gpus or 'no'} GPU{'s' if self.gpus > 1 else ''}"
 
 
-def this_machine(devices: Path = Path("/dev")) -> Machine:
-    """Cores as the models count them; GPUs by NVIDIA's device files, and CUDA_VISIBLE_DEVICES."""
+def this_machine(devices: Path = Path("/dev"), visible: str | None = None) -> Machine:
+    """Cores as the models count them; GPUs by NVIDIA's device files, and what is `visible` (CUDA_VISIBLE_DEVICES)."""
     cores = import_shared("processor_cores").available_cores()
     gpus = len(list(devices.glob("nvidia[0-9]*")))
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") if visible is None else visible
     if visible is not None:
         gpus = min(gpus, len([each for each in visible.split(",") if each.strip() not in ("", "-1")]))
     return Machine(cores, gpus)

@@ -33,6 +33,8 @@ class ServeOptions:
     repository: Path
     endpoints: Endpoints = field(default_factory=Endpoints)
     model_config_name: str | None = None
+    gpus: str | None = None
+    """CUDA_VISIBLE_DEVICES of the server: each GPU it sees gets an instance of a detector that runs on GPUs."""
     settings: GivenSettings = field(default_factory=GivenSettings)
     stall_timeout: float = 60.0
     exit_timeout: int = 30
@@ -53,7 +55,7 @@ def serve(options: ServeOptions) -> None:
         options.endpoints.check_free()
         repository = options.repository.absolute()
         configs = read_configs(repository, options.model_config_name)
-        machine = this_machine()
+        machine = this_machine(visible=options.gpus)
         settings = choose_settings(machine, configs, options.settings)
         settings.apply(configs)
         _say(settings.describe(machine, options.settings))
@@ -63,6 +65,7 @@ def serve(options: ServeOptions) -> None:
             options.endpoints,
             ServerLog(options.verbose),
             configs,
+            gpus=options.gpus,
             exit_timeout=options.exit_timeout,
         )
         _say(f"starting Triton on {options.repository}")

@@ -90,12 +90,14 @@ class TritonProcess:
         log: ServerLog,
         configs: Mapping[str, ModelConfig],
         *,
+        gpus: str | None = None,
         exit_timeout: int = 30,
     ) -> None:
         """
         Args:
             repository: a built one, left as it is.
             configs: what its models are served with, by name.
+            gpus: what the server sees of this machine's GPUs, as CUDA_VISIBLE_DEVICES; None: as this process does.
         """
         self.endpoints = endpoints
         self.log = log
@@ -130,6 +132,7 @@ class TritonProcess:
                 "VFNET_ACTIVITY_DIR": str(self.activity_dir),
                 "PYTHONUNBUFFERED": "1",
             }
+            | ({} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus})
         )
 
     def __enter__(self) -> TritonProcess:

@@ -101,8 +101,7 @@ def write_synthetic_checkpoint(path: Path, config_text: str = CONFIG_TEXT, talka
         talkative: added to every class's logit, for more boxes.
     """
     network = VFNet(read_model_config(parse_config_text(config_text), DEMO_CLASSES))
-    shapes = {key: value.shape for key, value in network.state_dict().items()}
-    state_dict = OrderedDict((key, _synthesise(key, shape, shapes)) for key, shape in shapes.items())
+    state_dict = synthetic_weights(network)
     state_dict["bbox_head.vfnet_cls.bias"] += talkative
     checkpoint = {
         "meta": {
@@ -122,6 +121,12 @@ def write_synthetic_checkpoint(path: Path, config_text: str = CONFIG_TEXT, talka
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def synthetic_weights(network: VFNet) -> OrderedDict[str, Tensor]:
+    """Weights of any VFNet, the same every time."""
+    shapes = {key: value.shape for key, value in network.state_dict().items()}
+    return OrderedDict((key, _synthesise(key, shape, shapes)) for key, shape in shapes.items())
 
 
 def _synthesise(key: str, shape: torch.Size, shapes: dict[str, torch.Size]) -> Tensor:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vfnet_build.architecture.config import TestConfig
+from vfnet_build.architecture.padding import ValidAreas
 from vfnet_build.architecture.vfnet import VFNet
 
 
@@ -20,10 +21,11 @@ class DensePredictor(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: VFNet) -> None:
+    def __init__(self, network: VFNet, areas: ValidAreas | None = None) -> None:
+        """`areas`: of a network that `mask_padding` changed, whose canvases may be larger than the images need."""
         super().__init__()
         preprocess = network.config.preprocess
-        self.network = network
+        self.network, self.areas = network, areas
         self.to_rgb = preprocess.to_rgb
         # [1, 3, 1, 1], in the network's own channel order
         self.register_buffer("mean", torch.tensor(preprocess.mean).view(1, 3, 1, 1), persistent=False)
@@ -40,6 +42,8 @@ class DensePredictor(nn.Module):
             Per level, finest first, logits [N, num_classes, H_l, W_l]; then per level the refined
             distances [N, 4, H_l, W_l], left, top, right, bottom, in resized pixels.
         """
+        if self.areas is not None:
+            self.areas.begin(valid_shape, int(pixels.shape[1]), int(pixels.shape[2]))
         cls_scores, _, bbox_preds_refine = self.network(self.normalize(pixels, valid_shape))
         return (*cls_scores, *bbox_preds_refine)
 
@@ -59,9 +63,11 @@ class DensePredictor(nn.Module):
 class Detector(nn.Module):
     """The whole of `vfnet_detector` in one graph, for engines that choose candidates on their device."""
 
-    def __init__(self, network: VFNet) -> None:
+    def __init__(self, network: VFNet, areas: ValidAreas | None = None, *, sort: bool = True) -> None:
+        """`areas` as for `DensePredictor`; without `sort` the levels' candidates follow each other."""
         super().__init__()
-        self.dense = DensePredictor(network)
+        self.sort = sort
+        self.dense = DensePredictor(network, areas)
         self.strides = network.config.head.strides
         self.point_offset = network.config.head.point_offset
         self.test = network.config.test
@@ -72,13 +78,14 @@ class Detector(nn.Module):
         Returns:
             `candidate_boxes` float32 [N, K, 4] x1 y1 x2 y2 in resized pixels, clipped to the valid shape;
             `candidate_scores` float32 [N, K]; `candidate_labels` int32 [N, K]. K = levels x `nms_pre`; all
-            levels together by falling score; what is not a candidate has score 0 and follows.
+            levels together by falling score (unless told not to sort); what is not a candidate has score 0.
         """
         outputs = self.dense(pixels, valid_shape)
         levels = len(self.strides)
-        return select_candidates(
+        candidates = select_candidates(
             list(outputs[:levels]), list(outputs[levels:]), valid_shape, self.strides, self.point_offset, self.test
         )
+        return sort_candidates(*candidates) if self.sort else candidates
 
 
 def select_candidates(
@@ -89,7 +96,7 @@ def select_candidates(
     point_offset: float,
     test: TestConfig,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Per level: sigmoid, threshold, top `nms_pre`, decode, clip; then all levels by falling score.
+    """Per level: sigmoid, threshold, top `nms_pre`, decode, clip.
 
     Args:
         cls_scores: per level, logits [N, num_classes, H_l, W_l].
@@ -97,15 +104,20 @@ def select_candidates(
         valid_shape: int32 [N, 2], height and width boxes are clipped to.
 
     Returns:
-        See `Detector.forward`.
+        See `Detector.forward`; each level by falling score, one behind the other.
     """
     levels = [
         select_level(cls_score, bbox_pred, valid_shape, stride, point_offset, test)
         for cls_score, bbox_pred, stride in zip(cls_scores, bbox_preds, strides, strict=True)
     ]
     boxes, scores, labels = (torch.cat(values, 1) for values in zip(*levels, strict=True))
+    return boxes, scores, labels.int()
+
+
+def sort_candidates(boxes: Tensor, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Candidates [N, K, 4], [N, K], [N, K] by falling score; those that score alike keep their order."""
     scores, order = scores.sort(dim=1, descending=True, stable=True)
-    return boxes.gather(1, order[:, :, None].expand(-1, -1, 4)), scores, labels.gather(1, order).int()
+    return boxes.gather(1, order[:, :, None].expand(-1, -1, 4)), scores, labels.gather(1, order)
 
 
 def select_level(
@@ -114,7 +126,7 @@ def select_level(
     """One level's best `nms_pre` (location, class) pairs: boxes [N, k, 4], scores [N, k], labels [N, k]."""
     n, num_classes, height, width = cls_score.shape
     # 1. Scores location-major, class fastest; not above the threshold counts as zero.
-    scores = cls_score.permute(0, 2, 3, 1).reshape(n, -1).sigmoid()
+    scores = cls_score.float().permute(0, 2, 3, 1).reshape(n, -1).sigmoid()
     scores = torch.where(scores > test.score_threshold, scores, torch.zeros_like(scores))
     # 2. The first `nms_pre` by falling score. A small level is padded, so that every level gives
     #    as many: engines that batch need one output shape.

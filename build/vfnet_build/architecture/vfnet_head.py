@@ -110,7 +110,7 @@ class VFNetHead(nn.Module):
 
         distances = self.scales[level](self.vfnet_reg(self.vfnet_reg_conv(reg_feat)))
         bbox_pred = distances.float().exp() * self.bbox_factors[level]
-        offset = star_dcn_offset(bbox_pred, self.gradient_mul, self.strides[level]).to(reg_feat.dtype)
+        offset = star_dcn_offset(bbox_pred, self.gradient_mul, self.strides[level])
 
         reg_feat = torch.relu(self.vfnet_reg_refine_dconv(reg_feat, offset))
         refinement = self.scales_refine[level](self.vfnet_reg_refine(reg_feat))

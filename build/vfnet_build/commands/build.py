@@ -6,9 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from vfnet_build.building import build
+from vfnet_build.building import ENGINES, PRECISIONS, build
 from vfnet_build.checkpoints.errors import CheckpointError
-from vfnet_build.engines.openvino import PRECISIONS
 from vfnet_build.repository import BuildOptions, QuantizationOptions, RepositoryError
 from vfnet_client.commands.options import at_least_one, fraction
 from vfnet_data.dataset import DatasetError
@@ -52,10 +51,20 @@ def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_precision_arguments(parser: argparse.ArgumentParser) -> None:
     default = QuantizationOptions()
     parser.add_argument(
+        "--engine",
+        nargs="+",
+        choices=ENGINES,
+        default=["openvino"],
+        metavar="NAME",
+        help="what computes the network: openvino (default; CPUs), torch (GPUs), libtorch or tensorrt (in NVIDIA's "
+        "server image); of several the first serves, and vfnet serve --model-config-name chooses another",
+    )
+    parser.add_argument(
         "--precision",
         choices=PRECISIONS,
         default="f32",
-        help="what OpenVINO computes in (default: f32, MMDetection's boxes; bf16 and int8 are faster)",
+        help="what the engine computes in (default: f32, MMDetection's boxes; openvino: bf16, int8; torch: bf16, fp16; "
+        "libtorch, tensorrt: fp16)",
     )
     parser.add_argument(
         "--calibration", type=Path, metavar="FOLDER", help="for int8: typical images; demo: rendered scenes"
@@ -71,13 +80,14 @@ def _add_precision_arguments(parser: argparse.ArgumentParser) -> None:
         "--validation",
         type=Path,
         metavar="FILE|FOLDER",
-        help="for int8: annotations of the images on which accuracy is compared; COCO JSON, AutoML JSONL, Pascal VOC",
+        help="for int8 and tensorrt: annotations of the images on which accuracy is compared; COCO JSON, AutoML JSONL, "
+        "Pascal VOC",
     )
     parser.add_argument(
         "--validation-images",
         type=Path,
         metavar="FOLDER",
-        help="for int8: their images (default: near the annotations)",
+        help="for int8 and tensorrt: their images (default: near the annotations)",
     )
     parser.add_argument(
         "--max-ap-drop",
@@ -108,13 +118,15 @@ def build_from(arguments: argparse.Namespace, repository: Path, *, force: bool =
         architecture=arguments.architecture,
         classes=None if classes is None else classes.read_text(encoding="utf-8").splitlines(),
         accept_preprocessing=arguments.accept_preprocessing,
+        validation=_validation_from(arguments),
         force=force,
     )
 
 
 def _options_from(arguments: argparse.Namespace) -> BuildOptions:
+    engine, *others = arguments.engine
     if arguments.precision != "int8":
-        return BuildOptions(precision=arguments.precision)
+        return BuildOptions(engine, arguments.precision, tuple(others))
     paths = {
         name: None if (path := getattr(arguments, name)) is None else str(path.absolute())
         for name in ("calibration", "validation", "validation_images")
@@ -122,4 +134,11 @@ def _options_from(arguments: argparse.Namespace) -> BuildOptions:
     quantization = QuantizationOptions(
         **paths, calibration_images=arguments.calibration_images, max_ap_drop=arguments.max_ap_drop
     )
-    return BuildOptions(precision=arguments.precision, quantization=quantization)
+    return BuildOptions(engine, arguments.precision, tuple(others), quantization)
+
+
+def _validation_from(arguments: argparse.Namespace) -> tuple[Path, Path] | None:
+    """Annotations and images for engines that must prove their accuracy."""
+    if arguments.validation is None:
+        return None
+    return arguments.validation, arguments.validation_images or arguments.validation.parent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -18,6 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repository", type=Path, required=True, metavar="DIR", help="written by vfnet build")
     add_server_arguments(parser)
     parser.add_argument("--model-config-name", metavar="NAME", help="another configuration of vfnet_detector")
+    parser.add_argument(
+        "--gpus",
+        type=visible_gpus,
+        metavar="all|none|N,N,...",
+        help="GPUs to serve on, one instance of the detector on each (default: all; with openvino none is used)",
+    )
     parser.add_argument(
         "--state-file", type=Path, metavar="FILE", help="while ready, holds the process number and ports as JSON"
     )
@@ -59,6 +66,18 @@ def add_server_arguments(parser: argparse.ArgumentParser) -> None:
 _KINDS = {"queue_delay": (milliseconds, "MS"), "queue_timeout": (seconds, "SECONDS")}
 
 
+def visible_gpus(text: str) -> str | None:
+    """`all` -> None; `none` or numbers (also NVIDIA's GPU-... names) -> what CUDA_VISIBLE_DEVICES says for them."""
+    if text == "all":
+        return None
+    if text == "none":
+        return ""
+    names = text.split(",")
+    if not all(re.fullmatch(r"\d+|(GPU|MIG)-[\w-]+", name) for name in names) or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither all, none nor a list of GPUs such as 0,1")
+    return text
+
+
 def endpoints_from(arguments: argparse.Namespace) -> Endpoints:
     """The listening addresses that the options name."""
     return Endpoints(arguments.host, arguments.http_port, arguments.grpc_port, arguments.metrics_port)
@@ -70,6 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         repository=arguments.repository,
         endpoints=endpoints_from(arguments),
         model_config_name=arguments.model_config_name,
+        gpus=arguments.gpus,
         settings=GivenSettings(**{name: getattr(arguments, name) for name in MEANINGS}),
         stall_timeout=arguments.stall_timeout,
         exit_timeout=arguments.exit_timeout,

@@ -51,14 +51,18 @@ def detect(
     """Rescale, suppress, cap and order the candidates of one image (reference: mmdet's `_bbox_post_process`).
 
     Args:
-        candidate_boxes: float32 [K, 4] x1 y1 x2 y2 in resized pixels, by falling score.
-        candidate_scores: float32 [K]; 0 where there is no candidate.
+        candidate_boxes: float32 [K, 4] x1 y1 x2 y2 in resized pixels.
+        candidate_scores: float32 [K]; 0 where there is no candidate. Best by falling score: else they are sorted here.
         candidate_labels: int32 [K].
         scale_factor: float32 [2], resized / stored width and height.
         iou_threshold: see `batched_nms`.
         max_per_img: at most so many detections.
         score_threshold: only what scores higher; the candidates' own threshold is already applied.
     """
+    if (candidate_scores[:-1] < candidate_scores[1:]).any():  # not every engine can sort so many
+        order = np.argsort(-candidate_scores, kind="stable")
+        candidate_boxes, candidate_scores = candidate_boxes[order], candidate_scores[order]
+        candidate_labels = candidate_labels[order]
     count = int(np.count_nonzero(candidate_scores > 0))
     boxes, scores, labels = candidate_boxes[:count], candidate_scores[:count], candidate_labels[:count]
     # mmdet suppresses in the stored image's coordinates.

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from admission import CallerGoneError, Door
+from canvases import parse_canvases
 from error_responses import cancelled, internal_error, invalid_argument
 from image_decoding import ImageError, decode_image
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ class TritonPythonModel:
         longest, shortest = (int(side) for side in parameters["img_scale"].split(","))
         self.img_scale = (longest, shortest)
         self.size_divisor = int(parameters["size_divisor"])
+        self.canvases = parse_canvases(parameters["canvases"])
         self.max_image_pixels = int(parameters["max_image_pixels"])
         self.ledger = TicketLedger(ledger_path(), float(parameters["ticket_seconds"]))
         self.door = Door(self.ledger, int(parameters["max_in_flight"]))
@@ -67,7 +69,7 @@ class TritonPythonModel:
         """IMAGE -> PIXELS, VALID_SHAPE, GEOMETRY, TICKET."""
         data: NDArray[Any] = pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy()
         image = decode_image(data.reshape(-1)[0], self.max_image_pixels)
-        resized = resize_onto_canvas(image, self.img_scale, self.size_divisor)
+        resized = resize_onto_canvas(image, self.img_scale, self.size_divisor, self.canvases)
         return [
             pb_utils.Tensor("PIXELS", resized.pixels),
             pb_utils.Tensor("VALID_SHAPE", resized.valid_shape),

@@ -7,6 +7,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from canvases import Canvas, canvas_for
 from numpy.typing import NDArray
 
 
@@ -15,7 +16,7 @@ class ResizedImage:
     """What `vfnet_detector` sees of an image, and what leads its boxes back."""
 
     pixels: NDArray[Any]
-    """uint8 [1, H, W, 3] RGB, zero beyond `valid_shape`; H and W multiples of the size divisor."""
+    """uint8 [1, H, W, 3] RGB, zero beyond `valid_shape`; H and W multiples of the size divisor, or of a canvas."""
     valid_shape: NDArray[Any]
     """int32 [1, 2], height and width of the resized image."""
     geometry: NDArray[Any]
@@ -32,15 +33,15 @@ def resized_size(width: int, height: int, img_scale: tuple[int, int]) -> tuple[i
     return max(1, int(width * factor + 0.5)), max(1, int(height * factor + 0.5))
 
 
-def resize_onto_canvas(image: NDArray[Any], img_scale: tuple[int, int], size_divisor: int) -> ResizedImage:
-    """Resize uint8 [height, width, 3] bilinearly and pad it bottom and right to its own canvas."""
+def resize_onto_canvas(
+    image: NDArray[Any], img_scale: tuple[int, int], size_divisor: int, canvases: tuple[Canvas, ...] = ()
+) -> ResizedImage:
+    """Resize uint8 [height, width, 3] bilinearly and pad it bottom and right to the smallest canvas, or its own."""
     height, width = image.shape[:2]
     new_width, new_height = resized_size(width, height, img_scale)
     if (new_width, new_height) != (width, height):
         image = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_LINEAR)
-    canvas_height = -(-new_height // size_divisor) * size_divisor
-    canvas_width = -(-new_width // size_divisor) * size_divisor
-    pixels = np.zeros((1, canvas_height, canvas_width, 3), np.uint8)
+    pixels = np.zeros((1, *canvas_for(new_height, new_width, canvases, size_divisor), 3), np.uint8)
     pixels[0, :new_height, :new_width] = image
     return ResizedImage(
         pixels=pixels,

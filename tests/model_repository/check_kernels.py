@@ -1,0 +1,102 @@
+"""Kernels in Triton's language, run by its interpreter on the CPU: what plain torch gives.
+
+Not collected: `test_kernels.py` runs it in a process whose environment has TRITON_INTERPRET=1 before anything imports
+that language, which is when it looks.
+"""
+
+from __future__ import annotations
+
+import deformable_kernel
+import network_operations
+import normalisation_kernels
+import pointwise_kernel
+import pytest
+import torch
+from torch import Tensor
+
+from vfnet_build.architecture.padding import ValidAreas
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CANVAS = (64, 96)
+VALID = torch.tensor([[64, 96], [40, 50], [30, 90]], dtype=torch.int32)
+
+
+@pytest.fixture
+def areas() -> ValidAreas:
+    areas = ValidAreas()
+    areas.begin(VALID, *CANVAS)
+    return areas
+
+
+def maps(channels: int, stride: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> Tensor:
+    """A map of the canvas at a stride; not zero in the padding, and with a mean that is large beside its spread."""
+    shape = (len(VALID), channels, CANVAS[0] // stride, CANVAS[1] // stride)
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(seed)) + 3
+    return values.to(dtype).contiguous(memory_format=torch.channels_last)
+
+
+def assert_close(found: Tensor, expected: Tensor) -> None:
+    assert found.dtype == expected.dtype
+    assert found.shape == expected.shape
+    tolerance = {torch.float32: 2e-5, torch.float16: 2e-3, torch.bfloat16: 2e-2}[found.dtype]
+    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance * float(expected.float().abs().max()))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "with_residual", "masked"),
+    [(torch.float32, False, True), (torch.float16, True, False), (torch.bfloat16, False, False)],
+)
+def test_bias_residual_relu_and_mask(dtype: torch.dtype, with_residual: bool, masked: bool, areas: ValidAreas) -> None:
+    x, residual = maps(24, 8, dtype), maps(24, 8, dtype, 1) - 3 if with_residual else None
+    bias = torch.linspace(-6, 1, 24)
+    expected = network_operations.add_and_rectify(x.clone(), bias, residual, areas if masked else None)
+    found = pointwise_kernel.add_and_rectify(x, bias, residual, areas.sizes(x) if masked else None)
+    assert 0 < (expected > 0).float().mean() < 1
+    assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "channels", "groups", "stride"),
+    [(torch.float32, 32, 8, 4), (torch.float16, 96, 32, 8), (torch.float32, 32, 32, 32)],
+)
+def test_group_norm_of_valid_cells_and_relu(
+    dtype: torch.dtype, channels: int, groups: int, stride: int, areas: ValidAreas
+) -> None:
+    x = maps(channels, stride, dtype) + 20
+    weight, bias = torch.linspace(0.5, 1.5, channels), torch.linspace(-0.5, 0.5, channels)
+    expected = network_operations.group_norm_and_rectify(x.clone(), groups, weight, bias, 1e-5, areas)
+    sizes = areas.sizes(x)
+    found = normalisation_kernels.group_norm_and_rectify(x, groups, weight, bias, 1e-5, sizes)
+    assert (expected > 0).any()
+    assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "stride", "modulated"),
+    [(torch.float32, 1, True), (torch.float32, 2, True), (torch.float16, 1, True), (torch.float16, 1, False)],
+)
+def test_deformable_convolution(dtype: torch.dtype, stride: int, modulated: bool, areas: ValidAreas) -> None:
+    channels, out_channels = 32, 48
+    x = areas.clear(maps(channels, 8, dtype))
+    generator = torch.Generator().manual_seed(2)
+    shape = (len(VALID), 27 if modulated else 18, x.shape[2] // stride, x.shape[3] // stride)
+    # Offsets far enough that many points leave the map on every side; their own layout, as the head's.
+    prediction = torch.randn(shape, generator=generator).mul(4)
+    weight = torch.randn((out_channels, channels, 3, 3), generator=generator).mul(0.05).to(dtype)
+    weight = weight.contiguous(memory_format=torch.channels_last)
+    bias = torch.linspace(-1, 1, out_channels)
+    arguments = (x, prediction, weight, bias, stride, 1)
+    expected = network_operations.deform_conv_and_rectify(*arguments, modulated=modulated, rectify=True, areas=areas)
+    assert deformable_kernel.takes(x, prediction, weight, modulated)
+    found = deformable_kernel.deform_conv(*arguments, modulated, True, areas.sizes(prediction))
+    assert (expected > 0).any()
+    assert_close(found, expected)
+
+
+def test_other_deformable_convolutions_are_left_to_torch() -> None:
+    takes = deformable_kernel.takes
+    x, weight = torch.zeros(1, 64, 4, 4), torch.zeros(64, 64, 3, 3)
+    assert takes(x, torch.zeros(1, 27, 4, 4), weight, True)
+    assert not takes(x, torch.zeros(1, 54, 4, 4), weight, True)  # two groups of offsets
+    assert not takes(x, torch.zeros(1, 27, 4, 4), torch.zeros(64, 32, 3, 3), True)  # two groups of filters
+    assert not takes(x[:, :24], torch.zeros(1, 27, 4, 4), weight[:, :24], True)
