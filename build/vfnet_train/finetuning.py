@@ -16,7 +16,7 @@ from vfnet_train.losses import VFNetLoss
 from vfnet_train.metrics import Metrics
 from vfnet_train.moving_average import MovingAverage
 from vfnet_train.optimisation import make_optimizer
-from vfnet_train.precision import MEMORY_FORMAT, keep_box_outputs_in_float32
+from vfnet_train.precision import MEMORY_FORMAT, keep_in_float32
 from vfnet_train.preparation import Preparation, prepare
 from vfnet_train.processes import Processes, started_processes
 from vfnet_train.progress import TrainingProgress
@@ -70,7 +70,7 @@ def _train(
     network = preparation.network.to(processes.device)
     network = network.to(memory_format=MEMORY_FORMAT)  # type: ignore[call-overload]
     freeze(network, network.config.backbone.frozen_stages)
-    keep_box_outputs_in_float32(network)
+    keep_in_float32(network)
     average = None if settings.ema_decay is None else MovingAverage(network, settings.ema_decay)
     optimizer = make_optimizer(network, settings.optimizer)
     position = Position()

@@ -18,12 +18,19 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
-def keep_box_outputs_in_float32(network: VFNet) -> None:
-    """Let autocast pass by the two convolutions whose output is exponentiated into distances.
+def keep_in_float32(network: VFNet) -> None:
+    """Let autocast pass by the convolutions that must not be in bfloat16.
 
-    bfloat16 has 8 bits for the logarithm of a distance: pixels, in a large box.
+    These are the two whose output is exponentiated into distances, for bfloat16 has 8 bits for the logarithm of a
+    distance: pixels, in a large box. And those that make the pyramid's last levels, for on maps of a pixel or two
+    oneDNN's bfloat16 gradient of their weights reads memory that nobody wrote (torch 2.13 on CPUs): now and then NaN.
     """
-    for convolution in (network.bbox_head.vfnet_reg, network.bbox_head.vfnet_reg_refine):
+    extra_levels = list(network.neck.fpn_convs)[len(network.neck.lateral_convs) :]
+    for convolution in (
+        network.bbox_head.vfnet_reg,
+        network.bbox_head.vfnet_reg_refine,
+        *(module for level in extra_levels for module in level.modules() if type(module) is nn.Conv2d),
+    ):
         convolution.__class__ = _Float32Conv2d  # weights, names and copies stay what they are
 
 

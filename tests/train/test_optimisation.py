@@ -8,7 +8,7 @@ from tiny_training import tiny_config
 from vfnet_build.architecture.vfnet import VFNet
 from vfnet_train.moving_average import MovingAverage
 from vfnet_train.optimisation import make_optimizer, parameter_groups, set_learning_rate
-from vfnet_train.precision import autocast, keep_box_outputs_in_float32
+from vfnet_train.precision import autocast, keep_in_float32
 from vfnet_train.settings import OptimizerSettings
 from vfnet_train.trainable_parts import freeze, train_mode
 
@@ -60,7 +60,7 @@ def test_the_schedule_scales_every_groups_own_rate() -> None:
 
 def test_the_average_follows_the_weights_and_detects_with_its_own() -> None:
     network = VFNet(tiny_config()).eval()
-    keep_box_outputs_in_float32(network)
+    keep_in_float32(network)
     average = MovingAverage(network, 0.5)
     image = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
@@ -74,14 +74,18 @@ def test_the_average_follows_the_weights_and_detects_with_its_own() -> None:
         assert not torch.equal(average.network(image)[1][0], before)
 
 
-def test_bf16_leaves_boxes_in_float32() -> None:
+def test_bf16_leaves_boxes_and_the_last_pyramid_levels_in_float32() -> None:
     network = VFNet(tiny_config()).eval()
-    keep_box_outputs_in_float32(network)
+    keep_in_float32(network)
     seen = []
     network.bbox_head.vfnet_reg.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
     network.neck.fpn_convs[0].register_forward_hook(lambda _, __, output: seen.append(output.dtype))
+    extra = []
+    for level in network.neck.fpn_convs[3:]:
+        level.register_forward_hook(lambda _, __, output: extra.append(output.dtype))
     with torch.no_grad(), autocast("bf16", torch.device("cpu")):
         _, first, refined = network(torch.randn(1, 3, 64, 64))
     assert seen[0] == torch.bfloat16
+    assert extra == [torch.float32] * 2
     assert set(seen[1:]) == {torch.float32}
     assert {distances.dtype for distances in (*first, *refined)} == {torch.float32}

@@ -13,7 +13,7 @@ import torch
 from vfnet_build.architecture.vfnet import VFNet
 from vfnet_train.batches import TrainingBatch
 from vfnet_train.losses import VFNetLoss
-from vfnet_train.precision import MEMORY_FORMAT, autocast, keep_box_outputs_in_float32
+from vfnet_train.precision import MEMORY_FORMAT, autocast, keep_in_float32
 from vfnet_train.trainable_parts import freeze, train_mode
 
 _BOXES_PER_IMAGE = 4
@@ -55,7 +55,7 @@ class TrainingPass:
         backbone = network.config.backbone
         self._network = network.to(device).to(memory_format=MEMORY_FORMAT)  # type: ignore[call-overload]
         freeze(network, backbone.frozen_stages)
-        keep_box_outputs_in_float32(network)
+        keep_in_float32(network)
         train_mode(network, backbone.frozen_stages, backbone.norm_eval)
         self._loss_function = VFNetLoss(network.config.head)
         self._precision, self._device = precision, device
