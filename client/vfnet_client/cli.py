@@ -55,6 +55,7 @@ SUBCOMMANDS = {
     "bench-batch": Subcommand(
         "vfnet_batch.commands.bench_batch", "measure a batch against the server's best", "batch,build,serve"
     ),
+    "bench-gpu": Subcommand("vfnet_build.commands.bench_gpu", "measure the torch engine on a GPU", "build,serve"),
     "bench": Subcommand(
         "vfnet_build.commands.bench", "measure serving against the bare network and others that detect", "bench"
     ),

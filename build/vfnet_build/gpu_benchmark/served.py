@@ -1,0 +1,127 @@
+"""Images a second through the whole served ensemble, real JPEGs in, at rising concurrency, uniform and mixed sizes."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from vfnet_build.engines import pytorch
+from vfnet_build.gpu_benchmark.conditions import Conditions, stock_network
+from vfnet_build.gpu_benchmark.pictures import jpegs
+from vfnet_build.repository import BuildOptions, Manifest, write_repository
+from vfnet_client.client import AsyncVFNetClient
+from vfnet_client.free_ports import free_ports
+from vfnet_gateway.benchmark.load import Call, Load, measure
+
+_UNIFORM = ((640, 480),)
+
+
+def served(conditions: Conditions) -> dict[str, object]:
+    """Rates by concurrency for uniform and mixed sizes; batches, processor and GPU use at the highest.
+
+    Raises:
+        RuntimeError: the server does not become ready; its log's end follows.
+    """
+    network = stock_network(conditions)
+    repository = conditions.scratch / "repository"
+    options = BuildOptions("torch", "f32" if conditions.rehearsal else "fp16")
+    manifest = Manifest("", "bench-gpu", True, network.config.classes, options, "", {})
+    write_repository(repository, network.config, manifest, lambda directory: pytorch.export(network, directory))
+    found: dict[str, object] = {}
+    with _server(conditions, repository) as (grpc, metrics, seconds):
+        found["seconds to ready"] = seconds
+        concurrencies = (2,) if conditions.rehearsal else (1, 4, 8, 16, 32, 64)
+        for name, pictures in (("uniform", jpegs(conditions, _UNIFORM)), ("mixed", jpegs(conditions))):
+            for callers in concurrencies:
+                if conditions.seconds_left() < 20:
+                    found["stopped early"] = "the time was up"
+                    return found
+                before, busy = _counts(metrics), _Use(conditions)
+                load = asyncio.run(_load(grpc, pictures, callers, 2.0 if conditions.rehearsal else 5.0))
+                after = _counts(metrics)
+                found[f"{name}, {callers} in flight"] = {
+                    "images/s": load.rate,
+                    "p50 ms": 1e3 * load.percentile(50),
+                    "p99 ms": 1e3 * load.percentile(99),
+                    "images a batch": (after[0] - before[0]) / max(1, after[1] - before[1]),
+                } | busy.finish()
+    return found
+
+
+async def _load(server: str, pictures: list[bytes], callers: int, seconds: float) -> Load:
+    turn = itertools.cycle(pictures)
+    async with AsyncVFNetClient(server) as client:
+
+        async def call() -> None:
+            await client.detect(next(turn))
+
+        calls: list[Call] = [call] * callers
+        return await measure(calls, seconds, warm_up=1.0)
+
+
+@contextmanager
+def _server(conditions: Conditions, repository: Path) -> Iterator[tuple[str, str, float]]:
+    """A running `vfnet serve`: where it listens for gRPC, where its metrics are, seconds to ready."""
+    http, grpc, metrics = free_ports(3)
+    log, state = conditions.scratch / "server.log", conditions.scratch / "server.json"
+    command = [sys.executable, "-m", "vfnet_client", "serve", f"--repository={repository}", f"--state-file={state}"]
+    command += [f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}"]
+    command += [f"--triton={conditions.triton}"] if conditions.triton else []
+    command += [] if conditions.on_gpu else ["--gpus=none"]
+    paths = os.pathsep.join(path for path in sys.path if path)
+    started = time.monotonic()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=os.environ | {"PYTHONPATH": paths}
+        )
+    try:
+        while not state.exists():
+            if process.poll() is not None or conditions.seconds_left() < 10:
+                raise RuntimeError(f"the server did not become ready: {log.read_text()[-2000:]}")
+            time.sleep(0.1)
+        ready = time.monotonic() - started
+        yield f"grpc://127.0.0.1:{grpc}", f"http://127.0.0.1:{metrics}/metrics", ready
+    finally:
+        process.terminate()
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _counts(metrics: str) -> tuple[float, float]:
+    """Images and batches that the detector has run."""
+    text = urllib.request.urlopen(metrics, timeout=10).read().decode()
+    found = []
+    for name in ("nv_inference_count", "nv_inference_exec_count"):
+        match = re.search(rf'^{name}{{model="vfnet_detector",[^}}]*}} (\d+)', text, re.MULTILINE)
+        found.append(float(match[1]) if match else 0.0)
+    return found[0], found[1]
+
+
+class _Use:
+    """How busy processor and GPU were: what is near 100 % is what limits."""
+
+    def __init__(self, conditions: Conditions) -> None:
+        self._gpu = conditions.on_gpu
+        psutil.cpu_percent()
+
+    def finish(self) -> dict[str, float]:
+        """In percent, of all cores since the start, and of the GPU in its last second."""
+        found = {"CPU %": psutil.cpu_percent()}
+        if self._gpu:
+            query = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
+            answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=20).stdout.split()
+            found["GPU %"] = float(answer[0]) if answer else float("nan")
+        return found

@@ -1,0 +1,53 @@
+"""Seconds until the engine is ready, with and without compiled kernels in the cache, and the memory it takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+from vfnet_build.architecture.network_file import write_network
+from vfnet_build.gpu_benchmark.conditions import Conditions, stock_network
+from vfnet_build.served_code import template_directory
+
+_PROGRAM = """
+import json, sys, time
+started = time.perf_counter()
+import torch
+from torch_engine import TorchEngine
+imported = time.perf_counter()
+engine = TorchEngine(__import__("pathlib").Path(sys.argv[1]), sys.argv[2], "fp16")
+ready = time.perf_counter()
+used = 0
+if engine.device.type == "cuda":
+    free, total = torch.cuda.mem_get_info(engine.device)
+    used = (total - free) / 2**30
+print(json.dumps({"import seconds": imported - started, "load seconds": ready - imported, "GPU memory GiB": used}))
+"""
+
+
+def start_up(conditions: Conditions) -> dict[str, dict[str, float]]:
+    """`cold` and `warm`, each in a process of its own, with all default canvases and batch sizes in fp16."""
+    path = conditions.scratch / "start_up.pt"
+    write_network(stock_network(conditions), path)
+    template = template_directory()
+    modules = [template / "vfnet_detector" / "1", template / "every_model", *map(str, sys.path)]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(str(module) for module in modules if str(module)),
+        "TRITON_CACHE_DIR": str(conditions.scratch / "kernels"),
+    }
+    found = {}
+    for name in ("cold", "warm"):
+        finished = subprocess.run(
+            [sys.executable, "-c", _PROGRAM, str(path), str(conditions.device)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=max(10.0, min(300.0, conditions.seconds_left())),
+        )
+        if finished.returncode:
+            raise RuntimeError(finished.stderr[-2000:])
+        found[name] = json.loads(finished.stdout.splitlines()[-1])
+    return found
