@@ -34,7 +34,7 @@ def in_torch(heads: tuple[list[np.ndarray], ...], settings: CandidateSettings) -
     test = TestConfig(nms_pre=settings.nms_pre, score_threshold=settings.score_threshold)
     valid_shape = torch.from_numpy(VALID_SHAPE[None])
     found = detector.select_candidates(scores, boxes, valid_shape, settings.strides, settings.point_offset, test)
-    boxes, scores, labels = (tensor[0].numpy() for tensor in found)
+    boxes, scores, labels = (tensor[0].numpy() for tensor in detector.sort_candidates(*found))
     return boxes, scores, labels
 
 

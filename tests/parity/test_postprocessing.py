@@ -34,7 +34,7 @@ def in_torch(golden: dict[str, np.ndarray]) -> Candidates:
         0.0,
         TestConfig(),
     )
-    boxes, scores, labels = (tensor[0].numpy() for tensor in found)
+    boxes, scores, labels = (tensor[0].numpy() for tensor in detector.sort_candidates(*found))
     return boxes, scores, labels
 
 
