@@ -56,4 +56,5 @@ def test_an_interactive_request_overtakes_a_batchs(
             return done
 
     done = asyncio.run(batch_answers_before_the_interactive_one())
-    assert (done < QUEUED // 2) if overtakes else (done > QUEUED - 3)
+    # Without levels it takes its turn, but for what several processes reorder at the door.
+    assert (done < QUEUED // 2) if overtakes else (done > QUEUED * 3 // 4)
