@@ -212,6 +212,8 @@ class TritonProcess:
         A stopping server refuses to hand an image from one step of the ensemble to the next (2.51), so
         the ensemble is unloaded first: that waits for what is in it.
         """
+        if self.process.poll() is not None:
+            return  # whoever listens on its port now is another
         deadline = time.monotonic() + self.exit_timeout
         with contextlib.suppress(OSError, ValueError):
             self._request(f"/v2/repository/models/{ENSEMBLE}/unload", b"{}")
