@@ -50,7 +50,7 @@ class Watchdog:
     """Takes a message and its level."""
     processes: dict[int, ModelProcess] = field(default_factory=dict)
     retired: set[int] = field(default_factory=set)
-    """Processes of a model that was loaded again: they end by themselves, and that is no death to act on."""
+    """Processes killed here, and those of a model loaded again: they end soon, and that is no death to act on."""
     expected: Counter[str] = field(default_factory=Counter)
     """Processes that each model should have."""
     not_before: dict[str, float] = field(default_factory=dict)
@@ -71,6 +71,7 @@ class Watchdog:
                 hung.add(process.model)
                 process.process.kill()
             del self.processes[pid]
+            self.retired.add(pid)  # a killed one takes a moment to end, and is not to be found again meanwhile
             forget_record(self.server.activity_dir, pid)
             Path("/dev/shm", process.shared_memory).unlink(missing_ok=True)
         # Counted, not noticed: a process may die before it was ever seen.
