@@ -11,6 +11,7 @@ import torch
 from vfnet_build.architecture.deform_conv import register_torchvision_operator
 from vfnet_build.architecture.detector import DensePredictor
 from vfnet_build.architecture.vfnet import VFNet
+from vfnet_build.engines.group_normalization import normalise_each_group_on_one_thread
 
 PRECISIONS = ("f32", "bf16", "int8")
 """What the engine may compute in. `export` writes float32; for int8 `vfnet_build.engines.quantization` follows."""
@@ -35,4 +36,5 @@ def export(network: VFNet, directory: Path) -> None:
     model = ov.convert_model(traced, input=[([1, -1, -1, 3], ov.Type.u8), ([1, 2], ov.Type.i32)])
     for port, name in zip(model.inputs, ("pixels", "valid_shape"), strict=True):
         port.get_tensor().set_names({name})
+    normalise_each_group_on_one_thread(model)
     ov.save_model(model, directory / NETWORK, compress_to_fp16=False)
