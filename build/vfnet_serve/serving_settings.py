@@ -12,6 +12,7 @@ from vfnet_serve.machine import Machine
 
 _FEWEST_WAITING = 16
 _SMALLEST_BATCH = 8
+_MOST_THROUGHPUT_STREAMS = 4
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class GivenSettings:
     """What a person chose; None: to be chosen here. Named as the options of `vfnet serve`."""
 
     streams: int | None = None
+    throughput_streams: int | None = None
     threads: int | None = None
     batch_size: int | None = None
     queue_delay: float | None = None
@@ -31,6 +33,7 @@ class GivenSettings:
 
 MEANINGS = {
     "streams": "images that the detector computes at once",
+    "throughput_streams": "images that it computes at once where so many wait",
     "threads": "threads that they share",
     "batch_size": "images handed to the detector together, at most",
     "queue_delay": "milliseconds that it may wait for a fuller batch",
@@ -44,9 +47,10 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class ServingSettings:
-    """What the server runs with. `streams` and `threads` are None where the engine has none."""
+    """What the server runs with. Streams and threads are None where the engine has none."""
 
     streams: int | None
+    throughput_streams: int | None
     threads: int | None
     batch_size: int
     queue_delay: float
@@ -79,6 +83,7 @@ class ServingSettings:
         detector.dynamic_batching.max_queue_delay_microseconds = round(1e3 * self.queue_delay)
         if self.streams is not None:
             detector.parameters["num_streams"].string_value = str(self.streams)
+            detector.parameters["throughput_streams"].string_value = str(self.throughput_streams)
             detector.parameters["inference_num_threads"].string_value = str(self.threads)
 
 
@@ -93,9 +98,10 @@ def choose_settings(machine: Machine, configs: Mapping[str, ModelConfig], given:
     """
     detector = configs["vfnet_detector"]
     has_streams = "num_streams" in detector.parameters
-    if not has_streams and (given.streams or given.threads):
+    if not has_streams and (given.streams or given.throughput_streams or given.threads):
         raise ServerError(
-            "the detector's configuration has no streams and threads to set: leave --streams and --threads"
+            "the detector's configuration has no streams and threads to set: leave --streams, --throughput-streams "
+            "and --threads"
         )
     gpus = machine.gpus if any(group.kind in _ON_GPUS for group in detector.instance_group) else 0
 
@@ -108,6 +114,10 @@ def choose_settings(machine: Machine, configs: Mapping[str, ModelConfig], given:
     )
     threads = (given.threads or machine.cores) if has_streams else None
     streams = (given.streams or max(1, (threads or 1) // 4)) if has_streams else None
+    throughput_streams = given.throughput_streams
+    if threads is not None and throughput_streams is None:
+        # One image on each core: more get done than by cores that wait for each other. Only few were tried.
+        throughput_streams = threads if threads <= _MOST_THROUGHPUT_STREAMS else streams
     # Several images for every stream, for all wait for the last; an engine without streams was built for its batches.
     written = int(detector.max_batch_size)
     batch = given.batch_size or (max(_SMALLEST_BATCH, 4 * streams) if streams is not None else written)
@@ -115,6 +125,7 @@ def choose_settings(machine: Machine, configs: Mapping[str, ModelConfig], given:
     ahead = (2 * gpus if gpus else 1) * batch
     return ServingSettings(
         streams=streams,
+        throughput_streams=throughput_streams,
         threads=threads,
         batch_size=batch,
         queue_delay=given.queue_delay if given.queue_delay is not None else (1.0 if gpus else 0.0),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 import pytest
-from openvino_engine import HeadOutputs, OpenVINOEngine
+from openvino_engine import HeadOutputs, OpenVINOEngine, is_strip
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def network(demo_repository: Path) -> Path:
     return demo_repository / "vfnet_detector" / "1" / "network.xml"
 
 
-def submit(engine: OpenVINOEngine, pixels: np.ndarray) -> Future[HeadOutputs]:
+def submit(engine: OpenVINOEngine, pixels: np.ndarray, together: bool = False) -> Future[HeadOutputs]:
     future: Future[HeadOutputs] = Future()
 
     def done(outputs: HeadOutputs | None, error: Exception | None) -> None:
@@ -25,14 +25,15 @@ def submit(engine: OpenVINOEngine, pixels: np.ndarray) -> Future[HeadOutputs]:
         else:
             future.set_result([output.copy() for output in outputs])
 
-    engine.submit(pixels, np.array([pixels.shape[1:3]], np.int32), done)
+    start = engine.submit_together if together else engine.submit
+    start(pixels, np.array([pixels.shape[1:3]], np.int32), done)
     return future
 
 
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
 def test_it_computes_in_the_precision_asked_for(precision: str, network: Path) -> None:
     engine = OpenVINOEngine(network, precision)
-    used = engine.compiled_model.get_property("INFERENCE_PRECISION_HINT").to_string()
+    used = engine.network.compiled_model.get_property("INFERENCE_PRECISION_HINT").to_string()
     engine.close()
     has_bf16 = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     assert used == (precision if has_bf16 else "f32")
@@ -50,10 +51,41 @@ def test_images_computed_side_by_side_come_out_as_each_alone(network: Path) -> N
             np.testing.assert_array_equal(found, expected)
 
 
+def test_the_network_for_many_images_gives_the_bits_of_the_one_for_few(network: Path) -> None:
+    engine = OpenVINOEngine(network, inference_num_threads=2, throughput_streams=0)
+    generator = np.random.default_rng(0)
+    sizes = [(288, 416), (416, 320), (256, 384), (384, 224), (320, 320)]
+    assert not any(is_strip((1, *size, 3)) for size in sizes)
+    images = [generator.integers(0, 255, (1, *size, 3), np.uint8) for size in sizes]
+    alone = [submit(engine, image).result(timeout=60) for image in images]
+    together = [future.result(timeout=60) for future in [submit(engine, image, together=True) for image in images]]
+    engine.close()
+    for one, other in zip(alone, together, strict=True):
+        for expected, found in zip(one, other, strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_whole_groups_are_computed_together_and_what_is_left_alone(network: Path) -> None:
+    engine = OpenVINOEngine(network, inference_num_threads=2, throughput_streams=0)
+    assert [engine.count_together(images) for images in range(6)] == [0, 0, 2, 2, 4, 4]
+    engine.close()
+    for streams in (None, 1):
+        few = OpenVINOEngine(network, inference_num_threads=2, throughput_streams=streams)
+        assert few.throughput_network is None
+        assert few.count_together(8) == 0
+        assert submit(few, np.zeros((1, 64, 64, 3), np.uint8), together=True).result(timeout=60)
+        few.close()
+
+
+def test_strips_are_told_from_photos() -> None:
+    assert not any(is_strip((1, height, width, 3)) for height, width in ((800, 1344), (320, 1280), (1280, 320)))
+    assert all(is_strip((1, height, width, 3)) for height, width in ((320, 1312), (32, 1344), (1344, 32)))
+
+
 def test_an_image_that_cannot_be_computed_does_not_take_a_slot_away(network: Path) -> None:
     engine = OpenVINOEngine(network)
     wrong = np.zeros((1, 64, 64, 4), np.uint8)  # four channels
-    for _ in range(engine.slots + 1):
+    for _ in range(engine.network.slots + 1):
         with pytest.raises(Exception, match=r"(?i)shape|channel|dimension"):
             submit(engine, wrong).result(timeout=60)
     right = np.zeros((1, 64, 64, 3), np.uint8)

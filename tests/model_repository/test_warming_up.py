@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -15,10 +16,14 @@ from warming_up import parse_canvases, warm_up
 class RecordingEngine:
     """An engine as far as warming up goes: it notes the sizes, and takes its time or fails."""
 
-    slots = 3
+    network = SimpleNamespace(streams=2)
 
-    def __init__(self, seconds: float = 0.0, failure: Exception | None = None) -> None:
+    def __init__(
+        self, seconds: float = 0.0, failure: Exception | None = None, throughput_streams: int | None = None
+    ) -> None:
+        self.throughput_network = throughput_streams and SimpleNamespace(streams=throughput_streams)
         self.sizes: list[tuple[int, int]] = []
+        self.together: list[tuple[int, int]] = []
         self._seconds, self._failure = seconds, failure
 
     def submit(self, pixels: Any, valid_shape: Any, done: Callable[[Any, Exception | None], None]) -> None:
@@ -26,6 +31,11 @@ class RecordingEngine:
         assert pixels.shape[1:3] == tuple(valid_shape[0])
         self.sizes.append(pixels.shape[1:3])
         time.sleep(self._seconds / 2)
+        done(None, self._failure)
+
+    def submit_together(self, pixels: Any, valid_shape: Any, done: Callable[[Any, Exception | None], None]) -> None:
+        assert pixels.shape[1:3] == tuple(valid_shape[0])
+        self.together.append(pixels.shape[1:3])
         done(None, self._failure)
 
 
@@ -37,6 +47,13 @@ def test_every_size_on_every_stream_the_commonest_first() -> None:
     engine = RecordingEngine()
     assert run(engine, [(64, 32), (32, 64)]) == 2
     assert engine.sizes == [(64, 32), (64, 32), (32, 64), (32, 64)]
+    assert engine.together == []
+
+
+def test_the_network_for_many_images_sees_them_too() -> None:
+    engine = RecordingEngine(throughput_streams=3)
+    assert run(engine, [(64, 32)]) == 1
+    assert engine.together == [(64, 32)] * 3
 
 
 def test_no_further_size_is_begun_when_the_time_is_over() -> None:

@@ -26,7 +26,7 @@ def on_gpu(configs: Configs, batch: int = 16) -> Configs:
     detector = configs["vfnet_detector"]
     detector.instance_group[0].kind = ModelInstanceGroup.KIND_AUTO
     detector.max_batch_size = batch
-    for name in ("num_streams", "inference_num_threads"):
+    for name in ("num_streams", "throughput_streams", "inference_num_threads"):
         del detector.parameters[name]
     return configs
 
@@ -34,6 +34,7 @@ def on_gpu(configs: Configs, batch: int = 16) -> Configs:
 def test_two_cores(configs: Configs) -> None:
     assert choose_settings(Machine(2), configs, NOTHING) == ServingSettings(
         streams=1,
+        throughput_streams=2,
         threads=2,
         batch_size=8,
         queue_delay=0,
@@ -48,6 +49,7 @@ def test_two_cores(configs: Configs) -> None:
 def test_more_cores_compute_more_images_at_once_and_keep_them_fed(configs: Configs) -> None:
     chosen = [choose_settings(Machine(cores), configs, NOTHING) for cores in (1, 4, 16, 64)]
     assert [settings.streams for settings in chosen] == [1, 1, 4, 16]
+    assert [settings.throughput_streams for settings in chosen] == [1, 4, 4, 16]  # on many cores no second network
     assert [settings.threads for settings in chosen] == [1, 4, 16, 64]
     for settings in chosen:
         assert settings.streams is not None
@@ -60,7 +62,7 @@ def test_more_cores_compute_more_images_at_once_and_keep_them_fed(configs: Confi
 def test_gpus_get_the_cores_for_decoding_and_the_batches_they_were_built_for(configs: Configs) -> None:
     detector = on_gpu(configs)
     one, two = (choose_settings(Machine(16, gpus), detector, NOTHING) for gpus in (1, 2))
-    assert (one.streams, one.threads, one.batch_size) == (None, None, 16)
+    assert (one.streams, one.throughput_streams, one.threads, one.batch_size) == (None, None, None, 16)
     assert one.max_in_flight > 2 * 16
     assert two.max_in_flight > 4 * 16
     assert one.preprocess_instances == 8
@@ -69,9 +71,9 @@ def test_gpus_get_the_cores_for_decoding_and_the_batches_they_were_built_for(con
 
 
 def test_what_is_given_is_taken_and_what_follows_from_it_follows(configs: Configs) -> None:
-    given = GivenSettings(2, 3, 5, 1.5, 7, 4, None, 9, 0.5)
+    given = GivenSettings(2, 6, 3, 5, 1.5, 7, 4, None, 9, 0.5)
     settings = choose_settings(Machine(2), configs, given)
-    assert settings == ServingSettings(2, 3, 5, 1.5, 7, 4, 5 + 7, 9, 0.5)
+    assert settings == ServingSettings(2, 6, 3, 5, 1.5, 7, 4, 5 + 7, 9, 0.5)
     assert choose_settings(Machine(2), configs, GivenSettings(queue_delay=0.0, max_in_flight=1)).max_in_flight == 1
 
 
@@ -81,7 +83,7 @@ def test_an_engine_without_streams_refuses_them(configs: Configs) -> None:
 
 
 def test_they_reach_tritons_configuration(configs: Configs) -> None:
-    choose_settings(Machine(2), configs, GivenSettings(2, 3, 5, 1.5, 7, 4, 6, 9, 0.5)).apply(configs)
+    choose_settings(Machine(2), configs, GivenSettings(2, 6, 3, 5, 1.5, 7, 4, 6, 9, 0.5)).apply(configs)
     preprocess, detector = configs["vfnet_preprocess"], configs["vfnet_detector"]
     assert (preprocess.instance_group[0].count, configs["vfnet_postprocess"].instance_group[0].count) == (7, 4)
     assert preprocess.parameters["max_in_flight"].string_value == "6"
@@ -89,6 +91,7 @@ def test_they_reach_tritons_configuration(configs: Configs) -> None:
     assert (queue.max_queue_size, queue.default_timeout_microseconds) == (9, 500_000)
     assert (detector.max_batch_size, detector.dynamic_batching.max_queue_delay_microseconds) == (5, 1500)
     assert detector.parameters["num_streams"].string_value == "2"
+    assert detector.parameters["throughput_streams"].string_value == "6"
     assert detector.parameters["inference_num_threads"].string_value == "3"
     assert (detector.dynamic_batching.priority_levels, preprocess.dynamic_batching.priority_levels) == (2, 2)
 
@@ -98,6 +101,7 @@ def test_the_written_defaults_are_those_of_a_small_machine(configs: Configs, dem
     choose_settings(Machine(2), configs, NOTHING).apply(configs)
     written = read_configs(demo_repository)
     written["vfnet_detector"].parameters["num_streams"].string_value = "1"
+    written["vfnet_detector"].parameters["throughput_streams"].string_value = "2"
     written["vfnet_detector"].parameters["inference_num_threads"].string_value = "2"
     assert configs == written
 
@@ -109,7 +113,7 @@ def test_they_are_told_as_the_options_that_change_them(configs: Configs) -> None
     assert lines[0] == "settings for 2 cores and 1 GPU:"
     assert len(lines) == 1 + len(MEANINGS)
     assert "--preprocess-instances 3" in text
-    assert [line for line in lines if line.endswith("as given")] == [lines[5]]
+    assert [line for line in lines if line.endswith("as given")] == [lines[6]]
 
 
 def test_gpus_are_counted_as_far_as_they_are_visible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

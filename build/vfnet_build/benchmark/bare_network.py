@@ -80,15 +80,14 @@ class BareNetwork:
         return winner
 
     def _as_served(self) -> Concurrency:
-        engine = self._engine(streams=int(self._parameters["num_streams"]))
-        streams = int(engine.compiled_model.get_property("NUM_STREAMS"))
-        self._compiled[streams] = engine.compiled_model
-        return Concurrency(streams, engine.slots)
+        network = self._engine(streams=int(self._parameters["num_streams"])).network
+        self._compiled[network.streams] = network.compiled_model
+        return Concurrency(network.streams, network.slots)
 
     def _queue(self, concurrency: Concurrency) -> Any:
         if concurrency not in self._queues:
             if concurrency.streams not in self._compiled:
-                self._compiled[concurrency.streams] = self._engine(concurrency.streams).compiled_model
+                self._compiled[concurrency.streams] = self._engine(concurrency.streams).network.compiled_model
             queue = ov.AsyncInferQueue(self._compiled[concurrency.streams], concurrency.requests)
             for _ in range(concurrency.requests):  # each allocates at its first inference
                 queue.start_async(self._inputs, share_inputs=True)
@@ -104,8 +103,14 @@ class BareNetwork:
 
 
 def usual_ways(threads: int, as_served: Concurrency) -> Sequence[Concurrency]:
-    """One image on all cores, the next waiting or not; one image per core; and as the engine does it."""
-    ways = (Concurrency(1, 1), Concurrency(1, 2), Concurrency(threads, threads), as_served)
+    """One image on all cores, the next waiting or not; one image per core, likewise; and as the engine does few."""
+    ways = (
+        Concurrency(1, 1),
+        Concurrency(1, 2),
+        Concurrency(threads, threads),
+        Concurrency(threads, threads + 1),
+        as_served,
+    )
     return tuple(dict.fromkeys(ways))
 
 

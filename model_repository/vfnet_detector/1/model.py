@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
 from candidates import CandidateSettings, select_candidates
 from error_responses import cancelled, internal_error
-from openvino_engine import HeadOutputs, OpenVINOEngine
+from openvino_engine import HeadOutputs, OpenVINOEngine, is_strip
 from process_activity import ProcessActivity
 from warming_up import parse_canvases, warm_up
 
@@ -36,6 +37,7 @@ class TritonPythonModel:
             int(parameters["num_streams"]),
             int(parameters["inference_num_threads"]),
             _cache_dir(parameters["cache_dir"]),
+            int(parameters["throughput_streams"]),
         )
         canvases = parse_canvases(parameters["warm_up_canvases"])
         warm = warm_up(self.engine, canvases, float(parameters["warm_up_seconds"]))
@@ -51,20 +53,29 @@ class TritonPythonModel:
         Returning earlier would keep the engine busy between batches too, but then Triton forgets
         the requests, and should this process die their callers would wait forever.
         """
+        waiting = self.grouped_by_size(requests)
+        strips = [request for request in waiting if is_strip(_pixels(request).shape())]
+        others = [request for request in waiting if not is_strip(_pixels(request).shape())]
+        alone = len(others) - self.engine.count_together(len(others))
+        self.answer_all(strips + others[:alone], self.engine.submit)
+        self.answer_all(others[alone:], self.engine.submit_together)
+
+    def answer_all(self, requests: list[Any], submit: Callable[..., None]) -> None:
+        """See `execute`; `submit` is the engine's."""
         finished = threading.Semaphore(0)
-        for request in self.grouped_by_size(requests):
-            self.submit(request, finished)
+        for request in requests:
+            self.answer(request, submit, finished)
         for _ in requests:
             finished.acquire()
 
     def grouped_by_size(self, requests: list[Any]) -> list[Any]:
         """Images of one size together, those of the last batch's last size first: a change costs the network time."""
-        sizes = [pb_utils.get_input_tensor_by_name(request, "PIXELS").shape() for request in requests]
+        sizes = [_pixels(request).shape() for request in requests]
         order = sorted(range(len(requests)), key=lambda i: (tuple(sizes[i]) != self.last_size, sizes[i]))
         self.last_size = tuple(sizes[order[-1]])
         return [requests[i] for i in order]
 
-    def submit(self, request: Any, finished: threading.Semaphore) -> None:
+    def answer(self, request: Any, submit: Callable[..., None], finished: threading.Semaphore) -> None:
         """Start one image; its response is sent, and `finished` released, when it is done."""
         sender = request.get_response_sender()
         self.activity.change(+1)
@@ -77,7 +88,7 @@ class TritonPythonModel:
         if request.is_cancelled():
             respond(cancelled())
             return
-        pixels = pb_utils.get_input_tensor_by_name(request, "PIXELS").as_numpy()
+        pixels = _pixels(request).as_numpy()
         valid_shape = pb_utils.get_input_tensor_by_name(request, "VALID_SHAPE").as_numpy()
 
         def done(outputs: HeadOutputs | None, error: Exception | None) -> None:
@@ -90,7 +101,7 @@ class TritonPythonModel:
             respond(response)
 
         try:
-            self.engine.submit(pixels, valid_shape, done)
+            submit(pixels, valid_shape, done)
         except Exception as failure:
             respond(internal_error(FAILED, failure))
 
@@ -112,6 +123,10 @@ class TritonPythonModel:
     def finalize(self) -> None:
         """Let what is running finish."""
         self.engine.close()
+
+
+def _pixels(request: Any) -> Any:
+    return pb_utils.get_input_tensor_by_name(request, "PIXELS")
 
 
 def _cache_dir(parameter: str) -> Path | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,41 @@ from processor_cores import available_cores
 HeadOutputs = list[NDArray[Any]]
 """float32 per level, finest first: logits [1, num_classes, H_l, W_l] of all levels, then boxes [1, 4, H_l, W_l]."""
 
+Done = Callable[[HeadOutputs | None, Exception | None], None]
+
 _HINTS = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
 """What OpenVINO computes in wherever the network file does not say int8 itself."""
 
 
+_MOST_THROUGHPUT_STREAMS = 4
+"""More were not tried; each takes the memory of one image's feature maps."""
+_LONGEST_TO_SHORTEST = 4
+
+
+def is_strip(shape: Sequence[int]) -> bool:
+    """Whether an image [1, H, W, 3] is so long that it is computed by `submit` only.
+
+    OpenVINO divides the convolutions over a few long rows (7 x 42) among threads in a way that changes the last bits,
+    and an image's answer shall not depend on what waits beside it. Shapes of photos have the same bits either way.
+    """
+    _, height, width, _ = shape
+    return max(height, width) > _LONGEST_TO_SHORTEST * min(height, width)
+
+
+class CompiledNetwork:
+    """A network as OpenVINO runs it, and its fixed number of inferences under way."""
+
+    def __init__(self, compiled_model: ov.CompiledModel, streams: int, is_lowered: bool) -> None:
+        self.compiled_model, self.streams, self.is_lowered = compiled_model, streams, is_lowered
+        # One more than there are streams: while the outputs of one are read another is ready to run.
+        self.slots = streams + 1
+        self.idle: queue.SimpleQueue[ov.InferRequest] = queue.SimpleQueue()
+        for _ in range(self.slots):
+            self.idle.put(compiled_model.create_infer_request())
+
+
 class OpenVINOEngine:
-    """A compiled network and a fixed number of inferences under way."""
+    """A compiled network, which gives all threads to few images, and perhaps a second one for many images at once."""
 
     def __init__(
         self,
@@ -30,6 +59,7 @@ class OpenVINOEngine:
         num_streams: int = 0,
         inference_num_threads: int = 0,
         cache_dir: Path | None = None,
+        throughput_streams: int | None = None,
     ) -> None:
         """Compile.
 
@@ -37,48 +67,35 @@ class OpenVINOEngine:
             model_path: the IR's `.xml`, its `.bin` beside it.
             inference_precision: `f32`, `bf16` or `int8`, for which the network file has to be quantized. Always
                 set: OpenVINO may choose bf16 by itself.
-            num_streams: images computed at once; 0: one per four cores. On few cores one image on
-                all of them gives as many images a second as several on one each, and sooner.
+            num_streams: images computed at once; 0: one per four cores. On few cores one image on all of
+                them is done soonest.
             inference_num_threads: 0: every core the process may use.
             cache_dir: a folder where the compiled network is kept for the next start. Not used where deformable
                 convolutions are ours, which OpenVINO cannot store.
+            throughput_streams: images that a second network computes at once, for `submit_together`: threads that
+                need not wait for each other after every layer get more done. 0: one per thread, on up to four;
+                None, or as many as `num_streams`: no second network.
         """
         threads = inference_num_threads or available_cores()
         streams = num_streams or max(1, threads // 4)
-        core = ov.Core()
-        model = core.read_model(model_path)
-        lowered = lower_deformable_convolutions(
-            model, inference_precision, max(1, threads // streams), model_path.with_name(LIBRARY)
-        )
-        properties: dict[str, object] = {
-            "INFERENCE_PRECISION_HINT": _HINTS[inference_precision],
-            "NUM_STREAMS": streams,
-            "INFERENCE_NUM_THREADS": threads,
-            "ENABLE_CPU_PINNING": False,  # other processes share these cores
-        }
-        if lowered:
-            self.compiled_model = core.compile_model(model, "CPU", properties)
-        else:  # by its path: a cached network is found without being read
-            if cache_dir is not None:
-                properties["CACHE_DIR"] = str(cache_dir)
-            self.compiled_model = core.compile_model(str(model_path), "CPU", properties)
-        # One more than there are streams: while the outputs of one are read another is ready to run.
-        self.slots = streams + 1
-        self.idle: queue.SimpleQueue[ov.InferRequest] = queue.SimpleQueue()
-        for _ in range(self.slots):
-            self.idle.put(self.compiled_model.create_infer_request())
-        self.workers = ThreadPoolExecutor(self.slots)
+        if throughput_streams == 0:
+            throughput_streams = threads if threads <= _MOST_THROUGHPUT_STREAMS else streams
+        self._model_path, self._precision = model_path, inference_precision
+        self._threads, self._cache_dir = threads, cache_dir
+        self.network = self._compile(streams)
+        self.throughput_network = None
+        if throughput_streams is not None and throughput_streams != streams:
+            self.throughput_network = self._compile(throughput_streams)
+        networks = [each for each in (self.network, self.throughput_network) if each is not None]
+        self._workers = ThreadPoolExecutor(sum(each.slots for each in networks))
         self.description = f"OpenVINO {inference_precision}, {streams} stream(s) on {threads} thread(s)"
-        if inference_precision != "f32" and not lowered:
+        if self.throughput_network is not None:
+            self.description += f", {throughput_streams} where so many images wait"
+        if inference_precision != "f32" and not self.network.is_lowered:
             self.description += "; deformable convolutions in f32, which takes longer"
 
-    def submit(
-        self,
-        pixels: NDArray[Any],
-        valid_shape: NDArray[Any],
-        done: Callable[[HeadOutputs | None, Exception | None], None],
-    ) -> None:
-        """Start one inference; wait first while `slots` are under way.
+    def submit(self, pixels: NDArray[Any], valid_shape: NDArray[Any], done: Done) -> None:
+        """Start one inference that is alone, or one of few; wait first while the network has no slot free.
 
         Args:
             pixels: uint8 [1, H, W, 3], see `vfnet_preprocess`.
@@ -86,7 +103,49 @@ class OpenVINOEngine:
             done: called once on a thread of its own, with the outputs (valid only until it returns)
                 or with what went wrong.
         """
-        request = self.idle.get()
+        self._submit(self.network, pixels, valid_shape, done)
+
+    def submit_together(self, pixels: NDArray[Any], valid_shape: NDArray[Any], done: Done) -> None:
+        """As `submit`, one of `count_together` that are submitted in a row."""
+        self._submit(self.throughput_network or self.network, pixels, valid_shape, done)
+
+    def count_together(self, images: int) -> int:
+        """How many of so many images that wait are done soonest by `submit_together`; the rest by `submit`."""
+        return 0 if self.throughput_network is None else images - images % self.throughput_network.streams
+
+    def compute(self, pixels: NDArray[Any], valid_shape: NDArray[Any]) -> HeadOutputs:
+        """One inference, here and now; see `submit`. The outputs are the caller's."""
+        request = self.network.idle.get()
+        try:
+            return list(request.infer([pixels, valid_shape]).values())
+        finally:
+            self.network.idle.put(request)
+
+    def close(self) -> None:
+        """Wait for what is under way."""
+        self._workers.shutdown()
+
+    def _compile(self, streams: int) -> CompiledNetwork:
+        core = ov.Core()
+        model = core.read_model(self._model_path)
+        lowered = lower_deformable_convolutions(
+            model, self._precision, max(1, self._threads // streams), self._model_path.with_name(LIBRARY)
+        )
+        properties: dict[str, object] = {
+            "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
+            "NUM_STREAMS": streams,
+            "INFERENCE_NUM_THREADS": self._threads,
+            "ENABLE_CPU_PINNING": False,  # other processes share these cores
+        }
+        if lowered:
+            return CompiledNetwork(core.compile_model(model, "CPU", properties), streams, is_lowered=True)
+        if self._cache_dir is not None:
+            properties["CACHE_DIR"] = str(self._cache_dir)
+        # By its path: a cached network is found without being read.
+        return CompiledNetwork(core.compile_model(str(self._model_path), "CPU", properties), streams, is_lowered=False)
+
+    def _submit(self, network: CompiledNetwork, pixels: NDArray[Any], valid_shape: NDArray[Any], done: Done) -> None:
+        request = network.idle.get()
 
         # A thread that waits, not OpenVINO's callback: that one is not called when an inference fails.
         def run() -> None:
@@ -98,20 +157,6 @@ class OpenVINOEngine:
             try:
                 done(outputs, failure)
             finally:
-                self.idle.put(request)
+                network.idle.put(request)
 
-        self.workers.submit(run)
-
-    def compute(self, pixels: NDArray[Any], valid_shape: NDArray[Any]) -> HeadOutputs:
-        """One inference, here and now; see `submit`. The outputs are the caller's."""
-        request = self.idle.get()
-        try:
-            return list(request.infer([pixels, valid_shape]).values())
-        finally:
-            self.idle.put(request)
-
-    def close(self) -> None:
-        """Wait for what is under way."""
-        for _ in range(self.slots):
-            self.idle.get()
-        self.workers.shutdown()
+        self._workers.submit(run)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from openvino_engine import HeadOutputs, OpenVINOEngine
 
 Canvas = tuple[int, int]
@@ -34,22 +36,28 @@ def warm_up(engine: OpenVINOEngine, canvases: list[Canvas], seconds: float) -> i
     Raises:
         Exception: what the engine raised.
     """
-    started, failures = time.monotonic(), list[Exception]()
+    started = time.monotonic()
     for count, (height, width) in enumerate(canvases):
         if time.monotonic() - started >= seconds:
             return count
-        finished = threading.Semaphore(0)
-
-        def done(_outputs: HeadOutputs | None, error: Exception | None, finished: Any = finished) -> None:
-            failures.extend([error] if error else [])
-            finished.release()
-
-        pixels, valid_shape = np.zeros((1, height, width, 3), np.uint8), np.array([[height, width]], np.int32)
-        at_once = max(1, engine.slots - 1)  # the streams, each of which has to see the size
-        for _ in range(at_once):
-            engine.submit(pixels, valid_shape, done)
-        for _ in range(at_once):
-            finished.acquire()
-        if failures:
-            raise failures[0]
+        image = np.zeros((1, height, width, 3), np.uint8), np.array([[height, width]], np.int32)
+        _run(engine.submit, image, engine.network.streams)
+        if engine.throughput_network is not None:
+            _run(engine.submit_together, image, engine.throughput_network.streams)
     return len(canvases)
+
+
+def _run(submit: Callable[..., None], image: tuple[NDArray[Any], NDArray[Any]], streams: int) -> None:
+    """Once on every stream: each has to see the size."""
+    finished, failures = threading.Semaphore(0), list[Exception]()
+
+    def done(_outputs: HeadOutputs | None, error: Exception | None) -> None:
+        failures.extend([error] if error else [])
+        finished.release()
+
+    for _ in range(streams):
+        submit(*image, done)
+    for _ in range(streams):
+        finished.acquire()
+    if failures:
+        raise failures[0]

@@ -28,5 +28,10 @@ def test_the_facts_are_fit_for_json() -> None:
 
 
 def test_the_engines_own_way_is_always_among_those_tried() -> None:
-    assert usual_ways(2, Concurrency(1, 2)) == (Concurrency(1, 1), Concurrency(1, 2), Concurrency(2, 2))
+    assert usual_ways(2, Concurrency(1, 2)) == (
+        Concurrency(1, 1),
+        Concurrency(1, 2),
+        Concurrency(2, 2),
+        Concurrency(2, 3),
+    )
     assert usual_ways(16, Concurrency(4, 5))[-1] == Concurrency(4, 5)
