@@ -13,9 +13,8 @@ import numpy as np
 from vfnet_serve.benchmark.triton_callers import BATCH, Answer, TritonCallers, call_at_rate, call_in_turn
 
 _IDLE_CALLS = 20
-_PROBE_SHARE = 0.1
-"""Of the capacity: probes that load the server measure themselves."""
-_PROBE_SECONDS = 3.0
+_PROBE_SECONDS = 5.0
+"""In which the server should have recovered."""
 _INTERACTIVE_SHARE = 0.1
 """Of the capacity, while batch callers take what they can."""
 
@@ -73,7 +72,7 @@ async def measure_round(callers: TritonCallers, plan: Plan) -> Round:
     started, spent = perf_counter(), _own_seconds()
     tasks = await call_at_rate(callers, plan.factor * capacity, plan.seconds)
     ended, spent = perf_counter(), _own_seconds() - spent
-    probes = await asyncio.gather(*await call_at_rate(callers, max(5.0, _PROBE_SHARE * capacity), _PROBE_SECONDS))
+    probes = await call_in_turn(callers, 1, _PROBE_SECONDS)  # a lone caller, who hardly adds to the backlog
     crowd = await asyncio.gather(*tasks)
     accepted = [answer.seconds for answer in crowd if answer.is_good]
     refused = [answer.seconds for answer in crowd if answer.status == 503]
