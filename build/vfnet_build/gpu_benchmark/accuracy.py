@@ -16,31 +16,48 @@ from vfnet_build.checkpoints.loading import build_network, load_checkpoint
 from vfnet_build.gpu_benchmark.conditions import Conditions, use_served_modules
 from vfnet_build.gpu_benchmark.pictures import picture_arrays
 
+_NEARLY_EQUAL = 1e-4
+"""Scores within which candidates may change places."""
+
 
 def parity(conditions: Conditions) -> dict[str, float]:
     """In f32 with TF32 off: the largest differences of the candidates from the CPU's plain network, over pictures."""
     network = build_network(load_checkpoint(conditions.checkpoint))
     plain = Detector(network).eval()
     engine = _engine(conditions, "f32")
-    scores_differ = boxes_differ = 0.0
-    candidates = 0
+    differences = []
     for pixels, valid_shape in picture_arrays(conditions, network.config.preprocess):
         with torch.inference_mode():
-            boxes, scores, labels = (
-                each[0].numpy() for each in plain(torch.from_numpy(pixels), torch.from_numpy(valid_shape))
-            )
-        found = _detect(engine, pixels, valid_shape)
-        count = int((scores > 0).sum())
-        same = labels[:count] == found[2][:count]  # of equal scores, which comes first is left open
-        candidates += count
-        scores_differ = max(scores_differ, float(np.abs(scores - found[1]).max()))
-        if same.any():
-            boxes_differ = max(boxes_differ, float(np.abs(boxes[:count][same] - found[0][:count][same]).max()))
+            expected = [each[0].numpy() for each in plain(torch.from_numpy(pixels), torch.from_numpy(valid_shape))]
+        differences.append(candidate_differences(expected, _detect(engine, pixels, valid_shape)))
+    scores, corners = (
+        np.concatenate([each[0] for each in differences]),
+        np.concatenate([each[1] for each in differences]),
+    )
     return {
-        "candidates": candidates,
-        "largest score difference": scores_differ,
-        "largest corner difference, px": boxes_differ,
+        "candidates": len(scores),
+        "largest score difference": float(scores.max(initial=0)),
+        "candidates without a counterpart": int(np.isinf(corners).sum()),
+        "largest corner difference, px": float(corners[np.isfinite(corners)].max(initial=0)),
     }
+
+
+def candidate_differences(expected: Any, found: Any) -> tuple[Any, Any]:
+    """How far the expected candidates are from those found; each is boxes [K, 4], scores [K] (0: none), labels [K].
+
+    Returns:
+        of each expected candidate: its score's difference from that of the same rank; its corners' largest difference
+        from the nearest box of its label and nearly its score (which of two such comes first is left open), infinite
+        where there is none.
+    """
+    (boxes, scores, labels), (found_boxes, found_scores, found_labels) = expected, found
+    count = int((scores > 0).sum())
+    corners = np.full(count, np.inf)
+    for index in range(count):
+        alike = (found_labels == labels[index]) & (np.abs(found_scores - scores[index]) < _NEARLY_EQUAL)
+        if alike.any():
+            corners[index] = np.abs(found_boxes[alike] - boxes[index]).max(axis=1).min()
+    return np.abs(scores - found_scores)[:count], corners
 
 
 def half_precision(conditions: Conditions) -> dict[str, dict[str, float]]:

@@ -47,16 +47,24 @@ def served(conditions: Conditions) -> dict[str, object]:
                 if conditions.seconds_left() < 20:
                     found["stopped early"] = "the time was up"
                     return found
-                before, busy = _counts(metrics), _Use(conditions)
-                load = asyncio.run(_load(grpc, pictures, callers, 2.0 if conditions.rehearsal else 5.0))
-                after = _counts(metrics)
-                found[f"{name}, {callers} in flight"] = {
-                    "images/s": load.rate,
-                    "p50 ms": 1e3 * load.percentile(50),
-                    "p99 ms": 1e3 * load.percentile(99),
-                    "images a batch": (after[0] - before[0]) / max(1, after[1] - before[1]),
-                } | busy.finish()
+                try:
+                    found[f"{name}, {callers} in flight"] = _rate(conditions, grpc, metrics, pictures, callers)
+                except Exception as error:  # the rates before are worth having
+                    found["stopped early"] = f"{name}, {callers} in flight: {type(error).__name__}: {error}"
+                    return found
     return found
+
+
+def _rate(conditions: Conditions, grpc: str, metrics: str, pictures: list[bytes], callers: int) -> dict[str, float]:
+    before, busy = _counts(metrics), _Use(conditions)
+    load = asyncio.run(_load(grpc, pictures, callers, 2.0 if conditions.rehearsal else 5.0))
+    after = _counts(metrics)
+    return {
+        "images/s": load.rate,
+        "p50 ms": 1e3 * load.percentile(50),
+        "p99 ms": 1e3 * load.percentile(99),
+        "images a batch": (after[0] - before[0]) / max(1, after[1] - before[1]),
+    } | busy.finish()
 
 
 async def _load(server: str, pictures: list[bytes], callers: int, seconds: float) -> Load:
@@ -79,12 +87,13 @@ def _server(conditions: Conditions, repository: Path) -> Iterator[tuple[str, str
     command += [f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}"]
     command += [f"--triton={conditions.triton}"] if conditions.triton else []
     command += [] if conditions.on_gpu else ["--gpus=none"]
-    paths = os.pathsep.join(path for path in sys.path if path)
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "TRITON_CACHE_DIR": str(conditions.scratch / "kernels"),  # with what the section before has compiled
+    }
     started = time.monotonic()
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=os.environ | {"PYTHONPATH": paths}
-        )
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
     try:
         while not state.exists():
             if process.poll() is not None or conditions.seconds_left() < 10:
@@ -105,7 +114,7 @@ def _counts(metrics: str) -> tuple[float, float]:
     text = urllib.request.urlopen(metrics, timeout=10).read().decode()
     found = []
     for name in ("nv_inference_count", "nv_inference_exec_count"):
-        match = re.search(rf'^{name}{{model="vfnet_detector",[^}}]*}} (\d+)', text, re.MULTILINE)
+        match = re.search(rf'^{name}{{[^}}]*model="vfnet_detector"[^}}]*}} ([\d.e+]+)', text, re.MULTILINE)
         found.append(float(match[1]) if match else 0.0)
     return found[0], found[1]
 
@@ -123,5 +132,5 @@ class _Use:
         if self._gpu:
             query = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
             answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=20).stdout.split()
-            found["GPU %"] = float(answer[0]) if answer else float("nan")
+            found["GPU %"] = float(answer[0]) if answer and answer[0].isdecimal() else float("nan")
         return found

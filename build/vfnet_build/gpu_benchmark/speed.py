@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -15,32 +16,44 @@ from vfnet_build.architecture.vfnet import VFNet
 from vfnet_build.engines.half_precision import use_half_precision
 from vfnet_build.gpu_benchmark.conditions import GMACS, Conditions, stock_network, use_served_modules
 
+PRECISIONS = ("fp16", "bf16", "f32")
+_SECONDS_OF_ONE = 20
+Times = dict[str, float | str]
+"""Batch size -> milliseconds an image; or `failed` -> why there are none."""
 
-def speed(conditions: Conditions) -> dict[str, dict[str, float]]:
-    """Contestant -> batch size -> milliseconds an image on one canvas, pixels already on the device."""
+
+def speed(conditions: Conditions) -> dict[str, Times]:
+    """Contestant -> times on one canvas, pixels already on the device. One that fails leaves the others."""
     network = stock_network(conditions)
-    found: dict[str, dict[str, float]] = {}
-    for precision in ("fp16", "bf16", "f32"):
-        found[f"engine {precision}"] = _engine(conditions, network, precision)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    found["eager f32, TF32 off"] = _time(conditions, Detector(copy.deepcopy(network)).eval().to(conditions.device))
-    half = copy.deepcopy(network)
-    use_half_precision(half, torch.float16)
-    found["eager fp16"] = _time(conditions, Detector(half).eval().to(conditions.device))
+    contestants: dict[str, Callable[[], Times]] = {
+        f"engine {precision}": partial(_engine, conditions, network, precision) for precision in PRECISIONS
+    }
+    contestants["eager f32, TF32 off"] = lambda: _eager_f32(conditions, network)
+    contestants["eager fp16"] = lambda: _eager_fp16(conditions, network)
+    found: dict[str, Times] = {}
+    for name, measure in contestants.items():
+        if conditions.seconds_left() < _SECONDS_OF_ONE:
+            found[name] = {"failed": "not begun: the time was up"}
+            continue
+        try:
+            found[name] = measure()
+        except Exception as error:  # the others are worth having
+            found[name] = {"failed": f"{type(error).__name__}: {error}"}
     return found
 
 
-def fractions_of_floor(found: dict[str, dict[str, float]], ceilings: dict[str, float]) -> dict[str, float]:
+def fractions_of_floor(found: dict[str, Times], ceilings: dict[str, float]) -> dict[str, float]:
     """What part of each engine's time the network's multiplications would take at the measured peak."""
     fractions = {}
-    for precision in ("fp16", "bf16", "f32"):
+    for precision in PRECISIONS:
         floor = 2 * GMACS / ceilings[f"matmul {precision} TFLOP/s"]  # GFLOP / TFLOP/s = ms
         for batch, milliseconds in found[f"engine {precision}"].items():
-            fractions[f"{precision}, batch {batch}"] = floor / milliseconds
+            if isinstance(milliseconds, float):
+                fractions[f"{precision}, batch {batch}"] = floor / milliseconds
     return fractions
 
 
-def _engine(conditions: Conditions, network: VFNet, precision: str) -> dict[str, float]:
+def _engine(conditions: Conditions, network: VFNet, precision: str) -> Times:
     """By replaying the graphs that serve; on the CPU by the engine's own network."""
     use_served_modules()
     engines: Any = import_module("torch_engine")
@@ -52,18 +65,30 @@ def _engine(conditions: Conditions, network: VFNet, precision: str) -> dict[str,
     runner: Any = engine.runner
     if not conditions.on_gpu:
         return _time(conditions, runner.detector)
-    found = {}
+    found: Times = {}
     for size in conditions.batch_sizes:
         run = runner.runs[conditions.canvas, size]
-        run.pixels.random_(0, 256)
+        with torch.inference_mode():  # the runner made them in it; elsewhere they cannot be written to
+            run.pixels.random_(0, 256)
         found[str(size)] = conditions.milliseconds(run.graph.replay) / size
     del engine, runner, run
     torch.cuda.empty_cache()
     return found
 
 
-def _time(conditions: Conditions, detector: Detector) -> dict[str, float]:
-    found = {}
+def _eager_f32(conditions: Conditions, network: VFNet) -> Times:
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    return _time(conditions, Detector(copy.deepcopy(network)).eval().to(conditions.device))
+
+
+def _eager_fp16(conditions: Conditions, network: VFNet) -> Times:
+    half = copy.deepcopy(network)
+    use_half_precision(half, torch.float16)
+    return _time(conditions, Detector(half).eval().to(conditions.device))
+
+
+def _time(conditions: Conditions, detector: Detector) -> Times:
+    found: Times = {}
     for size in conditions.batch_sizes:
         work = _eager(conditions, detector, size)
         try:

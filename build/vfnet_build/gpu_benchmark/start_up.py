@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 
+import torch
+
 from vfnet_build.architecture.network_file import write_network
 from vfnet_build.gpu_benchmark.conditions import Conditions, stock_network
 from vfnet_build.served_code import template_directory
@@ -21,8 +23,7 @@ engine = TorchEngine(__import__("pathlib").Path(sys.argv[1]), sys.argv[2], "fp16
 ready = time.perf_counter()
 used = 0
 if engine.device.type == "cuda":
-    free, total = torch.cuda.mem_get_info(engine.device)
-    used = (total - free) / 2**30
+    used = (int(sys.argv[3]) - torch.cuda.mem_get_info(engine.device)[0]) / 2**30
 print(json.dumps({"import seconds": imported - started, "load seconds": ready - imported, "GPU memory GiB": used}))
 """
 
@@ -37,10 +38,14 @@ def start_up(conditions: Conditions) -> dict[str, dict[str, float]]:
         "PYTHONPATH": os.pathsep.join(str(module) for module in modules if str(module)),
         "TRITON_CACHE_DIR": str(conditions.scratch / "kernels"),
     }
+    free = 0
+    if conditions.on_gpu:
+        torch.cuda.empty_cache()
+        free = torch.cuda.mem_get_info(conditions.device)[0]  # what this process holds is not the engine's
     found = {}
     for name in ("cold", "warm"):
         finished = subprocess.run(
-            [sys.executable, "-c", _PROGRAM, str(path), str(conditions.device)],
+            [sys.executable, "-c", _PROGRAM, str(path), str(conditions.device), str(free)],
             env=environment,
             capture_output=True,
             text=True,

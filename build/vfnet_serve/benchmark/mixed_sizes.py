@@ -86,8 +86,8 @@ def _detector_counts(endpoints: Endpoints) -> tuple[int, int]:
     """Images and batches so far."""
     text = urllib.request.urlopen(endpoints.metrics_url, timeout=30).read().decode()
     found = [
-        re.search(rf'^{name}{{model="vfnet_detector",[^}}]*}} (\d+)', text, re.MULTILINE)
+        re.search(rf'^{name}{{[^}}]*model="vfnet_detector"[^}}]*}} ([\d.e+]+)', text, re.MULTILINE)
         for name in ("nv_inference_count", "nv_inference_exec_count")
     ]
-    images, batches = (int(match[1]) if match else 0 for match in found)
+    images, batches = (int(float(match[1])) if match else 0 for match in found)
     return images, batches

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from vfnet_build.gpu_benchmark.accuracy import candidate_differences
 from vfnet_build.gpu_benchmark.report import to_markdown
 from vfnet_build.gpu_benchmark.speed import fractions_of_floor
 
@@ -52,6 +54,29 @@ def test_the_share_of_the_floor_is_time_at_the_peak_over_time_taken() -> None:
     speed = {f"engine {precision}": {"8": 3.0} for precision in ("fp16", "bf16", "f32")}
     peak = {f"matmul {precision} TFLOP/s": 470.0 for precision in ("fp16", "bf16", "f32")}
     assert fractions_of_floor(speed, peak)["fp16, batch 8"] == pytest.approx(1 / 3)  # 470 GFLOP in 1 ms
+
+
+def test_a_contestant_that_failed_has_no_share_and_leaves_the_others_theirs() -> None:
+    speed = {"engine fp16": {"8": 3.0}, "engine bf16": {"failed": "no memory"}, "engine f32": {"8": 6.0}}
+    peak = {f"matmul {precision} TFLOP/s": 470.0 for precision in ("fp16", "bf16", "f32")}
+    assert list(fractions_of_floor(speed, peak)) == ["fp16, batch 8", "f32, batch 8"]
+
+
+def test_candidates_of_equal_scores_may_change_places() -> None:
+    boxes = np.array([[0, 0, 10, 10], [50, 50, 60, 60], [0, 0, 0, 0]], np.float32)
+    scores, labels = np.array([0.5, 0.49999, 0], np.float32), np.array([1, 1, 0])
+    swapped = boxes[[1, 0, 2]], np.array([0.49999, 0.5, 0], np.float32), labels
+    differences, corners = candidate_differences((boxes, scores, labels), swapped)
+    assert differences.max() < 2e-5
+    np.testing.assert_array_equal(corners, [0, 0])
+
+
+def test_a_candidate_of_another_score_is_no_counterpart() -> None:
+    boxes, labels = np.array([[0, 0, 10, 10], [50, 50, 60, 60]], np.float32), np.array([1, 1])
+    scores, others = np.array([0.5, 0.4], np.float32), np.array([0.5, 0.3], np.float32)
+    differences, corners = candidate_differences((boxes, scores, labels), (boxes, others, labels))
+    np.testing.assert_allclose(differences, [0, 0.1], atol=1e-6)
+    np.testing.assert_array_equal(corners, [0, np.inf])
 
 
 def test_tables_hold_what_was_measured() -> None:
