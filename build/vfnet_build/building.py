@@ -93,10 +93,8 @@ def _exporter(
 
     def export_openvino(directory: Path) -> None:
         openvino.export(network, directory)
-        if options.precision == "f32":
-            return
         if reason := compile_deformable_convolution(directory):
-            _say(f"WARNING: deformable convolutions stay in f32, which takes longer: {reason}")
+            _say(f"WARNING: OpenVINO's own deformable convolutions, in f32, will take longer: {reason}")
         if options.precision == "int8":
             accuracy = quantizing.quantize_checked(checkpoint.config, directory, data, quantization)
             quantizing.write_accuracy(accuracy, directory.parents[1])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
 import pytest
 import torch
 from image_decoding import decode_image
+from openvino_engine import OpenVINOEngine
 from resizing import ResizedImage, resize_onto_canvas
 
 from shared_data import SHARED, needs_shared, reference_image
@@ -56,10 +56,9 @@ def test_torch_network(name: str, reference_checkpoint: Path) -> None:
 
 
 def test_openvino_network(name: str, reference_repository: Path) -> None:
-    path = reference_repository / "vfnet_detector" / "1" / "network.xml"
-    compiled = ov.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    engine = OpenVINOEngine(reference_repository / "vfnet_detector" / "1" / "network.xml")
     image = resized(name)
-    outputs = list(compiled([image.pixels, image.valid_shape]).values())
+    outputs = engine.compute(image.pixels, image.valid_shape)
     levels = range(LEVELS)
     assert_equal_outputs(
         name,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
 import pytest
 import torch
+from openvino_engine import OpenVINOEngine
 
 from real_mmdet import needs_mmdet, run_in_mmdet
 from shared_data import SHARED
@@ -20,6 +21,8 @@ from vfnet_build.checkpoints.loading import Checkpoint, build_network, load_chec
 from vfnet_build.checkpoints.model_config import read_model_config
 from vfnet_build.checkpoints.stock import ARCHITECTURES
 from vfnet_build.engines import openvino
+from vfnet_build.engines.native_code import compile_deformable_convolution
+from vfnet_build.served_code import template_directory
 
 pytestmark = needs_mmdet
 LEVELS = 5
@@ -64,10 +67,13 @@ def compare_with_mmdet(stem: str, overrides: dict[str, object], folder: Path) ->
     pixels, valid_shape = golden["pixels"], np.array([golden["pixels"].shape[1:3]], np.int32)
     with torch.no_grad():
         ours = [each.numpy() for each in predictor(torch.from_numpy(pixels), torch.from_numpy(valid_shape))]
-    openvino.export(predictor.network, folder)
-    compiled = ov.Core().compile_model(str(folder / "network.xml"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    exported = list(compiled([pixels, valid_shape]).values())
-    (folder / "network.bin").unlink()
+    served = shutil.copytree(template_directory() / "vfnet_detector" / "1", folder / "1")
+    openvino.export(predictor.network, served)
+    compile_deformable_convolution(served)
+    engine = OpenVINOEngine(served / openvino.NETWORK)
+    exported = engine.compute(pixels, valid_shape)
+    engine.close()
+    shutil.rmtree(served)
     expected = [golden[f"{name}_{level}"] for name in ("cls_score", "bbox_pred_refine") for level in range(LEVELS)]
     differences = [largest_relative_difference(found, expected) for found in (ours, exported)]
     print(f"{stem}: torch {differences[0]:.1e}, OpenVINO {differences[1]:.1e}")

@@ -1,4 +1,4 @@
-"""deformable_convolution.c -> the library that `vfnet_detector` loads for bf16 and int8."""
+"""deformable_convolution.c -> the library that `vfnet_detector` loads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def compile_deformable_convolution(directory: Path) -> str | None:
     $CC names another compiler than `cc`.
 
     Returns:
-        None, or why there is no library: bf16 and int8 go on without it, in more time.
+        None, or why there is no library: OpenVINO's own deformable convolutions do, in more time.
     """
     compiler = _find_compiler()
     if compiler is None:

@@ -1,6 +1,6 @@
-"""OpenVINO's deformable convolutions in bfloat16 or 8-bit integers, by deformable_convolution.c.
+"""OpenVINO's deformable convolutions in float32, bfloat16 or 8-bit integers, by deformable_convolution.c.
 
-OpenVINO 2026.4 computes them in float32 whatever the rest of a network is in: then they are most of its time.
+OpenVINO 2026.4 computes them in float32 whatever the rest of a network is in, and takes longer for it.
 `lower_deformable_convolutions` puts ours in their place where a compiled library lies beside this module and the
 processor can; else OpenVINO's own go on.
 """
@@ -11,6 +11,7 @@ import ctypes
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ import openvino as ov
 from numpy.typing import NDArray
 
 LIBRARY = "libdeformable_convolution.so"
-PRECISIONS = {"bf16": 1, "int8": 2}
+PRECISIONS = {"bf16": 1, "int8": 2, "f32": 4}
 """Numbers and bits of deformable_convolution.c."""
 _LANES = 16
+_LANE_WIDTH = {"bf16": 2, "int8": 4, "f32": 1}
 _INT8_LARGEST = 127
 
 
@@ -57,8 +59,8 @@ class PackedWeight:
     """A kernel as the library reads it."""
 
     weight: NDArray[Any]
-    """[padded out channels / 16, K / 2, 16, 2] bfloat16 as uint16, or [.., K / 4, 16, 4] int8; K = taps x padded
-    channels, taps first."""
+    """float32 [padded out channels / 16, K, 16], bfloat16 as uint16 [.., K / 2, 16, 2] or int8 [.., K / 4, 16, 4];
+    K = taps x padded channels, taps first."""
     scale: NDArray[Any]
     """float32 [padded out channels]: the weight is the integer times this."""
     weight_sum: NDArray[Any]
@@ -75,9 +77,8 @@ def pack_weight(weight: NDArray[Any], precision: str) -> PackedWeight:
     if precision == "int8":
         values = np.rint(rows / np.where(scale > 0, scale, 1)[:, None]).astype(np.int8)
     else:
-        values = to_bfloat16(rows)
-    group = 4 if precision == "int8" else 2
-    packed = values.reshape(len(rows) // _LANES, _LANES, -1, group).transpose(0, 2, 1, 3)
+        values = to_bfloat16(rows) if precision == "bf16" else rows
+    packed = values.reshape(len(rows) // _LANES, _LANES, -1, _LANE_WIDTH[precision]).transpose(0, 2, 1, 3)
     sums = values.astype(np.int32).sum(axis=1, dtype=np.int32) if precision == "int8" else np.zeros(len(rows), np.int32)
     return PackedWeight(_aligned(packed), scale.astype(np.float32), sums)
 
@@ -189,27 +190,37 @@ class LoweredDeformableConvolution(ov.Op):  # type: ignore[misc]
         return True
 
 
-def lower_deformable_convolutions(model: ov.Model, precision: str, threads: int, library_path: Path) -> int:
+PackedWeights = dict[tuple[tuple[int, ...], bytes], PackedWeight]
+"""By shape and digest: the levels of a head share theirs, and so do several networks of one process."""
+
+
+def lower_deformable_convolutions(
+    model: ov.Model, precision: str, threads: int, library_path: Path, packed: PackedWeights
+) -> int:
     """Replace the model's `DeformableConvolution`s where they can be.
 
     Args:
-        precision: `bf16` or `int8`; anything else leaves all as they are.
+        precision: one of `PRECISIONS`.
         threads: each may use.
         library_path: deformable_convolution.c, compiled.
+        packed: kernels packed before, in this precision; new ones are added.
 
     Returns:
         How many were replaced.
     """
-    library = load_library(library_path) if precision in PRECISIONS else None
+    library = load_library(library_path)
     if library is None or not library.vfnet_deform_precisions() & PRECISIONS[precision]:
         return 0
-    replaced = 0
-    for node in model.get_ordered_ops():
-        if node.get_type_name() == "DeformableConvolution":
-            replaced += _lower(
-                node, lambda weight, attributes: _kernel(library, weight, attributes, precision, threads)
-            )
-    return replaced
+
+    def make_kernel(weight: NDArray[Any], attributes: dict[str, Any]) -> Kernel:
+        key = weight.shape, sha256(weight.tobytes()).digest()
+        if key not in packed:
+            packed[key] = pack_weight(weight, precision)
+        strides, pads, dilations = (tuple(attributes[name]) for name in ("strides", "pads_begin", "dilations"))
+        return Kernel(library, packed[key], precision, threads, weight.shape, strides, pads, dilations)
+
+    nodes = [node for node in model.get_ordered_ops() if node.get_type_name() == "DeformableConvolution"]
+    return sum(_lower(node, make_kernel) for node in nodes)
 
 
 def _lower(node: Any, make_kernel: Callable[[NDArray[Any], dict[str, Any]], Kernel]) -> bool:
@@ -226,14 +237,6 @@ def _lower(node: Any, make_kernel: Callable[[NDArray[Any], dict[str, Any]], Kern
     lowered.set_friendly_name(node.get_friendly_name())
     node.output(0).replace(lowered.output(0))
     return True
-
-
-def _kernel(
-    library: ctypes.CDLL, weight: NDArray[Any], attributes: dict[str, Any], precision: str, threads: int
-) -> Kernel:
-    strides, pads, dilations = (tuple(attributes[name]) for name in ("strides", "pads_begin", "dilations"))
-    packed = pack_weight(weight, precision)
-    return Kernel(library, packed, precision, threads, weight.shape, strides, pads, dilations)
 
 
 def _constant(node: Any) -> NDArray[Any] | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import openvino as ov
-from deformable_convolution import LIBRARY, lower_deformable_convolutions
+from deformable_convolution import LIBRARY, PackedWeights, lower_deformable_convolutions
 from numpy.typing import NDArray
 from processor_cores import available_cores
 
@@ -70,8 +70,8 @@ class OpenVINOEngine:
             num_streams: images computed at once; 0: one per four cores. On few cores one image on all of
                 them is done soonest.
             inference_num_threads: 0: every core the process may use.
-            cache_dir: a folder where the compiled network is kept for the next start. Not used where deformable
-                convolutions are ours, which OpenVINO cannot store.
+            cache_dir: a folder where the compiled network is kept for the next start. Only where OpenVINO's own
+                deformable convolutions do: it cannot store ours.
             throughput_streams: images that a second network computes at once, for `submit_together`: threads that
                 need not wait for each other after every layer get more done. 0: one per thread, on up to four;
                 None, or as many as `num_streams`: no second network.
@@ -82,6 +82,7 @@ class OpenVINOEngine:
             throughput_streams = threads if threads <= _MOST_THROUGHPUT_STREAMS else streams
         self._model_path, self._precision = model_path, inference_precision
         self._threads, self._cache_dir = threads, cache_dir
+        self._packed_weights: PackedWeights = {}
         self.network = self._compile(streams)
         self.throughput_network = None
         if throughput_streams is not None and throughput_streams != streams:
@@ -91,8 +92,8 @@ class OpenVINOEngine:
         self.description = f"OpenVINO {inference_precision}, {streams} stream(s) on {threads} thread(s)"
         if self.throughput_network is not None:
             self.description += f", {throughput_streams} where so many images wait"
-        if inference_precision != "f32" and not self.network.is_lowered:
-            self.description += "; deformable convolutions in f32, which takes longer"
+        if not self.network.is_lowered:
+            self.description += "; OpenVINO's own deformable convolutions, in f32, which take longer"
 
     def submit(self, pixels: NDArray[Any], valid_shape: NDArray[Any], done: Done) -> None:
         """Start one inference that is alone, or one of few; wait first while the network has no slot free.
@@ -129,7 +130,11 @@ class OpenVINOEngine:
         core = ov.Core()
         model = core.read_model(self._model_path)
         lowered = lower_deformable_convolutions(
-            model, self._precision, max(1, self._threads // streams), self._model_path.with_name(LIBRARY)
+            model,
+            self._precision,
+            max(1, self._threads // streams),
+            self._model_path.with_name(LIBRARY),
+            self._packed_weights,
         )
         properties: dict[str, object] = {
             "INFERENCE_PRECISION_HINT": _HINTS[self._precision],

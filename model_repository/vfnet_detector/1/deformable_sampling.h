@@ -1,0 +1,157 @@
+/* What deformable convolutions of any precision share: their input with channels last, where taps land, the output. */
+#ifndef VFNET_DEFORMABLE_SAMPLING_H
+#define VFNET_DEFORMABLE_SAMPLING_H
+
+#include <immintrin.h>
+#include <math.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LANES = 16, PIXELS_PER_CHUNK = 1024 };
+enum { BF16 = 1, INT8 = 2, F32 = 4 }; /* also the bits of vfnet_deform_precisions */
+
+#define BASE_TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
+
+typedef struct {
+    const float *input;  /* [channels, height, width] */
+    const float *offset; /* [2 * taps, out_height, out_width], (dy, dx) per tap, in input pixels */
+    const float *mask;   /* [taps, out_height, out_width], or NULL for 1 */
+    const void *weight;  /* [padded out channels / 16, K / lane width, 16, lane width]: 1 float, 2 bfloat16 or 4 int8 */
+    const float *scale;        /* int8: [padded out channels], weight = integer * scale */
+    const int32_t *weight_sum; /* int8: [padded out channels], over K, of the integers */
+    float *output;             /* [out_channels, out_height, out_width] */
+    int32_t channels, height, width, out_channels, out_height, out_width;
+    int32_t kernel_height, kernel_width, stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x;
+    int32_t precision; /* BF16, INT8 or F32 */
+    int32_t threads;
+} Convolution;
+
+/* A buffer that grows and stays with its thread: these are needed 33 times an image. */
+typedef struct {
+    void *memory;
+    size_t size;
+} Buffer;
+
+static void *room(Buffer *buffer, size_t size) {
+    if (buffer->size < size) {
+        free(buffer->memory);
+        buffer->size = 0;
+        if (posix_memalign(&buffer->memory, 64, size) != 0) {
+            buffer->memory = NULL;
+            return NULL;
+        }
+        buffer->size = size;
+    }
+    return buffer->memory;
+}
+
+static __thread Buffer table_buffer, tile_buffer;
+
+typedef struct {
+    const Convolution *convolution;
+    void *table; /* the input, float or bfloat16 [height * width, padded]; zero beyond `channels` */
+    int padded;              /* channels, to a multiple of LANES */
+    int depth;               /* K: taps * padded */
+    int tile, tiles;         /* output positions computed together; of these, how many a chunk has */
+    atomic_int is_negative; /* some input is */
+    atomic_int out_of_memory;
+} Task;
+
+BASE_TARGET static inline void transpose16(__m512 r[16]) {
+    __m512 t[16];
+    for (int i = 0; i < 16; i += 4) {
+        __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[i], r[i + 1]));
+        __m512d b = _mm512_castps_pd(_mm512_unpackhi_ps(r[i], r[i + 1]));
+        __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[i + 2], r[i + 3]));
+        __m512d d = _mm512_castps_pd(_mm512_unpackhi_ps(r[i + 2], r[i + 3]));
+        t[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+        t[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+        t[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+        t[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+    }
+    for (int i = 0; i < 4; i++) {
+        __m512 low = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x88), high = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd);
+        __m512 low2 = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0x88);
+        __m512 high2 = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0xdd);
+        r[i] = _mm512_shuffle_f32x4(low, low2, 0x88);
+        r[i + 4] = _mm512_shuffle_f32x4(high, high2, 0x88);
+        r[i + 8] = _mm512_shuffle_f32x4(low, low2, 0xdd);
+        r[i + 12] = _mm512_shuffle_f32x4(high, high2, 0xdd);
+    }
+}
+
+/* float32 -> bfloat16, to nearest even; NaN stays NaN often enough for our purposes (it never traps). */
+BASE_TARGET static inline __m256i to_bf16(__m512 values) {
+    __m512i bits = _mm512_castps_si512(values);
+    __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    bits = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16));
+}
+
+BASE_TARGET static void lay_out_input(void *context, int chunk) {
+    Task *task = context;
+    const Convolution *c = task->convolution;
+    const int pixels = c->height * c->width, first = chunk * PIXELS_PER_CHUNK;
+    const int last = first + PIXELS_PER_CHUNK < pixels ? first + PIXELS_PER_CHUNK : pixels;
+    __m512 lowest = _mm512_setzero_ps();
+    for (int pixel = first; pixel < last; pixel += LANES) {
+        const int count = last - pixel < LANES ? last - pixel : LANES;
+        const __mmask16 present = (__mmask16)((1u << count) - 1);
+        for (int channel = 0; channel < task->padded; channel += LANES) {
+            __m512 block[LANES];
+            for (int i = 0; i < LANES; i++)
+                block[i] = channel + i < c->channels
+                               ? _mm512_maskz_loadu_ps(present, c->input + (size_t)(channel + i) * pixels + pixel)
+                               : _mm512_setzero_ps();
+            for (int i = 0; i < LANES; i++) lowest = _mm512_min_ps(lowest, block[i]);
+            transpose16(block);
+            for (int i = 0; i < count; i++) {
+                const size_t at = (size_t)(pixel + i) * task->padded + channel;
+                if (c->precision == F32)
+                    _mm512_store_ps((float *)task->table + at, block[i]);
+                else
+                    _mm256_store_si256((__m256i *)((uint16_t *)task->table + at), to_bf16(block[i]));
+            }
+        }
+    }
+    if (_mm512_reduce_min_ps(lowest) < 0) atomic_store(&task->is_negative, 1);
+}
+
+typedef struct {
+    size_t corner[4]; /* where in the table */
+    float weight[4];
+} Sample;
+
+/* Where a tap of an output position lands; a neighbour outside the input weighs nothing. */
+BASE_TARGET static inline Sample locate(const Task *task, int position, int tap) {
+    const Convolution *c = task->convolution;
+    const size_t positions = (size_t)c->out_height * c->out_width;
+    const float y = position / c->out_width * c->stride_y - c->pad_y + tap / c->kernel_width * c->dilation_y +
+                    c->offset[2 * tap * positions + position];
+    const float x = position % c->out_width * c->stride_x - c->pad_x + tap % c->kernel_width * c->dilation_x +
+                    c->offset[(2 * tap + 1) * positions + position];
+    Sample sample = {{0, 0, 0, 0}, {0, 0, 0, 0}};
+    if (!(y > -1 && y < c->height && x > -1 && x < c->width)) return sample; /* also NaN */
+    const int top = (int)floorf(y), left = (int)floorf(x);
+    const float down = y - top, right = x - left;
+    const float modulation = c->mask ? c->mask[tap * positions + position] : 1.0f;
+    for (int corner = 0; corner < 4; corner++) {
+        const int row = top + corner / 2, column = left + corner % 2;
+        if (row < 0 || row >= c->height || column < 0 || column >= c->width) continue;
+        sample.corner[corner] = ((size_t)row * c->width + column) * task->padded;
+        sample.weight[corner] = modulation * (corner / 2 ? down : 1 - down) * (corner % 2 ? right : 1 - right);
+    }
+    return sample;
+}
+
+BASE_TARGET static void store_tile(const Convolution *c, int first, int count, int block, __m512 values[LANES]) {
+    const size_t positions = (size_t)c->out_height * c->out_width;
+    const __mmask16 present = (__mmask16)((1u << count) - 1);
+    transpose16(values);
+    for (int i = 0; i < LANES && block * LANES + i < c->out_channels; i++)
+        _mm512_mask_storeu_ps(c->output + (block * LANES + i) * positions + first, present, values[i]);
+}
+
+#endif
