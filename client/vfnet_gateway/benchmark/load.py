@@ -16,13 +16,16 @@ class Load:
 
     callers: int
     seconds: float
+    """That counted."""
+    answers: int
+    """That came while they did, whenever their calls began: a call may take longer than is measured."""
     latencies: list[float]
-    """Seconds, of every call, sorted."""
+    """Seconds, of every call that began in them, sorted."""
 
     @property
     def rate(self) -> float:
-        """Calls per second."""
-        return len(self.latencies) / self.seconds
+        """Answers per second."""
+        return self.answers / self.seconds
 
     def percentile(self, percent: float) -> float:
         """Seconds that so many percent of the calls took at most (nearest rank)."""
@@ -35,12 +38,14 @@ async def measure(calls: Sequence[Call], seconds: float, warm_up: float) -> Load
     begin = perf_counter() + warm_up
     end = begin + seconds
     latencies: list[float] = []
+    ends: list[float] = []
 
     async def call_on(call: Call) -> None:
         while (started := perf_counter()) < end:
             await call()
+            ends.append(perf_counter())
             if started >= begin:
-                latencies.append(perf_counter() - started)
+                latencies.append(ends[-1] - started)
 
     await asyncio.gather(*(call_on(call) for call in calls))
-    return Load(len(calls), perf_counter() - begin, sorted(latencies))
+    return Load(len(calls), seconds, sum(begin <= each < end for each in ends), sorted(latencies))

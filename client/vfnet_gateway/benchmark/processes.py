@@ -16,6 +16,8 @@ from vfnet_client.free_ports import free_ports
 _VFNET = (sys.executable, "-m", "vfnet_client")
 NO_OP = "noop"
 """The configuration of the repository's models in which the detector has no network."""
+_MAX_WAITING = 1000
+"""Callers in turn are to wait for each other, not to be refused."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def road(repository: Path, scratch: Path, model_config_name: str | None = NO_OP)
     """
     http, grpc, metrics, score = free_ports(4)
     grpc_url = f"grpc://127.0.0.1:{grpc}"
-    serve = ["serve", f"--repository={repository}", f"--http-port={http}"]
+    serve = ["serve", f"--repository={repository}", f"--http-port={http}", f"--max-waiting={_MAX_WAITING}"]
     serve += [f"--model-config-name={model_config_name}"] if model_config_name else []
     gateway = ["gateway", f"--server={grpc_url}", f"--port={score}"]
     with (

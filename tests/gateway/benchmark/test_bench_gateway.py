@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import re
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vfnet_gateway.benchmark.load import Load
+from vfnet_gateway.benchmark.load import Load, measure
 from vfnet_gateway.benchmark.sample_photo import sample_jpeg
 
 
@@ -26,9 +27,21 @@ def test_it_measures_both_roads(demo_repository: Path) -> None:
 
 
 def test_percentiles_are_nearest_ranks() -> None:
-    load = Load(callers=1, seconds=2.0, latencies=[float(i) for i in range(101)])
+    load = Load(callers=1, seconds=2.0, answers=101, latencies=[float(i) for i in range(101)])
     assert (load.percentile(0), load.percentile(50), load.percentile(99), load.percentile(100)) == (0, 50, 99, 100)
     assert load.rate == 50.5
+
+
+def test_calls_longer_than_what_counts_still_have_their_rate() -> None:
+    """Each of four callers is answered at 1 and at 2 s; what counts is from 0.5 to 1.5 s."""
+
+    async def call() -> None:
+        await asyncio.sleep(1)
+
+    load = asyncio.run(measure([call] * 4, seconds=1, warm_up=0.5))
+    assert load.answers == 4
+    assert load.rate == 4
+    assert len(load.latencies) == 4
 
 
 @pytest.mark.parametrize(("width", "height"), [(640, 480), (320, 240), (1600, 1200)])
