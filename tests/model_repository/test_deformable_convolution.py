@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import openvino as ov
+import psutil
 import pytest
 import torch
 from deformable_convolution import (
     LIBRARY,
     PRECISIONS,
     Kernel,
+    LoweredDeformableConvolution,
     load_library,
     lower_deformable_convolutions,
     pack_weight,
@@ -155,6 +159,42 @@ def test_a_network_computes_with_them_in_place_of_openvinos(
     assert not any(node.get_type_name() == "DeformableConvolution" for node in model.get_ops())
     found = list(core.compile_model(model, "CPU", properties)(inputs).values())
     assert max(error(a, b) for a, b in zip(found, exact, strict=True)) < 5 * ROUNDING[precision]
+
+
+def test_inferences_leave_nothing_behind(library: Path, demo_repository: Path) -> None:
+    """OpenVINO asks the operation for a copy of itself at every inference, and keeps it."""
+    core = ov.Core()
+    model = core.read_model(demo_repository / "vfnet_detector" / "1" / "network.xml")
+    if not lower_deformable_convolutions(model, "f32", 2, library, {}):
+        pytest.skip("this processor has no AVX-512")
+    compiled = core.compile_model(model, "CPU")
+    inputs = [np.zeros((1, 64, 96, 3), np.uint8), np.array([[64, 96]], np.int32)]
+
+    def operations() -> int:
+        return sum(type(each) is LoweredDeformableConvolution for each in gc.get_objects())
+
+    compiled(inputs)
+    before = operations()
+    assert before >= 33
+    for _ in range(5):
+        compiled(inputs)
+    assert operations() == before
+
+
+def test_threads_that_end_leave_nothing_behind(precision: str, library: Path) -> None:
+    layer = Layer(64, 16, (200, 250))  # 13 MB of input, as much again for the library's own order of it, or half
+    kernel, process = layer.kernel(library, precision), psutil.Process()
+
+    def grown_after(threads: int) -> int:
+        before = process.memory_info().rss
+        for _ in range(threads):
+            thread = threading.Thread(target=layer.compute, args=[kernel])
+            thread.start()
+            thread.join()
+        return int(process.memory_info().rss - before)
+
+    grown_after(2)
+    assert grown_after(15) < 50e6
 
 
 def test_openvinos_own_stay_where_ours_cannot_be(demo_repository: Path, tmp_path: Path) -> None:

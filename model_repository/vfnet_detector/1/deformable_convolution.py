@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -154,6 +155,7 @@ class LoweredDeformableConvolution(ov.Op):  # type: ignore[misc]
     def __init__(self, inputs: list[Any] | None = None, kernel: Kernel | None = None) -> None:
         super().__init__(self)
         self.kernel = kernel
+        self._for_shapes: dict[int, LoweredDeformableConvolution] = {}
         if inputs is not None:
             self.set_arguments(inputs)
             self.constructor_validate_and_infer_types()
@@ -166,8 +168,20 @@ class LoweredDeformableConvolution(ov.Op):  # type: ignore[misc]
         self.set_output_type(0, ov.Type.f32, shape)
 
     def clone_with_new_inputs(self, new_inputs: list[Any]) -> LoweredDeformableConvolution:
-        """The same kernel on other inputs."""
-        return LoweredDeformableConvolution(new_inputs, self.kernel)
+        """The same kernel on other inputs.
+
+        For every inference OpenVINO wants a copy whose inputs are parameters and constants, only to ask it for its
+        shape, and never frees it (2026.4; 10 kB each). So a thread gets the same one again. Within a network one of the
+        inputs always is something else.
+        """
+        if any(value.get_node().get_type_name() not in ("Parameter", "Constant") for value in new_inputs):
+            return LoweredDeformableConvolution(new_inputs, self.kernel)
+        thread = threading.get_ident()
+        if thread in self._for_shapes:
+            self._for_shapes[thread].set_arguments(new_inputs)
+        else:
+            self._for_shapes[thread] = LoweredDeformableConvolution(new_inputs, self.kernel)
+        return self._for_shapes[thread]
 
     def get_type_info(self) -> ov.DiscreteTypeInfo:
         """OpenVINO's name of this operation."""

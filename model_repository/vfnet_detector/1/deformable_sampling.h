@@ -4,6 +4,7 @@
 
 #include <immintrin.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -28,14 +29,28 @@ typedef struct {
     int32_t threads;
 } Convolution;
 
-/* A buffer that grows and stays with its thread: these are needed 33 times an image. */
+/* A buffer that grows and stays with its thread, until that ends: these are needed 33 times an image. */
 typedef struct {
     void *memory;
     size_t size;
 } Buffer;
 
+static __thread Buffer table_buffer, tile_buffer;
+static pthread_once_t once_for_all_threads = PTHREAD_ONCE_INIT;
+static pthread_key_t has_buffers;
+
+static void free_buffers(void *unused) {
+    (void)unused;
+    free(table_buffer.memory);
+    free(tile_buffer.memory);
+}
+
+static void make_key(void) { pthread_key_create(&has_buffers, free_buffers); }
+
 static void *room(Buffer *buffer, size_t size) {
     if (buffer->size < size) {
+        pthread_once(&once_for_all_threads, make_key);
+        pthread_setspecific(has_buffers, buffer); /* any value: so that a thread that ends frees its own */
         free(buffer->memory);
         buffer->size = 0;
         if (posix_memalign(&buffer->memory, 64, size) != 0) {
@@ -46,8 +61,6 @@ static void *room(Buffer *buffer, size_t size) {
     }
     return buffer->memory;
 }
-
-static __thread Buffer table_buffer, tile_buffer;
 
 typedef struct {
     const Convolution *convolution;
