@@ -77,8 +77,9 @@ class Layer:
         stride = (self.stride, self.stride)
         return Kernel(loaded, packed, precision, threads, weight.shape, stride, (1, 1), (1, 1))
 
-    def compute(self, kernel: Kernel, modulated: bool = True) -> np.ndarray:
-        output = np.full((1, len(self.weight), *self.offset.shape[2:]), np.nan, np.float32)
+    def compute(self, kernel: Kernel, modulated: bool = True, output: np.ndarray | None = None) -> np.ndarray:
+        if output is None:
+            output = np.full((1, len(self.weight), *self.offset.shape[2:]), np.nan, np.float32)
         kernel(self.input.numpy(), self.offset.numpy(), self.mask.numpy() if modulated else None, output)
         return output
 
@@ -184,11 +185,12 @@ def test_inferences_leave_nothing_behind(library: Path, demo_repository: Path) -
 def test_threads_that_end_leave_nothing_behind(precision: str, library: Path) -> None:
     layer = Layer(64, 16, (200, 250))  # 13 MB of input, as much again for the library's own order of it, or half
     kernel, process = layer.kernel(library, precision), psutil.Process()
+    output = layer.compute(kernel)
 
     def grown_after(threads: int) -> int:
         before = process.memory_info().rss
         for _ in range(threads):
-            thread = threading.Thread(target=layer.compute, args=[kernel])
+            thread = threading.Thread(target=layer.compute, args=[kernel, True, output])
             thread.start()
             thread.join()
         return int(process.memory_info().rss - before)

@@ -27,7 +27,7 @@ class Comparison:
     expected: int = 0
     matched: int = 0
     flipped: list[str] = field(default_factory=list)
-    """Unmatched boxes that a change of `TOLERANCE` in a score or an IoU would have matched."""
+    """Unmatched boxes that a change of `TOLERANCE` in a score or an IoU would have matched, directly or by others."""
     wrong: list[str] = field(default_factory=list)
     """Unmatched boxes that nothing excuses."""
     max_score_difference: float = 0.0
@@ -57,18 +57,55 @@ def compare(
         result.max_corner_difference = max(result.max_corner_difference, float(corners))
         difference = abs(float(expected.scores[row] - found.scores[column]))
         result.max_score_difference = max(result.max_score_difference, difference)
-    for name, these, others, used in (
-        ("missing", expected, found, {r for r, _ in pairs}),
-        ("extra", found, expected, {c for _, c in pairs}),
-    ):
-        for index in set(range(len(these.scores))) - used:
-            reason = _borderline(these, index, others, score_threshold, iou_threshold, max_per_img)
-            text = f"{name} class {these.labels[index]} score {these.scores[index]:.6f} at {these.boxes[index]}"
-            if reason:
-                result.flipped.append(f"{text}: {reason}")
-            else:
-                result.wrong.append(text)
+    sets = (expected, found)
+    unmatched = (
+        set(range(len(expected.scores))) - {row for row, _ in pairs},
+        set(range(len(found.scores))) - {column for _, column in pairs},
+    )
+    excused: tuple[set[int], set[int]] = (set(), set())
+    best_first = sorted(
+        ((side, index) for side in (0, 1) for index in unmatched[side]),
+        key=lambda each: -sets[each[0]].scores[each[1]],
+    )
+    for side, index in best_first:
+        these, others = sets[side], sets[1 - side]
+        text = f"{('missing', 'extra')[side]} class {these.labels[index]} score {these.scores[index]:.6f}"
+        text += f" at {these.boxes[index]}"
+        reason = _borderline(these, index, others, score_threshold, iou_threshold, max_per_img) or _displaced(
+            these, index, others, iou_threshold, unmatched[1 - side], excused[1 - side]
+        )
+        if reason:
+            excused[side].add(index)
+            result.flipped.append(f"{text}: {reason}")
+        else:
+            result.wrong.append(text)
     return result
+
+
+def _displaced(
+    these: DetectionSet,
+    index: int,
+    others: DetectionSet,
+    iou_threshold: float,
+    unmatched: set[int],
+    excused: set[int],
+) -> str:
+    """Why non-maximum suppression may have kept another box in this one's place; empty if nothing says so.
+
+    Of two overlapping candidates of equal score either suppresses the other; which is kept decides about worse ones.
+    So the other box either ties with this one, or is better and `excused` itself.
+    """
+    for rival in unmatched:
+        if others.labels[rival] != these.labels[index]:
+            continue
+        overlap = box_iou(these.boxes[index : index + 1], others.boxes[rival : rival + 1])[0, 0]
+        if overlap <= iou_threshold - TOLERANCE:
+            continue
+        if abs(float(others.scores[rival] - these.scores[index])) <= TOLERANCE:
+            return f"it ties with a box that it overlaps by {overlap:.3f}"
+        if rival in excused and others.scores[rival] > these.scores[index]:
+            return f"a better box that is excused itself overlaps it by {overlap:.3f}"
+    return ""
 
 
 def _borderline(

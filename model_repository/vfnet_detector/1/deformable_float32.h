@@ -30,15 +30,13 @@ BASE_TARGET static inline __m512 interpolate_f32(const float *table, const Sampl
     return sum;
 }
 
-/* sums [F32_ROWS, 2 * LANES] += columns [F32_ROWS, steps of a row of `depth`] * weights [steps, LANES], twice. */
+/* sums [F32_ROWS, 2 * LANES] += columns [F32_ROWS, steps of a row of `depth`] * weights [steps, LANES], twice. A step is
+ * summed by itself first: the rounding of thousands of additions to one sum would show in the scores. */
 BASE_TARGET static void multiply_f32(
     const float *columns, int depth, int steps, const float *weight, const float *second, float *sums) {
     __m512 sum[F32_ROWS][2];
 #pragma GCC unroll 12
-    for (int row = 0; row < F32_ROWS; row++) {
-        sum[row][0] = _mm512_load_ps(sums + row * 2 * LANES);
-        sum[row][1] = _mm512_load_ps(sums + row * 2 * LANES + LANES);
-    }
+    for (int row = 0; row < F32_ROWS; row++) sum[row][0] = sum[row][1] = _mm512_setzero_ps();
     for (int k = 0; k < steps; k++) {
         const __m512 w0 = _mm512_load_ps(weight + (size_t)k * LANES), w1 = _mm512_load_ps(second + (size_t)k * LANES);
 #pragma GCC unroll 12
@@ -50,8 +48,9 @@ BASE_TARGET static void multiply_f32(
     }
 #pragma GCC unroll 12
     for (int row = 0; row < F32_ROWS; row++) {
-        _mm512_store_ps(sums + row * 2 * LANES, sum[row][0]);
-        _mm512_store_ps(sums + row * 2 * LANES + LANES, sum[row][1]);
+        float *const first = sums + row * 2 * LANES, *const last = first + LANES;
+        _mm512_store_ps(first, _mm512_add_ps(_mm512_load_ps(first), sum[row][0]));
+        _mm512_store_ps(last, _mm512_add_ps(_mm512_load_ps(last), sum[row][1]));
     }
 }
 

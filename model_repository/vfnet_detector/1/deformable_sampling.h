@@ -7,8 +7,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { LANES = 16, PIXELS_PER_CHUNK = 1024 };
 enum { BF16 = 1, INT8 = 2, F32 = 4 }; /* also the bits of vfnet_deform_precisions */
@@ -29,7 +29,8 @@ typedef struct {
     int32_t threads;
 } Convolution;
 
-/* A buffer that grows and stays with its thread, until that ends: these are needed 33 times an image. */
+/* A buffer that grows and stays with its thread, until that ends: these are needed 33 times an image. Mapped, because
+ * what is freed by a thread that ends, `free` keeps for the next that begins, in as many heaps as there were at once. */
 typedef struct {
     void *memory;
     size_t size;
@@ -38,25 +39,30 @@ typedef struct {
 static __thread Buffer table_buffer, tile_buffer;
 static pthread_once_t once_for_all_threads = PTHREAD_ONCE_INIT;
 static pthread_key_t has_buffers;
+static int has_key;
 
-static void free_buffers(void *unused) {
-    (void)unused;
-    free(table_buffer.memory);
-    free(tile_buffer.memory);
+static void give_back(Buffer *buffer) {
+    if (buffer->memory) munmap(buffer->memory, buffer->size);
+    buffer->memory = NULL;
+    buffer->size = 0;
 }
 
-static void make_key(void) { pthread_key_create(&has_buffers, free_buffers); }
+static void give_back_buffers(void *unused) {
+    (void)unused;
+    give_back(&table_buffer);
+    give_back(&tile_buffer);
+}
+
+static void make_key(void) { has_key = pthread_key_create(&has_buffers, give_back_buffers) == 0; }
 
 static void *room(Buffer *buffer, size_t size) {
     if (buffer->size < size) {
         pthread_once(&once_for_all_threads, make_key);
-        pthread_setspecific(has_buffers, buffer); /* any value: so that a thread that ends frees its own */
-        free(buffer->memory);
-        buffer->size = 0;
-        if (posix_memalign(&buffer->memory, 64, size) != 0) {
-            buffer->memory = NULL;
-            return NULL;
-        }
+        if (has_key) pthread_setspecific(has_buffers, buffer); /* any value: so that a thread that ends is noticed */
+        give_back(buffer);
+        void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED) return NULL;
+        buffer->memory = memory;
         buffer->size = size;
     }
     return buffer->memory;
