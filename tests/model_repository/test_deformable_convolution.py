@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
 import psutil
 import pytest
 import torch
@@ -22,6 +21,7 @@ from deformable_convolution import (
     lower_deformable_convolutions,
     pack_weight,
 )
+from openvino_engine import openvino_core
 
 from vfnet_build.architecture.deform_conv import deform_conv2d
 from vfnet_build.engines.native_code import SOURCE, compile_deformable_convolution
@@ -32,13 +32,14 @@ ROUNDING = {"f32": 1e-6, "bf16": 6e-3, "int8": 2e-2}
 int8: columns and weights of normally distributed numbers reach 4.5 deviations in 127 steps, which is 1 % each."""
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The source, compiled."""
+@pytest.fixture(scope="module", params=["", "#define VFNET_WITHOUT_AVX512\n"], ids=["", "without AVX-512"])
+def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source, compiled, once as it is and once as if the processor had no AVX-512."""
     folder = tmp_path_factory.mktemp("library")
     sources = template_directory() / "vfnet_detector" / "1"
-    for path in (sources / SOURCE, *sources.glob("*.h")):
+    for path in sources.glob("*.h"):
         shutil.copy(path, folder)
+    (folder / SOURCE).write_text(request.param + (sources / SOURCE).read_text())
     if reason := compile_deformable_convolution(folder):
         pytest.skip(reason)
     return folder / LIBRARY
@@ -150,7 +151,7 @@ def test_any_number_of_threads_and_callers_computes_the_same(precision: str, lib
 def test_a_network_computes_with_them_in_place_of_openvinos(
     precision: str, library: Path, demo_repository: Path
 ) -> None:
-    core, network = ov.Core(), demo_repository / "vfnet_detector" / "1" / "network.xml"
+    core, network = openvino_core(), demo_repository / "vfnet_detector" / "1" / "network.xml"
     image = np.random.default_rng(0).integers(0, 255, (1, 64, 96, 3), np.uint8)
     inputs = [image, np.array([[64, 96]], np.int32)]
     properties = {"INFERENCE_PRECISION_HINT": "f32"}
@@ -162,12 +163,30 @@ def test_a_network_computes_with_them_in_place_of_openvinos(
     assert max(error(a, b) for a, b in zip(found, exact, strict=True)) < 5 * ROUNDING[precision]
 
 
+def test_a_processor_that_does_not_compute_in_integers_computes_in_f32(library: Path, demo_repository: Path) -> None:
+    loaded = load_library(library)
+    assert loaded is not None
+    if loaded.vfnet_deform_precisions() != PRECISIONS["f32"]:
+        pytest.skip("this processor computes in more than f32, or in nothing")
+    core, network = openvino_core(), demo_repository / "vfnet_detector" / "1" / "network.xml"
+    image = np.random.default_rng(0).integers(0, 255, (1, 64, 96, 3), np.uint8)
+    outputs = []
+    for precision in PRECISIONS:
+        model = core.read_model(network)
+        assert lower_deformable_convolutions(model, precision, 2, library, {}) == 33
+        compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        outputs.append(list(compiled([image, np.array([[64, 96]], np.int32)]).values()))
+    for found in outputs[1:]:
+        for one, other in zip(found, outputs[0], strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 def test_inferences_leave_nothing_behind(library: Path, demo_repository: Path) -> None:
     """OpenVINO asks the operation for a copy of itself at every inference, and keeps it."""
-    core = ov.Core()
+    core = openvino_core()
     model = core.read_model(demo_repository / "vfnet_detector" / "1" / "network.xml")
     if not lower_deformable_convolutions(model, "f32", 2, library, {}):
-        pytest.skip("this processor has no AVX-512")
+        pytest.skip("this processor has no AVX2")
     compiled = core.compile_model(model, "CPU")
     inputs = [np.zeros((1, 64, 96, 3), np.uint8), np.array([[64, 96]], np.int32)]
 
@@ -204,5 +223,5 @@ def test_openvinos_own_stay_where_ours_cannot_be(demo_repository: Path, tmp_path
     damaged = tmp_path / LIBRARY
     damaged.write_text("no library")
     for precision, path in (("f32", damaged), ("int8", tmp_path / "missing.so"), ("bf16", damaged)):
-        model = ov.Core().read_model(network)
+        model = openvino_core().read_model(network)
         assert lower_deformable_convolutions(model, precision, 1, path, {}) == 0

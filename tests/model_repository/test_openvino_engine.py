@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
 import pytest
-from openvino_engine import HeadOutputs, OpenVINOEngine, is_strip
+from openvino_engine import HeadOutputs, OpenVINOEngine, is_strip, openvino_core
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def test_it_computes_in_the_precision_asked_for(precision: str, network: Path) -
     engine = OpenVINOEngine(network, precision)
     used = engine.network.compiled_model.get_property("INFERENCE_PRECISION_HINT").to_string()
     engine.close()
-    has_bf16 = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    has_bf16 = "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     assert used == (precision if has_bf16 else "f32")
 
 
@@ -92,6 +94,26 @@ def test_an_image_that_cannot_be_computed_does_not_take_a_slot_away(network: Pat
     right = np.zeros((1, 64, 64, 3), np.uint8)
     assert submit(engine, right).result(timeout=60)
     engine.close()
+
+
+ENGINES_THAT_END_IN_ORDER = """
+import gc, pathlib, signal, sys
+from openvino_engine import OpenVINOEngine
+
+engines = [OpenVINOEngine(pathlib.Path(sys.argv[1])) for _ in range(2)]
+while engines:
+    engines.pop(0).close()
+    gc.collect()
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+signal.raise_signal(signal.SIGUSR1)
+"""
+
+
+def test_signals_are_still_handled_after_engines_have_ended(network: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", ENGINES_THAT_END_IN_ORDER, str(network)]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "handled\n"), ended.stderr
 
 
 def test_a_second_start_finds_the_compiled_network(network: Path, tmp_path: Path) -> None:

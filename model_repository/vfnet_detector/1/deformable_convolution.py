@@ -214,27 +214,34 @@ def lower_deformable_convolutions(
     """Replace the model's `DeformableConvolution`s where they can be.
 
     Args:
-        precision: one of `PRECISIONS`.
+        precision: one of `PRECISIONS`; f32 takes its place where the processor does not compute in it.
         threads: each may use.
         library_path: deformable_convolution.c, compiled.
-        packed: kernels packed before, in this precision; new ones are added.
+        packed: kernels packed before, for this precision and library; new ones are added.
 
     Returns:
         How many were replaced.
     """
     library = load_library(library_path)
-    if library is None or not library.vfnet_deform_precisions() & PRECISIONS[precision]:
+    computed_in = None if library is None else _nearest_precision(library, precision)
+    if library is None or computed_in is None:
         return 0
 
     def make_kernel(weight: NDArray[Any], attributes: dict[str, Any]) -> Kernel:
         key = weight.shape, sha256(weight.tobytes()).digest()
         if key not in packed:
-            packed[key] = pack_weight(weight, precision)
+            packed[key] = pack_weight(weight, computed_in)
         strides, pads, dilations = (tuple(attributes[name]) for name in ("strides", "pads_begin", "dilations"))
-        return Kernel(library, packed[key], precision, threads, weight.shape, strides, pads, dilations)
+        return Kernel(library, packed[key], computed_in, threads, weight.shape, strides, pads, dilations)
 
     nodes = [node for node in model.get_ordered_ops() if node.get_type_name() == "DeformableConvolution"]
     return sum(_lower(node, make_kernel) for node in nodes)
+
+
+def _nearest_precision(library: ctypes.CDLL, wanted: str) -> str | None:
+    """What the processor computes in instead of OpenVINO's float32, where it can."""
+    offered = library.vfnet_deform_precisions()
+    return next((name for name in (wanted, "f32") if offered & PRECISIONS[name]), None)
 
 
 def _lower(node: Any, make_kernel: Callable[[NDArray[Any], dict[str, Any]], Kernel]) -> bool:

@@ -68,12 +68,15 @@ static void *room(Buffer *buffer, size_t size) {
     return buffer->memory;
 }
 
-typedef struct {
+typedef struct Task {
     const Convolution *convolution;
-    void *table; /* the input, float or bfloat16 [height * width, padded]; zero beyond `channels` */
-    int padded;              /* channels, to a multiple of LANES */
-    int depth;               /* K: taps * padded */
-    int tile, tiles;         /* output positions computed together; of these, how many a chunk has */
+    void (*lay_out)(void *task, int chunk);                          /* fills `table`, PIXELS_PER_CHUNK at a time */
+    void (*convolve)(const struct Task *task, int first, int count); /* a tile, its columns in `tile_buffer` */
+    void *table;         /* the input, float or bfloat16 [height * width, padded]; zero beyond `channels` */
+    size_t columns_size; /* of a tile, in bytes */
+    int padded;          /* channels, to a multiple of LANES */
+    int depth;           /* K: taps * padded */
+    int tile, tiles;     /* output positions computed together; of these, how many a chunk has */
     atomic_int is_negative; /* some input is */
     atomic_int out_of_memory;
 } Task;
@@ -144,7 +147,7 @@ typedef struct {
 } Sample;
 
 /* Where a tap of an output position lands; a neighbour outside the input weighs nothing. */
-BASE_TARGET static inline Sample locate(const Task *task, int position, int tap) {
+static inline __attribute__((always_inline)) Sample locate(const Task *task, int position, int tap) {
     const Convolution *c = task->convolution;
     const size_t positions = (size_t)c->out_height * c->out_width;
     const float y = position / c->out_width * c->stride_y - c->pad_y + tap / c->kernel_width * c->dilation_y +

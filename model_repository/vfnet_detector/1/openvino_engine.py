@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,17 @@ def is_strip(shape: Sequence[int]) -> bool:
     """
     _, height, width, _ = shape
     return max(height, width) > _LONGEST_TO_SHORTEST * min(height, width)
+
+
+@functools.cache
+def openvino_core() -> ov.Core:
+    """This process's one OpenVINO, which never ends.
+
+    The CPU plugin of each gives the thread that loads it a stack for signal handlers and, at its end, puts back the one
+    it found (2026.4): of two, the first to end leaves the other's thread a stack that is gone, or a second thread that
+    ends it does. The next signal that Python handles would kill the process.
+    """
+    return ov.Core()
 
 
 class CompiledNetwork:
@@ -127,7 +139,7 @@ class OpenVINOEngine:
         self._workers.shutdown()
 
     def _compile(self, streams: int) -> CompiledNetwork:
-        core = ov.Core()
+        core = openvino_core()
         model = core.read_model(self._model_path)
         lowered = lower_deformable_convolutions(
             model,
