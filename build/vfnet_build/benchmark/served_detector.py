@@ -73,7 +73,7 @@ def serving(root: Path, image: bytes, concurrency: int) -> Iterator[ServedDetect
     folder, endpoints = StateFolder(root), Endpoints("127.0.0.1", *free_ports(3))
     try:
         started = perf_counter()
-        start_server(folder, endpoints, [f"--exit-timeout={_EXIT_TIMEOUT}"])
+        start_server(folder, endpoints, [f"--exit-timeout={_EXIT_TIMEOUT}"], is_ours=True)
         seconds_to_ready = perf_counter() - started
         running = folder.server.find()
         if running is None:

@@ -23,6 +23,7 @@ from vfnet_build.repository import BuildOptions, Manifest, write_repository
 from vfnet_client.client import AsyncVFNetClient
 from vfnet_client.free_ports import free_ports
 from vfnet_gateway.benchmark.load import Call, Load, measure
+from vfnet_serve.parent_death import terminated_with_parent
 
 _UNIFORM = ((640, 480),)
 
@@ -93,7 +94,14 @@ def _server(conditions: Conditions, repository: Path) -> Iterator[tuple[str, str
     }
     started = time.monotonic()
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            preexec_fn=terminated_with_parent(),
+        )
     try:
         while not state.exists():
             if process.poll() is not None or conditions.seconds_left() < 10:

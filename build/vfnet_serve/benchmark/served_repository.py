@@ -25,7 +25,7 @@ def serving(repository: Path, root: Path, options: Sequence[str]) -> Iterator[En
     root.mkdir()
     folder.repository.symlink_to(repository.absolute())
     try:
-        start_server(folder, endpoints, ["--exit-timeout=10", *options])
+        start_server(folder, endpoints, ["--exit-timeout=10", *options], is_ours=True)
         yield endpoints
     finally:
         folder.server.stop()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from vfnet_client.exceptions import CommandError
 from vfnet_client.free_ports import free_ports
+from vfnet_serve.parent_death import terminated_with_parent
 
 _VFNET = (sys.executable, "-m", "vfnet_client")
 NO_OP = "noop"
@@ -72,7 +73,12 @@ def _running(arguments: list[str], scratch: Path) -> Iterator[int]:
     """One of our own commands while in the context, once it says that it is ready; its process number."""
     log, state = scratch / f"{arguments[0]}.log", scratch / f"{arguments[0]}.json"
     with log.open("wb") as output:
-        process = subprocess.Popen([*_VFNET, *arguments, f"--state-file={state}"], stdout=output, stderr=output)
+        process = subprocess.Popen(
+            [*_VFNET, *arguments, f"--state-file={state}"],
+            stdout=output,
+            stderr=output,
+            preexec_fn=terminated_with_parent(),
+        )
     try:
         while not state.exists():
             if process.poll() is not None:

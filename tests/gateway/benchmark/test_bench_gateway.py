@@ -7,8 +7,10 @@ import io
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from PIL import Image
 
@@ -24,6 +26,32 @@ def test_it_measures_both_roads(demo_repository: Path) -> None:
     rows = re.findall(r"^\| (\d+) \|(?: [\d.]+ \|){7}$", done.stdout, re.MULTILINE)
     assert rows == ["1", "3"]
     assert "memory over 20 requests" in done.stdout
+
+
+def is_gateway(process: psutil.Process) -> bool:
+    try:
+        return "gateway" in process.cmdline()
+    except psutil.Error:
+        return False
+
+
+def test_killed_it_leaves_no_server_behind(demo_repository: Path) -> None:
+    command = [sys.executable, "-m", "vfnet_client", "bench-gateway", f"--repository={demo_repository}"]
+    with subprocess.Popen(
+        [*command, "--seconds=60"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as benchmark:
+        try:
+            started: list[psutil.Process] = []
+            deadline = time.monotonic() + 90
+            while not any(map(is_gateway, started)):
+                assert benchmark.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+                started = psutil.Process(benchmark.pid).children(recursive=True)
+        finally:
+            benchmark.kill()
+    _, alive = psutil.wait_procs(started, timeout=45)
+    assert not alive
 
 
 def test_percentiles_are_nearest_ranks() -> None:
