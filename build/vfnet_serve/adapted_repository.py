@@ -14,6 +14,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from vfnet_client.writing import write_whole
 from vfnet_serve.installation import ServerError
 
 _CONFIG = "config.pbtxt"
@@ -53,7 +54,12 @@ def write_adapted(repository: Path, configs: Mapping[str, ModelConfig], target: 
                 _link_contents(path, folder / path.name)
             elif path.is_file() and path.name != _CONFIG:
                 shutil.copyfile(path, folder / path.name)  # labels: newer servers want them inside the folder
-        (folder / _CONFIG).write_text(text_format.MessageToString(config), encoding="utf-8")
+        write_config(folder, config)
+
+
+def write_config(folder: Path, config: ModelConfig) -> None:
+    """Have the model in this folder served with another configuration, when it is loaded next."""
+    write_whole(folder / _CONFIG, text_format.MessageToString(config).encode())
 
 
 def _link_contents(source: Path, target: Path) -> None:

@@ -8,22 +8,28 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from vfnet_client.exceptions import VFNetClientError
 from vfnet_client.writing import write_whole
 from vfnet_serve.adapted_repository import read_configs
-from vfnet_serve.installation import find_triton
+from vfnet_serve.installation import ServerError, find_triton
 from vfnet_serve.machine import this_machine
+from vfnet_serve.measured_speed import measure_speed
 from vfnet_serve.server_log import ServerLog, stamp
-from vfnet_serve.serving_settings import GivenSettings, choose_settings
+from vfnet_serve.serving_settings import GivenSettings, ServingSettings, choose_settings
 from vfnet_serve.triton_process import Endpoints, TritonProcess, wait_until_ready
 from vfnet_serve.watchdog import Watchdog
 
 _LOOK_SECONDS = 0.5
+DOOR = "vfnet_preprocess"
+"""The model whose queue is the ensemble's, and that counts what is in there."""
 
 
 @dataclass(frozen=True)
@@ -69,17 +75,43 @@ def serve(options: ServeOptions) -> None:
             exit_timeout=options.exit_timeout,
         )
         _say(f"starting Triton on {options.repository}")
+        started = time.monotonic()
         with server:
-            seconds = wait_until_ready(server, stop)
-            if seconds is not None:
-                where = options.endpoints
-                _say(f"ready after {seconds:.1f} s: {where.grpc_url} {where.http_url} {where.metrics_url}")
+            if wait_until_ready(server, stop):
                 watchdog = Watchdog(server, options.stall_timeout, _say)
                 watchdog.begin()
+                if options.settings.max_in_flight is None or options.settings.max_waiting is None:
+                    _bound_the_wait(server, watchdog, settings, options.settings, configs, stop)
+                seconds, where = time.monotonic() - started, options.endpoints
+                _say(f"ready after {seconds:.1f} s: {where.grpc_url} {where.http_url} {where.metrics_url}")
                 with _state_file(options):
                     _watch(server, watchdog, stop)
             _say("stopping: finishing what is in flight")
         _say("stopped")
+
+
+def _bound_the_wait(
+    server: TritonProcess,
+    watchdog: Watchdog,
+    settings: ServingSettings,
+    given: GivenSettings,
+    configs: Mapping[str, ModelConfig],
+    stop: threading.Event,
+) -> None:
+    """Let fewer in than chosen where the server turns out to be too slow for them; see `--max-wait`."""
+    try:
+        speed = measure_speed(server, settings.fewest_in_flight, stop)
+        bounded = settings.within_max_wait(speed, given)
+        if bounded != settings and not stop.is_set():
+            bounded.apply(configs)
+            watchdog.expect_new(DOOR)
+            server.reconfigure(DOOR, configs[DOOR])
+        _say(
+            f"{speed:.3g} images/s measured: --max-in-flight {bounded.max_in_flight} --max-waiting "
+            f"{bounded.max_waiting}, so that the newest waits for {bounded.longest_wait(speed):.2g} s at most"
+        )
+    except (ServerError, VFNetClientError) as error:
+        _say(f"its speed could not be measured, so that --max-wait holds nothing: {error}", "WARNING")
 
 
 def _watch(server: TritonProcess, watchdog: Watchdog, stop: threading.Event) -> None:

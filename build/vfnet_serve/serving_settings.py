@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from vfnet_serve.installation import ServerError
 from vfnet_serve.machine import Machine
 
-_FEWEST_WAITING = 16
+_USUAL_WAITING, _FEWEST_WAITING = 16, 2
+DEFAULT_MAX_WAIT = 0.75
+"""Leaves a server time to be itself again within a second of too many requests."""
 _SMALLEST_BATCH = 8
 _MOST_THROUGHPUT_STREAMS = 4
 
@@ -29,6 +31,7 @@ class GivenSettings:
     max_in_flight: int | None = None
     max_waiting: int | None = None
     queue_timeout: float | None = None
+    max_wait: float | None = None
 
 
 MEANINGS = {
@@ -42,6 +45,7 @@ MEANINGS = {
     "max_in_flight": "images from decoding to answer at once",
     "max_waiting": "images of each priority that may wait before that; one more is refused",
     "queue_timeout": "seconds that they may wait, then they are refused",
+    "max_wait": "seconds that all of these may take by the speed measured at the start; fewer are let in if not",
 }
 
 
@@ -59,16 +63,41 @@ class ServingSettings:
     max_in_flight: int
     max_waiting: int
     queue_timeout: float
+    max_wait: float
+    computed_at_once: int
+    """Images, by the whole detector, at most; no option of its own."""
 
     def describe(self, machine: Machine, given: GivenSettings) -> str:
         """A block of lines, one per setting, named as the option that changes it."""
         lines = [f"settings for {machine}:"]
-        for field in fields(self):
-            if (value := getattr(self, field.name)) is not None:
-                option = f"--{field.name.replace('_', '-')} {value:g}"
-                mark = ", as given" if getattr(given, field.name) is not None else ""
-                lines.append(f"    {option:<28}{MEANINGS[field.name]}{mark}")
+        for name, meaning in MEANINGS.items():
+            if (value := getattr(self, name)) is not None:
+                option = f"--{name.replace('_', '-')} {value:g}"
+                mark = ", as given" if getattr(given, name) is not None else ""
+                lines.append(f"    {option:<28}{meaning}{mark}")
         return "\n".join(lines)
+
+    @property
+    def fewest_in_flight(self) -> int:
+        """That keep the detector at work: as many ready as are computed, and one being decoded."""
+        return min(2 * self.computed_at_once + 1, self.max_in_flight)
+
+    def within_max_wait(self, images_per_second: float, given: GivenSettings) -> ServingSettings:
+        """Fewer in flight and waiting where those chosen take longer than `max_wait` at this speed.
+
+        As many stay as keep the detector at work. What is `given` stays as it is.
+        """
+        held = self.preprocess_instances  # each may have one in its hands that waits for a place
+        allowed = int(self.max_wait * images_per_second)
+        in_flight = given.max_in_flight or _between(
+            self.fewest_in_flight, allowed - held - _FEWEST_WAITING, self.max_in_flight
+        )
+        waiting = _between(min(_FEWEST_WAITING, self.max_waiting), allowed - held - in_flight, self.max_waiting)
+        return replace(self, max_in_flight=in_flight, max_waiting=given.max_waiting or waiting)
+
+    def longest_wait(self, images_per_second: float) -> float:
+        """Seconds in which all that may be in the ensemble and before it is answered at this speed."""
+        return (self.max_in_flight + self.preprocess_instances + self.max_waiting) / images_per_second
 
     def apply(self, configs: Mapping[str, ModelConfig]) -> None:
         """Write them into the configurations of the models, by name."""
@@ -132,8 +161,10 @@ def choose_settings(machine: Machine, configs: Mapping[str, ModelConfig], given:
         preprocess_instances=preprocess,
         postprocess_instances=postprocess,
         max_in_flight=given.max_in_flight or ahead + preprocess,
-        max_waiting=given.max_waiting or max(_FEWEST_WAITING, ahead),
+        max_waiting=given.max_waiting or max(_USUAL_WAITING, ahead),
         queue_timeout=given.queue_timeout or 30.0,
+        max_wait=given.max_wait or DEFAULT_MAX_WAIT,
+        computed_at_once=max(streams or 1, throughput_streams or 1, gpus * batch),
     )
 
 

@@ -14,7 +14,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +23,7 @@ from types import TracebackType
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from vfnet_client.cache import default_cache_dir
-from vfnet_serve.adapted_repository import write_adapted
+from vfnet_serve.adapted_repository import write_adapted, write_config
 from vfnet_serve.installation import ServerError, TritonInstallation
 from vfnet_serve.parent_death import terminated_with_parent
 from vfnet_serve.server_log import ServerLog
@@ -106,13 +107,14 @@ class TritonProcess:
         """Set by whoever sees that a model process died."""
         self._scratch = tempfile.TemporaryDirectory(prefix="vfnet-serve-")
         scratch = Path(self._scratch.name)
+        self._repository = scratch / "repository"
         self.activity_dir = scratch / "activity"
         self.activity_dir.mkdir()
-        write_adapted(repository, configs, scratch / "repository")
+        write_adapted(repository, configs, self._repository)
         self._shm_prefix = f"vfnet-{os.getpid()}-"
         self._command = [
             str(installation.binary),
-            f"--model-repository={scratch / 'repository'}",
+            f"--model-repository={self._repository}",
             *installation.link_backends(scratch),
             *(f"--{name}-address={endpoints.host}" for name in ("http", "grpc", "metrics")),
             f"--http-port={endpoints.http_port}",
@@ -187,7 +189,7 @@ class TritonProcess:
         Raises:
             ServerError: the server refused or did not answer, with its reason.
         """
-        try:
+        with _saying_what_could_not_be_loaded(model):
             config = json.loads(self._request(f"/v2/models/{model}/config", None))
             parameters = config.setdefault("parameters", {})
             parameters["loaded_at"] = {"string_value": f"{time.time():.3f}"}
@@ -195,10 +197,28 @@ class TritonProcess:
                 parameters["warm_up_seconds"] = {"string_value": "0"}
             body = {"parameters": {"config": json.dumps(config)}}
             self._request(f"/v2/repository/models/{model}/load", json.dumps(body).encode())
-        except urllib.error.HTTPError as error:
-            raise ServerError(f"could not load {model}: {error.read().decode(errors='replace')}") from None
+
+    def reconfigure(self, model: str, config: ModelConfig) -> None:
+        """Serve a model with another configuration from now on; the old one finishes what it has.
+
+        Raises:
+            ServerError: as `reload` does.
+        """
+        write_config(self._repository / model, config)
+        with _saying_what_could_not_be_loaded(model):
+            self._request(f"/v2/repository/models/{model}/load", b"{}")
+
+    def answered(self) -> int:
+        """Images that the ensemble has answered so far, whoever asked.
+
+        Raises:
+            ServerError: the server does not say.
+        """
+        try:
+            statistics = json.loads(self._request(f"/v2/models/{ENSEMBLE}/stats", None))
+            return sum(int(each["inference_stats"]["success"]["count"]) for each in statistics["model_stats"])
         except OSError as error:
-            raise ServerError(f"could not load {model}: {error}") from None
+            raise ServerError(f"no statistics of {ENSEMBLE}: {error}") from None
 
     def _request(self, path: str, body: bytes | None) -> bytes:
         """POST `body`, or GET where there is none; loading a model takes as long as it takes."""
@@ -243,16 +263,25 @@ class TritonProcess:
             self._scratch.cleanup()
 
 
-def wait_until_ready(server: TritonProcess, stop: threading.Event) -> float | None:
-    """Wait for readiness; seconds it took, or None if `stop` was set first.
+@contextmanager
+def _saying_what_could_not_be_loaded(model: str) -> Iterator[None]:
+    try:
+        yield
+    except urllib.error.HTTPError as error:
+        raise ServerError(f"could not load {model}: {error.read().decode(errors='replace')}") from None
+    except OSError as error:
+        raise ServerError(f"could not load {model}: {error}") from None
+
+
+def wait_until_ready(server: TritonProcess, stop: threading.Event) -> bool:
+    """Wait for readiness; False if `stop` was set first.
 
     Raises:
         ServerError: the server ended instead.
     """
-    started = time.monotonic()
     while not stop.wait(0.1):
         if server.process.poll() is not None:
             raise server.failure()
         if server.is_ready():
-            return time.monotonic() - started
-    return None
+            return True
+    return False

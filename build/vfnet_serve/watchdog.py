@@ -83,6 +83,13 @@ class Watchdog:
             if alive[model] < count and time.monotonic() >= self.not_before.get(model, 0):
                 self._replace(model, f"completed nothing for {self.stall_timeout:g} s" if model in hung else "died")
 
+    def expect_new(self, model: str) -> None:
+        """A model is about to be loaded again: its processes go, after what they are doing, when new ones have come."""
+        leaving = [pid for pid, process in self.processes.items() if process.model == model]
+        for pid in leaving:
+            del self.processes[pid]
+        self.retired.update(leaving)
+
     def _discover(self) -> None:
         try:
             children = psutil.Process(self.server.process.pid).children()
@@ -115,11 +122,7 @@ class Watchdog:
         self.say(f"a process of {model} {what}: replacing it", "WARNING")
         self.server.has_lost_a_process = True
         void_tickets(self.server.activity_dir)  # what it worked on will not come out
-        # Its other processes go too, after what they are doing, when the new ones have come.
-        leaving = [pid for pid, process in self.processes.items() if process.model == model]
-        for pid in leaving:
-            del self.processes[pid]
-        self.retired.update(leaving)
+        self.expect_new(model)
         started = time.monotonic()
         try:
             self.server.reload(model)

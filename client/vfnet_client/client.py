@@ -66,6 +66,8 @@ class AsyncVFNetClient:
         self.retries, self.credentials, self.priority = retries, credentials, priority
         self._loader = ImageLoader()
         self._opened: Transport | None = None
+        self._shared_window = self._window()
+        """Of all calls of `detect`: those that come later do not overtake one that the server refused."""
 
     async def detect(self, image: ImageLike, *, score_threshold: float | None = None) -> Detections:
         """Detect on one image.
@@ -79,7 +81,8 @@ class AsyncVFNetClient:
             InferenceError.
         """
         encoded = await self._loader.load(image)
-        return typed(await self._infer(encoded, score_threshold, self._window(), Deadline.after(self.timeout)))
+        window = self._shared_window if self.retries else self._window()
+        return typed(await self._infer(encoded, score_threshold, window, Deadline.after(self.timeout)))
 
     async def detect_many(
         self, images: Iterable[ImageLike], *, score_threshold: float | None = None
@@ -212,8 +215,9 @@ class AsyncVFNetClient:
             return await retried(lambda: call(until.remaining()), self.retries, until)
 
         try:
-            return await window.send(in_turn)
-        except DeadlineExceededError as error:  # its words are of the last try
+            async with asyncio.timeout(deadline.remaining() if deadline else None):
+                return await window.send(in_turn)
+        except (DeadlineExceededError, TimeoutError) as error:  # its words are of the last try
             raise deadline_exceeded(self.server, self.timeout) from error
 
 

@@ -1,4 +1,4 @@
-"""How the images of one call share the server's queue."""
+"""How the images of one caller share the server's queue."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _WOKEN_BY_AN_ANSWER = 2
 
 
 class Window:
-    """Bounds the images of one call, and feeds the rest as answers come.
+    """Bounds the images of one caller, and feeds the rest as answers come. Any of them may be cancelled.
 
-    A refused image waits for an answer to another of the same call and goes again: a queue that only this call fills
-    never refuses it for good. With none of its own left in there, it is others that keep the server busy.
+    A refused image waits for an answer to another of the same caller and goes again: a queue that only this caller
+    fills never refuses it for good. With none of its own left in there, it is others that keep the server busy.
 
     Args:
         size: images read and in flight at once.
@@ -62,19 +62,32 @@ class Window:
             finally:
                 self._in_flight -= 1
             if alone:
-                await asyncio.sleep(wait)
+                try:
+                    await asyncio.sleep(wait)
+                except BaseException:
+                    self._wake()
+                    raise
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
             else:
                 await self._turn()
 
     async def _turn(self) -> None:
-        # Whoever waits here is woken: it came while another of the call was in flight or pausing, which wakes it.
+        # Whoever waits here is woken: it came while another was in flight or pausing, which wakes it.
         turn = asyncio.get_running_loop().create_future()
         self._refused.append(turn)
-        await turn
+        try:
+            await turn
+        except BaseException:
+            if turn in self._refused:
+                self._refused.remove(turn)
+            elif not turn.cancelled():  # its turn came at the same moment, and is now another's
+                self._wake()
+            raise
 
     def _wake(self) -> None:
-        for _ in range(min(_WOKEN_BY_AN_ANSWER, len(self._refused))):
+        woken = 0
+        while self._refused and woken < _WOKEN_BY_AN_ANSWER:
             turn = self._refused.popleft()
             if not turn.done():
                 turn.set_result(None)
+                woken += 1

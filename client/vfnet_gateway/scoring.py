@@ -23,7 +23,7 @@ Fetch = Callable[[str], Awaitable[bytes]]
 _DECODE_ON_A_THREAD_FROM = 1 << 20
 """Characters of base64; fewer take less than two milliseconds."""
 _BUSY_PATIENCE_S = 2.0
-"""How long a request that has nothing in the ensemble keeps asking a Triton that others fill."""
+"""How long a gateway that has nothing in the ensemble keeps asking a Triton that others fill."""
 
 
 @dataclass
@@ -42,7 +42,6 @@ class _Batch:
 
     request: ScoreRequest
     flight: Flight
-    window: Window
     deadline: float
     answers: Answers
 
@@ -53,6 +52,9 @@ class Scorer:
     def __init__(self, settings: GatewaySettings, transport: Transport, fetch: Fetch) -> None:
         self.settings, self._transport, self._fetch = settings, transport, fetch
         self.flights = Flights(settings.max_in_flight, settings.max_waiting, settings.queue_timeout)
+        # All requests share them: an image that Triton refuses waits for one that it answers, and none pushes in.
+        # Triton has a queue for each priority, so that they are refused separately.
+        self._windows = {priority: Window(settings.max_in_flight, _BUSY_PATIENCE_S) for priority in Priority}
         # As many fetched images are in memory as there are places to send them to.
         self._fetches = asyncio.Semaphore(settings.max_in_flight)
 
@@ -68,7 +70,6 @@ class Scorer:
         batch = _Batch(
             request,
             self.flights.of_a_request(priority),
-            Window(self.settings.request_window, _BUSY_PATIENCE_S),
             perf_counter() + timeout,
             Answers([None] * len(request.items)),
         )
@@ -111,7 +112,7 @@ class Scorer:
     async def _send(self, batch: _Batch, item: Any) -> bytes:
         async with batch.flight.place():
             image = item if isinstance(item, bytes) else await decode_item(item)
-            return await batch.window.send(partial(self._infer, batch, image))
+            return await self._windows[batch.flight.priority].send(partial(self._infer, batch, image))
 
     async def _infer(self, batch: _Batch, image: bytes) -> bytes:
         left = batch.deadline - perf_counter()

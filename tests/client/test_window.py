@@ -77,3 +77,40 @@ def test_another_error_is_passed_on_at_once() -> None:
     with pytest.raises(InferenceError, match="broken"):
         asyncio.run(send())
     assert len(tries) == 1
+
+
+@pytest.mark.parametrize("moment", ["while they wait", "when it is their turn"])
+def test_the_turn_of_who_is_cancelled_is_somebody_elses(moment: str) -> None:
+    async def cancel_two() -> str:
+        queue, window = Queue(1), Window(4, patience=10)
+
+        async def be_first() -> None:
+            await window.send(queue.infer)  # and gives two others their turns
+            if moment == "when it is their turn":
+                second.cancel()
+                third.cancel()
+
+        first = asyncio.create_task(be_first())
+        second, third, fourth = (asyncio.create_task(window.send(queue.infer)) for _ in range(3))
+        while queue.refusals < 3:
+            await asyncio.sleep(0)
+        if moment == "while they wait":
+            second.cancel()
+            third.cancel()
+        await first
+        return await asyncio.wait_for(fourth, 2)
+
+    assert asyncio.run(cancel_two()) == "answer"
+
+
+def test_who_pauses_and_is_cancelled_leaves_others_their_turn() -> None:
+    async def cancel_the_pausing() -> str:
+        queue, window = Queue(1, others=1), Window(2, patience=10)
+        waits, pauses = (asyncio.create_task(window.send(queue.infer)) for _ in range(2))
+        while queue.refusals < 2:
+            await asyncio.sleep(0)
+        queue.held = 0
+        pauses.cancel()
+        return await asyncio.wait_for(waits, 2)
+
+    assert asyncio.run(cancel_the_pausing()) == "answer"

@@ -242,4 +242,7 @@ def test_a_triton_that_is_busy_itself_is_a_429(slow_repository: Path, tmp_path: 
         finally:
             stop.set()
             crowding.result()
-        assert ask(gateway, 12).status_code == 200  # alone, it is never too much
+        # Alone, it is never too much, in one request or in many.
+        assert ask(gateway, 12).status_code == 200
+        together = [pool.submit(ask, gateway, 1) for _ in range(14)]
+        assert [reply.result().status_code for reply in together] == [200] * 14

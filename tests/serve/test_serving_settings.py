@@ -43,6 +43,8 @@ def test_two_cores(configs: Configs) -> None:
         max_in_flight=10,
         max_waiting=16,
         queue_timeout=30,
+        max_wait=0.75,
+        computed_at_once=2,
     )
 
 
@@ -71,15 +73,43 @@ def test_gpus_get_the_cores_for_decoding_and_the_batches_they_were_built_for(con
 
 
 def test_what_is_given_is_taken_and_what_follows_from_it_follows(configs: Configs) -> None:
-    given = GivenSettings(2, 6, 3, 5, 1.5, 7, 4, None, 9, 0.5)
+    given = GivenSettings(2, 6, 3, 5, 1.5, 7, 4, None, 9, 0.5, 3)
     settings = choose_settings(Machine(2), configs, given)
-    assert settings == ServingSettings(2, 6, 3, 5, 1.5, 7, 4, 5 + 7, 9, 0.5)
+    assert settings == ServingSettings(2, 6, 3, 5, 1.5, 7, 4, 5 + 7, 9, 0.5, 3, 6)
     assert choose_settings(Machine(2), configs, GivenSettings(queue_delay=0.0, max_in_flight=1)).max_in_flight == 1
 
 
 def test_an_engine_without_streams_refuses_them(configs: Configs) -> None:
     with pytest.raises(ServerError, match="--streams"):
         choose_settings(Machine(2), on_gpu(configs), GivenSettings(streams=2))
+
+
+@pytest.mark.parametrize(
+    ("speed", "in_flight", "waiting"),
+    [(1000, 10, 16), (30, 10, 10), (20, 10, 3), (16, 8, 2), (12, 5, 2), (1, 5, 2)],
+)
+def test_where_those_chosen_take_too_long_fewer_come_in(
+    configs: Configs, speed: float, in_flight: int, waiting: int
+) -> None:
+    bounded = choose_settings(Machine(2), configs, NOTHING).within_max_wait(speed, NOTHING)
+    assert (bounded.max_in_flight, bounded.max_waiting) == (in_flight, waiting)
+    assert bounded.longest_wait(speed) <= 0.75 or (in_flight, waiting) == (5, 2)  # which keep the detector at work
+
+
+def test_what_is_given_is_not_bounded(configs: Configs) -> None:
+    for given in (GivenSettings(max_in_flight=7), GivenSettings(max_waiting=1), GivenSettings(max_wait=60)):
+        chosen = choose_settings(Machine(2), configs, given)
+        bounded = chosen.within_max_wait(1, given)
+        if given.max_wait:
+            assert bounded == chosen
+        assert bounded.max_in_flight == given.max_in_flight or given.max_in_flight is None
+        assert bounded.max_waiting == given.max_waiting or given.max_waiting is None
+
+
+def test_every_gpu_gets_a_batch_and_the_next_one_even_so(configs: Configs) -> None:
+    chosen = choose_settings(Machine(16, 2), on_gpu(configs), NOTHING)
+    bounded = chosen.within_max_wait(10, NOTHING)
+    assert (bounded.max_in_flight, bounded.max_waiting) == (2 * 2 * 16 + 1, 2)
 
 
 def test_they_reach_tritons_configuration(configs: Configs) -> None:

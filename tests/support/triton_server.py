@@ -17,6 +17,8 @@ from vfnet_process import running_vfnet
 
 NO_OP = "--model-config-name=noop"
 """The repository's own configuration of a detector without a network."""
+ROOM = ("--max-in-flight=10", "--max-waiting=16")
+"""As many as on two cores that are fast enough, so that what is tested does not depend on how fast these are."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,12 @@ class ServedRepository:
 
 
 @contextmanager
-def serving(repository: Path, folder: Path, *options: str) -> Iterator[ServedRepository]:
+def serving(repository: Path, folder: Path, *options: str, room: tuple[str, ...] = ROOM) -> Iterator[ServedRepository]:
     """Serve `repository` while in the context; logs and state go to `folder`."""
     http_port, grpc_port, metrics_port = free_ports(3)
     log, state = folder / "server.log", folder / "server.json"
     ports = (f"--http-port={http_port}", f"--grpc-port={grpc_port}", f"--metrics-port={metrics_port}")
-    arguments = ("serve", f"--repository={repository}", *ports, *options)
+    arguments = ("serve", f"--repository={repository}", *ports, *room, *options)
     with running_vfnet(*arguments, log=log, state=state, patience=120) as process:
         assert json.loads(state.read_text())["pid"] == process.pid
         yield ServedRepository(process, repository, log, http_port, grpc_port, metrics_port)

@@ -63,7 +63,11 @@ def add_server_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-_KINDS = {"queue_delay": (milliseconds, "MS"), "queue_timeout": (seconds, "SECONDS")}
+_KINDS = {
+    "queue_delay": (milliseconds, "MS"),
+    "queue_timeout": (seconds, "SECONDS"),
+    "max_wait": (seconds, "SECONDS"),
+}
 
 
 def visible_gpus(text: str) -> str | None:
