@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,11 +79,19 @@ class BackgroundProcess:
         except (OSError, ValueError, KeyError, TypeError, psutil.NoSuchProcess):
             return None
 
-    def start(self, command: Sequence[str], timeout: float, *, is_ours: bool = False) -> None:
-        """Start it and wait at most `timeout` seconds until it is ready.
+    def start(
+        self,
+        command: Sequence[str],
+        timeout: float,
+        *,
+        is_ours: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> int:
+        """Start it and wait at most `timeout` seconds until it is ready; its process number.
 
         Args:
             is_ours: it is to end with this process, however that ends.
+            environment: variables beside those of this process.
 
         Raises:
             ServerError: it ended instead; the message has its last words.
@@ -94,6 +103,7 @@ class BackgroundProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env=os.environ | dict(environment or {}),
                 start_new_session=True,
                 preexec_fn=terminated_with_parent() if is_ours else None,
             )
@@ -110,6 +120,7 @@ class BackgroundProcess:
             if process.poll() is None:
                 _terminate(psutil.Process(process.pid))
             raise
+        return process.pid
 
     def stop(self) -> bool:
         """Stop it, letting it finish; whether it was running."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,8 @@ def start_server(
     *,
     repository: Path | None = None,
     is_ours: bool = False,
+    environment: Mapping[str, str] | None = None,
+    timeout: float = SERVER_START_TIMEOUT,
 ) -> None:
     """Start `vfnet serve` and wait until it is ready.
 
@@ -43,6 +45,8 @@ def start_server(
         options: more options of `vfnet serve`.
         repository: what to serve; None is the folder's own.
         is_ours: it is to end with this process, however that ends.
+        environment: variables beside those of this process.
+        timeout: seconds until it has to be ready.
 
     Raises:
         ServerError: it ended instead.
@@ -55,7 +59,7 @@ def start_server(
     ]
     command += [f"--host={endpoints.host}", f"--http-port={endpoints.http_port}"]
     command += [f"--grpc-port={endpoints.grpc_port}", f"--metrics-port={endpoints.metrics_port}"]
-    folder.server.start([*command, *options], SERVER_START_TIMEOUT, is_ours=is_ours)
+    folder.server.start([*command, *options], timeout, is_ours=is_ours, environment=environment)
 
 
 @dataclass(frozen=True)

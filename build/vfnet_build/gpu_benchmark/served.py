@@ -23,16 +23,20 @@ from vfnet_build.repository import BuildOptions, Manifest, write_repository
 from vfnet_client.client import AsyncVFNetClient
 from vfnet_client.free_ports import free_ports
 from vfnet_gateway.benchmark.load import Call, Load, measure
-from vfnet_serve.parent_death import terminated_with_parent
+from vfnet_serve.background import StateFolder
+from vfnet_serve.starting import SERVER_START_TIMEOUT, start_server
+from vfnet_serve.triton_process import Endpoints
 
 _UNIFORM = ((640, 480),)
+_SECONDS_KEPT = 10
+"""Of the time that is left, for what comes after a server that does not become ready."""
 
 
 def served(conditions: Conditions) -> dict[str, object]:
     """Rates by concurrency for uniform and mixed sizes; batches, processor and GPU use at the highest.
 
     Raises:
-        RuntimeError: the server does not become ready; its log's end follows.
+        ServerError: the server does not become ready.
     """
     network = stock_network(conditions)
     repository = conditions.scratch / "repository"
@@ -82,39 +86,28 @@ async def _load(server: str, pictures: list[bytes], callers: int, seconds: float
 @contextmanager
 def _server(conditions: Conditions, repository: Path) -> Iterator[tuple[str, str, float]]:
     """A running `vfnet serve`: where it listens for gRPC, where its metrics are, seconds to ready."""
-    http, grpc, metrics = free_ports(3)
-    log, state = conditions.scratch / "server.log", conditions.scratch / "server.json"
-    command = [sys.executable, "-m", "vfnet_client", "serve", f"--repository={repository}", f"--state-file={state}"]
-    command += [f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}"]
-    command += [f"--triton={conditions.triton}"] if conditions.triton else []
-    command += [] if conditions.on_gpu else ["--gpus=none"]
-    environment = os.environ | {
+    folder, endpoints = StateFolder(conditions.scratch), Endpoints("127.0.0.1", *free_ports(3))
+    options = [f"--triton={conditions.triton}"] if conditions.triton else []
+    options += [] if conditions.on_gpu else ["--gpus=none"]
+    environment = {
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         "TRITON_CACHE_DIR": str(conditions.scratch / "kernels"),  # with what the section before has compiled
     }
+    timeout = min(SERVER_START_TIMEOUT, conditions.seconds_left() - _SECONDS_KEPT)
     started = time.monotonic()
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=environment,
-            preexec_fn=terminated_with_parent(),
-        )
     try:
-        while not state.exists():
-            if process.poll() is not None or conditions.seconds_left() < 10:
-                raise RuntimeError(f"the server did not become ready: {log.read_text()[-2000:]}")
-            time.sleep(0.1)
-        ready = time.monotonic() - started
-        yield f"grpc://127.0.0.1:{grpc}", f"http://127.0.0.1:{metrics}/metrics", ready
+        start_server(
+            folder,
+            endpoints,
+            options,
+            repository=repository,
+            is_ours=True,
+            environment=environment,
+            timeout=timeout,
+        )
+        yield endpoints.grpc_url, endpoints.metrics_url, time.monotonic() - started
     finally:
-        process.terminate()
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        folder.server.stop()
 
 
 def _counts(metrics: str) -> tuple[float, float]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from vfnet_client.exceptions import CommandError
 from vfnet_client.free_ports import free_ports
-from vfnet_serve.parent_death import terminated_with_parent
+from vfnet_serve.background import StateFolder
+from vfnet_serve.installation import ServerError
+from vfnet_serve.starting import GATEWAY_START_TIMEOUT, GatewayOptions, start_server
+from vfnet_serve.triton_process import Endpoints
 
-_VFNET = (sys.executable, "-m", "vfnet_client")
 NO_OP = "noop"
 """The configuration of the repository's models in which the detector has no network."""
 _MAX_WAITING = 1000
@@ -38,16 +39,20 @@ def road(repository: Path, scratch: Path, model_config_name: str | None = NO_OP)
     Raises:
         CommandError: one of the two did not start.
     """
-    http, grpc, metrics, score = free_ports(4)
-    grpc_url = f"grpc://127.0.0.1:{grpc}"
-    serve = ["serve", f"--repository={repository}", f"--http-port={http}", f"--max-waiting={_MAX_WAITING}"]
-    serve += [f"--model-config-name={model_config_name}"] if model_config_name else []
-    gateway = ["gateway", f"--server={grpc_url}", f"--port={score}"]
-    with (
-        _running([*serve, f"--grpc-port={grpc}", f"--metrics-port={metrics}"], scratch),
-        _running(gateway, scratch) as pid,
-    ):
-        yield Road(grpc_url, "127.0.0.1", score, pid)
+    *ports, score = free_ports(4)
+    folder, endpoints = StateFolder(scratch), Endpoints("127.0.0.1", *ports)
+    options = [f"--max-waiting={_MAX_WAITING}"]
+    options += [f"--model-config-name={model_config_name}"] if model_config_name else []
+    with ExitStack() as stopped:
+        stopped.callback(folder.server.stop)
+        stopped.callback(folder.gateway.stop)
+        try:
+            start_server(folder, endpoints, options, repository=repository, is_ours=True)
+            gateway = GatewayOptions(score).command(folder, endpoints)
+            pid = folder.gateway.start(gateway, GATEWAY_START_TIMEOUT, is_ours=True)
+        except ServerError as error:
+            raise CommandError(str(error)) from None
+        yield Road(endpoints.grpc_url, endpoints.host, score, pid)
 
 
 def build_demo(repository: Path) -> None:
@@ -56,7 +61,8 @@ def build_demo(repository: Path) -> None:
     Raises:
         CommandError: the build failed; it has said why.
     """
-    if subprocess.run([*_VFNET, "build", f"--repository={repository}"], check=False).returncode != 0:
+    command = [sys.executable, "-m", "vfnet_client", "build", f"--repository={repository}"]
+    if subprocess.run(command, check=False).returncode != 0:
         raise CommandError("the demonstration repository could not be built")
 
 
@@ -66,25 +72,3 @@ def resident_bytes(pid: int) -> int:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
     return 0
-
-
-@contextmanager
-def _running(arguments: list[str], scratch: Path) -> Iterator[int]:
-    """One of our own commands while in the context, once it says that it is ready; its process number."""
-    log, state = scratch / f"{arguments[0]}.log", scratch / f"{arguments[0]}.json"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*_VFNET, *arguments, f"--state-file={state}"],
-            stdout=output,
-            stderr=output,
-            preexec_fn=terminated_with_parent(),
-        )
-    try:
-        while not state.exists():
-            if process.poll() is not None:
-                raise CommandError(f"vfnet {arguments[0]} did not start:\n{log.read_text(errors='replace').strip()}")
-            time.sleep(0.1)
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait(60)
