@@ -100,7 +100,7 @@ def _bound_the_wait(
 ) -> None:
     """Let fewer in than chosen where the server turns out to be too slow for them; see `--max-wait`."""
     try:
-        speed = measure_speed(server, settings.fewest_in_flight, stop)
+        speed = measure_speed(server.endpoints, settings.fewest_in_flight, stop)
         bounded = settings.within_max_wait(speed, given)
         if bounded != settings and not stop.is_set():
             bounded.apply(configs)
@@ -110,8 +110,8 @@ def _bound_the_wait(
             f"{speed:.3g} images/s measured: --max-in-flight {bounded.max_in_flight} --max-waiting "
             f"{bounded.max_waiting}, so that the newest waits for {bounded.longest_wait(speed):.2g} s at most"
         )
-    except (ServerError, VFNetClientError) as error:
-        _say(f"its speed could not be measured, so that --max-wait holds nothing: {error}", "WARNING")
+    except (OSError, ServerError, VFNetClientError) as error:
+        _say(f"its speed could not be measured, so that --max-wait bounds nothing: {error}", "WARNING")
 
 
 def _watch(server: TritonProcess, watchdog: Watchdog, stop: threading.Event) -> None:

@@ -208,18 +208,6 @@ class TritonProcess:
         with _saying_what_could_not_be_loaded(model):
             self._request(f"/v2/repository/models/{model}/load", b"{}")
 
-    def answered(self) -> int:
-        """Images that the ensemble has answered so far, whoever asked.
-
-        Raises:
-            ServerError: the server does not say.
-        """
-        try:
-            statistics = json.loads(self._request(f"/v2/models/{ENSEMBLE}/stats", None))
-            return sum(int(each["inference_stats"]["success"]["count"]) for each in statistics["model_stats"])
-        except OSError as error:
-            raise ServerError(f"no statistics of {ENSEMBLE}: {error}") from None
-
     def _request(self, path: str, body: bytes | None) -> bytes:
         """POST `body`, or GET where there is none; loading a model takes as long as it takes."""
         with urllib.request.urlopen(f"{self.endpoints.http_url}{path}", body, timeout=300) as answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import threading
 import time
 import urllib.request
 from collections import Counter
@@ -19,6 +20,8 @@ from triton_server import NO_OP, ServedRepository, serving
 from vfnet_client.client import AsyncVFNetClient, VFNetClient
 from vfnet_client.exceptions import ServerBusyError
 from vfnet_serve.benchmark.served_repository import with_fixed_time
+from vfnet_serve.measured_speed import measure_speed
+from vfnet_serve.triton_process import Endpoints
 
 SECONDS = 0.1
 """What the detector takes for an image."""
@@ -84,6 +87,26 @@ def test_callers_of_one_client_get_their_turns(slow: ServedRepository) -> None:
     asyncio.run(ask_together())
     assert set(answered) == set(range(20))
     assert max(answered.values()) <= 3 * min(answered.values()), answered
+
+
+def test_the_speed_of_a_server_that_has_work_already_is_the_whole_of_it(slow: ServedRepository) -> None:
+    stop = threading.Event()
+
+    def push() -> None:
+        with VFNetClient(slow.grpc_url) as client:
+            while not stop.is_set():
+                client.detect(strip_png())
+
+    with ThreadPoolExecutor(FEWEST) as pool:
+        pushing = [pool.submit(push) for _ in range(FEWEST)]
+        try:
+            endpoints = Endpoints("127.0.0.1", slow.http_port, slow.grpc_port, slow.metrics_port)
+            speed = measure_speed(endpoints, 1, threading.Event())
+        finally:
+            stop.set()
+        for each in pushing:
+            each.result()
+    assert 0.5 / SECONDS < speed <= 1.2 / SECONDS
 
 
 def test_the_watchdog_knows_the_new_processes(slow: ServedRepository) -> None:
