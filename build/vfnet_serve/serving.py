@@ -111,7 +111,7 @@ def _bound_the_wait(
             f"{bounded.max_waiting}, so that the newest waits for {bounded.longest_wait(speed):.2g} s at most"
         )
     except (OSError, ServerError, VFNetClientError) as error:
-        _say(f"its speed could not be measured, so that --max-wait bounds nothing: {error}", "WARNING")
+        _say(f"--max-wait bounds nothing, for the speed could not be measured or heeded: {error}", "WARNING")
 
 
 def _watch(server: TritonProcess, watchdog: Watchdog, stop: threading.Event) -> None:

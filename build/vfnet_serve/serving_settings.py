@@ -45,7 +45,7 @@ MEANINGS = {
     "max_in_flight": "images from decoding to answer at once",
     "max_waiting": "images of each priority that may wait before that; one more is refused",
     "queue_timeout": "seconds that they may wait, then they are refused",
-    "max_wait": "seconds that all of these may take by the speed measured at the start; fewer are let in if not",
+    "max_wait": "seconds that all of these may take by the speed measured at the start, else fewer are let in",
 }
 
 

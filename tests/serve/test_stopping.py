@@ -11,7 +11,7 @@ import psutil
 import pytest
 import tritonclient.grpc
 
-from triton_server import ServedRepository, serving
+from triton_server import NO_OP, ServedRepository, serving
 from vfnet_data.rendered_scenes.sample import write_sample_scene
 
 
@@ -49,7 +49,7 @@ def test_a_signal_ends_it_after_the_requests_in_flight(
 
 
 def test_the_servers_own_death_ends_it_with_the_reason(demo_repository: Path, tmp_path: Path) -> None:
-    with serving(demo_repository, tmp_path) as served:
+    with serving(demo_repository, tmp_path, NO_OP) as served:
         triton = psutil.Process(served.process.pid).children()[0]
         triton.kill()
         assert served.process.wait(30) == 1
@@ -57,7 +57,7 @@ def test_the_servers_own_death_ends_it_with_the_reason(demo_repository: Path, tm
 
 
 def test_killed_itself_it_takes_the_server_along(demo_repository: Path, tmp_path: Path) -> None:
-    with serving(demo_repository, tmp_path) as served:
+    with serving(demo_repository, tmp_path, NO_OP) as served:
         everything = psutil.Process(served.process.pid).children(recursive=True)
         served.process.kill()
         _, alive = psutil.wait_procs(everything, timeout=45)

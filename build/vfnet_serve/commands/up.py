@@ -94,7 +94,9 @@ def _show(folder: StateFolder, image: Path | None) -> None:
         raise ServerError(f"the server has ended, see {folder.server.log}")
     if gateway is None:
         raise ServerError(f"the gateway has ended, see {folder.gateway.log}")
-    sample = image or write_sample_scene(folder.root / "sample.png")
+    sample = image or folder.root / "sample.png"
+    if image is None and not sample.exists():  # rendering it takes seconds
+        write_sample_scene(sample)
     encoded = sample.read_bytes()
     with VFNetClient(endpoints.grpc_url) as client:
         detections = client.detect(encoded)
