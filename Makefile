@@ -56,7 +56,7 @@ bench: setup ## served against bare OpenVINO and MMDetection, in one run
 	@$(BIN)/vfnet bench --checkpoint "$(CHECKPOINT)" $(if $(IMAGE),--image "$(IMAGE)")
 
 load: setup ## a short load test of what `make up` started, LOAD="options of locust"; the report is var/load.html
-	@$(BIN)/locust -f load_tests/locustfile.py --headless --only-summary --users 8 --run-time 30s --max-requests 1000 \
+	@$(BIN)/locust -f load_tests/locustfile.py --headless --only-summary --users 6 --run-time 30s --max-requests 1000 \
 		--grpc 127.0.0.1:$(GRPC_PORT) --triton-http http://127.0.0.1:$(HTTP_PORT) \
 		--metrics http://127.0.0.1:$(METRICS_PORT) --gateway http://127.0.0.1:$(SCORE_PORT) $(LOAD)
 
