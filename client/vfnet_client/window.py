@@ -40,7 +40,8 @@ class Window:
         Raises:
             ServerBusyError: patience ran out. Anything else `infer` raises is passed on at once.
         """
-        if self._refused:  # no pushing in
+        has_waited = bool(self._refused)
+        if has_waited:  # no pushing in
             await self._turn()
         pause, give_up_at = _FIRST_PAUSE_S, monotonic() + self._patience
         while True:
@@ -69,12 +70,17 @@ class Window:
                     raise
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
             else:
-                await self._turn()
+                await self._turn(again=has_waited)
+                has_waited = True
 
-    async def _turn(self) -> None:
+    async def _turn(self, *, again: bool = False) -> None:
+        """Wait to be woken: behind the others, or before them where it was its turn in vain."""
         # Whoever waits here is woken: it came while another was in flight or pausing, which wakes it.
         turn = asyncio.get_running_loop().create_future()
-        self._refused.append(turn)
+        if again:
+            self._refused.appendleft(turn)
+        else:
+            self._refused.append(turn)
         try:
             await turn
         except BaseException:
