@@ -9,8 +9,7 @@ import threading
 import urllib.request
 from time import perf_counter
 
-from PIL import Image
-
+from vfnet_client.commands.health import generated_picture
 from vfnet_client.exceptions import ServerBusyError
 from vfnet_client.transport import MODEL, Transport, open_transport
 from vfnet_serve.triton_process import Endpoints
@@ -71,5 +70,5 @@ def _answered(endpoints: Endpoints) -> int:
 
 def _photo() -> bytes:
     out = io.BytesIO()
-    Image.linear_gradient("L").resize(_SIZE).convert("RGB").save(out, "JPEG")
+    generated_picture(_SIZE).save(out, "JPEG")
     return out.getvalue()

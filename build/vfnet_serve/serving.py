@@ -28,7 +28,7 @@ from vfnet_serve.triton_process import Endpoints, TritonProcess, wait_until_read
 from vfnet_serve.watchdog import Watchdog
 
 _LOOK_SECONDS = 0.5
-DOOR = "vfnet_preprocess"
+_DOOR = "vfnet_preprocess"
 """The model whose queue is the ensemble's, and that counts what is in there."""
 
 
@@ -104,8 +104,8 @@ def _bound_the_wait(
         bounded = settings.within_max_wait(speed, given)
         if bounded != settings and not stop.is_set():
             bounded.apply(configs)
-            watchdog.expect_new(DOOR)
-            server.reconfigure(DOOR, configs[DOOR])
+            watchdog.expect_new(_DOOR)
+            server.reconfigure(_DOOR, configs[_DOOR])
         _say(
             f"{speed:.3g} images/s measured: --max-in-flight {bounded.max_in_flight} --max-waiting "
             f"{bounded.max_waiting}, so that the newest waits for {bounded.longest_wait(speed):.2g} s at most"

@@ -33,8 +33,8 @@ class GatewaySettings:
     """The head of a request has to arrive within this."""
 
     max_in_flight: int = 16
-    """Images in the ensemble at once, of all requests: as many as Triton takes at once with the settings it chooses on
-    few cores. A quarter of them is kept from requests of low priority."""
+    """Images in the ensemble at once, of all requests. Those that Triton has no room for wait for its answers to the
+    others. A quarter of them is kept from requests of low priority."""
     request_window: int = 16
     """Images of one request in the ensemble at once."""
     max_waiting: int = 64

@@ -32,8 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def generated_picture() -> Image.Image:
-    """A picture that any server detects in, quickly."""
+def generated_picture(size: tuple[int, int] = STRIP) -> Image.Image:
+    """A picture, `size` its width and height, that any server detects in: quickly, if it is the strip."""
     from PIL import Image
 
-    return Image.linear_gradient("L").resize(STRIP).convert("RGB")
+    return Image.linear_gradient("L").resize(size).convert("RGB")
