@@ -98,7 +98,11 @@ def _bound_the_wait(
     configs: Mapping[str, ModelConfig],
     stop: threading.Event,
 ) -> None:
-    """Let fewer in than chosen where the server turns out to be too slow for them; see `--max-wait`."""
+    """Let fewer in than chosen where the server turns out to be too slow for them; see `--max-wait`.
+
+    Raises:
+        ServerError: the server process ended.
+    """
     try:
         speed = measure_speed(server.endpoints, settings.fewest_in_flight, stop)
         bounded = settings.within_max_wait(speed, given)
@@ -111,6 +115,8 @@ def _bound_the_wait(
             f"{bounded.max_waiting}, so that the newest waits for {bounded.longest_wait(speed):.2g} s at most"
         )
     except (OSError, ServerError, VFNetClientError) as error:
+        if server.process.poll() is not None:
+            raise server.failure() from None
         _say(f"--max-wait bounds nothing, for the speed could not be measured or heeded: {error}", "WARNING")
 
 

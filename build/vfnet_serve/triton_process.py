@@ -152,7 +152,21 @@ class TritonProcess:
         )
         self._reader = threading.Thread(target=self._print_log, daemon=True)
         self._reader.start()
+        threading.Thread(target=self._end_what_it_leaves, daemon=True).start()
         return self
+
+    def _end_what_it_leaves(self) -> None:
+        """Kill the model processes when the server has died.
+
+        One that was started while callers were connected holds their connections too (2.51), so that they, and a
+        `load` of ours, would wait for an answer from nobody.
+        """
+        self.process.wait()
+        self._kill_all()
+
+    def _kill_all(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # the server if it still runs, and any orphan of its
 
     def _print_log(self) -> None:
         assert self.process.stdout is not None
@@ -242,8 +256,7 @@ class TritonProcess:
         except subprocess.TimeoutExpired:
             pass
         finally:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.process.pid, signal.SIGKILL)  # the server if it still runs, and any orphan of its
+            self._kill_all()
             self.process.wait()
             self._reader.join(timeout=5)
             for region in Path("/dev/shm").glob(f"{self._shm_prefix}*"):

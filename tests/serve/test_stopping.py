@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,8 +13,10 @@ import psutil
 import pytest
 import tritonclient.grpc
 
-from triton_server import NO_OP, ServedRepository, serving
+from triton_server import NO_OP, ServedRepository, model_processes, serving
+from vfnet_client.free_ports import free_ports
 from vfnet_data.rendered_scenes.sample import write_sample_scene
+from vfnet_serve.benchmark.served_repository import with_fixed_time
 
 
 def ask(served: ServedRepository, image: bytes, answers: list[object]) -> None:
@@ -54,6 +58,28 @@ def test_the_servers_own_death_ends_it_with_the_reason(demo_repository: Path, tm
         triton.kill()
         assert served.process.wait(30) == 1
         assert "SIGKILL" in served.log.read_text()
+
+
+def test_the_servers_death_while_it_loads_a_model_ends_it_too(demo_repository: Path, tmp_path: Path) -> None:
+    """The model processes that are new then hold the connection that the answer would come by."""
+    slow = with_fixed_time(demo_repository, tmp_path / "slow", 100)  # so that it serves another configuration
+    names = ("http", "grpc", "metrics")
+    ports = [f"--{name}-port={port}" for name, port in zip(names, free_ports(3), strict=True)]
+    command = [sys.executable, "-m", "vfnet_client", "serve", f"--repository={slow}", NO_OP, *ports]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            deadline = time.monotonic() + 60
+            while len(model_processes(server.pid, "vfnet_preprocess")) <= 2:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            (triton,) = psutil.Process(server.pid).children()
+            triton.kill()
+            _, said = server.communicate(timeout=30)
+        finally:
+            server.kill()
+        assert server.returncode == 1
+        assert "SIGKILL" in said
+        assert "ready after" not in said
 
 
 def test_killed_itself_it_takes_the_server_along(demo_repository: Path, tmp_path: Path) -> None:

@@ -42,12 +42,17 @@ class ServedRepository:
 
     def model_processes(self, model: str) -> list[psutil.Process]:
         """The living Python processes of one model."""
-        found = []
-        for child in psutil.Process(self.process.pid).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is one, too
-                if any(f"/{model}/" in argument for argument in child.cmdline()[1:2]):
-                    found.append(child)
-        return found
+        return model_processes(self.process.pid, model)
+
+
+def model_processes(server: int, model: str) -> list[psutil.Process]:
+    """The living Python processes of one model of the `vfnet serve` whose process id is given."""
+    found = []
+    for child in psutil.Process(server).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is one, too
+            if any(f"/{model}/" in argument for argument in child.cmdline()[1:2]):
+                found.append(child)
+    return found
 
 
 @contextmanager
