@@ -134,10 +134,11 @@ def test_cmyk_jpegs_are_answered(server: ServedRepository, encoded_images: dict[
 
 
 def preprocess(client: Any, image: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """`vfnet_preprocess` alone: PIXELS and GEOMETRY."""
+    """`vfnet_preprocess` alone: PIXELS and GEOMETRY. Asked for everything it would take a place in the ensemble, too."""
     tensor = tritonclient.grpc.InferInput("IMAGE", [1], "BYTES")
     tensor.set_data_from_numpy(np.array([image], np.object_))
-    result = client.infer("vfnet_preprocess", [tensor])
+    outputs = [tritonclient.grpc.InferRequestedOutput(name) for name in ("PIXELS", "GEOMETRY")]
+    result = client.infer("vfnet_preprocess", [tensor], outputs=outputs)
     return result.as_numpy("PIXELS"), result.as_numpy("GEOMETRY")
 
 
