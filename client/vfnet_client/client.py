@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 from math import inf
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
@@ -22,7 +23,7 @@ from vfnet_client.outcomes import Outcome, typed
 from vfnet_client.retrying import Deadline, retried
 from vfnet_client.server_errors import deadline_exceeded
 from vfnet_client.transport import DEFAULT_SERVER, Transport, is_score_endpoint, open_transport, parse_server_url
-from vfnet_client.window import Window
+from vfnet_client.turns import Turns
 
 __all__ = ["AsyncVFNetClient", "Fetch", "Outcome", "VFNetClient"]
 
@@ -32,7 +33,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Fetch = Callable[[str], Awaitable[bytes]]
 _READ_AHEAD = 2
-"""Windows of images asked for or answered, and not yet taken: keeps one full behind a slow image."""
+"""Times `concurrency`, images asked for or answered, and not yet taken: keeps all slots busy behind a slow image."""
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What the images of one `detect_many` or `score` share."""
+
+    score_threshold: float | None
+    slots: asyncio.Semaphore
+    """Images read and in flight at once."""
+    turns: Turns
 
 
 class AsyncVFNetClient:
@@ -66,7 +77,7 @@ class AsyncVFNetClient:
         self.retries, self.credentials, self.priority = retries, credentials, priority
         self._loader = ImageLoader()
         self._opened: Transport | None = None
-        self._shared_window = self._window()
+        self._turns = self._new_turns()
         """Of all calls of `detect`: those that come later do not overtake one that the server refused."""
 
     async def detect(self, image: ImageLike, *, score_threshold: float | None = None) -> Detections:
@@ -81,8 +92,8 @@ class AsyncVFNetClient:
             InferenceError.
         """
         encoded = await self._loader.load(image)
-        window = self._shared_window if self.retries else self._window()
-        return typed(await self._infer(encoded, score_threshold, window, Deadline.after(self.timeout)))
+        turns = self._turns if self.retries else self._new_turns()
+        return typed(await self._infer(encoded, score_threshold, turns, Deadline.after(self.timeout)))
 
     async def detect_many(
         self, images: Iterable[ImageLike], *, score_threshold: float | None = None
@@ -92,10 +103,10 @@ class AsyncVFNetClient:
         Nothing is raised for an image: its outcome says what went wrong. `images` is read as answers are taken. An
         image that finds the server full of others of the same call waits for one of those, which costs no time.
         """
-        window, pending = self._window(), deque[asyncio.Task[Outcome]]()
+        call, pending = self._call(score_threshold), deque[asyncio.Task[Outcome]]()
         try:
             for position, image in enumerate(images):
-                pending.append(asyncio.create_task(self._outcome(position, image, window, score_threshold)))
+                pending.append(asyncio.create_task(self._outcome(position, image, call)))
                 if len(pending) >= _READ_AHEAD * self.concurrency:
                     yield await pending.popleft()
             while pending:
@@ -133,14 +144,14 @@ class AsyncVFNetClient:
         return ScoreReply(200, contract.score_response(results))
 
     async def _answers(self, request: ScoreRequest, fetch: Fetch) -> list[bytes | InvalidImageError]:
-        window = self._window()
+        call = self._call(request.score_threshold)
 
         async def answer(item: Any) -> bytes | InvalidImageError:
             try:
-                async with window.slots:
+                async with call.slots:
                     found = contract.decode_image_item(item)
                     image = await fetch(found.url) if isinstance(found, ImageURL) else found
-                    return await self._infer(image, request.score_threshold, window)
+                    return await self._infer(image, call.score_threshold, call.turns)
             except InvalidImageError as error:
                 return error
 
@@ -170,16 +181,19 @@ class AsyncVFNetClient:
     ) -> None:
         await self.close()
 
-    def _window(self) -> Window:
+    def _new_turns(self) -> Turns:
         patience = 0.0 if self.retries == 0 else inf if self.timeout is None else self.timeout
-        return Window(self.concurrency, patience)
+        return Turns(patience)
 
-    async def _outcome(self, position: int, image: ImageLike, window: Window, score_threshold: float | None) -> Outcome:
+    def _call(self, score_threshold: float | None) -> _Call:
+        return _Call(score_threshold, asyncio.Semaphore(self.concurrency), self._new_turns())
+
+    async def _outcome(self, position: int, image: ImageLike, call: _Call) -> Outcome:
         encoded = None
         try:
-            async with window.slots:
+            async with call.slots:
                 encoded = await self._loader.load(image)
-                answer = await self._infer(encoded, score_threshold, window)
+                answer = await self._infer(encoded, call.score_threshold, call.turns)
             return Outcome(position, detections=typed(answer), image=encoded)
         except VFNetClientError as error:
             return Outcome(position, error=error, image=encoded)
@@ -190,7 +204,7 @@ class AsyncVFNetClient:
         return self._opened
 
     async def _infer(
-        self, image: bytes, score_threshold: float | None, window: Window, deadline: Deadline | None = None
+        self, image: bytes, score_threshold: float | None, turns: Turns, deadline: Deadline | None = None
     ) -> bytes:
         async def infer(left: float | None) -> bytes:
             outputs = await self._transport().infer(
@@ -199,15 +213,15 @@ class AsyncVFNetClient:
             answer: bytes = outputs["DETECTIONS"][0]
             return answer
 
-        return await self._ask(infer, window, deadline)
+        return await self._ask(infer, turns, deadline)
 
     async def _post(self, body: bytes) -> ScoreReply:
         async def post(left: float | None) -> ScoreReply:
             return await cast("ScoreEndpoint", self._transport()).post(body, timeout=left)
 
-        return await self._ask(post, self._window(), Deadline.after(self.timeout))
+        return await self._ask(post, self._new_turns(), Deadline.after(self.timeout))
 
-    async def _ask(self, call: Callable[[float | None], Awaitable[T]], window: Window, deadline: Deadline | None) -> T:
+    async def _ask(self, call: Callable[[float | None], Awaitable[T]], turns: Turns, deadline: Deadline | None) -> T:
         """Await `call(seconds left)`, again where that may help; without a deadline, `timeout` from each turn on."""
 
         async def in_turn() -> T:
@@ -216,7 +230,7 @@ class AsyncVFNetClient:
 
         try:
             async with asyncio.timeout(deadline.remaining() if deadline else None):
-                return await window.send(in_turn)
+                return await turns.send(in_turn)
         except (DeadlineExceededError, TimeoutError) as error:  # its words are of the last try
             raise deadline_exceeded(self.server, self.timeout) from error
 
@@ -250,10 +264,10 @@ class VFNetClient:
 
     def detect_many(self, images: Iterable[ImageLike], *, score_threshold: float | None = None) -> Iterator[Outcome]:
         """See `AsyncVFNetClient.detect_many`. `images` is read by the calling thread."""
-        window, pending = self._client._window(), deque[Future[Outcome]]()
+        call, pending = self._client._call(score_threshold), deque[Future[Outcome]]()
         try:
             for position, image in enumerate(images):
-                pending.append(self._submit(self._client._outcome(position, image, window, score_threshold)))
+                pending.append(self._submit(self._client._outcome(position, image, call)))
                 if len(pending) >= _READ_AHEAD * self._client.concurrency:
                     yield pending.popleft().result()
             while pending:

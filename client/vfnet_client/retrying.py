@@ -46,7 +46,7 @@ async def retried(call: Callable[[], Awaitable[T]], retries: int, deadline: Dead
 
     Raises:
         ServerUnavailableError: the last one, when the tries are used up or the next would start after the deadline.
-            What else `call` raises is passed on at once: a busy server is `window.Window`'s affair.
+            What else `call` raises is passed on at once: a busy server is `turns.Turns`' affair.
     """
     pause = FIRST_PAUSE_S
     for _ in range(retries):

@@ -14,7 +14,7 @@ from vfnet_client import contract
 from vfnet_client.contract import ImageURL, ScoreRequest
 from vfnet_client.exceptions import DeadlineExceededError, InvalidImageError
 from vfnet_client.transport import Transport
-from vfnet_client.window import Window
+from vfnet_client.turns import Turns
 from vfnet_gateway.flights import Flight, Flights
 from vfnet_gateway.priorities import Priority
 from vfnet_gateway.settings import GatewaySettings
@@ -54,7 +54,7 @@ class Scorer:
         self.flights = Flights(settings.max_in_flight, settings.max_waiting, settings.queue_timeout)
         # All requests share them: an image that Triton refuses waits for one that it answers, and none pushes in.
         # Triton has a queue for each priority, so that they are refused separately.
-        self._windows = {priority: Window(settings.max_in_flight, _BUSY_PATIENCE_S) for priority in Priority}
+        self._turns = {priority: Turns(_BUSY_PATIENCE_S) for priority in Priority}
         # As many fetched images are in memory as there are places to send them to.
         self._fetches = asyncio.Semaphore(settings.max_in_flight)
 
@@ -112,7 +112,7 @@ class Scorer:
     async def _send(self, batch: _Batch, item: Any) -> bytes:
         async with batch.flight.place():
             image = item if isinstance(item, bytes) else await decode_item(item)
-            return await self._windows[batch.flight.priority].send(partial(self._infer, batch, image))
+            return await self._turns[batch.flight.priority].send(partial(self._infer, batch, image))
 
     async def _infer(self, batch: _Batch, image: bytes) -> bytes:
         left = batch.deadline - perf_counter()

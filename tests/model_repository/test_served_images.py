@@ -134,7 +134,7 @@ def test_cmyk_jpegs_are_answered(server: ServedRepository, encoded_images: dict[
 
 
 def preprocess(client: Any, image: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """`vfnet_preprocess` alone: PIXELS and GEOMETRY. Asked for everything it would take a place in the ensemble, too."""
+    """PIXELS and GEOMETRY of `vfnet_preprocess` alone; asked for everything it would take a place in the ensemble."""
     tensor = tritonclient.grpc.InferInput("IMAGE", [1], "BYTES")
     tensor.set_data_from_numpy(np.array([image], np.object_))
     outputs = [tritonclient.grpc.InferRequestedOutput(name) for name in ("PIXELS", "GEOMETRY")]

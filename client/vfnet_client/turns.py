@@ -1,4 +1,4 @@
-"""How the images of one caller share the server's queue."""
+"""In which order a caller's images ask a server again that has no room for all of them."""
 
 from __future__ import annotations
 
@@ -14,28 +14,26 @@ from vfnet_client.retrying import jittered
 T = TypeVar("T")
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 _WOKEN_BY_AN_ANSWER = 2
-"""More than one, so that a window squeezed by a full queue grows again."""
+"""More than one, so that more are in flight again after a full queue squeezed them."""
 
 
-class Window:
-    """Bounds the images of one caller, and feeds the rest as answers come. Any of them may be cancelled.
+class Turns:
+    """Who asks next, of one caller's images. Any of them may be cancelled.
 
     A refused image waits for an answer to another of the same caller and goes again: a queue that only this caller
     fills never refuses it for good. With none of its own left in there, it is others that keep the server busy.
 
     Args:
-        size: images read and in flight at once.
         patience: seconds to keep asking a server that others keep busy.
     """
 
-    def __init__(self, size: int, patience: float) -> None:
-        self.slots = asyncio.Semaphore(size)
+    def __init__(self, patience: float) -> None:
         self._patience = patience
         self._in_flight = 0
         self._refused: deque[asyncio.Future[None]] = deque()
 
     async def send(self, infer: Callable[[], Awaitable[T]]) -> T:
-        """Await `infer()`, again and again while the server refuses it; to be called inside a slot.
+        """Await `infer()`, again and again while the server refuses it.
 
         Raises:
             ServerBusyError: patience ran out. Anything else `infer` raises is passed on at once.
