@@ -38,8 +38,8 @@ def start_server(
     is_ours: bool = False,
     environment: Mapping[str, str] | None = None,
     timeout: float = SERVER_START_TIMEOUT,
-) -> None:
-    """Start `vfnet serve` and wait until it is ready.
+) -> int:
+    """Start `vfnet serve` and wait until it is ready; its process number.
 
     Args:
         options: more options of `vfnet serve`.
@@ -59,7 +59,7 @@ def start_server(
     ]
     command += [f"--host={endpoints.host}", f"--http-port={endpoints.http_port}"]
     command += [f"--grpc-port={endpoints.grpc_port}", f"--metrics-port={endpoints.metrics_port}"]
-    folder.server.start([*command, *options], timeout, is_ours=is_ours, environment=environment)
+    return folder.server.start([*command, *options], timeout, is_ours=is_ours, environment=environment)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from vfnet_build.benchmark.opponents.opponent import Conditions, Opponent
 from vfnet_build.benchmark.progress import Progress
 from vfnet_build.benchmark.report import Report
 from vfnet_build.benchmark.rounds import Contestant, run_rounds
-from vfnet_build.benchmark.served_detector import ServedDetector, serving
+from vfnet_build.benchmark.served_detector import ServedDetector, serving_detector
 from vfnet_build.model_configuration import configure
 from vfnet_build.repository import Manifest
 from vfnet_build.served_code import network_input
@@ -74,10 +74,10 @@ def compare(root: Path, options: BenchmarkOptions) -> Report:
         progress.say(f"WARNING: the machine is busy (load {machine['load_average'][0]}): the ratios will be unsteady")
 
     progress.say("starting the server twice: without and with a cache of compiled networks")
-    with serving(root, image, options.concurrency) as cold:
+    with serving_detector(root, image, options.concurrency) as cold:
         seconds_cold = cold.seconds_to_ready
     with ExitStack() as running:
-        served = running.enter_context(serving(root, image, options.concurrency))
+        served = running.enter_context(serving_detector(root, image, options.concurrency))
         progress.say(f"ready after {seconds_cold:.1f} s, then after {served.seconds_to_ready:.1f} s")
         opponents = _start(options, _conditions(options, network.threads, root), running, progress)
         agreements = _agreements(served, opponents, options.images, progress)

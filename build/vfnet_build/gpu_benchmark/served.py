@@ -8,10 +8,8 @@ import os
 import re
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import psutil
@@ -21,11 +19,9 @@ from vfnet_build.gpu_benchmark.conditions import Conditions, stock_network
 from vfnet_build.gpu_benchmark.pictures import jpegs
 from vfnet_build.repository import BuildOptions, Manifest, write_repository
 from vfnet_client.client import AsyncVFNetClient
-from vfnet_client.free_ports import free_ports
 from vfnet_gateway.benchmark.load import Call, Load, measure
-from vfnet_serve.background import StateFolder
-from vfnet_serve.starting import SERVER_START_TIMEOUT, start_server
-from vfnet_serve.triton_process import Endpoints
+from vfnet_serve.benchmark.served_repository import ServedRepository, serving
+from vfnet_serve.starting import SERVER_START_TIMEOUT
 
 _UNIFORM = ((640, 480),)
 _SECONDS_KEPT = 10
@@ -44,8 +40,9 @@ def served(conditions: Conditions) -> dict[str, object]:
     manifest = Manifest("", "bench-gpu", True, network.config.classes, options, "", {})
     write_repository(repository, network.config, manifest, lambda directory: pytorch.export(network, directory))
     found: dict[str, object] = {}
-    with _server(conditions, repository) as (grpc, metrics, seconds):
-        found["seconds to ready"] = seconds
+    with _server(conditions, repository) as server:
+        found["seconds to ready"] = server.seconds_to_ready
+        grpc, metrics = server.endpoints.grpc_url, server.endpoints.metrics_url
         concurrencies = (2,) if conditions.rehearsal else (1, 4, 8, 16, 32, 64)
         for name, pictures in (("uniform", jpegs(conditions, _UNIFORM)), ("mixed", jpegs(conditions))):
             for callers in concurrencies:
@@ -83,10 +80,7 @@ async def _load(server: str, pictures: list[bytes], callers: int, seconds: float
         return await measure(calls, seconds, warm_up=1.0)
 
 
-@contextmanager
-def _server(conditions: Conditions, repository: Path) -> Iterator[tuple[str, str, float]]:
-    """A running `vfnet serve`: where it listens for gRPC, where its metrics are, seconds to ready."""
-    folder, endpoints = StateFolder(conditions.scratch), Endpoints("127.0.0.1", *free_ports(3))
+def _server(conditions: Conditions, repository: Path) -> AbstractContextManager[ServedRepository]:
     options = [f"--triton={conditions.triton}"] if conditions.triton else []
     options += [] if conditions.on_gpu else ["--gpus=none"]
     environment = {
@@ -94,20 +88,7 @@ def _server(conditions: Conditions, repository: Path) -> Iterator[tuple[str, str
         "TRITON_CACHE_DIR": str(conditions.scratch / "kernels"),  # with what the section before has compiled
     }
     timeout = min(SERVER_START_TIMEOUT, conditions.seconds_left() - _SECONDS_KEPT)
-    started = time.monotonic()
-    try:
-        start_server(
-            folder,
-            endpoints,
-            options,
-            repository=repository,
-            is_ours=True,
-            environment=environment,
-            timeout=timeout,
-        )
-        yield endpoints.grpc_url, endpoints.metrics_url, time.monotonic() - started
-    finally:
-        folder.server.stop()
+    return serving(repository, conditions.scratch, options, environment=environment, timeout=timeout)
 
 
 def _counts(metrics: str) -> tuple[float, float]:

@@ -47,8 +47,8 @@ def served(arguments: argparse.Namespace) -> Iterator[Endpoints]:
         if arguments.noop is not None:
             repository = with_fixed_time(repository, scratch / "fixed", arguments.noop)
             options.append("--model-config-name=noop")
-        with serving(repository, scratch / "server", options) as endpoints:
-            yield endpoints
+        with serving(repository, scratch, options) as served:
+            yield served.endpoints
 
 
 def describe_detector(arguments: argparse.Namespace) -> str:
