@@ -18,6 +18,7 @@ SECTIONS = {
     "ceilings": "Ceilings",
     "speed": "Milliseconds an image",
     "floor": "Share of the floor",
+    "kernels": "Where the time goes, in ms an image, fp16",
     "parity": "Parity in f32",
     "half": "Half precision",
     "start-up": "Start-up and memory",
@@ -70,7 +71,7 @@ def measure_all(
     Returns:
         What was measured, and why what was not was not, by section.
     """
-    from vfnet_build.gpu_benchmark import accuracy, machine, speed, start_up
+    from vfnet_build.gpu_benchmark import accuracy, hot_spots, machine, speed, start_up
 
     found: dict[str, Any] = {"Machine": machine.describe(conditions)}
     failed: dict[str, str] = {}
@@ -87,6 +88,7 @@ def measure_all(
         "ceilings": lambda: machine.ceilings(conditions),
         "speed": lambda: speed.speed(conditions),
         "floor": floor,
+        "kernels": lambda: hot_spots.hot_spots(conditions),
         "parity": lambda: accuracy.parity(conditions),
         "half": lambda: accuracy.half_precision(conditions),
         "start-up": lambda: start_up.start_up(conditions),

@@ -53,8 +53,8 @@ def fractions_of_floor(found: dict[str, Times], ceilings: dict[str, float]) -> d
     return fractions
 
 
-def _engine(conditions: Conditions, network: VFNet, precision: str) -> Times:
-    """By replaying the graphs that serve; on the CPU by the engine's own network."""
+def engine_runs(conditions: Conditions, network: VFNet, precision: str) -> dict[int, Callable[[], object]]:
+    """Batch size -> what computes one: the replay of the graph that serves; on the CPU the engine's own network."""
     use_served_modules()
     engines: Any = import_module("torch_engine")
     path = conditions.scratch / "network.pt"
@@ -64,14 +64,24 @@ def _engine(conditions: Conditions, network: VFNet, precision: str) -> Times:
     )
     runner: Any = engine.runner
     if not conditions.on_gpu:
-        return _time(conditions, runner.detector)
-    found: Times = {}
+        return {size: _eager(conditions, runner.detector, size) for size in conditions.batch_sizes}
     for size in conditions.batch_sizes:
-        run = runner.runs[conditions.canvas, size]
         with torch.inference_mode():  # the runner made them in it; elsewhere they cannot be written to
-            run.pixels.random_(0, 256)
-        found[str(size)] = conditions.milliseconds(run.graph.replay) / size
-    del engine, runner, run
+            runner.runs[conditions.canvas, size].pixels.random_(0, 256)
+    return {size: partial(_replay, runner, conditions.canvas, size) for size in conditions.batch_sizes}
+
+
+def _replay(runner: Any, canvas: tuple[int, int], size: int) -> None:
+    """Held by its arguments, the weights and inputs that the graph reads live as long as it may be replayed."""
+    runner.runs[canvas, size].graph.replay()
+
+
+def _engine(conditions: Conditions, network: VFNet, precision: str) -> Times:
+    runs = engine_runs(conditions, network, precision)
+    found: Times = {}
+    for size, run in runs.items():
+        found[str(size)] = conditions.milliseconds(run) / size
+    del runs, run
     torch.cuda.empty_cache()
     return found
 

@@ -31,13 +31,17 @@ def test_without_a_gpu_it_says_so() -> None:
 def test_the_rehearsal_measures_and_writes(tmp_path: Path) -> None:
     figures, page = tmp_path / "gpu.json", tmp_path / "gpu.md"
     # "served" too can be rehearsed, and takes a server's start.
-    sections = ("ceilings", "speed", "floor", "start-up")
+    sections = ("ceilings", "speed", "floor", "kernels", "start-up")
     finished = bench("--rehearse", f"--json={figures}", f"--markdown={page}", "--only", *sections)
     assert finished.returncode == 0, finished.stderr
     found = json.loads(figures.read_text())
     contestants = ("engine fp16", "engine bf16", "engine f32", "eager f32, TF32 off", "eager fp16")
     assert tuple(found["Milliseconds an image"]) == contestants
     assert all(times.keys() == {"1", "2"} for times in found["Milliseconds an image"].values())
+    kernels = found["Where the time goes, in ms an image, fp16"]
+    assert kernels.pop("all others") >= 0
+    assert list(kernels.values()) == sorted(kernels.values(), reverse=True)
+    assert any("conv" in kernel for kernel in kernels)
     assert found["Start-up and memory"]["warm"]["load seconds"] > 0
     assert "| engine fp16 |" in page.read_text()
 
