@@ -16,8 +16,12 @@ from typing import Any
 
 import psutil
 
+from vfnet_client.process_identity import process_identity
 from vfnet_serve.installation import ServerError
 from vfnet_serve.parent_death import terminated_with_parent
+
+_STOP_TIMEOUT = 60.0
+"""Seconds, of what has not said how long it may take."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,10 @@ class RunningProcess:
 
 @dataclass(frozen=True)
 class BackgroundProcess:
-    """One that says that it is ready by writing a state file: its `pid`, when it `started`, and more of its own."""
+    """One that says that it is ready by writing a state file.
+
+    That holds its `pid`, its `identity`, the `stop_timeout` in seconds that it needs at most, and more of its own.
+    """
 
     name: str
     log: Path
@@ -73,7 +80,7 @@ class BackgroundProcess:
             state = json.loads(self.state_file.read_text(encoding="utf-8"))
             process = psutil.Process(state["pid"])
             # The number may have gone to another program since.
-            if process.create_time() > state["started"] or process.status() == psutil.STATUS_ZOMBIE:
+            if process_identity(process.pid) != state["identity"] or process.status() == psutil.STATUS_ZOMBIE:
                 return None
             return RunningProcess(process, state)
         except (OSError, ValueError, KeyError, TypeError, psutil.NoSuchProcess):
@@ -128,14 +135,19 @@ class BackgroundProcess:
         if running is None:
             self.state_file.unlink(missing_ok=True)
             return False
-        _terminate(running.process)
+        _terminate(running.process, running.state.get("stop_timeout", _STOP_TIMEOUT))
         return True
 
 
-def _terminate(process: psutil.Process) -> None:
+def _terminate(process: psutil.Process, timeout: float = _STOP_TIMEOUT) -> None:
+    """Ask it to end, and after so many seconds make it; what it started is gone with it."""
     with contextlib.suppress(psutil.NoSuchProcess):
         process.terminate()
         try:
-            process.wait(60)
+            process.wait(timeout)
         except psutil.TimeoutExpired:
-            process.kill()
+            family = [process, *process.children(recursive=True)]
+            for each in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
+            psutil.wait_procs(family, timeout=10)

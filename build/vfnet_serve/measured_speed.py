@@ -6,12 +6,12 @@ import asyncio
 import io
 import json
 import threading
-import urllib.request
 from time import perf_counter
 
 from vfnet_client.commands.health import generated_picture
 from vfnet_client.exceptions import ServerBusyError
 from vfnet_client.transport import MODEL, Transport, open_transport
+from vfnet_serve.local_http import fetch
 from vfnet_serve.triton_process import Endpoints
 
 _SIZE = (640, 480)
@@ -63,8 +63,7 @@ async def _ask(transport: Transport, photo: bytes) -> None:
 
 def _answered(endpoints: Endpoints) -> int:
     """Images so far, whoever asked."""
-    with urllib.request.urlopen(f"{endpoints.http_url}/v2/models/{MODEL}/stats", timeout=30) as answer:
-        statistics = json.load(answer)
+    statistics = json.loads(fetch(f"{endpoints.http_url}/v2/models/{MODEL}/stats"))
     return sum(int(version["inference_stats"]["success"]["count"]) for version in statistics["model_stats"])
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sys
 from datetime import datetime
 
 _LINE = re.compile(r"^(?P<level>[IWE])\d{4} (?P<clock>[\d:]{8})\.\d+ \d+ (?P<source>[\w.]+):\d+\] \"?(?P<text>.*?)\"?$")
@@ -57,6 +59,12 @@ def first_sentence(cause: str) -> str:
     return re.sub(r"^(Internal|Invalid argument|Not found|Unavailable): ", "", text).strip()
 
 
-def stamp(message: str, level: str = "INFO") -> str:
-    """A line of our own in the same form."""
-    return f"{datetime.now():%H:%M:%S} {level} {message}"
+def say(message: str, level: str = "INFO") -> None:
+    """Print a line of our own in the same form."""
+    print_line(f"{datetime.now():%H:%M:%S} {level} {message}")
+
+
+def print_line(text: str) -> None:
+    """Print a line to stderr. Where that cannot be written any more, on a full disk say, serving goes on without."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)

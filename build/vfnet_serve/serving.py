@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -17,12 +16,13 @@ from types import FrameType
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from vfnet_client.exceptions import VFNetClientError
+from vfnet_client.process_identity import process_identity
 from vfnet_client.writing import write_whole
 from vfnet_serve.adapted_repository import read_configs
 from vfnet_serve.installation import ServerError, find_triton
 from vfnet_serve.machine import this_machine
 from vfnet_serve.measured_speed import measure_speed
-from vfnet_serve.server_log import ServerLog, stamp
+from vfnet_serve.server_log import ServerLog, say
 from vfnet_serve.serving_settings import GivenSettings, ServingSettings, choose_settings
 from vfnet_serve.triton_process import Endpoints, TritonProcess, wait_until_ready
 from vfnet_serve.watchdog import Watchdog
@@ -50,7 +50,9 @@ class ServeOptions:
 
 
 def serve(options: ServeOptions) -> None:
-    """Serve until SIGTERM or SIGINT; requests in flight are finished first. Must run on the main thread.
+    """Serve until SIGTERM, SIGINT or a terminal that closes; requests in flight are finished first.
+
+    Must run on the main thread.
 
     Raises:
         ServerError: it cannot start, or the server process ended by itself.
@@ -64,7 +66,7 @@ def serve(options: ServeOptions) -> None:
         machine = this_machine(visible=options.gpus)
         settings = choose_settings(machine, configs, options.settings)
         settings.apply(configs)
-        _say(settings.describe(machine, options.settings))
+        say(settings.describe(machine, options.settings))
         server = TritonProcess(
             installation,
             repository,
@@ -74,20 +76,20 @@ def serve(options: ServeOptions) -> None:
             gpus=options.gpus,
             exit_timeout=options.exit_timeout,
         )
-        _say(f"starting Triton on {options.repository}")
+        say(f"starting Triton on {options.repository}")
         started = time.monotonic()
         with server:
             if wait_until_ready(server, stop):
-                watchdog = Watchdog(server, options.stall_timeout, _say)
+                watchdog = Watchdog(server, options.stall_timeout, say)
                 watchdog.begin()
                 if options.settings.max_in_flight is None or options.settings.max_waiting is None:
                     _bound_the_wait(server, watchdog, settings, options.settings, configs, stop)
                 seconds, where = time.monotonic() - started, options.endpoints
-                _say(f"ready after {seconds:.1f} s: {where.grpc_url} {where.http_url} {where.metrics_url}")
+                say(f"ready after {seconds:.1f} s: {where.grpc_url} {where.http_url} {where.metrics_url}")
                 with _state_file(options):
                     _watch(server, watchdog, stop)
-            _say("stopping: finishing what is in flight")
-        _say("stopped")
+            say("stopping: finishing what is in flight")
+        say("stopped")
 
 
 def _bound_the_wait(
@@ -110,19 +112,19 @@ def _bound_the_wait(
             bounded.apply(configs)
             watchdog.expect_new(_DOOR)
             server.reconfigure(_DOOR, configs[_DOOR])
-        _say(
+        say(
             f"{speed:.3g} images/s measured: --max-in-flight {bounded.max_in_flight} --max-waiting "
             f"{bounded.max_waiting}, so that the newest waits for {bounded.longest_wait(speed):.2g} s at most"
         )
     except (OSError, ServerError, VFNetClientError) as error:
-        if server.process.poll() is not None:
+        if server.has_ended(within=1):
             raise server.failure() from None
-        _say(f"--max-wait bounds nothing, for the speed could not be measured or heeded: {error}", "WARNING")
+        say(f"--max-wait bounds nothing, for the speed could not be measured or heeded: {error}", "WARNING")
 
 
 def _watch(server: TritonProcess, watchdog: Watchdog, stop: threading.Event) -> None:
     while not stop.wait(_LOOK_SECONDS):
-        if server.process.poll() is not None:
+        if server.has_ended():
             raise server.failure()
         watchdog.look()
 
@@ -132,7 +134,10 @@ def _stop_on_signals(stop: threading.Event) -> Iterator[None]:
     def handle(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup's choice
+        numbers.append(signal.SIGHUP)
+    previous = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:
@@ -149,7 +154,8 @@ def _state_file(options: ServeOptions) -> Iterator[None]:
         return
     state = {
         "pid": os.getpid(),
-        "started": time.time(),
+        "identity": process_identity(os.getpid()),
+        "stop_timeout": 2 * options.exit_timeout + 20,
         "repository": str(options.repository.absolute()),
         "endpoints": asdict(options.endpoints),
     }
@@ -158,7 +164,3 @@ def _state_file(options: ServeOptions) -> Iterator[None]:
         yield
     finally:
         path.unlink(missing_ok=True)
-
-
-def _say(message: str, level: str = "INFO") -> None:
-    print(stamp(message, level), file=sys.stderr, flush=True)

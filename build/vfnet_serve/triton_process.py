@@ -8,12 +8,10 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,10 +23,13 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from vfnet_client.cache import default_cache_dir
 from vfnet_serve.adapted_repository import write_adapted, write_config
 from vfnet_serve.installation import ServerError, TritonInstallation
+from vfnet_serve.local_http import fetch
 from vfnet_serve.parent_death import terminated_with_parent
-from vfnet_serve.server_log import ServerLog
+from vfnet_serve.server_log import ServerLog, print_line
 
 _SECONDS_AFTER_LOSS = 2.0
+_LOAD_TIMEOUT = 300.0
+"""Seconds; a detector may have to be compiled."""
 ENSEMBLE = "vfnet"
 """The model that callers call."""
 
@@ -172,15 +173,21 @@ class TritonProcess:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             if text := self.log.read(line):
-                print(text, file=sys.stderr, flush=True)
+                print_line(text)
 
     def is_ready(self) -> bool:
         """Whether the server and every loaded model say they are ready."""
         try:
-            with urllib.request.urlopen(f"{self.endpoints.http_url}/v2/health/ready", timeout=5) as answer:
-                return bool(answer.status == 200)
+            fetch(f"{self.endpoints.http_url}/v2/health/ready", timeout=5)
+            return True
         except OSError:
             return False
+
+    def has_ended(self, within: float = 0) -> bool:
+        """Whether the server process is gone, or goes within so many seconds: connections to it end a little before."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(within)
+        return self.process.poll() is not None
 
     def failure(self) -> ServerError:
         """Why the process ended, from its log."""
@@ -211,6 +218,7 @@ class TritonProcess:
                 parameters["warm_up_seconds"] = {"string_value": "0"}
             body = {"parameters": {"config": json.dumps(config)}}
             self._request(f"/v2/repository/models/{model}/load", json.dumps(body).encode())
+        self.log.load_failures.pop(model, None)  # of an earlier attempt
 
     def reconfigure(self, model: str, config: ModelConfig) -> None:
         """Serve a model with another configuration from now on; the old one finishes what it has.
@@ -222,11 +230,9 @@ class TritonProcess:
         with _saying_what_could_not_be_loaded(model):
             self._request(f"/v2/repository/models/{model}/load", b"{}")
 
-    def _request(self, path: str, body: bytes | None) -> bytes:
-        """POST `body`, or GET where there is none; loading a model takes as long as it takes."""
-        with urllib.request.urlopen(f"{self.endpoints.http_url}{path}", body, timeout=300) as answer:
-            content: bytes = answer.read()
-            return content
+    def _request(self, path: str, body: bytes | None, timeout: float = _LOAD_TIMEOUT) -> bytes:
+        """POST `body`, or GET where there is none."""
+        return fetch(f"{self.endpoints.http_url}{path}", body, timeout=timeout)
 
     def drain(self) -> None:
         """Take no new images and finish those under way, for at most `exit_timeout` seconds.
@@ -238,9 +244,9 @@ class TritonProcess:
             return  # whoever listens on its port now is another
         deadline = time.monotonic() + self.exit_timeout
         with contextlib.suppress(OSError, ValueError):
-            self._request(f"/v2/repository/models/{ENSEMBLE}/unload", b"{}")
+            self._request(f"/v2/repository/models/{ENSEMBLE}/unload", b"{}", timeout=self.exit_timeout)
             while time.monotonic() < deadline and self.process.poll() is None:
-                index = json.loads(self._request("/v2/repository/index", b"{}"))
+                index = json.loads(self._request("/v2/repository/index", b"{}", timeout=self.exit_timeout))
                 if not any(entry["name"] == ENSEMBLE and entry.get("state") == "UNLOADING" for entry in index):
                     return
                 time.sleep(0.05)

@@ -64,6 +64,14 @@ class OwnServer:
         finally:
             self._state.server.stop()
 
+    def ending(self) -> str | None:
+        """Why it runs no more; None while it does."""
+        if self._state.server.find() is not None:
+            return None
+        log = self._state.server.log
+        last = log.read_text(errors="replace").strip().splitlines()[-1:]
+        return "\n".join([f"the server that this batch had started has ended, see {log}:", *last])
+
     @property
     def _state(self) -> StateFolder:
         return StateFolder(self.folder)

@@ -20,20 +20,28 @@ _SECONDS_TO_FINISH = 20.0
 _LONGEST_WAIT_S = 1.0
 _MOST_PICTURE_BYTES = 32 * 2**20
 """Annotated pictures kept in memory until their shard is written."""
+Ending = Callable[[], str | None]
 
 
-def score_plainly(batch: Batch, servers: ServerSettings) -> None:
+def score_plainly(batch: Batch, servers: ServerSettings, ending: Ending = lambda: None) -> None:
     """Score what is left to do; on the main thread. The first SIGINT or SIGTERM finishes what is in flight.
+
+    Args:
+        ending: see `ServerPool`.
 
     Raises:
         InterruptedBatchError: a signal ended it.
         VFNetClientError: the servers cannot be used, or the output cannot be written. What was done is saved.
     """
-    asyncio.run(_score(batch, servers))
+    asyncio.run(_score(batch, servers, ending))
 
 
 def open_pool(
-    servers: ServerSettings, concurrency: int, score_threshold: float | None, say: Callable[[str], None]
+    servers: ServerSettings,
+    concurrency: int,
+    score_threshold: float | None,
+    say: Callable[[str], None],
+    ending: Ending = lambda: None,
 ) -> ServerPool:
     """Connections to the servers; to be called inside the event loop that will use them."""
     clients = [
@@ -47,7 +55,7 @@ def open_pool(
         )
         for url in servers.urls
     ]
-    return ServerPool(clients, score_threshold, servers.patience, say)
+    return ServerPool(clients, score_threshold, servers.patience, say, ending)
 
 
 def check_servers(servers: ServerSettings) -> None:
@@ -63,9 +71,9 @@ def check_servers(servers: ServerSettings) -> None:
     asyncio.run(check())
 
 
-async def _score(batch: Batch, servers: ServerSettings) -> None:
+async def _score(batch: Batch, servers: ServerSettings, ending: Ending) -> None:
     settings = batch.settings
-    pool = open_pool(servers, settings.concurrency, settings.score_threshold, batch.progress.say)
+    pool = open_pool(servers, settings.concurrency, settings.score_threshold, batch.progress.say, ending)
     scorer = Scorer(pool, settings.concurrency, settings.draw_threshold)
     try:
         await pool.check()

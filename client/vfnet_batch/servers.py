@@ -42,6 +42,7 @@ class ServerPool:
         clients: of one model, however often it is served.
         patience: seconds that every server may be away before the batch ends.
         say: takes a sentence about a server that went or came.
+        ending: why no server can come back, once that is so.
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class ServerPool:
         score_threshold: float | None,
         patience: float,
         say: Callable[[str], None],
+        ending: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._servers = [_Server(client) for client in clients]
-        self._threshold, self._patience, self._say = score_threshold, patience, say
+        self._threshold, self._patience, self._say, self._ending = score_threshold, patience, say, ending
         self._picture = encode_png(generated_picture())
         self._last_answer = monotonic()
         self._changed = asyncio.Condition()
@@ -130,6 +132,9 @@ class ServerPool:
     async def _await_return(self, server: _Server, reason: VFNetClientError) -> None:
         pause, gone_at = _FIRST_PAUSE_S, monotonic()
         while not await self._works(server):
+            if (ending := self._ending()) is not None:
+                self._lost = ServerUnavailableError(ending)
+                break
             silent_since = max(gone_at, self._last_answer)
             if monotonic() - silent_since > self._patience and not any(each.is_there for each in self._servers):
                 self._lost = ServerUnavailableError(f"{reason}; it did not come back within {self._patience:g} s")

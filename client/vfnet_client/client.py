@@ -257,6 +257,7 @@ class VFNetClient:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="vfnet-client", daemon=True)
         self._thread.start()
+        self._lock, self._is_closed = threading.Lock(), False
 
     def detect(self, image: ImageLike, *, score_threshold: float | None = None) -> Detections:
         """See `AsyncVFNetClient.detect`."""
@@ -286,9 +287,11 @@ class VFNetClient:
 
     def close(self) -> None:
         """Give connections and thread back; what is in flight is cancelled."""
-        if self._loop.is_closed():
-            return
-        self._submit(self._shut_down()).result()
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+        asyncio.run_coroutine_threadsafe(self._shut_down(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -310,7 +313,8 @@ class VFNetClient:
         await self._loop.shutdown_default_executor()
 
     def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        if self._loop.is_closed():
-            work.close()
-            raise VFNetClientError("the client is closed")
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        with self._lock:  # what comes before `close` is cancelled by it, and nothing comes after
+            if self._is_closed:
+                work.close()
+                raise VFNetClientError("the client is closed")
+            return asyncio.run_coroutine_threadsafe(work, self._loop)

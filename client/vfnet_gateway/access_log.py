@@ -5,6 +5,7 @@ Never the content of an image, never a key, never a query string.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -49,5 +50,6 @@ class AccessLog:
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
         # surrogates: a path may hold bytes that are no text
         text = orjson.dumps({"time": time, **line}, default=str, option=orjson.OPT_APPEND_NEWLINE)
-        self._stream.write(text.decode())
-        self._stream.flush()
+        with contextlib.suppress(OSError):  # a full disk, say: requests are answered all the same
+            self._stream.write(text.decode())
+            self._stream.flush()

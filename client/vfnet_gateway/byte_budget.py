@@ -44,7 +44,7 @@ class ByteBudget:
         except BaseException as error:
             if turn.done() and not turn.cancelled():  # it came at the same moment
                 self._give_back(size)
-            else:
+            elif (size, turn) in self._waiting:  # else `_serve` has just passed it over
                 self._waiting.remove((size, turn))
                 self._serve()  # a smaller one behind may fit
             if isinstance(error, TimeoutError):

@@ -100,7 +100,7 @@ class Flights:
         except BaseException:
             if turn.done() and not turn.cancelled():  # the place came at the same moment
                 self.give_back(flight)
-            else:
+            elif turn in flight.waiting:  # else `give_back` has just passed it over
                 flight.waiting.remove(turn)
                 if not flight.waiting:
                     turns.remove(flight)

@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import ssl
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 import uvicorn
 
 from vfnet_client.exceptions import CommandError
+from vfnet_client.process_identity import process_identity
 from vfnet_client.writing import write_whole
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.application import Gateway
@@ -118,7 +118,8 @@ class _Server(uvicorn.Server):
         else:
             log.note("INFO", f"{len(keys)} keys are valid")
         if listening.state_file is not None:
-            state = {"pid": os.getpid(), "started": time.time(), "address": address}
+            state = {"pid": os.getpid(), "identity": process_identity(os.getpid()), "address": address}
+            state["stop_timeout"] = listening.drain_timeout + 20
             write_whole(listening.state_file, json.dumps(state).encode() + b"\n")
 
 

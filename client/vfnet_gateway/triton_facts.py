@@ -11,6 +11,7 @@ import tritonclient.grpc.aio
 from tritonclient.utils import InferenceServerException
 
 from vfnet_client.exceptions import ServerUnavailableError
+from vfnet_client.grpc_transport import CHANNEL_ARGUMENTS
 from vfnet_client.transport import parse_server_url
 
 STAGES = ("vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")
@@ -23,7 +24,10 @@ class TritonFacts:
     def __init__(self, server: str) -> None:
         parts = parse_server_url(server)
         self._client = tritonclient.grpc.aio.InferenceServerClient(
-            parts.netloc, ssl=parts.scheme == "grpcs", root_certificates=os.environ.get("SSL_CERT_FILE")
+            parts.netloc,
+            ssl=parts.scheme == "grpcs",
+            root_certificates=os.environ.get("SSL_CERT_FILE"),
+            channel_args=CHANNEL_ARGUMENTS,
         )
 
     async def stages(self) -> dict[str, dict[str, int]]:

@@ -194,6 +194,27 @@ def test_a_server_that_goes_away_and_comes_back_costs_no_image(
         log.close()
 
 
+def test_a_server_of_its_own_that_dies_ends_it_with_the_reason(
+    demo_repository: Path, many: Path, tmp_path: Path
+) -> None:
+    """Nobody would start it again: it is not waited for."""
+    output = tmp_path / "out"
+    command = batch_command(many, output, [], "--shard-images=2", f"--repository={demo_repository}")
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, stdout=subprocess.DEVNULL) as batch:
+        try:
+            wait_for_shards(output, 0)
+            for process in psutil.Process(batch.pid).children(recursive=True):
+                if "tritonserver" in process.name():
+                    process.kill()
+            _, said = batch.communicate(timeout=120)
+        finally:
+            batch.kill()
+    assert batch.returncode == 1
+    assert f"the server that this batch had started has ended, see {output / 'server' / 'server.log'}" in said
+    assert "SIGKILL" in said.splitlines()[-1]
+    assert 2 <= len(lines_of(output)) < len(list(many.rglob("*.*")))  # what was done is kept
+
+
 def wait_until_healthy(url: str) -> None:
     deadline = time.monotonic() + 90
     while subprocess.run([*VFNET, "health", "--server", url], capture_output=True, check=False).returncode != 0:

@@ -74,6 +74,20 @@ def test_who_finds_no_room_in_time_is_refused_and_holds_up_nobody() -> None:
     asyncio.run(main())
 
 
+def test_who_leaves_as_room_becomes_free_takes_nothing_along() -> None:
+    async def main() -> None:
+        budget = ByteBudget(10)
+        async with budget.hold(6, 1):
+            leaving = Holder(budget, 6)
+            await settle()
+            leaving.task.cancel()
+        with pytest.raises(asyncio.CancelledError):  # which noticed after the room was there
+            await leaving.task
+        assert budget.held == 0
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("turn_has_come", [False, True])
 def test_a_client_that_leaves_gives_its_room_back(turn_has_come: bool) -> None:
     async def main() -> None:

@@ -109,6 +109,22 @@ def test_who_waits_too_long_for_a_first_place_is_refused() -> None:
     asyncio.run(main())
 
 
+def test_who_leaves_as_a_place_becomes_free_takes_nothing_along() -> None:
+    async def main() -> None:
+        flights = Flights(capacity=1, max_waiting=5, queue_timeout=30)
+        ensemble, first = Ensemble(flights), flights.of_a_request()
+        await flights.take(first)
+        leaving = ensemble.send(flights.of_a_request(), "leaving")
+        await settle()
+        leaving.cancel()
+        flights.give_back(first)  # before the one that leaves has noticed
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        assert (flights.in_flight, flights.newcomers) == (0, 0)
+
+    asyncio.run(main())
+
+
 def test_interactive_requests_come_before_batches_that_came_earlier() -> None:
     async def scenario(ensemble: Ensemble) -> None:
         flights = ensemble.flights

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from vfnet_serve.server_log import ServerLog
+import contextlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from vfnet_serve.server_log import ServerLog, say
 
 READY = 'I1123 08:36:13.946775 7402 grpc_server.cc:2558] "Started GRPCInferenceService at 0.0.0.0:9001"'
 MODEL = 'I1123 08:36:10.224697 7402 model.py:34] "vfnet_detector: OpenVINO f32, 1 stream(s) on 2 thread(s)"'
@@ -38,3 +44,14 @@ def test_the_cause_of_a_failed_load_is_remembered_without_the_stack() -> None:
     log = ServerLog()
     log.read(LOAD)
     assert log.load_failures == {"vfnet_detector": "RuntimeError: Exception from network.xml: no such file"}
+
+
+def test_a_log_that_cannot_be_written_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = Path("/dev/full").open("w")  # noqa: SIM115 - closing it fails, too
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stderr", full)
+            say("there is no room for this")
+    finally:
+        with contextlib.suppress(OSError):
+            full.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from vfnet_build.benchmark.agreement import FoundBox, boxes_in_pixels
 from vfnet_build.benchmark.resident_memory import resident_bytes
 from vfnet_client.client import VFNetClient
 from vfnet_serve.benchmark.served_repository import serving
+from vfnet_serve.local_http import fetch
 from vfnet_serve.triton_process import Endpoints
 
 
@@ -70,5 +70,4 @@ def serving_detector(root: Path, image: bytes, concurrency: int) -> Iterator[Ser
 
 
 def _triton_version(endpoints: Endpoints) -> str:
-    with urllib.request.urlopen(f"{endpoints.http_url}/v2", timeout=10) as answer:
-        return str(json.load(answer)["version"])
+    return str(json.loads(fetch(f"{endpoints.http_url}/v2"))["version"])

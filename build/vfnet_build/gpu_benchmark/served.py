@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import urllib.request
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from vfnet_build.repository import BuildOptions, Manifest, write_repository
 from vfnet_client.client import AsyncVFNetClient
 from vfnet_gateway.benchmark.load import Call, Load, measure
 from vfnet_serve.benchmark.served_repository import ServedRepository, serving
+from vfnet_serve.local_http import fetch
 from vfnet_serve.starting import SERVER_START_TIMEOUT
 
 _UNIFORM = ((640, 480),)
@@ -93,7 +93,7 @@ def _server(conditions: Conditions, repository: Path) -> AbstractContextManager[
 
 def _counts(metrics: str) -> tuple[float, float]:
     """Images and batches that the detector has run."""
-    text = urllib.request.urlopen(metrics, timeout=10).read().decode()
+    text = fetch(metrics).decode()
     found = []
     for name in ("nv_inference_count", "nv_inference_exec_count"):
         match = re.search(rf'^{name}{{[^}}]*model="vfnet_detector"[^}}]*}} ([\d.e+]+)', text, re.MULTILINE)

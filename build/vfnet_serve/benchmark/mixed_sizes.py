@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 import re
-import urllib.request
 from dataclasses import dataclass
 from time import perf_counter
 
 from vfnet_gateway.benchmark.sample_photo import sample_jpeg
 from vfnet_serve.benchmark.rounds import rate
 from vfnet_serve.benchmark.triton_callers import TritonCallers, call_in_turn
+from vfnet_serve.local_http import fetch
 from vfnet_serve.triton_process import Endpoints
 
 Size = tuple[int, int]
@@ -84,7 +84,7 @@ async def _throughput(endpoints: Endpoints, images: list[bytes], count: int, sec
 
 def _detector_counts(endpoints: Endpoints) -> tuple[int, int]:
     """Images and batches so far."""
-    text = urllib.request.urlopen(endpoints.metrics_url, timeout=30).read().decode()
+    text = fetch(endpoints.metrics_url).decode()
     found = [
         re.search(rf'^{name}{{[^}}]*model="vfnet_detector"[^}}]*}} ([\d.e+]+)', text, re.MULTILINE)
         for name in ("nv_inference_count", "nv_inference_exec_count")

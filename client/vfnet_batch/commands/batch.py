@@ -139,7 +139,7 @@ def _score(batch: Batch, arguments: argparse.Namespace, served: OwnServer | None
         return
     batch.progress.say("starting a server")
     with served.running() as url:
-        score_plainly(batch, replace(servers, urls=(url,)))
+        score_plainly(batch, replace(servers, urls=(url,)), served.ending)
 
 
 def _recipe(arguments: argparse.Namespace, servers: ServerSettings) -> DetectorRecipe:

@@ -81,9 +81,13 @@ class TritonPythonModel:
         self.activity.change(+1)
 
         def respond(response: Any) -> None:
-            sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
-            self.activity.change(-1)
-            finished.release()
+            try:
+                sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+            except Exception as failure:  # no shared memory left, say; others wait for their answers
+                pb_utils.Logger.log_error(f"vfnet_detector: an answer could not be sent: {failure}")
+            finally:
+                self.activity.change(-1)
+                finished.release()
 
         if request.is_cancelled():
             respond(cancelled())

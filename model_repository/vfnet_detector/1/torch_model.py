@@ -58,8 +58,12 @@ class TritonPythonModel:
 
     def respond(self, sender: Any, response: Any) -> None:
         """Send one request's only response."""
-        sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
-        self.activity.change(-1)
+        try:
+            sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        except Exception as failure:  # no shared memory left, say; others wait for their answers
+            pb_utils.Logger.log_error(f"vfnet_detector: an answer could not be sent: {failure}")
+        finally:
+            self.activity.change(-1)
 
     def give_up_if_broken(self) -> None:
         """After some errors CUDA answers nothing more in this process; `vfnet serve` starts another in its place."""
