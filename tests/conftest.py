@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
@@ -14,6 +15,12 @@ from synthetic_checkpoint import write_synthetic_checkpoint
 from triton_server import NO_OP, ServedRepository, serving
 from vfnet_build.building import build
 from vfnet_build.repository import BuildOptions
+
+# A machine that does something else for a moment makes no example wrong.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tickets
@@ -15,6 +15,27 @@ from admission import CallerGoneError, Door
 from tickets import TicketLedger, ledger_path
 
 from vfnet_serve.activity_records import void_tickets
+
+
+class Clock:
+    """Stands still unless it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.now = 10**12
+
+    def monotonic_ns(self) -> int:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += round(seconds * 1e9)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The one that tickets are stamped by."""
+    clock = Clock()
+    monkeypatch.setattr(tickets, "time", SimpleNamespace(monotonic_ns=clock.monotonic_ns))
+    return clock
 
 
 @pytest.fixture
@@ -53,31 +74,37 @@ def test_a_ticket_counts_once_and_an_unknown_one_never(ledger: TicketLedger) -> 
     assert ledger.take(2) is None
 
 
-def test_an_image_that_never_comes_out_is_forgotten_once_it_is_much_slower_than_others(ledger: TicketLedger) -> None:
-    ledger.give_back(ledger.take(1) or 0)
+def test_an_image_that_never_comes_out_is_forgotten_once_it_is_much_slower_than_others(
+    ledger: TicketLedger, clock: Clock
+) -> None:
+    quick = ledger.take(1)
+    clock.advance(0.1)
+    ledger.give_back(quick or 0)
     lost = ledger.take(1)
-    time.sleep(0.2)
+    clock.advance(0.39)
     assert ledger.take(1) is None
-    time.sleep(0.1)
+    clock.advance(0.02)
     assert ledger.take(1) is not None
     ledger.give_back(lost or 0)  # it came out after all: its place is somebody else's
     assert ledger.take(1) is None
 
 
-def test_how_long_images_take_is_learnt_from_those_that_come_out(ledger: TicketLedger) -> None:
+def test_how_long_images_take_is_learnt_from_those_that_come_out(ledger: TicketLedger, clock: Clock) -> None:
     slow = ledger.take(1)
-    time.sleep(0.4)
+    clock.advance(0.4)
     ledger.give_back(slow or 0)
     assert ledger.take(1) is not None
-    time.sleep(0.7)  # less than half as long again and a quarter of a second
+    clock.advance(0.84)  # half as long again and a quarter of a second are 0.85
     assert ledger.take(1) is None
+    clock.advance(0.02)
+    assert ledger.take(1) is not None
 
 
-def test_when_nothing_comes_out_places_are_free_after_a_while(path: Path) -> None:
+def test_when_nothing_comes_out_places_are_free_after_a_while(path: Path, clock: Clock) -> None:
     ledger = TicketLedger(path, lifetime=0.05)
     assert ledger.take(1) is not None
     assert ledger.take(1) is None
-    time.sleep(0.06)
+    clock.advance(0.06)
     assert ledger.take(1) is not None
     ledger.close()
 

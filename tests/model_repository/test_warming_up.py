@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
+import warming_up
 from openvino_engine import OpenVINOEngine
 from warming_up import parse_canvases, warm_up
 
@@ -25,12 +25,13 @@ class RecordingEngine:
         self.sizes: list[tuple[int, int]] = []
         self.together: list[tuple[int, int]] = []
         self._seconds, self._failure = seconds, failure
+        self.clock = 0.0
 
     def submit(self, pixels: Any, valid_shape: Any, done: Callable[[Any, Exception | None], None]) -> None:
         assert pixels.dtype == np.uint8
         assert pixels.shape[1:3] == tuple(valid_shape[0])
         self.sizes.append(pixels.shape[1:3])
-        time.sleep(self._seconds / 2)
+        self.clock += self._seconds / 2
         done(None, self._failure)
 
     def submit_together(self, pixels: Any, valid_shape: Any, done: Callable[[Any, Exception | None], None]) -> None:
@@ -56,8 +57,9 @@ def test_the_network_for_many_images_sees_them_too() -> None:
     assert engine.together == [(64, 32)] * 3
 
 
-def test_no_further_size_is_begun_when_the_time_is_over() -> None:
+def test_no_further_size_is_begun_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = RecordingEngine(seconds=0.05)
+    monkeypatch.setattr(warming_up, "time", SimpleNamespace(monotonic=lambda: engine.clock))
     assert run(engine, [(32, 32 * n) for n in range(1, 100)], seconds=0.08) == 2
     assert run(RecordingEngine(), [(32, 32)], seconds=0) == 0
 
