@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,24 +15,38 @@ from google.protobuf import text_format
 from PIL import Image
 from tritonclient.grpc import model_config_pb2
 
+from held_detector import Gate, with_gate
 from triton_server import NO_OP, ServedRepository, serving
 from vfnet_client import AsyncVFNetClient
+from vfnet_serve.local_http import fetch
 
-QUEUED = 24
+QUEUED = 16
+"""As many as the server lets wait, so that none is refused."""
+AT_WORK = 3
+"""One in the detector, two in the hands of decoders; the others are pending."""
 
 
 @pytest.fixture(scope="module")
-def two_level_server(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRepository]:
-    """A detector that takes 40 ms an image, one after another, with two levels of priority."""
+def gate(tmp_path_factory: pytest.TempPathFactory) -> Gate:
+    """Holds what is in the detector of `two_level_server`."""
+    return Gate(tmp_path_factory.mktemp("gate") / "shut")
+
+
+@pytest.fixture(scope="module")
+def two_level_server(
+    demo_repository: Path, gate: Gate, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServedRepository]:
+    """A detector that takes one image after another, with two levels of priority."""
     repository = tmp_path_factory.mktemp("two_levels") / "repository"
     shutil.copytree(demo_repository, repository)
     path = repository / "vfnet_detector" / "configs" / "noop.pbtxt"
     config = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
     config.max_batch_size = 1
-    config.parameters["milliseconds"].string_value = "40"
+    config.parameters["milliseconds"].string_value = "10"
     config.dynamic_batching.priority_levels = 2
     config.dynamic_batching.default_priority_level = 1
     path.write_text(text_format.MessageToString(config))
+    with_gate(repository, gate.path)
     with serving(repository, tmp_path_factory.mktemp("two_levels_server"), NO_OP) as served:
         yield served
 
@@ -39,22 +55,43 @@ def two_level_server(demo_repository: Path, tmp_path_factory: pytest.TempPathFac
     ("protocol", "priority", "overtakes"), [("grpc_url", 2, True), ("http_url", 2, True), ("grpc_url", 1, False)]
 )
 def test_an_interactive_request_overtakes_a_batchs(
-    protocol: str, priority: int, overtakes: bool, two_level_server: ServedRepository
+    protocol: str, priority: int, overtakes: bool, two_level_server: ServedRepository, gate: Gate
 ) -> None:
     picture = io.BytesIO()
     Image.new("RGB", (64, 4)).save(picture, "PNG")
 
-    async def batch_answers_before_the_interactive_one() -> int:
+    async def place_of_the_interactive_one() -> int:
         url = getattr(two_level_server, protocol)
         async with AsyncVFNetClient(url, QUEUED, priority=priority) as batch, AsyncVFNetClient(url) as interactive:
-            waiting = [asyncio.create_task(batch.detect(picture.getvalue())) for _ in range(QUEUED)]
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)  # the queue has formed
-            await asyncio.sleep(0.1)
-            await interactive.detect(picture.getvalue())
-            done = sum(task.done() for task in waiting)
-            await asyncio.gather(*waiting)
-            return done
+            finished = list[str]()
 
-    done = asyncio.run(batch_answers_before_the_interactive_one())
+            async def detect(client: AsyncVFNetClient, name: str) -> None:
+                await client.detect(picture.getvalue())
+                finished.append(name)
+
+            with gate.shut():
+                waiting = [asyncio.create_task(detect(batch, "batch")) for _ in range(QUEUED)]
+                await until_pending(two_level_server, QUEUED - AT_WORK)
+                waiting.append(asyncio.create_task(detect(interactive, "interactive")))
+                await until_pending(two_level_server, QUEUED + 1 - AT_WORK)
+            await asyncio.gather(*waiting)
+            return finished.index("interactive")
+
+    place = asyncio.run(place_of_the_interactive_one())
     # Without levels it takes its turn, but for what several processes reorder at the door.
-    assert (done < QUEUED // 2) if overtakes else (done > QUEUED * 3 // 4)
+    assert (place < QUEUED // 2) if overtakes else (place > QUEUED * 3 // 4)
+
+
+async def until_pending(served: ServedRepository, count: int) -> None:
+    """Until so many images wait in Triton's queues."""
+    deadline = time.monotonic() + 50
+    while await asyncio.to_thread(pending, served) < count:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+
+
+def pending(served: ServedRepository) -> float:
+    metrics = fetch(f"http://127.0.0.1:{served.metrics_port}/metrics").decode()
+    sample = r'^nv_inference_pending_request_count{[^}]*model="vfnet_[^}]*} (\S+)$'  # not the ensemble's
+    found = re.findall(sample, metrics, re.MULTILINE)
+    return sum(map(float, found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,9 @@ import httpx
 import pytest
 
 from gateway_process import RunningGateway, running_gateway
+from held_detector import Gate, with_gate
 from triton_server import NO_OP, ServedRepository, serving
+from vfnet_serve.benchmark.served_repository import with_fixed_time
 
 SLOW_SECONDS = 0.25
 """What one image takes the slow detector, one after another."""
@@ -19,18 +20,21 @@ SLOW_SECONDS = 0.25
 @pytest.fixture(scope="session")
 def slow_repository(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One whose detector takes `SLOW_SECONDS` an image."""
-    repository = tmp_path_factory.mktemp("slow") / "repository"
-    shutil.copytree(demo_repository, repository)
-    config = repository / "vfnet_detector" / "configs" / "noop.pbtxt"
-    text = config.read_text()
-    old = 'key: "milliseconds" value: { string_value: "0" }'
-    assert old in text
-    config.write_text(text.replace(old, old.replace('"0"', f'"{1000 * SLOW_SECONDS:g}"')))
-    return repository
+    return with_fixed_time(demo_repository, tmp_path_factory.mktemp("slow") / "repository", 1000 * SLOW_SECONDS)
 
 
 @pytest.fixture(scope="session")
-def slow_server(slow_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRepository]:
+def slow_gate(slow_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Gate:
+    """Holds what is in `slow_server`'s detector."""
+    return with_gate(slow_repository, tmp_path_factory.mktemp("gate") / "shut")
+
+
+@pytest.fixture(scope="session")
+def slow_server(
+    slow_repository: Path,
+    slow_gate: Gate,  # noqa: ARG001 - to be there when it starts
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[ServedRepository]:
     """`slow_repository`, served."""
     with serving(slow_repository, tmp_path_factory.mktemp("slow_server"), NO_OP) as served:
         yield served
