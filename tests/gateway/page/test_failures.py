@@ -7,9 +7,9 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import FilePayload, expect
+from playwright.sync_api import FilePayload, Route, expect
 
-from browser_page import KEY, OpenPage, picture
+from browser_page import KEY, OpenPage, Visit, picture
 from gateway_process import RunningGateway
 
 
@@ -22,6 +22,17 @@ def room_for_bodies_taken(gateway: RunningGateway) -> Iterator[None]:
         while gateway.metric("vfnet_gateway_held_bytes") < 2_000_000:
             pass
         yield
+
+
+def ask_for_more_patience(visit: Visit) -> None:
+    """What is refused may be asked again after five seconds, not one: time enough to look at the page meanwhile."""
+
+    def refuse_for_longer(route: Route) -> None:
+        answer = route.fetch()
+        longer = {"retry-after": "5"} if answer.status == 429 else {}
+        route.fulfill(response=answer, headers=answer.headers | longer)
+
+    visit.page.route("**/score", refuse_for_longer)
 
 
 def test_a_bad_file_among_good_ones_is_told_on_its_card_and_costs_the_others_nothing(
@@ -45,6 +56,7 @@ def test_a_busy_server_is_told_with_a_countdown_and_asked_again(
     open_page: OpenPage, page_gateway: RunningGateway, strip: FilePayload
 ) -> None:
     visit = open_page(page_gateway)
+    ask_for_more_patience(visit)
     with room_for_bodies_taken(page_gateway):
         visit.add(strip)
         visit.wait_for("failed")
@@ -53,7 +65,7 @@ def test_a_busy_server_is_told_with_a_countdown_and_asked_again(
         expect(visit.page.locator("#status")).to_contain_text("The server is busy")
         expect(problem.get_by_role("button", name=re.compile(r"Try again in \d+ s"))).to_be_visible()
     assert visit.refused == [(429, "/score")]
-    expect(visit.page.locator("#status")).to_have_text("strip.png can be sent again.")
+    expect(visit.page.locator("#status")).to_have_text("strip.png can be sent again.", timeout=30_000)
     problem.get_by_role("button", name="Try again", exact=True).click()
     visit.wait_for("done")
     expect(problem).to_be_hidden()
@@ -64,6 +76,7 @@ def test_before_the_countdown_ends_nothing_is_sent(
     open_page: OpenPage, page_gateway: RunningGateway, strip: FilePayload
 ) -> None:
     visit = open_page(page_gateway)
+    ask_for_more_patience(visit)
     with room_for_bodies_taken(page_gateway):
         visit.add(strip)
         visit.wait_for("failed")
