@@ -36,16 +36,14 @@ def test_a_cluster_that_loses_a_worker_gives_the_plain_routes_rows(
     command = batch_command(images, output, quick_server.grpc_url, *ACTORS)
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as batch:
         try:
-            deadline = time.monotonic() + 90
-            while len(list((output / "shards").glob("part-*"))) < 3:
+            deadline = time.monotonic() + 200
+            while len(list((output / "shards").glob("part-*"))) < 3 or len(actors_of(batch)) < 2:
                 assert batch.poll() is None, batch.communicate()[1]
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
-            actors = actors_of(batch)
-            assert len(actors) >= 2
-            actors[0].kill()
+            actors_of(batch)[0].kill()
             at_kill = len(lines_of(output))
-            _, said = batch.communicate(timeout=90)
+            _, said = batch.communicate(timeout=200)
         finally:
             batch.terminate()
     assert batch.returncode == 0, said

@@ -30,9 +30,8 @@ def kill(file):
     global count
     if ".part-" in os.readlink(f"/proc/self/fd/{{file}}"):
         count += 1
-        if count == 3:
-            os.ftruncate(file, os.fstat(file).st_size // 2)
-            os.kill(os.getpid(), signal.{signal})
+        if count == {shard}:
+            {then}
     flush(file)
 os.fsync = kill
 from vfnet_client.cli import main
@@ -90,7 +89,8 @@ def test_killed_while_it_writes_a_shard_it_leaves_no_half_of_it(
 ) -> None:
     output = tmp_path / "out"
     arguments = batch_command(photos, output, quick_server.grpc_url, "--shard-images=10")[len(VFNET) :]
-    program = WHILE_WRITING.format(signal="SIGKILL")
+    half = "os.ftruncate(file, os.fstat(file).st_size // 2)"
+    program = WHILE_WRITING.format(shard=3, then=f"{half}; os.kill(os.getpid(), signal.SIGKILL)")
     killed = subprocess.run([sys.executable, "-c", program, *arguments], timeout=60, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert len(unfinished_files(output)) == 1
@@ -110,12 +110,13 @@ def test_a_signal_saves_what_is_in_flight_and_ends_it(
     tmp_path: Path,
 ) -> None:
     output = tmp_path / "out"
-    command = batch_command(many, output, quick_server.grpc_url, "--shard-images=100")
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, stdout=subprocess.DEVNULL) as batch:
-        wait_for_shards(output, 1)
-        batch.send_signal(number)
-        _, said = batch.communicate(timeout=60)
-    assert batch.returncode == code
+    arguments = batch_command(many, output, quick_server.grpc_url, "--shard-images=100")[len(VFNET) :]
+    program = WHILE_WRITING.format(shard=2, then=f"os.kill(os.getpid(), signal.{number.name})")
+    stopped = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
+    said = stopped.stderr
+    assert stopped.returncode == code
     assert f"stopped by {number.name}; the same command goes on" in said
     assert "Traceback" not in said
     done = len(lines_of(output))
@@ -253,6 +254,10 @@ def test_two_batches_do_not_write_to_one_folder(many: Path, quick_server: Served
     command = batch_command(many, output, quick_server.grpc_url, *SMALL_SHARDS)
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as batch:
         wait_for_shards(output, 1)
-        refused = run_batch(many, output, quick_server.grpc_url, *SMALL_SHARDS, code=1)
-        batch.terminate()
+        batch.send_signal(signal.SIGSTOP)  # it has the folder for as long as the other one takes
+        try:
+            refused = run_batch(many, output, quick_server.grpc_url, *SMALL_SHARDS, code=1)
+        finally:
+            batch.send_signal(signal.SIGCONT)
+            batch.terminate()
     assert "another vfnet batch is writing" in refused.stderr

@@ -69,7 +69,7 @@ def _idle(narrow: ServedRepository) -> None:
     while time.monotonic() < deadline:
         with contextlib.suppress(InferenceServerException):
             document(narrow, IMAGE)
-            if places_taken(narrow) == 0:
+            if narrow.images_inside() == 0:
                 return
         time.sleep(SECONDS)
 
@@ -104,15 +104,6 @@ async def ask(transport: Transport, priority: int = 0, timeout: float = 60) -> t
         return "late", time.monotonic() - started
 
 
-def places_taken(served: ServedRepository) -> int:
-    """Images in the ensemble, by the file that the model processes share."""
-    (activity,) = {
-        Path(process.environ()["VFNET_ACTIVITY_DIR"]) for process in served.model_processes("vfnet_preprocess")
-    }
-    slots = np.frombuffer((activity / "tickets").read_bytes()[16:], "<i8")
-    return int(np.count_nonzero(slots))
-
-
 def metric(served: ServedRepository, sample: str) -> float:
     text = urllib.request.urlopen(f"http://127.0.0.1:{served.metrics_port}/metrics", timeout=30).read().decode()
     found = re.search(rf"^{re.escape(sample)} (\S+)$", text, re.MULTILINE)
@@ -127,11 +118,11 @@ def test_the_excess_is_refused_at_once_and_the_rest_is_served(
         async with connected(url(narrow, protocol)) as transport:
             with gate.shut():
                 tasks = [asyncio.create_task(ask(transport)) for _ in range(4 * MOST)]
-                while sum(task.done() for task in tasks) < 3 * MOST or places_taken(narrow) < PLACES:
+                while sum(task.done() for task in tasks) < 3 * MOST or narrow.images_inside() < PLACES:
                     await asyncio.sleep(0.02)
                 assert {task.result()[0] for task in tasks if task.done()} == {"refused"}  # and nobody waited for that
                 await asyncio.sleep(10 * SECONDS)
-                assert places_taken(narrow) == PLACES
+                assert narrow.images_inside() == PLACES
             return [what for what, _ in await asyncio.gather(*tasks)]
 
     failures = 'nv_inference_request_failure{model="vfnet",reason="OTHER",version="1"}'
@@ -140,7 +131,7 @@ def test_the_excess_is_refused_at_once_and_the_rest_is_served(
     assert set(counts) == {"detected", "refused"}
     assert WAITING <= counts["detected"] <= MOST
     assert metric(narrow, failures) == before + 2 * counts["refused"]  # as the README has it
-    assert places_taken(narrow) == 0
+    assert narrow.images_inside() == 0
 
 
 def test_each_protocol_says_it_in_its_own_words(narrow: ServedRepository, gate: Gate) -> None:
@@ -206,7 +197,7 @@ def test_who_waits_too_long_is_refused(narrow: ServedRepository, gate: Gate) -> 
 
         with gate.shut():
             patient = send(PLACES, None)
-            while places_taken(narrow) < PLACES:
+            while narrow.images_inside() < PLACES:
                 time.sleep(SECONDS)
             hasty = send(WAITING, 1000)
             pending = 'nv_inference_pending_request_count{model="vfnet_preprocess",version="1"}'
@@ -229,7 +220,7 @@ def test_callers_that_leave_take_no_places_with_them(narrow: ServedRepository) -
                 assert time.monotonic() < deadline
                 left = await asyncio.gather(*(ask(transport, timeout=2 * SECONDS) for _ in range(MOST - 2)))
                 late += sum(what == "late" for what, _ in left)
-            while (await ask(transport))[0] != "detected" or places_taken(narrow) > 0:  # until who left is forgotten
+            while (await ask(transport))[0] != "detected" or narrow.images_inside() > 0:  # until who left is forgotten
                 assert time.monotonic() < deadline
                 await asyncio.sleep(SECONDS)
             return [await ask(transport) for _ in range(3 * PLACES)]
@@ -237,7 +228,7 @@ def test_callers_that_leave_take_no_places_with_them(narrow: ServedRepository) -
     stayed = asyncio.run(leave_and_stay())
     assert {what for what, _ in stayed} == {"detected"}
     assert max(seconds for _, seconds in stayed) < 20
-    assert places_taken(narrow) == 0
+    assert narrow.images_inside() == 0
 
 
 def test_an_image_that_cannot_be_read_gives_its_place_back_and_is_counted(narrow: ServedRepository) -> None:
@@ -246,7 +237,7 @@ def test_an_image_that_cannot_be_read_gives_its_place_back_and_is_counted(narrow
     for _ in range(2 * PLACES):
         with pytest.raises(InferenceServerException, match="empty"):
             document(narrow, b"")
-    assert places_taken(narrow) == 0
+    assert narrow.images_inside() == 0
     deadline = time.monotonic() + 10  # metrics are gathered in the background
     while metric(narrow, sample) < before + 2 * PLACES and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -258,7 +249,7 @@ def test_places_lost_with_a_killed_detector_are_free_when_it_is_back(narrow: Ser
         async with connected(narrow.grpc_url) as transport:
             with gate.shut():
                 tasks = [asyncio.create_task(transport.infer(IMAGE, timeout=30)) for _ in range(PLACES)]
-                while places_taken(narrow) < PLACES:
+                while narrow.images_inside() < PLACES:
                     await asyncio.sleep(SECONDS)
                 narrow.model_processes("vfnet_detector")[0].kill()
             outcomes = await asyncio.gather(*tasks, return_exceptions=True)

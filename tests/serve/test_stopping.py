@@ -13,9 +13,10 @@ import psutil
 import pytest
 import tritonclient.grpc
 
+from held_detector import with_gate
+from score_requests import strip_png
 from triton_server import NO_OP, ServedRepository, model_processes, serving
 from vfnet_client.free_ports import free_ports
-from vfnet_data.rendered_scenes.sample import write_sample_scene
 from vfnet_serve.benchmark.served_repository import with_fixed_time
 
 
@@ -31,15 +32,21 @@ def ask(served: ServedRepository, image: bytes, answers: list[object]) -> None:
 def test_a_signal_ends_it_after_the_requests_in_flight(
     number: signal.Signals, demo_repository: Path, tmp_path: Path
 ) -> None:
-    image = write_sample_scene(tmp_path / "scene.png").read_bytes()
-    with serving(demo_repository, tmp_path) as served:
+    repository = with_fixed_time(demo_repository, tmp_path / "repository", 0)
+    gate = with_gate(repository, tmp_path / "shut")
+    with serving(repository, tmp_path, NO_OP) as served, gate.shut():
         everything = psutil.Process(served.process.pid).children(recursive=True)
         answers: list[object] = []
         for _ in range(4):
-            ask(served, image, answers)
-        time.sleep(0.6)  # under way: some decoded, some waiting for the network
-        assert len(answers) < 4
+            ask(served, strip_png(), answers)
+        while served.images_inside() < 4:
+            time.sleep(0.05)
         served.process.send_signal(number)
+        while "finishing what is in flight" not in served.log.read_text():
+            time.sleep(0.05)
+        time.sleep(0.5)
+        assert served.process.poll() is None
+        gate.open()
         assert served.process.wait(60) == 0
         deadline = time.monotonic() + 5
         while len(answers) < 4 and time.monotonic() < deadline:

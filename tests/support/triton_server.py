@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import psutil
 
 from vfnet_client.free_ports import free_ports
@@ -43,6 +44,14 @@ class ServedRepository:
     def model_processes(self, model: str) -> list[psutil.Process]:
         """The living Python processes of one model."""
         return model_processes(self.process.pid, model)
+
+    def images_inside(self) -> int:
+        """Images in the ensemble, by the file that the model processes share."""
+        (activity,) = {
+            Path(process.environ()["VFNET_ACTIVITY_DIR"]) for process in self.model_processes("vfnet_preprocess")
+        }
+        slots = np.frombuffer((activity / "tickets").read_bytes()[16:], "<i8")
+        return int(np.count_nonzero(slots))
 
 
 def model_processes(server: int, model: str) -> list[psutil.Process]:
