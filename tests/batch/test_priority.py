@@ -15,7 +15,7 @@ from google.protobuf import text_format
 from PIL import Image
 from tritonclient.grpc import model_config_pb2
 
-from held_detector import Gate, with_gate
+from held_detector import gate_of, with_gate
 from triton_server import NO_OP, ServedRepository, serving
 from vfnet_client import AsyncVFNetClient
 from vfnet_serve.local_http import fetch
@@ -27,15 +27,7 @@ AT_WORK = 3
 
 
 @pytest.fixture(scope="module")
-def gate(tmp_path_factory: pytest.TempPathFactory) -> Gate:
-    """Holds what is in the detector of `two_level_server`."""
-    return Gate(tmp_path_factory.mktemp("gate") / "shut")
-
-
-@pytest.fixture(scope="module")
-def two_level_server(
-    demo_repository: Path, gate: Gate, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ServedRepository]:
+def two_level_server(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRepository]:
     """A detector that takes one image after another, with two levels of priority."""
     repository = tmp_path_factory.mktemp("two_levels") / "repository"
     shutil.copytree(demo_repository, repository)
@@ -46,7 +38,7 @@ def two_level_server(
     config.dynamic_batching.priority_levels = 2
     config.dynamic_batching.default_priority_level = 1
     path.write_text(text_format.MessageToString(config))
-    with_gate(repository, gate.path)
+    with_gate(repository)
     with serving(repository, tmp_path_factory.mktemp("two_levels_server"), NO_OP) as served:
         yield served
 
@@ -55,7 +47,7 @@ def two_level_server(
     ("protocol", "priority", "overtakes"), [("grpc_url", 2, True), ("http_url", 2, True), ("grpc_url", 1, False)]
 )
 def test_an_interactive_request_overtakes_a_batchs(
-    protocol: str, priority: int, overtakes: bool, two_level_server: ServedRepository, gate: Gate
+    protocol: str, priority: int, overtakes: bool, two_level_server: ServedRepository
 ) -> None:
     picture = io.BytesIO()
     Image.new("RGB", (64, 4)).save(picture, "PNG")
@@ -69,7 +61,7 @@ def test_an_interactive_request_overtakes_a_batchs(
                 await client.detect(picture.getvalue())
                 finished.append(name)
 
-            with gate.shut():
+            with gate_of(two_level_server.repository).shut():
                 waiting = [asyncio.create_task(detect(batch, "batch")) for _ in range(QUEUED)]
                 await until_pending(two_level_server, QUEUED - AT_WORK)
                 waiting.append(asyncio.create_task(detect(interactive, "interactive")))

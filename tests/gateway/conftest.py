@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from gateway_process import RunningGateway, running_gateway
-from held_detector import Gate, with_gate
+from held_detector import Gate, gate_of, with_gate
 from triton_server import NO_OP, ServedRepository, serving
 from vfnet_serve.benchmark.served_repository import with_fixed_time
 
@@ -20,24 +20,21 @@ SLOW_SECONDS = 0.25
 @pytest.fixture(scope="session")
 def slow_repository(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One whose detector takes `SLOW_SECONDS` an image."""
-    return with_fixed_time(demo_repository, tmp_path_factory.mktemp("slow") / "repository", 1000 * SLOW_SECONDS)
+    target = tmp_path_factory.mktemp("slow") / "repository"
+    return with_gate(with_fixed_time(demo_repository, target, 1000 * SLOW_SECONDS))
 
 
 @pytest.fixture(scope="session")
-def slow_gate(slow_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Gate:
-    """Holds what is in `slow_server`'s detector."""
-    return with_gate(slow_repository, tmp_path_factory.mktemp("gate") / "shut")
-
-
-@pytest.fixture(scope="session")
-def slow_server(
-    slow_repository: Path,
-    slow_gate: Gate,  # noqa: ARG001 - to be there when it starts
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[ServedRepository]:
+def slow_server(slow_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRepository]:
     """`slow_repository`, served."""
     with serving(slow_repository, tmp_path_factory.mktemp("slow_server"), NO_OP) as served:
         yield served
+
+
+@pytest.fixture
+def slow_gate(slow_server: ServedRepository) -> Gate:
+    """Holds what is in `slow_server`'s detector."""
+    return gate_of(slow_server.repository)
 
 
 @pytest.fixture(scope="session")

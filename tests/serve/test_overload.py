@@ -19,7 +19,7 @@ import pytest
 import tritonclient.grpc
 from tritonclient.utils import InferenceServerException
 
-from held_detector import Gate, with_gate
+from held_detector import Gate, gate_of, with_gate
 from score_requests import strip_png
 from served_inference import document
 from triton_server import ServedRepository, serving
@@ -37,29 +37,21 @@ IMAGE = strip_png()
 
 
 @pytest.fixture(scope="module")
-def repository(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return with_fixed_time(demo_repository, tmp_path_factory.mktemp("narrow") / "repository", 1000 * SECONDS)
-
-
-@pytest.fixture(scope="module")
-def gate(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Gate:
-    """Holds what is in the detector of `narrow`."""
-    return with_gate(repository, tmp_path_factory.mktemp("gate") / "shut")
-
-
-@pytest.fixture(scope="module")
-def narrow(
-    repository: Path,
-    gate: Gate,  # noqa: ARG001 - to be there when it starts
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[ServedRepository]:
+def narrow(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRepository]:
     """Few places."""
     folder = tmp_path_factory.mktemp("narrow_server")
+    repository = with_gate(with_fixed_time(demo_repository, folder / "repository", 1000 * SECONDS))
     before = stamps(repository)
     options = (f"--max-in-flight={PLACES}", f"--max-waiting={WAITING}", "--model-config-name=noop")
     with serving(repository, folder, *options) as served:
         yield served
     assert stamps(repository) == before  # it may be read-only
+
+
+@pytest.fixture
+def gate(narrow: ServedRepository) -> Gate:
+    """Holds what is in the detector of `narrow`."""
+    return gate_of(narrow.repository)
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ import psutil
 import pytest
 import tritonclient.grpc
 
-from held_detector import with_gate
+from held_detector import gate_of, with_gate
 from score_requests import strip_png
 from triton_server import NO_OP, ServedRepository, model_processes, serving
 from vfnet_client.free_ports import free_ports
@@ -32,8 +32,8 @@ def ask(served: ServedRepository, image: bytes, answers: list[object]) -> None:
 def test_a_signal_ends_it_after_the_requests_in_flight(
     number: signal.Signals, demo_repository: Path, tmp_path: Path
 ) -> None:
-    repository = with_fixed_time(demo_repository, tmp_path / "repository", 0)
-    gate = with_gate(repository, tmp_path / "shut")
+    repository = with_gate(with_fixed_time(demo_repository, tmp_path / "repository", 0))
+    gate = gate_of(repository)
     with serving(repository, tmp_path, NO_OP) as served, gate.shut():
         everything = psutil.Process(served.process.pid).children(recursive=True)
         answers: list[object] = []

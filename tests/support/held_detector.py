@@ -30,11 +30,17 @@ class Gate:
         self.path.unlink(missing_ok=True)
 
 
-def with_gate(repository: Path, path: Path) -> Gate:
-    """Put a gate before the answers of a repository's configuration `noop`; `path` stands for it."""
+def gate_of(repository: Path) -> Gate:
+    """The gate that `with_gate` put there: a file beside the repository, which stays as it is."""
+    return Gate(repository.with_name(f"{repository.name}.shut"))
+
+
+def with_gate(repository: Path) -> Path:
+    """Put a gate before the answers of a repository's configuration `noop`; the repository."""
     model = repository / "vfnet_detector" / "1" / "noop_model.py"
     code = model.read_text()
     assert code.count(_ENTRANCE) == 1
-    wait = f"        while __import__('os').path.exists({str(path)!r}):\n            time.sleep(0.005)\n"
+    shut = str(gate_of(repository).path)
+    wait = f"        while __import__('os').path.exists({shut!r}):\n            time.sleep(0.005)\n"
     model.write_text(code.replace(_ENTRANCE, wait + _ENTRANCE))
-    return Gate(path)
+    return repository

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import re
 import subprocess
 import sys
 from contextlib import AbstractContextManager
@@ -19,9 +18,10 @@ from vfnet_build.gpu_benchmark.pictures import jpegs
 from vfnet_build.repository import BuildOptions, Manifest, write_repository
 from vfnet_client.client import AsyncVFNetClient
 from vfnet_gateway.benchmark.load import Call, Load, measure
+from vfnet_serve.benchmark.detector_counts import detector_counts
 from vfnet_serve.benchmark.served_repository import ServedRepository, serving
-from vfnet_serve.local_http import fetch
 from vfnet_serve.starting import SERVER_START_TIMEOUT
+from vfnet_serve.triton_process import Endpoints
 
 _UNIFORM = ((640, 480),)
 _SECONDS_KEPT = 10
@@ -42,7 +42,6 @@ def served(conditions: Conditions) -> dict[str, object]:
     found: dict[str, object] = {}
     with _server(conditions, repository) as server:
         found["seconds to ready"] = server.seconds_to_ready
-        grpc, metrics = server.endpoints.grpc_url, server.endpoints.metrics_url
         concurrencies = (2,) if conditions.rehearsal else (1, 4, 8, 16, 32, 64)
         for name, pictures in (("uniform", jpegs(conditions, _UNIFORM)), ("mixed", jpegs(conditions))):
             for callers in concurrencies:
@@ -50,17 +49,17 @@ def served(conditions: Conditions) -> dict[str, object]:
                     found["stopped early"] = "the time was up"
                     return found
                 try:
-                    found[f"{name}, {callers} in flight"] = _rate(conditions, grpc, metrics, pictures, callers)
+                    found[f"{name}, {callers} in flight"] = _rate(conditions, server.endpoints, pictures, callers)
                 except Exception as error:  # the rates before are worth having
                     found["stopped early"] = f"{name}, {callers} in flight: {type(error).__name__}: {error}"
                     return found
     return found
 
 
-def _rate(conditions: Conditions, grpc: str, metrics: str, pictures: list[bytes], callers: int) -> dict[str, float]:
-    before, busy = _counts(metrics), _Use(conditions)
-    load = asyncio.run(_load(grpc, pictures, callers, 2.0 if conditions.rehearsal else 5.0))
-    after = _counts(metrics)
+def _rate(conditions: Conditions, endpoints: Endpoints, pictures: list[bytes], callers: int) -> dict[str, float]:
+    before, busy = detector_counts(endpoints), _Use(conditions)
+    load = asyncio.run(_load(endpoints.grpc_url, pictures, callers, 2.0 if conditions.rehearsal else 5.0))
+    after = detector_counts(endpoints)
     return {
         "images/s": load.rate,
         "p50 ms": 1e3 * load.percentile(50),
@@ -89,16 +88,6 @@ def _server(conditions: Conditions, repository: Path) -> AbstractContextManager[
     }
     timeout = min(SERVER_START_TIMEOUT, conditions.seconds_left() - _SECONDS_KEPT)
     return serving(repository, conditions.scratch, options, environment=environment, timeout=timeout)
-
-
-def _counts(metrics: str) -> tuple[float, float]:
-    """Images and batches that the detector has run."""
-    text = fetch(metrics).decode()
-    found = []
-    for name in ("nv_inference_count", "nv_inference_exec_count"):
-        match = re.search(rf'^{name}{{[^}}]*model="vfnet_detector"[^}}]*}} ([\d.e+]+)', text, re.MULTILINE)
-        found.append(float(match[1]) if match else 0.0)
-    return found[0], found[1]
 
 
 class _Use:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-import re
 from dataclasses import dataclass
 from time import perf_counter
 
 from vfnet_gateway.benchmark.sample_photo import sample_jpeg
+from vfnet_serve.benchmark.detector_counts import detector_counts
 from vfnet_serve.benchmark.rounds import rate
 from vfnet_serve.benchmark.triton_callers import TritonCallers, call_in_turn
-from vfnet_serve.local_http import fetch
 from vfnet_serve.triton_process import Endpoints
 
 Size = tuple[int, int]
@@ -68,9 +67,9 @@ async def measure_mixed_round(
 ) -> MixedRound:
     """Each size alone and the mixture, `seconds` each, with `count` callers in turn."""
     alone = {size: await _throughput(endpoints, [photo], count, seconds) for size, photo in photos.items()}
-    before = _detector_counts(endpoints)
+    before = detector_counts(endpoints)
     mixed = await _throughput(endpoints, mixture(photos), count, seconds)
-    after = _detector_counts(endpoints)
+    after = detector_counts(endpoints)
     return MixedRound(alone, mixed, (after[0] - before[0]) / max(1, after[1] - before[1]))
 
 
@@ -80,14 +79,3 @@ async def _throughput(endpoints: Endpoints, images: list[bytes], count: int, sec
     answers = await call_in_turn(callers, count, seconds)
     await callers.close()
     return rate(answers, (started + _WARM_UP * seconds, started + seconds))
-
-
-def _detector_counts(endpoints: Endpoints) -> tuple[int, int]:
-    """Images and batches so far."""
-    text = fetch(endpoints.metrics_url).decode()
-    found = [
-        re.search(rf'^{name}{{[^}}]*model="vfnet_detector"[^}}]*}} ([\d.e+]+)', text, re.MULTILINE)
-        for name in ("nv_inference_count", "nv_inference_exec_count")
-    ]
-    images, batches = (int(float(match[1])) if match else 0 for match in found)
-    return images, batches

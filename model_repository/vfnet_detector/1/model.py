@@ -11,6 +11,7 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 from candidates import CandidateSettings, select_candidates
+from decoupled_responses import send_only_response
 from error_responses import cancelled, internal_error
 from openvino_engine import HeadOutputs, OpenVINOEngine, is_strip
 from process_activity import ProcessActivity
@@ -81,13 +82,9 @@ class TritonPythonModel:
         self.activity.change(+1)
 
         def respond(response: Any) -> None:
-            try:
-                sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
-            except Exception as failure:  # no shared memory left, say; others wait for their answers
-                pb_utils.Logger.log_error(f"vfnet_detector: an answer could not be sent: {failure}")
-            finally:
-                self.activity.change(-1)
-                finished.release()
+            send_only_response(sender, response)
+            self.activity.change(-1)
+            finished.release()
 
         if request.is_cancelled():
             respond(cancelled())

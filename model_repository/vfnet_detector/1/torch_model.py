@@ -14,6 +14,7 @@ sys.dont_write_bytecode = True  # that code's folder may be a repository's own, 
 
 import torch
 import triton_python_backend_utils as pb_utils
+from decoupled_responses import send_only_response
 from error_responses import cancelled, internal_error
 from process_activity import ProcessActivity
 from torch_engine import Candidates, Image, TorchEngine
@@ -58,12 +59,8 @@ class TritonPythonModel:
 
     def respond(self, sender: Any, response: Any) -> None:
         """Send one request's only response."""
-        try:
-            sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
-        except Exception as failure:  # no shared memory left, say; others wait for their answers
-            pb_utils.Logger.log_error(f"vfnet_detector: an answer could not be sent: {failure}")
-        finally:
-            self.activity.change(-1)
+        send_only_response(sender, response)
+        self.activity.change(-1)
 
     def give_up_if_broken(self) -> None:
         """After some errors CUDA answers nothing more in this process; `vfnet serve` starts another in its place."""
