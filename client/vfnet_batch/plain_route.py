@@ -13,7 +13,7 @@ from vfnet_batch.errors import InterruptedBatchError
 from vfnet_batch.scoring import Scored, Scorer, ScoringWindow
 from vfnet_batch.servers import BATCH_PRIORITY, ServerPool
 from vfnet_batch.settings import ServerSettings
-from vfnet_client.client import AsyncVFNetClient
+from vfnet_client.async_client import AsyncVFNetClient
 
 _SECONDS_TO_FINISH = 20.0
 """What is in flight gets so long when a signal has come."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-from vfnet_client.client import AsyncVFNetClient
+from vfnet_client.async_client import AsyncVFNetClient
 from vfnet_client.commands.health import generated_picture
 from vfnet_client.detections import Detections
 from vfnet_client.exceptions import (

@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vfnet_client.client import AsyncVFNetClient, VFNetClient
+    from vfnet_client.async_client import AsyncVFNetClient
+    from vfnet_client.client import VFNetClient
     from vfnet_client.contract import ScoreReply
     from vfnet_client.credentials import Credentials
     from vfnet_client.detections import DetectedBox, Detections
@@ -48,7 +49,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "AsyncVFNetClient": "client",
+    "AsyncVFNetClient": "async_client",
     "Outcome": "outcomes",
     "VFNetClient": "client",
     "ScoreReply": "contract",

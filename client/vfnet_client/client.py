@@ -1,238 +1,25 @@
-"""The clients: images or documented requests in, typed detections or documented answers out."""
+"""The client for synchronous code."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
-from math import inf
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
-from vfnet_client import contract
-from vfnet_client.contract import ImageURL, ScoreReply, ScoreRequest
+from vfnet_client.async_client import READ_AHEAD, AsyncVFNetClient, Fetch
+from vfnet_client.contract import ScoreReply
 from vfnet_client.credentials import Credentials
 from vfnet_client.detections import Detections
-from vfnet_client.exceptions import DeadlineExceededError, InvalidImageError, RequestError, VFNetClientError
-from vfnet_client.images import ImageLike, ImageLoader
-from vfnet_client.outcomes import Outcome, typed
-from vfnet_client.retrying import Deadline, retried
-from vfnet_client.server_errors import deadline_exceeded
-from vfnet_client.transport import DEFAULT_SERVER, Transport, is_score_endpoint, open_transport, parse_server_url
-from vfnet_client.turns import Turns
-
-__all__ = ["AsyncVFNetClient", "Fetch", "Outcome", "VFNetClient"]
-
-if TYPE_CHECKING:
-    from vfnet_client.score_endpoint import ScoreEndpoint
+from vfnet_client.exceptions import VFNetClientError
+from vfnet_client.images import ImageLike
+from vfnet_client.outcomes import Outcome
+from vfnet_client.transport import DEFAULT_SERVER
 
 T = TypeVar("T")
-Fetch = Callable[[str], Awaitable[bytes]]
-_READ_AHEAD = 2
-"""Times `concurrency`, images asked for or answered, and not yet taken: keeps all slots busy behind a slow image."""
-
-
-@dataclass(frozen=True)
-class _Call:
-    """What the images of one `detect_many` or `score` share."""
-
-    score_threshold: float | None
-    slots: asyncio.Semaphore
-    """Images read and in flight at once."""
-    turns: Turns
-
-
-class AsyncVFNetClient:
-    """A connection to a served VFNet, for one event loop.
-
-    Args:
-        server: Triton at `grpc://host:port`, `grpcs://`, `http://` or `https://`; or an endpoint, `https://host/score`.
-        concurrency: images of one `detect_many` or `score` in flight at once. Calls of `detect` are not counted.
-        timeout: seconds for the answer to one image, all tries together; None waits forever.
-        retries: how often an image is sent again after a connection was refused or lost, with growing, jittered
-            pauses. 0 also means not to wait for a server that others keep busy, which is asked again for `timeout`
-            seconds otherwise. What is wrong with an image or a request is never tried twice.
-        credentials: a bearer key, headers, certificates.
-        priority: of every image, in Triton's levels: 1 is served first; 0 leaves it to the model. An endpoint has none.
-    """
-
-    def __init__(
-        self,
-        server: str = DEFAULT_SERVER,
-        concurrency: int = 16,
-        timeout: float | None = 60.0,
-        *,
-        retries: int = 3,
-        credentials: Credentials | None = None,
-        priority: int = 0,
-    ) -> None:
-        self._is_endpoint = is_score_endpoint(parse_server_url(server))
-        if concurrency < 1 or retries < 0:
-            raise ValueError(f"concurrency must be at least 1 and retries 0, got {concurrency} and {retries}")
-        self.server, self.concurrency, self.timeout = server, concurrency, timeout
-        self.retries, self.credentials, self.priority = retries, credentials, priority
-        self._loader = ImageLoader()
-        self._opened: Transport | None = None
-        self._turns = self._new_turns()
-        """Of all calls of `detect`: those that come later do not overtake one that the server refused."""
-
-    async def detect(self, image: ImageLike, *, score_threshold: float | None = None) -> Detections:
-        """Detect on one image.
-
-        Args:
-            image: encoded bytes, a path, an http(s) URL, a PIL image, or uint8 [H, W, 3] in RGB order.
-            score_threshold: raises the checkpoint's own threshold.
-
-        Raises:
-            InvalidImageError, ServerBusyError, ServerUnavailableError, AccessDeniedError, DeadlineExceededError,
-            InferenceError.
-        """
-        encoded = await self._loader.load(image)
-        turns = self._turns if self.retries else self._new_turns()
-        return typed(await self._infer(encoded, score_threshold, turns, Deadline.after(self.timeout)))
-
-    async def detect_many(
-        self, images: Iterable[ImageLike], *, score_threshold: float | None = None
-    ) -> AsyncIterator[Outcome]:
-        """Detect on many images, `concurrency` of them at once; outcomes come in the order of `images`.
-
-        Nothing is raised for an image: its outcome says what went wrong. `images` is read as answers are taken. An
-        image that finds the server full of others of the same call waits for one of those, which costs no time.
-        """
-        call, pending = self._call(score_threshold), deque[asyncio.Task[Outcome]]()
-        try:
-            for position, image in enumerate(images):
-                pending.append(asyncio.create_task(self._outcome(position, image, call)))
-                if len(pending) >= _READ_AHEAD * self.concurrency:
-                    yield await pending.popleft()
-            while pending:
-                yield await pending.popleft()
-        finally:
-            for task in pending:
-                task.cancel()
-
-    async def score(self, request: bytes | Mapping[str, Any], *, fetch: Fetch | None = None) -> ScoreReply:
-        """Answer a documented scoring request.
-
-        Args:
-            request: the body, as bytes or parsed.
-            fetch: how to get an image by URL, raising `InvalidImageError`; None fetches from any host. An endpoint
-                fetches for itself.
-
-        Returns:
-            200 with the list, 422 with what could be read, or another 4xx with what is wrong with the request.
-
-        Raises:
-            ServerBusyError, ServerUnavailableError, AccessDeniedError, DeadlineExceededError, InferenceError: the
-                request is not at fault; their `status` is what a gateway answers.
-        """
-        if self._is_endpoint:
-            return await self._post(request if isinstance(request, bytes) else json.dumps(dict(request)).encode())
-        try:
-            parsed = contract.parse_score_request(request)
-        except RequestError as error:
-            return ScoreReply(error.status, contract.error_body(error))
-        answers = await self._answers(parsed, fetch or self._loader.fetch)
-        results = [answer if isinstance(answer, bytes) else None for answer in answers]
-        reasons = {i: str(answer) for i, answer in enumerate(answers) if not isinstance(answer, bytes)}
-        if reasons:
-            return ScoreReply(InvalidImageError.status, contract.partial_failure(results, reasons, parsed.index))
-        return ScoreReply(200, contract.score_response(results))
-
-    async def _answers(self, request: ScoreRequest, fetch: Fetch) -> list[bytes | InvalidImageError]:
-        call = self._call(request.score_threshold)
-
-        async def answer(item: Any) -> bytes | InvalidImageError:
-            try:
-                async with call.slots:
-                    found = contract.decode_image_item(item)
-                    image = await fetch(found.url) if isinstance(found, ImageURL) else found
-                    return await self._infer(image, call.score_threshold, call.turns)
-            except InvalidImageError as error:
-                return error
-
-        tasks = [asyncio.create_task(answer(item)) for item in request.items]
-        try:
-            return list(await asyncio.gather(*tasks))
-        finally:
-            for task in tasks:
-                task.cancel()
-
-    async def is_ready(self) -> bool:
-        """Whether the server says that it could serve. Only an inference proves it: see `vfnet health`."""
-        return await self._transport().is_ready(timeout=self.timeout)
-
-    async def close(self) -> None:
-        """Give the connections back. The client may be used again."""
-        opened, self._opened = self._opened, None
-        if opened is not None:
-            await opened.close()
-        await self._loader.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    def _new_turns(self) -> Turns:
-        patience = 0.0 if self.retries == 0 else inf if self.timeout is None else self.timeout
-        return Turns(patience)
-
-    def _call(self, score_threshold: float | None) -> _Call:
-        return _Call(score_threshold, asyncio.Semaphore(self.concurrency), self._new_turns())
-
-    async def _outcome(self, position: int, image: ImageLike, call: _Call) -> Outcome:
-        encoded = None
-        try:
-            async with call.slots:
-                encoded = await self._loader.load(image)
-                answer = await self._infer(encoded, call.score_threshold, call.turns)
-            return Outcome(position, detections=typed(answer), image=encoded)
-        except VFNetClientError as error:
-            return Outcome(position, error=error, image=encoded)
-
-    def _transport(self) -> Transport:
-        if self._opened is None:  # not in __init__: it binds itself to the running event loop
-            self._opened = open_transport(self.server, self.credentials)
-        return self._opened
-
-    async def _infer(
-        self, image: bytes, score_threshold: float | None, turns: Turns, deadline: Deadline | None = None
-    ) -> bytes:
-        async def infer(left: float | None) -> bytes:
-            outputs = await self._transport().infer(
-                image, score_threshold=score_threshold, timeout=left, priority=self.priority
-            )
-            answer: bytes = outputs["DETECTIONS"][0]
-            return answer
-
-        return await self._ask(infer, turns, deadline)
-
-    async def _post(self, body: bytes) -> ScoreReply:
-        async def post(left: float | None) -> ScoreReply:
-            return await cast("ScoreEndpoint", self._transport()).post(body, timeout=left)
-
-        return await self._ask(post, self._new_turns(), Deadline.after(self.timeout))
-
-    async def _ask(self, call: Callable[[float | None], Awaitable[T]], turns: Turns, deadline: Deadline | None) -> T:
-        """Await `call(seconds left)`, again where that may help; without a deadline, `timeout` from each turn on."""
-
-        async def in_turn() -> T:
-            until = deadline or Deadline.after(self.timeout)
-            return await retried(lambda: call(until.remaining()), self.retries, until)
-
-        try:
-            async with asyncio.timeout(deadline.remaining() if deadline else None):
-                return await turns.send(in_turn)
-        except (DeadlineExceededError, TimeoutError) as error:  # its words are of the last try
-            raise deadline_exceeded(self.server, self.timeout) from error
 
 
 class VFNetClient:
@@ -265,11 +52,11 @@ class VFNetClient:
 
     def detect_many(self, images: Iterable[ImageLike], *, score_threshold: float | None = None) -> Iterator[Outcome]:
         """See `AsyncVFNetClient.detect_many`. `images` is read by the calling thread."""
-        call, pending = self._client._call(score_threshold), deque[Future[Outcome]]()
+        detection, pending = self._client.detection_of_many(score_threshold), deque[Future[Outcome]]()
         try:
             for position, image in enumerate(images):
-                pending.append(self._submit(self._client._outcome(position, image, call)))
-                if len(pending) >= _READ_AHEAD * self._client.concurrency:
+                pending.append(self._submit(detection(position, image)))
+                if len(pending) >= READ_AHEAD * self._client.concurrency:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()

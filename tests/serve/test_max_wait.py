@@ -17,7 +17,8 @@ import pytest
 
 from score_requests import strip_png
 from triton_server import NO_OP, ServedRepository, serving
-from vfnet_client.client import AsyncVFNetClient, VFNetClient
+from vfnet_client.async_client import AsyncVFNetClient
+from vfnet_client.client import VFNetClient
 from vfnet_client.exceptions import ServerBusyError
 from vfnet_client.transport import open_transport
 from vfnet_serve.benchmark.served_repository import with_fixed_time

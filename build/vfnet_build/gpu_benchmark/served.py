@@ -16,7 +16,7 @@ from vfnet_build.engines import pytorch
 from vfnet_build.gpu_benchmark.conditions import Conditions, stock_network
 from vfnet_build.gpu_benchmark.pictures import jpegs
 from vfnet_build.repository import BuildOptions, Manifest, write_repository
-from vfnet_client.client import AsyncVFNetClient
+from vfnet_client.async_client import AsyncVFNetClient
 from vfnet_gateway.benchmark.load import Call, Load, measure
 from vfnet_serve.benchmark.detector_counts import detector_counts
 from vfnet_serve.benchmark.served_repository import ServedRepository, serving
