@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from vfnet_client.process_identity import process_identity
+from vfnet_client.writing import write_whole
 from vfnet_serve.installation import ServerError
 from vfnet_serve.parent_death import terminated_with_parent
 
@@ -74,17 +75,14 @@ class BackgroundProcess:
     log: Path
     state_file: Path
 
+    @property
+    def _starting_file(self) -> Path:
+        """Its `pid` and `identity` until it is ready, for whoever comes after a start that was killed."""
+        return self.state_file.with_suffix(".starting")
+
     def find(self) -> RunningProcess | None:
-        """The process, if it runs."""
-        try:
-            state = json.loads(self.state_file.read_text(encoding="utf-8"))
-            process = psutil.Process(state["pid"])
-            # The number may have gone to another program since.
-            if process_identity(process.pid) != state["identity"] or process.status() == psutil.STATUS_ZOMBIE:
-                return None
-            return RunningProcess(process, state)
-        except (OSError, ValueError, KeyError, TypeError, psutil.NoSuchProcess):
-            return None
+        """The process, if it runs and is, or was, ready."""
+        return _named_in(self.state_file)
 
     def start(
         self,
@@ -96,6 +94,8 @@ class BackgroundProcess:
     ) -> int:
         """Start it and wait at most `timeout` seconds until it is ready; its process number.
 
+        One that an interrupted start left is stopped first.
+
         Args:
             is_ours: it is to end with this process, however that ends.
             environment: variables beside those of this process.
@@ -103,6 +103,7 @@ class BackgroundProcess:
         Raises:
             ServerError: it ended instead; the message has its last words.
         """
+        self._stop_unready()
         self.state_file.unlink(missing_ok=True)
         with self.log.open("w") as log:
             process = subprocess.Popen(
@@ -116,6 +117,8 @@ class BackgroundProcess:
             )
         deadline = time.monotonic() + timeout
         try:
+            record = {"pid": process.pid, "identity": process_identity(process.pid)}
+            write_whole(self._starting_file, json.dumps(record).encode())
             while not self.state_file.exists():
                 if process.poll() is not None:
                     words = self.log.read_text(errors="replace").strip()
@@ -127,16 +130,39 @@ class BackgroundProcess:
             if process.poll() is None:
                 _terminate(psutil.Process(process.pid))
             raise
+        finally:
+            self._starting_file.unlink(missing_ok=True)
         return process.pid
 
     def stop(self) -> bool:
         """Stop it, letting it finish; whether it was running."""
+        was_starting = self._stop_unready()
         running = self.find()
         if running is None:
             self.state_file.unlink(missing_ok=True)
-            return False
+            return was_starting
         _terminate(running.process, running.state.get("stop_timeout", _STOP_TIMEOUT))
         return True
+
+    def _stop_unready(self) -> bool:
+        starting = _named_in(self._starting_file)
+        if starting is not None:
+            _terminate(starting.process)
+        self._starting_file.unlink(missing_ok=True)
+        return starting is not None
+
+
+def _named_in(file: Path) -> RunningProcess | None:
+    """The process that a file names, if it runs."""
+    try:
+        state = json.loads(file.read_text(encoding="utf-8"))
+        process = psutil.Process(state["pid"])
+        # The number may have gone to another program since.
+        if process_identity(process.pid) != state["identity"] or process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return RunningProcess(process, state)
+    except (OSError, ValueError, KeyError, TypeError, psutil.NoSuchProcess):
+        return None
 
 
 def _terminate(process: psutil.Process, timeout: float = _STOP_TIMEOUT) -> None:

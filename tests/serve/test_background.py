@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -60,3 +62,43 @@ def test_a_process_that_got_its_number_later_is_another(background: BackgroundPr
     ):
         background.state_file.write_text(json.dumps({"pid": own.pid, "identity": identity}))
         assert (background.find() is not None) is is_it
+
+
+_STARTER = """
+import subprocess
+import sys
+import time
+from pathlib import Path
+from vfnet_serve.background import StateFolder
+never_ready = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(600)"]
+StateFolder(Path(sys.argv[1])).server.start(never_ready, timeout=600)
+"""
+
+
+@pytest.fixture
+def unready(tmp_path: Path, background: BackgroundProcess) -> psutil.Process:
+    """One that was not ready when who started it was killed."""
+    starter = subprocess.Popen([sys.executable, "-c", _STARTER, str(tmp_path)])
+    while not (any(tmp_path.glob("*.starting")) and background.log.read_text().endswith("\n")):
+        assert starter.poll() is None
+        time.sleep(0.02)
+    starter.kill()
+    starter.wait()
+    process = psutil.Process(int(background.log.read_text()))
+    assert is_alive(process)
+    return process
+
+
+def test_one_whose_start_was_killed_is_stopped(background: BackgroundProcess, unready: psutil.Process) -> None:
+    assert background.find() is None
+    assert background.stop()
+    assert not is_alive(unready)
+    assert not background.stop()
+
+
+def test_one_whose_start_was_killed_makes_room_for_the_next(
+    background: BackgroundProcess, unready: psutil.Process
+) -> None:
+    background.start([sys.executable, "-c", _STUBBORN, str(background.state_file)], timeout=60, is_ours=True)
+    assert not is_alive(unready)
+    assert background.stop()
