@@ -17,6 +17,10 @@ class ServerError(Exception):
     """The server cannot be started or has failed; the message says why and what to do."""
 
 
+class StaleRepositoryError(ServerError):
+    """A model cannot be loaded again, for its repository is another by now."""
+
+
 @dataclass(frozen=True)
 class TritonInstallation:
     """A server binary with what surrounds it."""

@@ -22,6 +22,7 @@ from vfnet_serve.adapted_repository import read_configs
 from vfnet_serve.installation import ServerError, find_triton
 from vfnet_serve.machine import this_machine
 from vfnet_serve.measured_speed import measure_speed
+from vfnet_serve.served_build import ServedBuild
 from vfnet_serve.server_log import ServerLog, say
 from vfnet_serve.serving_settings import GivenSettings, ServingSettings, choose_settings
 from vfnet_serve.triton_process import Endpoints, TritonProcess, wait_until_ready
@@ -46,6 +47,8 @@ class ServeOptions:
     exit_timeout: int = 30
     triton: Path | None = None
     state_file: Path | None = None
+    until_rebuilt: bool = False
+    """Whether to stop when the repository is built anew."""
     verbose: bool = False
 
 
@@ -55,21 +58,22 @@ def serve(options: ServeOptions) -> None:
     Must run on the main thread.
 
     Raises:
-        ServerError: it cannot start, or the server process ended by itself.
+        ServerError: it cannot start, the server process ended by itself, or it lost a model process whose files are
+            no longer there.
     """
     stop = threading.Event()
     with _stop_on_signals(stop):
         installation = find_triton(options.triton)
         options.endpoints.check_free()
-        repository = options.repository.absolute()
-        configs = read_configs(repository, options.model_config_name)
+        build = ServedBuild(options.repository.absolute())
+        configs = read_configs(build.repository, options.model_config_name)
         machine = this_machine(visible=options.gpus)
         settings = choose_settings(machine, configs, options.settings)
         settings.apply(configs)
         say(settings.describe(machine, options.settings))
         server = TritonProcess(
             installation,
-            repository,
+            build,
             options.endpoints,
             ServerLog(options.verbose),
             configs,
@@ -87,7 +91,7 @@ def serve(options: ServeOptions) -> None:
                 seconds, where = time.monotonic() - started, options.endpoints
                 say(f"ready after {seconds:.1f} s: {where.grpc_url} {where.http_url} {where.metrics_url}")
                 with _state_file(options):
-                    _watch(server, watchdog, stop)
+                    _watch(server, watchdog, stop, options.until_rebuilt)
             say("stopping: finishing what is in flight")
         say("stopped")
 
@@ -122,10 +126,20 @@ def _bound_the_wait(
         say(f"--max-wait bounds nothing, for the speed could not be measured or heeded: {error}", "WARNING")
 
 
-def _watch(server: TritonProcess, watchdog: Watchdog, stop: threading.Event) -> None:
+def _watch(server: TritonProcess, watchdog: Watchdog, stop: threading.Event, until_rebuilt: bool) -> None:
+    was_rebuilt = False
     while not stop.wait(_LOOK_SECONDS):
         if server.has_ended():
             raise server.failure()
+        if not was_rebuilt and server.build.is_replaced():
+            was_rebuilt = True
+            if until_rebuilt:
+                say(f"{server.build.repository} was built anew: start this again to serve it")
+                return
+            say(
+                f"{server.build.repository} was built anew: served is what it was, until this is started again",
+                "WARNING",
+            )
         watchdog.look()
 
 

@@ -22,9 +22,10 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from vfnet_client.cache import default_cache_dir
 from vfnet_serve.adapted_repository import write_adapted, write_config
-from vfnet_serve.installation import ServerError, TritonInstallation
+from vfnet_serve.installation import ServerError, StaleRepositoryError, TritonInstallation
 from vfnet_serve.local_http import fetch
 from vfnet_serve.parent_death import terminated_with_parent
+from vfnet_serve.served_build import ServedBuild
 from vfnet_serve.server_log import ServerLog, print_line
 
 _SECONDS_AFTER_LOSS = 2.0
@@ -87,7 +88,7 @@ class TritonProcess:
     def __init__(
         self,
         installation: TritonInstallation,
-        repository: Path,
+        build: ServedBuild,
         endpoints: Endpoints,
         log: ServerLog,
         configs: Mapping[str, ModelConfig],
@@ -97,10 +98,11 @@ class TritonProcess:
     ) -> None:
         """
         Args:
-            repository: a built one, left as it is.
+            build: its repository is left as it is.
             configs: what its models are served with, by name.
             gpus: what the server sees of this machine's GPUs, as CUDA_VISIBLE_DEVICES; None: as this process does.
         """
+        self.build = build
         self.endpoints = endpoints
         self.log = log
         self.exit_timeout = exit_timeout
@@ -111,7 +113,7 @@ class TritonProcess:
         self._repository = scratch / "repository"
         self.activity_dir = scratch / "activity"
         self.activity_dir.mkdir()
-        write_adapted(repository, configs, self._repository)
+        write_adapted(build.repository, configs, self._repository)
         self._shm_prefix = f"vfnet-{os.getpid()}-"
         self._command = [
             str(installation.binary),
@@ -208,8 +210,13 @@ class TritonProcess:
         a reason to load, and Triton then swaps the two.
 
         Raises:
+            StaleRepositoryError: its files would be those of another build than the other models'.
             ServerError: the server refused or did not answer, with its reason.
         """
+        if self.build.is_replaced():
+            raise StaleRepositoryError(
+                f"{model} has to be loaded again, but {self.build.repository} was built anew since: start this again"
+            )
         with _saying_what_could_not_be_loaded(model):
             config = json.loads(self._request(f"/v2/models/{model}/config", None))
             parameters = config.setdefault("parameters", {})

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from vfnet_serve.activity_records import forget_record, read_record, void_tickets
-from vfnet_serve.installation import ServerError
+from vfnet_serve.installation import ServerError, StaleRepositoryError
 from vfnet_serve.triton_process import TritonProcess
 
 STUB = "triton_python_backend_stub"
@@ -62,7 +62,11 @@ class Watchdog:
         self.expected = Counter(process.model for process in self.processes.values())
 
     def look(self) -> None:
-        """Replace dead and hung processes. Call it every half second or so."""
+        """Replace dead and hung processes. Call it every half second or so.
+
+        Raises:
+            StaleRepositoryError: one is lost, and the repository is another by now.
+        """
         hung: set[str] = set()
         for pid, process in list(self.processes.items()):
             if process.is_alive():
@@ -126,6 +130,8 @@ class Watchdog:
         started = time.monotonic()
         try:
             self.server.reload(model)
+        except StaleRepositoryError:
+            raise
         except ServerError as error:
             self.say(f"{error}; trying again in {_RETRY_SECONDS:g} s", "ERROR")
             self.not_before[model] = time.monotonic() + _RETRY_SECONDS

@@ -28,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--state-file", type=Path, metavar="FILE", help="while ready, holds the process number and ports as JSON"
     )
+    parser.add_argument(
+        "--until-rebuilt",
+        action="store_true",
+        help="stop, after what is in flight, when the repository is built anew: for who starts it again by itself",
+    )
     parser.add_argument("--verbose", action="store_true", help="print all that Triton logs")
     settings = parser.add_argument_group(
         "settings", "chosen from the cores and GPUs at hand, and printed, unless given"
@@ -99,6 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
         exit_timeout=arguments.exit_timeout,
         triton=arguments.triton,
         state_file=arguments.state_file,
+        until_rebuilt=arguments.until_rebuilt,
         verbose=arguments.verbose,
     )
     try:
