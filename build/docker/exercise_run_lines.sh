@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 root=${1:-/tmp/vfnet-image-root}
 dockerfile=build/docker/Dockerfile
-release=$(sed -n 's/^FROM python:.*-slim-\([a-z]*\)$/\1/p' $dockerfile)
+release=$(sed -n 's/^ARG PYTHON_TAG=.*-slim-\([a-z]*\)$/\1/p' $dockerfile)
 
 [ -x "$root/usr/bin/apt-get" ] || debootstrap --variant=minbase \
     --include=ca-certificates,python3,python3-pip,python3-venv,libpython3.11 "$release" "$root"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import re
+import shlex
 import shutil
 import subprocess
 from importlib import import_module
@@ -19,12 +22,12 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, Any] = COMPOSE["services"]
-OURS = [name for name, service in SERVICES.items() if "build" in service]
+OURS = [name for name, service in SERVICES.items() if "VFNET" in service["image"]]
 PROFILES = ("cpu", "gpu")
 KEYS = {
     "build", "cap_drop", "command", "depends_on", "deploy", "environment", "healthcheck", "image", "networks", "ports",
-    "profiles", "read_only", "restart", "security_opt", "shm_size", "stop_grace_period", "tmpfs", "ulimits", "user",
-    "volumes",
+    "profiles", "pull_policy", "read_only", "restart", "security_opt", "shm_size", "stop_grace_period", "tmpfs",
+    "ulimits", "user", "volumes",
 }  # fmt: skip
 """Of a service in the compose specification, those used here: a spelling mistake is none of them."""
 
@@ -44,11 +47,32 @@ def test_cpus_are_the_default() -> None:
     assert ignored.returncode != 0
 
 
-def test_docker_compose_understands_it() -> None:
-    if shutil.which("docker") is None or subprocess.run(["docker", "compose", "version"], check=False, capture_output=True).returncode:  # fmt: skip  # noqa: E501
-        pytest.skip("no docker compose here")
-    for profile in PROFILES:
-        subprocess.run(["docker", "compose", "--profile", profile, "config", "--quiet"], cwd=ROOT, check=True)
+def docker_compose() -> list[str]:
+    """Docker Compose 2 or newer, which needs no engine for this."""
+    commands = [["docker", "compose"], ["docker-compose"]]
+    if named := os.environ.get("DOCKER_COMPOSE"):
+        commands = [[named]]
+    for command in commands:
+        if shutil.which(command[0]):
+            version = subprocess.run([*command, "version", "--short"], check=False, capture_output=True, text=True)
+            if version.returncode == 0 and not version.stdout.startswith("1."):
+                return command
+    return pytest.skip("no docker compose here; $DOCKER_COMPOSE may name one")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_docker_compose_understands_it(profile: str) -> None:
+    chosen = {"CHECKPOINT": "/checkpoints/my network.pth", "SERVE_OPTIONS": "--gpus 0,1 --exit-timeout 20"}
+    outcome = subprocess.run(
+        [*docker_compose(), "--profile", profile, "config", "--format", "json"],
+        cwd=ROOT, env=os.environ | chosen, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    services = json.loads(outcome.stdout)["services"]
+    assert services.keys() == started(profile).keys()
+    (build,) = (service for name, service in services.items() if name.startswith("build"))
+    assert build["command"][:3] == ["build", "--checkpoint", "/checkpoints/my network.pth"]
+    (triton,) = (service for name, service in services.items() if name.startswith("triton"))
+    assert triton["command"][-4:] == ["--gpus", "0,1", "--exit-timeout", "20"]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -63,16 +87,25 @@ def test_a_profile_is_complete(profile: str) -> None:
             if other in services and dependency["condition"] == "service_healthy":
                 assert "healthcheck" in services[other]
         for volume in service.get("volumes", []):
-            source = defaults(volume).split(":")[0]
-            assert source in COMPOSE["volumes"] or source == "./var" or (ROOT / source).exists()
+            source = defaults(volume["source"] if isinstance(volume, dict) else volume).split(":")[0]
+            assert source in COMPOSE["volumes"] or (ROOT / source).exists()
     # What the gateway and Prometheus call is the server of either profile.
     (triton,) = (name for name in services if name.startswith("triton"))
     assert "triton" in {triton, *services[triton]["networks"]["default"]["aliases"]}
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_each_image_of_ours_is_built_by_one_service_and_never_pulled(profile: str) -> None:
+    ours = {name: service for name, service in started(profile).items() if name in OURS}
+    builders = [service["image"] for service in ours.values() if "build" in service]
+    assert sorted(builders) == sorted({service["image"] for service in ours.values()})
+    for service in ours.values():
+        assert service["pull_policy"] == ("build" if "build" in service else "never")
+
+
 @pytest.mark.parametrize("service", OURS)
 def test_the_command_of_a_service_is_understood(service: str) -> None:
-    name, *options = [defaults(word) for word in SERVICES[service]["command"]]
+    name, *options = shlex.split(defaults(SERVICES[service]["command"]))
     parser = argparse.ArgumentParser()
     import_module(SUBCOMMANDS[name].module).add_arguments(parser)
     parser.parse_args(options)

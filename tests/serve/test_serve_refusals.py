@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -15,11 +16,16 @@ from vfnet_client.free_ports import free_ports
 Outcome = subprocess.CompletedProcess[str]
 
 
-def serve(repository: Path, ports: list[int], *options: str) -> Outcome:
+def command(repository: Path, ports: list[int], *options: str) -> list[str]:
     names = ("http", "grpc", "metrics")
     arguments = [f"--{name}-port={port}" for name, port in zip(names, ports, strict=True)]
-    command = [sys.executable, "-m", "vfnet_client", "serve", f"--repository={repository}", *arguments, *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return [sys.executable, "-m", "vfnet_client", "serve", f"--repository={repository}", *arguments, *options]
+
+
+def serve(repository: Path, ports: list[int], *options: str) -> Outcome:
+    return subprocess.run(
+        command(repository, ports, *options), capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 @pytest.fixture
@@ -72,9 +78,14 @@ def test_a_model_without_its_labels_is_named(copied_repository: Path) -> None:
     assert "labels.txt" in outcome.stderr
 
 
-def test_nothing_is_left_behind(copied_repository: Path) -> None:
-    before = set(Path("/dev/shm").iterdir())
+def test_nothing_is_left_behind(copied_repository: Path, tmp_path: Path) -> None:
     (copied_repository / "vfnet_detector" / "1" / "network.xml").unlink()
-    serve(copied_repository, free_ports(3))
-    left = {path.name for path in set(Path("/dev/shm").iterdir()) - before if path.name.startswith("vfnet-")}
-    assert not left
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with subprocess.Popen(
+        command(copied_repository, free_ports(3)), env=os.environ | {"TMPDIR": str(temporary)}, stderr=subprocess.PIPE
+    ) as server:
+        _, words = server.communicate(timeout=120)
+    assert b"vfnet_detector failed to load" in words
+    assert not list(Path("/dev/shm").glob(f"vfnet-{server.pid}-*"))
+    assert not list(temporary.glob("vfnet-*"))
