@@ -6,6 +6,8 @@ HTTP_PORT ?= 8000
 GRPC_PORT ?= 8001
 METRICS_PORT ?= 8002
 SCORE_PORT ?= 5001
+# Test files that run at the same time; each worker starts servers of its own.
+WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -45,7 +47,7 @@ $(VENV)/.dependencies: requirements.lock Makefile
 
 test: setup ## lint, types, and every test
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 parity: setup ## against recorded goldens and the real MMDetection (needs ../shared); prints a table
 	@if [ -f ../shared/reference/setup.sh ] && [ ! -x .mmdet/bin/python ]; then \
