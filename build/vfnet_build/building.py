@@ -12,16 +12,8 @@ from vfnet_build.checkpoints.resolve import open_checkpoint
 from vfnet_build.engines import libtorch, openvino, pytorch, tensorrt
 from vfnet_build.engines.errors import EngineError
 from vfnet_build.engines.native_code import compile_deformable_convolution
-from vfnet_build.repository import (
-    BuildOptions,
-    Manifest,
-    QuantizationOptions,
-    RepositoryError,
-    build_versions,
-    check_replaceable,
-    template_sha256,
-    write_repository,
-)
+from vfnet_build.manifest import BuildOptions, Manifest, QuantizationOptions
+from vfnet_build.repository import RepositoryError, build_versions, check_replaceable, template_sha256, write_repository
 
 ENGINES = {"openvino": openvino, "torch": pytorch, "libtorch": libtorch, "tensorrt": tensorrt}
 """By the name of the detector's configuration."""

@@ -16,7 +16,8 @@ from vfnet_build.architecture.config import VFNetConfig
 from vfnet_build.checkpoints.demo import DEMO_CHECKPOINT
 from vfnet_build.engines.openvino import NETWORK
 from vfnet_build.engines.quantization import quantize
-from vfnet_build.repository import QuantizationOptions, RepositoryError
+from vfnet_build.manifest import QuantizationOptions
+from vfnet_build.repository import RepositoryError
 from vfnet_build.served_code import import_served
 from vfnet_client.cache import default_cache_dir
 from vfnet_client.exceptions import CommandError, InvalidImageError

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import vfnet_build
 from vfnet_build.architecture.config import VFNetConfig
+from vfnet_build.manifest import MANIFEST, BuildOptions, Manifest
 from vfnet_build.model_configuration import (
     add_profiles,
     configure,
@@ -26,78 +25,11 @@ from vfnet_build.model_configuration import (
 from vfnet_build.photo_canvases import photo_canvases
 from vfnet_build.served_code import template_directory
 
-MANIFEST = "vfnet_build.json"
-"""What a built repository was built from; Triton looks at folders only."""
 PYTHON_MODELS = ("vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")
 
 
 class RepositoryError(Exception):
     """The repository cannot be written there; the message says why."""
-
-
-@dataclass(frozen=True)
-class QuantizationOptions:
-    """What int8 is made with; paths as text, since they are recorded."""
-
-    calibration: str | None = None
-    """Folder of typical images; with `validation` None: rendered scenes, for the demonstration checkpoint."""
-    calibration_images: int = 64
-    """At most so many of them."""
-    validation: str | None = None
-    """Annotations of images to compare the accuracy on."""
-    validation_images: str | None = None
-    """Their folder; None: near the annotations."""
-    max_ap_drop: float = 0.01
-    """No repository is written that loses more, of 1."""
-
-
-@dataclass(frozen=True)
-class BuildOptions:
-    """What a person chooses at build time."""
-
-    engine: str = "openvino"
-    """The detector's configuration that serves unless another is chosen."""
-    precision: str = "f32"
-    other_engines: tuple[str, ...] = ()
-    """Configurations that Triton's --model-config-name can choose instead."""
-    quantization: QuantizationOptions | None = None
-    """For int8."""
-
-    @property
-    def engines(self) -> tuple[str, ...]:
-        """All whose files the repository holds."""
-        return (self.engine, *(other for other in self.other_engines if other != self.engine))
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a repository was built from: two repositories with equal manifests serve alike."""
-
-    checkpoint_sha256: str
-    checkpoint: str
-    untrained: bool
-    classes: tuple[str, ...]
-    options: BuildOptions
-    template_sha256: str
-    versions: dict[str, str]
-
-    @staticmethod
-    def read(repository: Path) -> Manifest | None:
-        """The manifest of a built repository; None if there is none or it is from another version."""
-        try:
-            fields = json.loads((repository / MANIFEST).read_text(encoding="utf-8"))
-            options = dict(fields["options"])
-            options["other_engines"] = tuple(options["other_engines"])
-            if options["quantization"] is not None:
-                options["quantization"] = QuantizationOptions(**options["quantization"])
-            return Manifest(**fields | {"classes": tuple(fields["classes"]), "options": BuildOptions(**options)})
-        except (OSError, ValueError, TypeError, KeyError):
-            return None
-
-    def write(self, repository: Path) -> None:
-        """Write into the folder `repository`."""
-        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
-        (repository / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
 def template_sha256() -> str:

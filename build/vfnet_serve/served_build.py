@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vfnet_build.repository import MANIFEST
+from vfnet_build.manifest import MANIFEST
 
 
 class ServedBuild:

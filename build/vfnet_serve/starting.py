@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from vfnet_build.manifest import MANIFEST
 from vfnet_serve.background import RunningProcess, StateFolder
 from vfnet_serve.triton_process import Endpoints
 
@@ -72,7 +73,7 @@ class GatewayOptions:
     def command(self, folder: StateFolder, endpoints: Endpoints) -> list[str]:
         """The gateway's command line."""
         command = [*_VFNET, "gateway", f"--server={endpoints.grpc_url}", f"--host={endpoints.host}"]
-        command += [f"--port={self.port}", f"--manifest={folder.repository / 'vfnet_build.json'}"]
+        command += [f"--port={self.port}", f"--manifest={folder.repository / MANIFEST}"]
         command.append(f"--state-file={folder.gateway.state_file}")
         return command if self.keys_file is None else [*command, f"--keys-file={self.keys_file.absolute()}"]
 

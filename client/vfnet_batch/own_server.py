@@ -9,7 +9,8 @@ from pathlib import Path
 
 from vfnet_batch.errors import BatchError
 from vfnet_build.checkpoints.errors import CheckpointError
-from vfnet_build.repository import BuildOptions, Manifest, RepositoryError
+from vfnet_build.manifest import BuildOptions, Manifest
+from vfnet_build.repository import RepositoryError
 from vfnet_client.free_ports import free_ports
 from vfnet_serve.background import StateFolder
 from vfnet_serve.installation import ServerError, find_triton

@@ -13,8 +13,9 @@ from sklearn.datasets import load_sample_image
 from vfnet_build.architecture.config import VFNetConfig
 from vfnet_build.building import build
 from vfnet_build.engines.errors import EngineError
+from vfnet_build.manifest import BuildOptions, Manifest
 from vfnet_build.model_configuration import read_configuration
-from vfnet_build.repository import BuildOptions, Manifest, RepositoryError, _configure_for, _copy_template
+from vfnet_build.repository import RepositoryError, _configure_for, _copy_template
 
 
 @pytest.fixture(scope="module")

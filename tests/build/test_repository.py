@@ -12,7 +12,8 @@ from tritonclient.grpc import model_config_pb2
 from vfnet_build import building
 from vfnet_build.building import build
 from vfnet_build.checkpoints.demo import DEMO_CLASSES
-from vfnet_build.repository import PYTHON_MODELS, BuildOptions, RepositoryError
+from vfnet_build.manifest import BuildOptions
+from vfnet_build.repository import PYTHON_MODELS, RepositoryError
 
 
 def configuration(repository: Path, model: str) -> model_config_pb2.ModelConfig:

@@ -19,7 +19,7 @@ from vfnet_build.building import build
 from vfnet_build.checkpoints.config_writing import write_model_config
 from vfnet_build.checkpoints.demo import DEMO_CLASSES
 from vfnet_build.checkpoints.stock import ARCHITECTURES
-from vfnet_build.repository import BuildOptions
+from vfnet_build.manifest import BuildOptions
 from vfnet_evaluate.checkpoint_detector import CheckpointDetector
 
 # ResNet's own kinds are served everywhere else; parity/ holds every configuration to mmdet at full size. Made-up

@@ -20,8 +20,8 @@ from vfnet_build.benchmark.progress import Progress
 from vfnet_build.benchmark.report import Report
 from vfnet_build.benchmark.rounds import Contestant, run_rounds
 from vfnet_build.benchmark.served_detector import ServedDetector, serving_detector
+from vfnet_build.manifest import Manifest
 from vfnet_build.model_configuration import configure
-from vfnet_build.repository import Manifest
 from vfnet_build.served_code import network_input
 
 LATENCY_TARGET = Target(1.05, at_most=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from vfnet_build.building import ENGINES, PRECISIONS, build
 from vfnet_build.checkpoints.errors import CheckpointError
-from vfnet_build.repository import BuildOptions, QuantizationOptions, RepositoryError
+from vfnet_build.manifest import BuildOptions, QuantizationOptions
+from vfnet_build.repository import RepositoryError
 from vfnet_client.commands.options import at_least_one, fraction
 from vfnet_data.dataset import DatasetError
 

@@ -15,7 +15,8 @@ import psutil
 from vfnet_build.engines import pytorch
 from vfnet_build.gpu_benchmark.conditions import Conditions, stock_network
 from vfnet_build.gpu_benchmark.pictures import jpegs
-from vfnet_build.repository import BuildOptions, Manifest, write_repository
+from vfnet_build.manifest import BuildOptions, Manifest
+from vfnet_build.repository import write_repository
 from vfnet_client.async_client import AsyncVFNetClient
 from vfnet_gateway.benchmark.load import Call, Load, measure
 from vfnet_serve.benchmark.detector_counts import detector_counts

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vfnet_build.building import build
-from vfnet_build.repository import BuildOptions
+from vfnet_build.manifest import BuildOptions
 from vfnet_client.commands.options import at_least_one, milliseconds, seconds
 from vfnet_serve.benchmark.served_repository import serving, with_fixed_time
 from vfnet_serve.triton_process import Endpoints

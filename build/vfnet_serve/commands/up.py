@@ -9,7 +9,8 @@ from pathlib import Path
 
 from vfnet_build.checkpoints.errors import CheckpointError
 from vfnet_build.commands.build import add_checkpoint_arguments, build_from
-from vfnet_build.repository import Manifest, RepositoryError
+from vfnet_build.manifest import Manifest
+from vfnet_build.repository import RepositoryError
 from vfnet_client.client import VFNetClient
 from vfnet_client.detections import Detections
 from vfnet_client.drawing import annotate
