@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 import urllib.error
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,8 @@ from vfnet_serve.served_build import ServedBuild
 from vfnet_serve.server_log import ServerLog, print_line
 
 _SECONDS_AFTER_LOSS = 2.0
+_UNLOAD_SECONDS = 5.0
+"""At most, of idle models; one whose process was killed never goes."""
 _LOAD_TIMEOUT = 300.0
 """Seconds; a detector may have to be compiled."""
 ENSEMBLE = "vfnet"
@@ -106,6 +108,7 @@ class TritonProcess:
         self.endpoints = endpoints
         self.log = log
         self.exit_timeout = exit_timeout
+        self._others = [model for model in configs if model != ENSEMBLE]
         self.has_lost_a_process = False
         """Set by whoever sees that a model process died."""
         self._scratch = tempfile.TemporaryDirectory(prefix="vfnet-serve-")
@@ -242,21 +245,27 @@ class TritonProcess:
         return fetch(f"{self.endpoints.http_url}{path}", body, timeout=timeout)
 
     def drain(self) -> None:
-        """Take no new images and finish those under way, for at most `exit_timeout` seconds.
+        """Take no new images and finish those under way, for at most `exit_timeout` seconds; let the models go.
 
-        A stopping server refuses to hand an image from one step of the ensemble to the next (2.51), so
-        the ensemble is unloaded first: that waits for what is in it.
+        A stopping server refuses to hand an image from one step of the ensemble to the next (2.51), so the ensemble is
+        unloaded first: that waits for what is in it. Whether the others are gone it asks itself once a second only.
         """
         if self.process.poll() is not None:
             return  # whoever listens on its port now is another
         deadline = time.monotonic() + self.exit_timeout
         with contextlib.suppress(OSError, ValueError):
-            self._request(f"/v2/repository/models/{ENSEMBLE}/unload", b"{}", timeout=self.exit_timeout)
-            while time.monotonic() < deadline and self.process.poll() is None:
-                index = json.loads(self._request("/v2/repository/index", b"{}", timeout=self.exit_timeout))
-                if not any(entry["name"] == ENSEMBLE and entry.get("state") == "UNLOADING" for entry in index):
-                    return
-                time.sleep(0.05)
+            self._unload([ENSEMBLE], deadline)
+            if not self.has_lost_a_process:
+                self._unload(self._others, min(deadline, time.monotonic() + _UNLOAD_SECONDS))
+
+    def _unload(self, models: Sequence[str], deadline: float) -> None:
+        for model in models:
+            self._request(f"/v2/repository/models/{model}/unload", b"{}", timeout=self.exit_timeout)
+        while time.monotonic() < deadline and self.process.poll() is None:
+            index = json.loads(self._request("/v2/repository/index", b"{}", timeout=self.exit_timeout))
+            if not any(entry["name"] in models and entry.get("state") == "UNLOADING" for entry in index):
+                return
+            time.sleep(0.05)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
