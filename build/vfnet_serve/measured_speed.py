@@ -11,8 +11,8 @@ from time import perf_counter
 from vfnet_client.commands.health import generated_picture
 from vfnet_client.exceptions import ServerBusyError
 from vfnet_client.transport import MODEL, Transport, open_transport
+from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.local_http import fetch
-from vfnet_serve.triton_process import Endpoints
 
 _SIZE = (640, 480)
 """Width and height of most of COCO's photos."""

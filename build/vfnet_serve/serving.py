@@ -19,13 +19,14 @@ from vfnet_client.exceptions import VFNetClientError
 from vfnet_client.process_identity import process_identity
 from vfnet_client.writing import write_whole
 from vfnet_serve.adapted_repository import read_configs
+from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.installation import ServerError, find_triton
 from vfnet_serve.machine import this_machine
 from vfnet_serve.measured_speed import measure_speed
 from vfnet_serve.served_build import ServedBuild
 from vfnet_serve.server_log import ServerLog, say
 from vfnet_serve.serving_settings import GivenSettings, ServingSettings, choose_settings
-from vfnet_serve.triton_process import Endpoints, TritonProcess, wait_until_ready
+from vfnet_serve.triton_process import TritonProcess, wait_until_ready
 from vfnet_serve.watchdog import Watchdog
 
 _LOOK_SECONDS = 0.5

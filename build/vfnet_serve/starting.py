@@ -12,7 +12,7 @@ import psutil
 
 from vfnet_build.manifest import MANIFEST
 from vfnet_serve.background import RunningProcess, StateFolder
-from vfnet_serve.triton_process import Endpoints
+from vfnet_serve.endpoints import Endpoints
 
 SERVER_START_TIMEOUT = 300.0
 """Seconds; a first start compiles the network."""

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
@@ -14,7 +13,6 @@ import time
 import urllib.error
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -22,6 +20,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from vfnet_client.cache import default_cache_dir
 from vfnet_serve.adapted_repository import write_adapted, write_config
+from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.installation import ServerError, StaleRepositoryError, TritonInstallation
 from vfnet_serve.local_http import fetch
 from vfnet_serve.parent_death import terminated_with_parent
@@ -35,53 +34,6 @@ _LOAD_TIMEOUT = 300.0
 """Seconds; a detector may have to be compiled."""
 ENSEMBLE = "vfnet"
 """The model that callers call."""
-
-
-@dataclass(frozen=True)
-class Endpoints:
-    """Where the server listens."""
-
-    host: str = "127.0.0.1"
-    http_port: int = 8000
-    grpc_port: int = 8001
-    metrics_port: int = 8002
-
-    @property
-    def local_host(self) -> str:
-        """An address of this machine that reaches `host`."""
-        return "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
-
-    @property
-    def http_url(self) -> str:
-        """Base of Triton's HTTP endpoints."""
-        return f"http://{self.local_host}:{self.http_port}"
-
-    @property
-    def grpc_url(self) -> str:
-        """What `vfnet detect --server` takes."""
-        return f"grpc://{self.local_host}:{self.grpc_port}"
-
-    @property
-    def metrics_url(self) -> str:
-        """Prometheus metrics."""
-        return f"http://{self.local_host}:{self.metrics_port}/metrics"
-
-    def check_free(self) -> None:
-        """Raise ServerError if one of the ports is taken."""
-        ports = {"http": self.http_port, "grpc": self.grpc_port, "metrics": self.metrics_port}
-        if len(set(ports.values())) < len(ports):
-            raise ServerError(f"the three ports must differ: {ports}")
-        for name, port in ports.items():
-            family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-            with socket.socket(family) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((self.host, port))
-                except OSError as error:
-                    raise ServerError(
-                        f"cannot listen on {self.host} port {port} ({error.strerror}): "
-                        f"another server may be running; choose another with --{name}-port"
-                    ) from None
 
 
 class TritonProcess:

@@ -13,9 +13,9 @@ from vfnet_build.manifest import BuildOptions, Manifest
 from vfnet_build.repository import RepositoryError
 from vfnet_client.free_ports import free_ports
 from vfnet_serve.background import StateFolder
+from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.installation import ServerError, find_triton
 from vfnet_serve.starting import start_server
-from vfnet_serve.triton_process import Endpoints
 
 
 @dataclass(frozen=True)

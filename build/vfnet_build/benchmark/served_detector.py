@@ -16,8 +16,8 @@ from vfnet_build.benchmark.agreement import FoundBox, boxes_in_pixels
 from vfnet_build.benchmark.resident_memory import resident_bytes
 from vfnet_client.client import VFNetClient
 from vfnet_serve.benchmark.served_repository import serving
+from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.local_http import fetch
-from vfnet_serve.triton_process import Endpoints
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from vfnet_client.async_client import AsyncVFNetClient
 from vfnet_gateway.benchmark.load import Call, Load, measure
 from vfnet_serve.benchmark.detector_counts import detector_counts
 from vfnet_serve.benchmark.served_repository import ServedRepository, serving
+from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.starting import SERVER_START_TIMEOUT
-from vfnet_serve.triton_process import Endpoints
 
 _UNIFORM = ((640, 480),)
 _SECONDS_KEPT = 10

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.local_http import fetch
-from vfnet_serve.triton_process import Endpoints
 
 
 def detector_counts(endpoints: Endpoints) -> tuple[int, int]:

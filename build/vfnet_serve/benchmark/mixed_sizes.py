@@ -10,7 +10,7 @@ from vfnet_gateway.benchmark.sample_photo import sample_jpeg
 from vfnet_serve.benchmark.detector_counts import detector_counts
 from vfnet_serve.benchmark.rounds import rate
 from vfnet_serve.benchmark.triton_callers import TritonCallers, call_in_turn
-from vfnet_serve.triton_process import Endpoints
+from vfnet_serve.endpoints import Endpoints
 
 Size = tuple[int, int]
 """Width and height."""

@@ -13,7 +13,7 @@ from vfnet_build.building import build
 from vfnet_build.manifest import BuildOptions
 from vfnet_client.commands.options import at_least_one, milliseconds, seconds
 from vfnet_serve.benchmark.served_repository import serving, with_fixed_time
-from vfnet_serve.triton_process import Endpoints
+from vfnet_serve.endpoints import Endpoints
 
 
 def add_shared_arguments(parser: argparse.ArgumentParser) -> None:

@@ -15,8 +15,8 @@ import psutil
 from vfnet_build.model_configuration import configure
 from vfnet_client.free_ports import free_ports
 from vfnet_serve.background import StateFolder
+from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.starting import SERVER_START_TIMEOUT, start_server
-from vfnet_serve.triton_process import Endpoints
 
 _EXIT_TIMEOUT = 10  # seconds; nothing worth waiting for is in flight
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -10,7 +10,7 @@ from time import perf_counter
 from vfnet_client.http_transport import infer_request
 from vfnet_client.transport import MODEL
 from vfnet_gateway.benchmark.http_caller import HTTPCaller, post
-from vfnet_serve.triton_process import Endpoints
+from vfnet_serve.endpoints import Endpoints
 
 INTERACTIVE, BATCH = 1, 2
 """Triton's priority levels, as the repository's models are configured."""

@@ -12,9 +12,9 @@ from vfnet_build.benchmark.machine import describe_machine
 from vfnet_client.writing import write_whole
 from vfnet_serve.benchmark.mixed_sizes import MixedRound, measure_mixed_round, sample_photos
 from vfnet_serve.benchmark.options import add_shared_arguments, describe_detector, served
+from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.installation import ServerError
 from vfnet_serve.machine import this_machine
-from vfnet_serve.triton_process import Endpoints
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 from vfnet_client.commands.options import at_least_one, milliseconds, seconds
+from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.installation import ServerError
 from vfnet_serve.serving import ServeOptions, serve
 from vfnet_serve.serving_settings import MEANINGS, GivenSettings
-from vfnet_serve.triton_process import Endpoints
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

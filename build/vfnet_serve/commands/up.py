@@ -19,9 +19,9 @@ from vfnet_client.writing import write_whole
 from vfnet_data.rendered_scenes.sample import write_sample_scene
 from vfnet_serve.background import StateFolder
 from vfnet_serve.commands.serve import add_server_arguments, endpoints_from
+from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.installation import ServerError, find_triton
 from vfnet_serve.starting import GatewayOptions, ensure_gateway, running_endpoints, start_server
-from vfnet_serve.triton_process import Endpoints
 
 _DRAWN_SCORE = 0.5
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from vfnet_client.exceptions import CommandError
 from vfnet_client.free_ports import free_ports
 from vfnet_serve.background import StateFolder
+from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.installation import ServerError
 from vfnet_serve.starting import GATEWAY_START_TIMEOUT, GatewayOptions, start_server
-from vfnet_serve.triton_process import Endpoints
 
 NO_OP = "noop"
 """The configuration of the repository's models in which the detector has no network."""
