@@ -7,7 +7,7 @@ import sys
 import time
 
 from vfnet_serve.background import StateFolder
-from vfnet_serve.commands.up import add_state_folder_argument
+from vfnet_serve.commands.state_folder import add_state_folder_argument
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -19,6 +19,7 @@ from vfnet_client.writing import write_whole
 from vfnet_data.rendered_scenes.sample import write_sample_scene
 from vfnet_serve.background import StateFolder
 from vfnet_serve.commands.serve import add_server_arguments, endpoints_from
+from vfnet_serve.commands.state_folder import add_state_folder_argument
 from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.installation import ServerError, find_triton
 from vfnet_serve.starting import GatewayOptions, ensure_gateway, running_endpoints, start_server
@@ -41,13 +42,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="bearer keys that /score asks for, one a line",
     )
     parser.add_argument("--image", type=Path, metavar="FILE", help="a picture to detect in, instead of the sample")
-
-
-def add_state_folder_argument(parser: argparse.ArgumentParser) -> None:
-    """Shared by `up`, `down` and `logs`."""
-    parser.add_argument(
-        "--state", type=Path, default=Path("var"), metavar="DIR", help="folder for all that is written (default: var)"
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:
