@@ -49,11 +49,11 @@ class DensePredictor(nn.Module):
 
     def normalize(self, pixels: Tensor, valid_shape: Tensor) -> Tensor:
         """uint8 [N, H, W, 3] RGB -> float32 [N, 3, H, W], zero where there is padding."""
-        x = pixels.permute(0, 3, 1, 2)
+        x = pixels.float().permute(0, 3, 1, 2)  # TensorRT takes bytes only where a cast follows
         if not self.to_rgb:
             x = x.flip(1)
         # Dividing in float32 gives the bits of mmcv's float64 multiplication by 1 / std.
-        x = (x.float() - self.mean) / self.std
+        x = (x - self.mean) / self.std
         rows = torch.arange(x.shape[2], device=x.device)[None, :] < valid_shape[:, :1]
         columns = torch.arange(x.shape[3], device=x.device)[None, :] < valid_shape[:, 1:]
         # mmdet pads after normalising: the padding is zero here, not a black pixel.

@@ -88,6 +88,16 @@ def test_it_names_deformable_convolutions_and_its_inputs_and_outputs(onnx_file: 
             assert constants[node.input[1]].max() <= 3840
 
 
+@pytest.mark.parametrize("precision", ["f32", "fp16"])
+def test_pixels_are_cast_before_anything_else(precision: str, network: VFNet, onnx_file: Path, tmp_path: Path) -> None:
+    path = onnx_file
+    if precision != "f32":
+        path = tmp_path / "half.onnx"
+        export_detector(network, path, precision)
+    consumers = {node.op_type for node in onnx.load(path).graph.node if "PIXELS" in node.input}
+    assert consumers == {"Cast"}  # TensorRT takes bytes nowhere else
+
+
 def test_in_half_precision_what_samples_stays_float32(network: VFNet, onnx_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "half.onnx"
     export_detector(network, path, "fp16")
