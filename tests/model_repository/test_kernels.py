@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 triton = pytest.importorskip("triton", reason="Triton's language is not installed")
-HALF = {"x": "*fp16", "sizes": "*i32", "weight": "*fp32", "bias": "*fp32", "residual": "*fp16"}
+TYPES = {"f32": "*fp32", "bf16": "*bf16", "fp16": "*fp16"}
+FLOATS = ("bias", "counts", "means", "deviations", "group_means", "group_scales")
 BLOCKS = {"BLOCK_CELLS": 64, "BLOCK_CHANNELS": 256}
 
 
@@ -41,25 +42,50 @@ def compiled(kernel: Any, types: dict[str, str], constants: dict[str, Any], **op
     return ptx
 
 
-def test_the_deformable_convolution_uses_the_matrix_units_and_wide_loads() -> None:
+def types_for(precision: str) -> dict[str, str]:
+    maps = dict.fromkeys(("x", "residual", "prediction", "weight", "out"), TYPES[precision])
+    return maps | dict.fromkeys(FLOATS, "*fp32") | {"sizes": "*i32", "eps": "fp32"}
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16", "f32"])
+def test_the_deformable_convolution_uses_the_matrix_units_and_wide_loads(precision: str) -> None:
     from deformable_kernel import _deform_conv
 
-    types = HALF | {"prediction": "*fp16", "weight": "*fp16", "out": "*fp16"}
-    constants = {"CHANNELS": 256, "OUT_CHANNELS": 256, "KERNEL": 3, "PRECISION": "tf32"}
+    exact = precision == "f32"
+    constants = {"CHANNELS": 256, "OUT_CHANNELS": 256, "KERNEL": 3, "PRECISION": "ieee" if exact else "tf32"}
     constants |= dict.fromkeys(("MODULATED", "HAS_BIAS", "RECTIFY", "HAS_SIZES"), True)
-    constants |= {"BLOCK_M": 64, "BLOCK_N": 256, "BLOCK_K": 64}
-    ptx = compiled(_deform_conv, types, constants, num_warps=8, num_stages=2)
-    assert "wgmma.mma_async" in ptx
+    constants |= dict(zip(("BLOCK_M", "BLOCK_N", "BLOCK_K"), (32, 64, 32) if exact else (64, 256, 64), strict=True))
+    ptx = compiled(_deform_conv, types_for(precision), constants, num_warps=4 if exact else 8, num_stages=2)
+    assert ("wgmma.mma_async" in ptx) is not exact  # they round what is multiplied
     assert "cp.async.cg.shared.global" in ptx  # 16 bytes at once
 
 
-def test_the_other_kernels_compile() -> None:
+@pytest.mark.parametrize("precision", ["fp16", "bf16", "f32"])
+def test_the_other_kernels_compile(precision: str) -> None:
+    from normalisation_kernels import _block_statistics, _normalise
+    from pointwise_kernel import _add_and_rectify
+
+    types = types_for(precision)
+    compiled(_add_and_rectify, types, {"CHANNELS": 256, "HAS_RESIDUAL": True, "HAS_SIZES": True} | BLOCKS)
+    compiled(_block_statistics, types, {"CHANNELS": 256} | BLOCKS)
+    compiled(_normalise, types | {"weight": "*fp32"}, {"CHANNELS": 256, "GROUP": 8} | BLOCKS)
+
+
+@pytest.mark.parametrize("known", [{}, {"blocks": 1}], ids=["any number of blocks", "one block"])
+def test_statistics_of_groups_compile_for(known: dict[str, int]) -> None:
+    from normalisation_kernels import _group_statistics
+
+    constants = {"CHANNELS": 256, "GROUP": 8, "BLOCK": 64, "BLOCK_GROUP": 8} | known
+    compiled(_group_statistics, types_for("fp16"), constants)
+
+
+def test_the_sizes_of_maps_make_no_kernels_of_their_own() -> None:
+    from deformable_kernel import _deform_conv
     from normalisation_kernels import _block_statistics, _group_statistics, _normalise
     from pointwise_kernel import _add_and_rectify
 
-    floats = dict.fromkeys(("counts", "means", "deviations", "group_means", "group_scales"), "*fp32")
-    types = HALF | floats | {"eps": "fp32"}
-    compiled(_add_and_rectify, types, {"CHANNELS": 256, "HAS_RESIDUAL": True, "HAS_SIZES": True} | BLOCKS)
-    compiled(_block_statistics, types, {"CHANNELS": 256} | BLOCKS)
-    compiled(_group_statistics, types, {"CHANNELS": 256, "GROUP": 8, "BLOCK": 64, "BLOCK_GROUP": 8})
-    compiled(_normalise, types, {"CHANNELS": 256, "GROUP": 8} | BLOCKS)
+    kernels = (_deform_conv, _add_and_rectify, _block_statistics, _group_statistics, _normalise)
+    special = {parameter.name for kernel in kernels for parameter in kernel.params if not parameter.do_not_specialize}
+    sizes = {"positions", "cells", "blocks", "height", "width", "out_height", "out_width"}
+    sizes |= {"stride_n", "stride_c", "stride_y", "stride_x"}
+    assert not special & sizes

@@ -15,9 +15,13 @@ from torch import Tensor
 
 _CHANNELS = 32
 """Of the input, at once."""
+_SIZES = [
+    "positions", "height", "width", "out_height", "out_width", "stride_n", "stride_c", "stride_y", "stride_x",
+]  # fmt: skip
+"""Of every pyramid level, canvas and batch others: kernels of their own, for those by 16, would not be faster."""
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_SIZES)
 def _deform_conv(
     x, prediction, weight, bias, sizes, out,
     positions, height, width, out_height, out_width, stride_n, stride_c, stride_y, stride_x, stride, padding,

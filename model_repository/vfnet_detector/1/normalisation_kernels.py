@@ -15,7 +15,8 @@ from torch import Tensor
 _CELLS = 64
 
 
-@triton.jit
+# Kernels of their own for sizes by 16, or one block, would not be faster: here and below.
+@triton.jit(do_not_specialize=["height", "width"])
 def _block_statistics(
     x, sizes, counts, means, deviations, height, width,
     CHANNELS: tl.constexpr, BLOCK_CELLS: tl.constexpr, BLOCK_CHANNELS: tl.constexpr,
@@ -38,7 +39,7 @@ def _block_statistics(
     tl.store(deviations + to, tl.sum(centred * centred, axis=0), mask=channel < CHANNELS)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["blocks"])
 def _group_statistics(
     counts, means, deviations, group_means, group_scales, blocks, eps,
     CHANNELS: tl.constexpr, GROUP: tl.constexpr, BLOCK: tl.constexpr, BLOCK_GROUP: tl.constexpr,
@@ -70,7 +71,7 @@ def _group_statistics(
     tl.store(group_scales + image * groups + group, 1.0 / tl.sqrt(variance + eps))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["height", "width"])
 def _normalise(
     x, sizes, group_means, group_scales, weight, bias, height, width, groups,
     CHANNELS: tl.constexpr, GROUP: tl.constexpr, BLOCK_CELLS: tl.constexpr, BLOCK_CHANNELS: tl.constexpr,

@@ -10,7 +10,8 @@ from torch import Tensor
 _CELLS, _CHANNELS = 16, 128
 
 
-@triton.jit
+# Kernels of their own for sizes by 16 would not be faster.
+@triton.jit(do_not_specialize=["cells", "height", "width"])
 def _add_and_rectify(
     x, bias, residual, sizes, cells, height, width,
     CHANNELS: tl.constexpr, HAS_RESIDUAL: tl.constexpr, HAS_SIZES: tl.constexpr,
