@@ -129,5 +129,5 @@ def _configure_for(engine: str, repository: Path, config: VFNetConfig, precision
     rename_detector_tensors(ensemble, *numbered)
     write_configuration(ensemble, repository / "vfnet" / name)
     if engine == "tensorrt":
-        add_profiles(served, preprocess_parameters(engine, config)["canvases"], (1, 2, 4, 8))
+        add_profiles(served, preprocess_parameters(engine, config)["canvases"])
         write_configuration(served, detector / name)

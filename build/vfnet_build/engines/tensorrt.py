@@ -19,8 +19,8 @@ from vfnet_build.engines.errors import EngineError
 from vfnet_build.engines.onnx import export_detector
 
 PRECISIONS = ("f32", "fp16")
-BATCH_SIZES = (1, 2, 4, 8)
-"""A CUDA graph is captured for each, on each canvas."""
+MAX_BATCH_SIZE = 8
+"""As in `configs/tensorrt.pbtxt`."""
 
 
 def check_available() -> None:
@@ -74,7 +74,8 @@ def build_plan(source: Path, canvases: list[tuple[int, int]]) -> bytes:
     for height, width in canvases:
         profile = builder.create_optimization_profile()
         for name, shape in (("PIXELS", (height, width, 3)), ("VALID_SHAPE", (2,))):
-            profile.set_shape(name, (1, *shape), (BATCH_SIZES[-1], *shape), (BATCH_SIZES[-1], *shape))
+            most = (MAX_BATCH_SIZE, *shape)
+            profile.set_shape(name, (1, *shape), most, most)
         config.add_optimization_profile(profile)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
