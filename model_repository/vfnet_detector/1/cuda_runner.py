@@ -64,6 +64,7 @@ class CudaRunner:
     def _capture(self, canvas: Canvas, size: int, pool: Any) -> CapturedRun:
         pixels = torch.zeros((size, *canvas, 3), dtype=torch.uint8, device=self.device)
         valid_shape = torch.tensor([canvas] * size, dtype=torch.int32, device=self.device)
+        self.compute.wait_stream(torch.cuda.current_stream(self.device))  # which fills the inputs
         with torch.cuda.stream(self.compute):
             for _ in range(2):  # what is compiled, chosen and allocated at first use must not be captured
                 self.detector(pixels, valid_shape)
