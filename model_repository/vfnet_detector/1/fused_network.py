@@ -21,7 +21,7 @@ from vfnet_build.architecture.vfnet_head import TowerConv, VFNetHead, star_dcn_o
 def fuse(network: VFNet, dtype: torch.dtype) -> ValidAreas:
     """Rewrite `network` in place for inference on any canvas, its maps and filters in `dtype`.
 
-    Float32 stay whatever the `dtype`: sums, statistics, biases, what predicts and refines boxes, where taps land.
+    Float32 stay whatever the `dtype`: sums, statistics, biases, what predicts logits and boxes, where taps land.
 
     Returns:
         What has to be told of each batch, with `begin`, before the network runs.
@@ -171,7 +171,7 @@ class FusedTowerConv(nn.Module):
 
 
 class FusedHead(nn.Module):
-    """A `VFNetHead`; boxes are computed in float32."""
+    """A `VFNetHead`; logits and boxes are computed in float32."""
 
     masks_padding = True
 
@@ -181,7 +181,7 @@ class FusedHead(nn.Module):
         self.cls_convs = nn.ModuleList(FusedTowerConv(block, areas) for block in head.cls_convs)  # type: ignore[arg-type]
         self.reg_convs = nn.ModuleList(FusedTowerConv(block, areas) for block in head.reg_convs)  # type: ignore[arg-type]
         self.vfnet_reg_conv = FusedTowerConv(head.vfnet_reg_conv, areas)
-        for conv in (head.vfnet_reg, head.vfnet_reg_refine):
+        for conv in (head.vfnet_cls, head.vfnet_reg, head.vfnet_reg_refine):
             conv.stays_float32 = True  # type: ignore[assignment]
 
     def forward(self, feature_maps: list[Tensor]) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
@@ -207,7 +207,7 @@ class FusedHead(nn.Module):
         refinement = head.scales_refine[level](head.vfnet_reg_refine(reg_feat.float()))
         bbox_pred_refine = refinement.exp() * bbox_pred
 
-        logits = head.vfnet_cls(self._sample(cls_feat, offset, head.vfnet_cls_dconv)).float()
+        logits = head.vfnet_cls(self._sample(cls_feat, offset, head.vfnet_cls_dconv).float())
         logits = torch.where(areas.mask(logits), logits, torch.full_like(logits, -torch.inf))
         return logits, bbox_pred, bbox_pred_refine
 
