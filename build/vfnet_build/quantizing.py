@@ -112,7 +112,7 @@ def quantize_checked(
         images=len(data.validation.images),
         ap_f32=evaluate_detections(data.validation, before).ap,
         ap_int8=evaluate_detections(data.validation, after).ap,
-        agreement=agreement(before, after),
+        agreement=agreement(before, after).share,
     )
     _say(str(accuracy))
     if accuracy.ap_f32 - accuracy.ap_int8 > options.max_ap_drop:

@@ -10,7 +10,7 @@ from typing import Any
 from vfnet_build.architecture.config import VFNetConfig
 from vfnet_build.architecture.vfnet import VFNet
 from vfnet_data.reading import read_dataset
-from vfnet_evaluate.agreement import agreement
+from vfnet_evaluate.agreement import Matched, agreement
 from vfnet_evaluate.checkpoint_detector import CheckpointDetector
 from vfnet_evaluate.coco_evaluation import evaluate_detections
 from vfnet_evaluate.network_detector import NetworkDetector, ResizedImage
@@ -30,8 +30,10 @@ class Acceptance:
     """AP of the network in float32."""
     found: float
     """AP of the engine."""
-    agreement: float
-    """Share of the network's boxes above 0.3 that the engine finds, with IoU of at least 0.95."""
+    sure: Matched
+    """The network's boxes above 0.3, and how many of them the engine finds, with IoU of at least 0.95."""
+    likely: Matched
+    """The same above 0.1: many more, of which a share says more."""
 
     @property
     def accepted(self) -> bool:
@@ -62,5 +64,6 @@ def compare_with_network(network: VFNet, candidates: Candidates, annotations: Pa
     return Acceptance(
         exact=evaluate_detections(dataset, exact).figures["AP"],
         found=evaluate_detections(dataset, found).figures["AP"],
-        agreement=agreement(exact, found, iou_threshold=0.95),
+        sure=agreement(exact, found, score_threshold=0.3, iou_threshold=0.95),
+        likely=agreement(exact, found, score_threshold=0.1, iou_threshold=0.95),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from pycocotools import mask
@@ -10,13 +11,26 @@ from pycocotools import mask
 from vfnet_evaluate.image_detections import ImageDetections
 
 
+@dataclass(frozen=True)
+class Matched:
+    """How many boxes one set has, and how many of them another has too."""
+
+    found: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        """1 where there are none."""
+        return self.found / self.total if self.total else 1.0
+
+
 def agreement(
     expected: Sequence[ImageDetections],
     found: Sequence[ImageDetections],
     score_threshold: float = 0.3,
     iou_threshold: float = 0.9,
-) -> float:
-    """The share of the expected detections above a score that were found again, one to one; 1 where there are none.
+) -> Matched:
+    """The expected detections above a score, and how many of them were found again, one to one.
 
     Args:
         expected, found: of the same images, in the same order.
@@ -41,4 +55,4 @@ def agreement(
             if row[best] >= 0:
                 matched += 1
                 overlaps[:, best] = -1
-    return matched / total if total else 1.0
+    return Matched(matched, total)
