@@ -57,7 +57,7 @@ class DensePredictor(nn.Module):
         rows = torch.arange(x.shape[2], device=x.device)[None, :] < valid_shape[:, :1]
         columns = torch.arange(x.shape[3], device=x.device)[None, :] < valid_shape[:, 1:]
         # mmdet pads after normalising: the padding is zero here, not a black pixel.
-        return torch.where(rows[:, None, :, None] & columns[:, None, None, :], x, torch.zeros_like(x))
+        return torch.where(rows[:, None, :, None] & columns[:, None, None, :], x, 0.0)
 
 
 class Detector(nn.Module):
@@ -127,7 +127,7 @@ def select_level(
     n, num_classes, height, width = cls_score.shape
     # 1. Scores location-major, class fastest; not above the threshold counts as zero.
     scores = cls_score.float().permute(0, 2, 3, 1).reshape(n, -1).sigmoid()
-    scores = torch.where(scores > test.score_threshold, scores, torch.zeros_like(scores))
+    scores = torch.where(scores > test.score_threshold, scores, 0.0)
     # 2. The first `nms_pre` by falling score. A small level is padded, so that every level gives
     #    as many: engines that batch need one output shape.
     scores = F.pad(scores, (0, test.nms_pre))

@@ -73,7 +73,7 @@ class ValidAreas:
 
     def clear(self, x: Tensor) -> Tensor:
         """`x` [N, C, H, W] with zeros where there is padding."""
-        return torch.where(self.mask(x), x, torch.zeros_like(x))
+        return torch.where(self.mask(x), x, 0.0)
 
     def group_norm(self, x: Tensor, num_groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
         """Group normalisation whose statistics, in float32, are those of the valid cells.
@@ -84,9 +84,8 @@ class ValidAreas:
         valid = self.mask(x)[:, :, None]
         values = x.float().reshape(n, num_groups, -1, height, width)
         cells = self.sizes(x).prod(dim=1).view(n, 1, 1, 1, 1) * (channels // num_groups)
-        zero = torch.zeros_like(values)
-        mean = torch.where(valid, values, zero).sum(dim=(2, 3, 4), keepdim=True) / cells
-        centred = torch.where(valid, values - mean, zero)
+        mean = torch.where(valid, values, 0.0).sum(dim=(2, 3, 4), keepdim=True) / cells
+        centred = torch.where(valid, values - mean, 0.0)
         variance = (centred * centred).sum(dim=(2, 3, 4), keepdim=True) / cells
         normed = (centred * (variance + eps).rsqrt()).reshape(n, channels, height, width)
         return (normed * weight.float()[:, None, None] + bias.float()[:, None, None]).to(x.dtype)
@@ -117,7 +116,7 @@ class MaskedLogits(Masked):
     def forward(self, x: Tensor, *others: Tensor) -> Tensor:
         """As the convolution itself; minus infinity in the padding."""
         out = super().forward(x, *others)
-        return torch.where(self.areas.mask(out), out, torch.full_like(out, -torch.inf))
+        return torch.where(self.areas.mask(out), out, -torch.inf)
 
 
 class MaskedGroupNorm(nn.Module):
@@ -137,7 +136,8 @@ def mask_padding(network: VFNet, areas: ValidAreas | None = None) -> ValidAreas:
     """Change `network`, in place, into one that gives the same answer on any canvas.
 
     Args:
-        areas: those of modules in it that mask by themselves, which say so with an attribute `masks_padding`.
+        areas: those of modules in it that mask by themselves, or are given what is masked: their attribute
+            `masks_padding` says so.
 
     Returns:
         What has to be told of each batch, with `begin`, before the network runs.
@@ -152,11 +152,13 @@ def mask_padding(network: VFNet, areas: ValidAreas | None = None) -> ValidAreas:
 
 def _mask_children(module: nn.Module, areas: ValidAreas) -> None:
     for name, child in module.named_children():
+        if getattr(child, "masks_padding", False):
+            continue
         if isinstance(child, nn.GroupNorm):
             setattr(module, name, MaskedGroupNorm(child, areas))
         elif _looks_at_neighbours(child):
             setattr(module, name, Masked(child, areas))
-        elif not getattr(child, "masks_padding", False):
+        else:
             _mask_children(child, areas)
 
 

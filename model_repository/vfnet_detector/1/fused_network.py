@@ -37,6 +37,7 @@ def fuse(network: VFNet, dtype: torch.dtype) -> ValidAreas:
         stem = FusedStem(backbone.conv1, backbone.bn1, areas)
         for name, module in {"conv1": stem, "bn1": nn.Identity(), "relu": nn.Identity()}.items():
             setattr(backbone, name, module)
+        backbone.maxpool.masks_padding = True  # type: ignore[assignment]  # the stem has done it
     backbone.register_forward_pre_hook(lambda _, inputs: (inputs[0].to(dtype, memory_format=torch.channels_last),))
     network.bbox_head = FusedHead(network.bbox_head, areas)  # type: ignore[assignment]
     mask_padding(network, areas)
@@ -208,7 +209,7 @@ class FusedHead(nn.Module):
         bbox_pred_refine = refinement.exp() * bbox_pred
 
         logits = head.vfnet_cls(self._sample(cls_feat, offset, head.vfnet_cls_dconv).float())
-        logits = torch.where(areas.mask(logits), logits, torch.full_like(logits, -torch.inf))
+        logits = torch.where(areas.mask(logits), logits, -torch.inf)
         return logits, bbox_pred, bbox_pred_refine
 
     def _sample(self, x: Tensor, offset: Tensor, conv: DeformConv2d) -> Tensor:
