@@ -40,13 +40,15 @@ class MixedRound:
 
     @property
     def expected(self) -> float:
-        """Of the mixture, did every image take what it takes among its like."""
+        """Of the mixture, did every image take what it takes among its like; 0 where a size alone got no answer."""
+        if not all(self.alone.values()):
+            return 0.0
         return 1 / sum(share / self.alone[size] for size, share in SHARES.items())
 
     @property
     def ratio(self) -> float:
-        """Mixed over expected."""
-        return self.mixed / self.expected
+        """Mixed over expected; NaN where nothing was."""
+        return self.mixed / self.expected if self.expected else float("nan")
 
 
 def sample_photos() -> dict[Size, bytes]:
