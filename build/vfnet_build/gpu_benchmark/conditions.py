@@ -88,6 +88,11 @@ def stock_network(conditions: Conditions) -> VFNet:
     return network.eval()
 
 
+def allow_tf32(allowed: bool) -> None:
+    """Whether float32 matrices and convolutions are multiplied with 10 bits of mantissa."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+
+
 def use_served_modules() -> None:
     """Make the modules of `vfnet_detector` importable, as in a model process."""
     for folder in ("vfnet_detector/1", "every_model"):

@@ -12,7 +12,7 @@ from vfnet_build.gpu_benchmark.speed import engine_runs
 
 _SHOWN = 20
 _NAME_LENGTH = 80
-"""Characters; CUTLASS's names are longer and say little more."""
+"""Characters; CUTLASS's names are longer, and differ at their ends too."""
 _REST = "all others"
 
 
@@ -34,6 +34,15 @@ def profiled(conditions: Conditions, work: Callable[[], object], images: int) ->
     times = defaultdict[str, float](float)
     for event in profiler.key_averages():
         microseconds = event.self_device_time_total if conditions.on_gpu else event.self_cpu_time_total
-        times[event.key[:_NAME_LENGTH].replace("|", "/")] += microseconds / 1e3 / images
+        times[shortened(event.key)] += microseconds / 1e3 / images
     falling = sorted(times.items(), key=lambda each: -each[1])
     return dict(falling[:_SHOWN]) | {_REST: sum(milliseconds for _, milliseconds in falling[_SHOWN:])}
+
+
+def shortened(name: str) -> str:
+    """Head and tail of a kernel's name, fit for a table."""
+    name = name.replace("|", "/")
+    if len(name) <= _NAME_LENGTH:
+        return name
+    head = _NAME_LENGTH // 2
+    return f"{name[:head]}…{name[head + 1 - _NAME_LENGTH :]}"

@@ -14,9 +14,10 @@ from vfnet_build.architecture.detector import Detector
 from vfnet_build.architecture.network_file import write_network
 from vfnet_build.architecture.vfnet import VFNet
 from vfnet_build.engines.half_precision import use_half_precision
-from vfnet_build.gpu_benchmark.conditions import GMACS, Conditions, stock_network, use_served_modules
+from vfnet_build.gpu_benchmark.conditions import GMACS, Conditions, allow_tf32, stock_network, use_served_modules
 
 PRECISIONS = ("fp16", "bf16", "f32")
+EAGER_F32 = "eager f32, TF32 off"
 _SECONDS_OF_ONE = 20
 Times = dict[str, float | str]
 """Batch size -> milliseconds an image; or `failed` -> why there are none."""
@@ -28,7 +29,7 @@ def speed(conditions: Conditions) -> dict[str, Times]:
     contestants: dict[str, Callable[[], Times]] = {
         f"engine {precision}": partial(_engine, conditions, network, precision) for precision in PRECISIONS
     }
-    contestants["eager f32, TF32 off"] = lambda: _eager_f32(conditions, network)
+    contestants[EAGER_F32] = lambda: _eager_f32(conditions, network)
     contestants["eager fp16"] = lambda: _eager_fp16(conditions, network)
     found: dict[str, Times] = {}
     for name, measure in contestants.items():
@@ -51,6 +52,17 @@ def fractions_of_floor(found: dict[str, Times], ceilings: dict[str, float]) -> d
             if isinstance(milliseconds, float):
                 fractions[f"{precision}, batch {batch}"] = floor / milliseconds
     return fractions
+
+
+def gains(found: dict[str, Times]) -> dict[str, float]:
+    """How many times faster the engine is than plain torch in f32 with TF32 off."""
+    ratios = {}
+    for precision in PRECISIONS:
+        for batch, milliseconds in found[f"engine {precision}"].items():
+            eager = found[EAGER_F32].get(batch)
+            if isinstance(milliseconds, float) and isinstance(eager, float):
+                ratios[f"{precision}, batch {batch}"] = eager / milliseconds
+    return ratios
 
 
 def engine_runs(conditions: Conditions, network: VFNet, precision: str) -> dict[int, Callable[[], object]]:
@@ -87,14 +99,16 @@ def _engine(conditions: Conditions, network: VFNet, precision: str) -> Times:
 
 
 def _eager_f32(conditions: Conditions, network: VFNet) -> Times:
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    allow_tf32(False)
     return _time(conditions, Detector(copy.deepcopy(network)).eval().to(conditions.device))
 
 
 def _eager_fp16(conditions: Conditions, network: VFNet) -> Times:
+    allow_tf32(True)  # for what stays in float32, as the engine does
     half = copy.deepcopy(network)
     use_half_precision(half, torch.float16)
-    return _time(conditions, Detector(half).eval().to(conditions.device))
+    detector = Detector(half).eval().to(conditions.device)
+    return _time(conditions, detector.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
 
 
 def _time(conditions: Conditions, detector: Detector) -> Times:
