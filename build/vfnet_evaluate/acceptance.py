@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from vfnet_data.reading import read_dataset
 from vfnet_evaluate.agreement import Matched, agreement
 from vfnet_evaluate.checkpoint_detector import CheckpointDetector
 from vfnet_evaluate.coco_evaluation import evaluate_detections
+from vfnet_evaluate.image_detections import ImageDetections
 from vfnet_evaluate.network_detector import NetworkDetector, ResizedImage
 from vfnet_evaluate.sources import detect_with_network
 
@@ -67,3 +68,16 @@ def compare_with_network(network: VFNet, candidates: Candidates, annotations: Pa
         sure=agreement(exact, found, score_threshold=0.3, iou_threshold=0.95),
         likely=agreement(exact, found, score_threshold=0.1, iou_threshold=0.95),
     )
+
+
+def compare_on_photos(network: VFNet, candidates: Candidates, photos: Sequence[Path]) -> Matched:
+    """The network's boxes above 0.3 in photos, and how many of them an engine finds, with IoU of at least 0.95.
+
+    Those that cannot be read count for nothing.
+    """
+    detectors = (CheckpointDetector(network), CandidatesDetector(network.config, candidates))
+    exact, found = (
+        [each if isinstance(each, ImageDetections) else ImageDetections.none() for each in detector.detect_many(photos)]
+        for detector in detectors
+    )
+    return agreement(exact, found, score_threshold=0.3, iou_threshold=0.95)

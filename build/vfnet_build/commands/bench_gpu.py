@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 import tempfile
@@ -18,11 +19,14 @@ SECTIONS = {
     "ceilings": "Ceilings",
     "speed": "Milliseconds an image",
     "floor": "Share of the floor",
+    "gains": "Times eager f32, TF32 off",
     "kernels": "Where the time goes, in ms an image, fp16",
     "parity": "Parity in f32",
     "half": "Half precision",
-    "start-up": "Start-up and memory",
+    "company": "In company against alone",
     "served": "Served",
+    "start-up": "Start-up and memory",
+    "two-instances": "Served by two instances",
 }
 """The most telling first."""
 
@@ -37,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="them; also what is sent to the server")
     parser.add_argument("--triton", type=Path, metavar="DIR", help="where the Triton server is, as for vfnet serve")
     parser.add_argument(
-        "--seconds", type=float, default=540, metavar="S", help="begin nothing after so long (default: %(default)g)"
+        "--seconds", type=float, default=480, metavar="S", help="begin nothing after so long (default: %(default)g)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write them as tables, as in docs/benchmarks")
@@ -56,44 +60,56 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     with tempfile.TemporaryDirectory(prefix="vfnet-bench-gpu-") as scratch:
         conditions = _conditions(arguments, Path(scratch))
-        found, failed = measure_all(conditions, arguments.only or list(SECTIONS), lambda done: _write(arguments, done))
+        # Compiled once for all sections, in this process and in the server; but start-up has its own.
+        os.environ["TRITON_CACHE_DIR"] = str(conditions.scratch / "kernels")
+        _, failed = measure_all(conditions, arguments.only or list(SECTIONS), lambda done: _write(arguments, done))
     for section, reason in failed.items():
         print(f"vfnet bench-gpu: {section}: {reason}", file=sys.stderr)
-    print(_markdown(found))
     return 1 if failed else 0
 
 
 def measure_all(
     conditions: Any, chosen: Sequence[str], save: Callable[[dict[str, Any]], None]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The chosen sections; `save` is called after each, so that a run cut short is not lost.
+    """The chosen sections; each is printed when it is done, and `save` called, so that a run cut short is not lost.
 
     Returns:
         What was measured, and why what was not was not, by section.
     """
     from vfnet_build.gpu_benchmark import accuracy, hot_spots, machine, speed, start_up
+    from vfnet_build.gpu_benchmark.report import section_to_markdown
 
-    found: dict[str, Any] = {"Machine": machine.describe(conditions)}
+    found: dict[str, Any] = {}
     failed: dict[str, str] = {}
+
+    def keep(section: str, values: Any) -> None:
+        found[section] = values
+        save(found)
 
     def floor() -> dict[str, float]:
         return speed.fractions_of_floor(found[SECTIONS["speed"]], found[SECTIONS["ceilings"]])
 
-    def served() -> dict[str, object]:
-        from vfnet_build.gpu_benchmark.served import served
+    def serve(name: str) -> dict[str, object]:
+        from vfnet_build.gpu_benchmark import served
 
-        return served(conditions)
+        measure = {"served": served.served, "two-instances": served.two_instances}[name]
+        return measure(conditions, lambda values: keep(SECTIONS[name], values))
 
     work: dict[str, Callable[[], Any]] = {
         "ceilings": lambda: machine.ceilings(conditions),
         "speed": lambda: speed.speed(conditions),
         "floor": floor,
+        "gains": lambda: speed.gains(found[SECTIONS["speed"]]),
         "kernels": lambda: hot_spots.hot_spots(conditions),
         "parity": lambda: accuracy.parity(conditions),
         "half": lambda: accuracy.half_precision(conditions),
+        "company": lambda: accuracy.company(conditions),
+        "served": lambda: serve("served"),
         "start-up": lambda: start_up.start_up(conditions),
-        "served": served,
+        "two-instances": lambda: serve("two-instances"),
     }
+    keep("Machine", machine.describe(conditions))
+    print(section_to_markdown("Machine", found["Machine"]), flush=True)
     for name, section in SECTIONS.items():
         if name not in chosen:
             continue
@@ -102,11 +118,13 @@ def measure_all(
             failed[section] = "not begun: the time was up"
             continue
         try:
-            found[section] = work[name]()
+            keep(section, work[name]())
         except Exception as error:  # the others are worth having
-            failed[section] = found[section] = f"failed: {type(error).__name__}: {error}"
+            failed[section] = f"failed: {type(error).__name__}: {error}"
+            # Part of it may have been kept.
+            keep(section, found.get(section, {}) | {"failed": failed[section].removeprefix("failed: ")})
+        print(section_to_markdown(section, found[section]), flush=True)
         print(f"vfnet bench-gpu: {section}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-        save(found)
     return found, failed
 
 
@@ -120,7 +138,7 @@ def _conditions(arguments: argparse.Namespace, scratch: Path) -> Any:
     if arguments.rehearse:
         small = {"canvas": (128, 160), "batch_sizes": (1, 2), "repetitions": 1, "rehearsal": True}
     return Conditions(
-        device=torch.device("cpu" if arguments.rehearse else arguments.device),
+        device=torch.device("cpu") if arguments.rehearse else with_index(torch.device(arguments.device)),
         scratch=scratch,
         checkpoint=arguments.checkpoint or DEMO_CHECKPOINT,
         annotations=arguments.annotations,
@@ -129,6 +147,13 @@ def _conditions(arguments: argparse.Namespace, scratch: Path) -> Any:
         deadline=time.monotonic() + arguments.seconds,
         **small,
     )
+
+
+def with_index(device: Any) -> Any:
+    """`cuda`, a torch device without a number, is the card in use."""
+    import torch
+
+    return device if device.index is not None else torch.device(device.type, torch.cuda.current_device())
 
 
 def _write(arguments: argparse.Namespace, found: dict[str, Any]) -> None:

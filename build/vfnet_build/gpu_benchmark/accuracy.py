@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from vfnet_build.architecture.detector import Detector
-from vfnet_build.architecture.network_file import write_network
+from vfnet_build.architecture.padding import default_canvases
 from vfnet_build.checkpoints.loading import build_network, load_checkpoint
-from vfnet_build.gpu_benchmark.conditions import Conditions, use_served_modules
-from vfnet_build.gpu_benchmark.pictures import picture_arrays
+from vfnet_build.gpu_benchmark.bare_engine import make_engine
+from vfnet_build.gpu_benchmark.conditions import Conditions, allow_tf32, stock_network, use_served_modules
+from vfnet_build.gpu_benchmark.pictures import UNIFORM, photo_paths, picture_arrays
+from vfnet_build.gpu_benchmark.talkative import make_talkative
 
 _NEARLY_EQUAL = 1e-4
 """Scores within which candidates may change places."""
+_PARITY = ((640, 480), (427, 640), (640, 200))
+_COMPANY = 3 * ((640, 480), (640, 360), (480, 640), (360, 640))
+"""Batches of four have a place left, and take a picture that has another canvas alone."""
 
 
 def parity(conditions: Conditions) -> dict[str, float]:
@@ -26,7 +31,8 @@ def parity(conditions: Conditions) -> dict[str, float]:
     plain = Detector(network).eval()
     engine = _engine(conditions, "f32")
     differences = []
-    for pixels, valid_shape in picture_arrays(conditions, network.config.preprocess):
+    sizes = _PARITY[:1] if conditions.rehearsal else _PARITY
+    for pixels, valid_shape in picture_arrays(conditions, network.config.preprocess, sizes):
         with torch.inference_mode():
             expected = [each[0].numpy() for each in plain(torch.from_numpy(pixels), torch.from_numpy(valid_shape))]
         differences.append(candidate_differences(expected, _detect(engine, pixels, valid_shape)))
@@ -68,14 +74,13 @@ def half_precision(conditions: Conditions) -> dict[str, dict[str, float]]:
     """
     if conditions.annotations is None or conditions.images is None:
         raise ValueError("needs --annotations and --images")
-    from vfnet_evaluate.acceptance import compare_with_network
+    from vfnet_evaluate.acceptance import compare_on_photos, compare_with_network
 
     network = build_network(load_checkpoint(conditions.checkpoint)).to(conditions.device)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     found = {}
     for precision in ("fp16", "bf16"):
         engine = _engine(conditions, precision)
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        allow_tf32(False)  # for the network in f32; the engine's graphs are captured
         candidates = partial(_detect, engine)
         result = compare_with_network(network, candidates, conditions.annotations, conditions.images)
         found[precision] = {
@@ -86,21 +91,55 @@ def half_precision(conditions: Conditions) -> dict[str, dict[str, float]]:
             "boxes above 0.1": result.likely.total,
             "of those matched": result.likely.share,
         }
+        if not conditions.rehearsal:
+            more = compare_on_photos(network, candidates, photo_paths(conditions.images))
+            found[precision] |= {"above 0.3 in all photos": more.total, "of all these matched": more.share}
+    return found
+
+
+def company(conditions: Conditions) -> dict[str, dict[str, float]]:
+    """Per precision: the largest difference of an image's scores in a mixed batch from those alone."""
+    network = build_network(load_checkpoint(conditions.checkpoint))
+    if conditions.rehearsal:
+        network = stock_network(conditions)
+        (picture,) = picture_arrays(conditions, network.config.preprocess, UNIFORM)
+        make_talkative(network, *picture)
+    use_served_modules()
+    image = import_module("torch_engine").Image
+    pictures = [image(*each) for each in picture_arrays(conditions, network.config.preprocess, _COMPANY)]
+    canvases = default_canvases(network.config.preprocess.img_scale)
+    found = {}
+    for precision in ("f32",) if conditions.rehearsal else ("fp16", "bf16", "f32"):
+        engine = make_engine(conditions, network, precision, canvases, (1, 2, 4, 8))
+        alone = [_only(engine.detect([picture])) for picture in pictures]
+        together = dict(engine.detect(pictures))
+        scores = [(one[1], _checked(together[index])[1]) for index, one in enumerate(alone)]
+        found[precision] = {
+            "images": len(pictures),
+            "candidates": sum(int((one[1] > 0).sum()) for one in alone),
+            # One of them may be just below the threshold.
+            "largest score difference": max(float(np.abs(a - b)[(a > 0) & (b > 0)].max(initial=0)) for a, b in scores),
+        }
+        del engine
     return found
 
 
 def _engine(conditions: Conditions, precision: str) -> Any:
-    use_served_modules()
-    engines: Any = import_module("torch_engine")
-    path = conditions.scratch / "checkpoint.pt"
-    write_network(build_network(load_checkpoint(Path(conditions.checkpoint))), path)
-    return engines.TorchEngine(path, str(conditions.device), precision, batch_sizes=(1,))
+    return make_engine(conditions, build_network(load_checkpoint(conditions.checkpoint)), precision, "auto", (1,))
 
 
 def _detect(engine: Any, pixels: Any, valid_shape: Any) -> tuple[Any, Any, Any]:
     image = import_module("torch_engine").Image(pixels, valid_shape)
-    ((_, outcome),) = engine.detect([image])
+    boxes, scores, labels = _only(engine.detect([image]))
+    return boxes[0], scores[0], labels[0]
+
+
+def _only(outcomes: Iterator[tuple[int, Any]]) -> Any:
+    ((_, outcome),) = outcomes
+    return _checked(outcome)
+
+
+def _checked(outcome: Any) -> Any:
     if isinstance(outcome, Exception):
         raise outcome
-    boxes, scores, labels = outcome
-    return boxes[0], scores[0], labels[0]
+    return outcome

@@ -14,6 +14,8 @@ from vfnet_build.gpu_benchmark.conditions import Conditions
 from vfnet_build.photo_canvases import PHOTO_SIZES
 from vfnet_build.served_code import import_served, template_directory
 
+UNIFORM = ((640, 480),)
+"""The commonest width and height."""
 _ENDINGS = {".jpg", ".jpeg", ".png"}
 
 
@@ -28,20 +30,26 @@ def jpegs(conditions: Conditions, sizes: tuple[tuple[int, int], ...] = PHOTO_SIZ
     return files
 
 
-def picture_arrays(conditions: Conditions, preprocess: PreprocessConfig) -> Iterator[tuple[Any, Any]]:
-    """What `vfnet_preprocess` makes of three of them: pixels uint8 [1, H, W, 3] and valid_shape int32 [1, 2]."""
+def picture_arrays(
+    conditions: Conditions, preprocess: PreprocessConfig, sizes: tuple[tuple[int, int], ...]
+) -> Iterator[tuple[Any, Any]]:
+    """What `vfnet_preprocess` makes of `jpegs`: pixels uint8 [1, H, W, 3] and valid_shape int32 [1, 2]."""
     repository = template_directory()
     decoding: Any = import_served(repository, "vfnet_preprocess", "image_decoding")
     resizing: Any = import_served(repository, "vfnet_preprocess", "resizing")
-    for file in jpegs(conditions, ((640, 480), (427, 640), (640, 200))[: 1 if conditions.rehearsal else 3]):
+    for file in jpegs(conditions, sizes):
         decoded = decoding.decode_image(file, 10**8)
         resized = resizing.resize_onto_canvas(decoded, preprocess.img_scale, preprocess.size_divisor)
         yield resized.pixels, resized.valid_shape
 
 
+def photo_paths(folder: Path) -> list[Path]:
+    """The photos in a folder, by name."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in _ENDINGS)
+
+
 def _photos(folder: Path | None) -> list[Image.Image]:
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _ENDINGS) if folder else []
-    if paths:
+    if folder and (paths := photo_paths(folder)):
         return [Image.open(path).convert("RGB") for path in paths[:7]]
     from vfnet_data.rendered_scenes.sample import sample_scene
 

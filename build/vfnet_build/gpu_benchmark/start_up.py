@@ -36,7 +36,7 @@ def start_up(conditions: Conditions) -> dict[str, dict[str, float]]:
     modules = [template / "vfnet_detector" / "1", template / "every_model", *map(str, sys.path)]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(str(module) for module in modules if str(module)),
-        "TRITON_CACHE_DIR": str(conditions.scratch / "kernels"),
+        "TRITON_CACHE_DIR": str(conditions.scratch / "start-up kernels"),
     }
     free = 0
     if conditions.on_gpu:
