@@ -47,7 +47,7 @@ $(VENV)/.dependencies: requirements.lock Makefile
 
 test: setup ## lint, types, and every test
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 parity: setup ## against recorded goldens and the real MMDetection (needs ../shared); prints a table
 	@if [ -f ../shared/reference/setup.sh ] && [ ! -x .mmdet/bin/python ]; then \

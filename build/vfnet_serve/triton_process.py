@@ -29,7 +29,7 @@ from vfnet_serve.server_log import ServerLog, print_line
 
 _SECONDS_AFTER_LOSS = 2.0
 _UNLOAD_SECONDS = 5.0
-"""At most, of idle models; one whose process was killed never goes."""
+"""For models that nothing waits for any more. One whose process was killed, or hangs, never goes."""
 _LOAD_TIMEOUT = 300.0
 """Seconds; a detector may have to be compiled."""
 ENSEMBLE = "vfnet"
@@ -62,7 +62,7 @@ class TritonProcess:
         self.exit_timeout = exit_timeout
         self._others = [model for model in configs if model != ENSEMBLE]
         self.has_lost_a_process = False
-        """Set by whoever sees that a model process died."""
+        """Set by whoever sees that a model process died, or does not end."""
         self._scratch = tempfile.TemporaryDirectory(prefix="vfnet-serve-")
         scratch = Path(self._scratch.name)
         self._repository = scratch / "repository"
@@ -204,20 +204,22 @@ class TritonProcess:
         """
         if self.process.poll() is not None:
             return  # whoever listens on its port now is another
-        deadline = time.monotonic() + self.exit_timeout
-        with contextlib.suppress(OSError, ValueError):
-            self._unload([ENSEMBLE], deadline)
-            if not self.has_lost_a_process:
-                self._unload(self._others, min(deadline, time.monotonic() + _UNLOAD_SECONDS))
+        self._unload([ENSEMBLE], self.exit_timeout)
+        if not self.has_lost_a_process and not self._unload(self._others, _UNLOAD_SECONDS):
+            self.has_lost_a_process = True
 
-    def _unload(self, models: Sequence[str], deadline: float) -> None:
-        for model in models:
-            self._request(f"/v2/repository/models/{model}/unload", b"{}", timeout=self.exit_timeout)
-        while time.monotonic() < deadline and self.process.poll() is None:
-            index = json.loads(self._request("/v2/repository/index", b"{}", timeout=self.exit_timeout))
-            if not any(entry["name"] in models and entry.get("state") == "UNLOADING" for entry in index):
-                return
-            time.sleep(0.05)
+    def _unload(self, models: Sequence[str], seconds: float) -> bool:
+        """Whether they are gone within so many seconds."""
+        deadline = time.monotonic() + seconds
+        with contextlib.suppress(OSError, ValueError):
+            for model in models:
+                self._request(f"/v2/repository/models/{model}/unload", b"{}", _until(deadline))
+            while self.process.poll() is None and time.monotonic() < deadline:
+                index = json.loads(self._request("/v2/repository/index", b"{}", _until(deadline)))
+                if not any(entry["name"] in models and entry.get("state") == "UNLOADING" for entry in index):
+                    return True
+                time.sleep(0.05)
+        return False
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -236,6 +238,11 @@ class TritonProcess:
             for region in Path("/dev/shm").glob(f"{self._shm_prefix}*"):
                 region.unlink(missing_ok=True)  # a killed process leaves its shared memory behind
             self._scratch.cleanup()
+
+
+def _until(deadline: float) -> float:
+    """Seconds that are left, and a moment for an answer that is on its way."""
+    return max(deadline - time.monotonic(), 0.1)
 
 
 @contextmanager

@@ -76,6 +76,9 @@ SUBCOMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    # torch's threads spin while they wait for each other. Where others compute too, as decoders do, everything takes up
+    # to five times as long by that. Read when torch is imported, here and in what is started from here.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         try:
             code = _main(sys.argv[1:] if argv is None else list(argv))
