@@ -39,6 +39,8 @@ TRITON_COUNTERS = (
 GATEWAY_COUNTERS = ("vfnet_gateway_refusals", "vfnet_gateway_images")
 _SECONDS = 1.0
 _SECONDS_TO_START = 20.0
+_SECONDS_TO_END = 60.0
+"""On a busy machine, looking through all its processes takes several of them, twice."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Sampler:
         assert self._process.stdin is not None
         self._process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(10)
+            self._process.wait(_SECONDS_TO_END)
         self._process.kill()
         self._process.wait()
 

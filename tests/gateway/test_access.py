@@ -26,9 +26,9 @@ def bearer(key: str) -> dict[str, str]:
 
 def eventually(holds: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + 10
-    while not holds() and time.monotonic() < deadline:
+    while not (held := holds()) and time.monotonic() < deadline:
         time.sleep(0.1)
-    return holds()
+    return held
 
 
 def status(gateway: RunningGateway, key: str) -> int:

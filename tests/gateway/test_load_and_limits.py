@@ -29,9 +29,9 @@ pytestmark = pytest.mark.timeout(120)
 
 def eventually(holds: Callable[[], bool], seconds: float = 15) -> bool:
     deadline = time.monotonic() + seconds
-    while not holds() and time.monotonic() < deadline:
+    while not (held := holds()) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return holds()
+    return held
 
 
 @pytest.fixture(scope="module")
