@@ -5,8 +5,6 @@ from __future__ import annotations
 import signal
 import ssl
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -15,6 +13,7 @@ import pytest
 from gateway_process import RunningGateway, running_gateway
 from score_requests import GOOD, post, score, table
 from triton_server import ServedRepository
+from waiting import eventually
 
 BODY = {"input_data": table([])}
 NO_SERVER = "grpc://127.0.0.1:1"
@@ -22,13 +21,6 @@ NO_SERVER = "grpc://127.0.0.1:1"
 
 def bearer(key: str) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"}
-
-
-def eventually(holds: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
-    while not (held := holds()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return held
 
 
 def status(gateway: RunningGateway, key: str) -> int:
@@ -72,16 +64,16 @@ def test_a_changed_file_of_keys_counts_without_a_restart(tmp_path: Path) -> None
         assert (status(gateway, "old"), status(gateway, "new")) == (200, 401)
         keys.write_text("new\n")
         gateway.process.send_signal(signal.SIGHUP)
-        assert eventually(lambda: status(gateway, "new") == 200)
+        assert eventually(lambda: status(gateway, "new") == 200, 10)
         assert status(gateway, "old") == 401
         keys.write_text("newer\n")
-        assert eventually(lambda: status(gateway, "newer") == 200)
+        assert eventually(lambda: status(gateway, "newer") == 200, 10)
         keys.unlink()
         gateway.process.send_signal(signal.SIGHUP)
-        assert eventually(lambda: "those known stay valid" in gateway.log.read_text())
+        assert eventually(lambda: "those known stay valid" in gateway.log.read_text(), 10)
         assert status(gateway, "newer") == 200
         keys.write_text("")  # locks everybody out
-        assert eventually(lambda: status(gateway, "newer") == 401)
+        assert eventually(lambda: status(gateway, "newer") == 401, 10)
 
 
 def test_a_file_of_keys_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
@@ -110,7 +102,7 @@ def test_it_serves_with_tls(quick_server: ServedRepository, tmp_path: Path) -> N
 def test_the_log_has_a_line_a_request_and_nothing_of_the_image(gateway: RunningGateway, client: httpx.Client) -> None:
     headers = {"x-request-id": "log-test"}
     post(client, {"input_data": table([GOOD, "secret-words"])}, "/score?token=hidden", headers)
-    assert eventually(lambda: "log-test" in gateway.log.read_text())
+    assert eventually(lambda: "log-test" in gateway.log.read_text(), 10)
     (line,) = [line for line in gateway.log_lines() if line.get("request_id") == "log-test"]
     assert (line["method"], line["path"], line["status"], line["images"]) == ("POST", "/score", 422, 2)
     assert line["client"] == "127.0.0.1"

@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,15 +23,9 @@ from score_requests import GOOD, JSON, score, strip_png, table
 from triton_server import ServedRepository, serving
 from vfnet_client.exceptions import ServerBusyError
 from vfnet_client.transport import Transport, open_transport
+from waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 15) -> bool:
-    deadline = time.monotonic() + seconds
-    while not (held := holds()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return held
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from score_requests import strip_png
 from served_inference import document
 from triton_server import NO_OP, ServedRepository, serving
 from vfnet_build.manifest import MANIFEST
+from waiting import eventually
 
 
 @pytest.fixture
@@ -47,10 +48,7 @@ def test_it_stops_to_be_started_again_where_that_is_asked_for(repository: Path, 
 def test_otherwise_it_goes_on_until_it_would_have_to_load_the_new_one(repository: Path, tmp_path: Path) -> None:
     with serving(repository, tmp_path, NO_OP) as served:
         build_anew(repository)
-        deadline = time.monotonic() + 30
-        while "was built anew" not in served.log.read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        assert eventually(lambda: "was built anew" in served.log.read_text(), 30)
         document(served, strip_png())
         served.model_processes("vfnet_detector")[0].kill()
         assert wait_for_the_end(served) == 1

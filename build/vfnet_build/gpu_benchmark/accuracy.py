@@ -13,10 +13,10 @@ import torch
 from vfnet_build.architecture.detector import Detector
 from vfnet_build.architecture.padding import default_canvases
 from vfnet_build.checkpoints.loading import build_network, load_checkpoint
-from vfnet_build.gpu_benchmark.bare_engine import make_engine
-from vfnet_build.gpu_benchmark.conditions import Conditions, allow_tf32, stock_network, use_served_modules
-from vfnet_build.gpu_benchmark.pictures import UNIFORM, photo_paths, picture_arrays
-from vfnet_build.gpu_benchmark.talkative import make_talkative
+from vfnet_build.gpu_benchmark.bare_engine import checked, make_engine
+from vfnet_build.gpu_benchmark.conditions import Conditions, allow_tf32, use_served_modules
+from vfnet_build.gpu_benchmark.pictures import photo_paths, picture_arrays
+from vfnet_build.gpu_benchmark.talkative import talkative_stock_network
 
 _NEARLY_EQUAL = 1e-4
 """Scores within which candidates may change places."""
@@ -99,11 +99,10 @@ def half_precision(conditions: Conditions) -> dict[str, dict[str, float]]:
 
 def company(conditions: Conditions) -> dict[str, dict[str, float]]:
     """Per precision: the largest difference of an image's scores in a mixed batch from those alone."""
-    network = build_network(load_checkpoint(conditions.checkpoint))
     if conditions.rehearsal:
-        network = stock_network(conditions)
-        (picture,) = picture_arrays(conditions, network.config.preprocess, UNIFORM)
-        make_talkative(network, *picture)
+        network = talkative_stock_network(conditions)
+    else:
+        network = build_network(load_checkpoint(conditions.checkpoint))
     use_served_modules()
     image = import_module("torch_engine").Image
     pictures = [image(*each) for each in picture_arrays(conditions, network.config.preprocess, _COMPANY)]
@@ -113,7 +112,7 @@ def company(conditions: Conditions) -> dict[str, dict[str, float]]:
         engine = make_engine(conditions, network, precision, canvases, (1, 2, 4, 8))
         alone = [_only(engine.detect([picture])) for picture in pictures]
         together = dict(engine.detect(pictures))
-        scores = [(one[1], _checked(together[index])[1]) for index, one in enumerate(alone)]
+        scores = [(one[1], checked(together[index])[1]) for index, one in enumerate(alone)]
         found[precision] = {
             "images": len(pictures),
             "candidates": sum(int((one[1] > 0).sum()) for one in alone),
@@ -136,10 +135,4 @@ def _detect(engine: Any, pixels: Any, valid_shape: Any) -> tuple[Any, Any, Any]:
 
 def _only(outcomes: Iterator[tuple[int, Any]]) -> Any:
     ((_, outcome),) = outcomes
-    return _checked(outcome)
-
-
-def _checked(outcome: Any) -> Any:
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome
+    return checked(outcome)

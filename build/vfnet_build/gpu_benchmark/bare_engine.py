@@ -29,6 +29,13 @@ def make_engine(
     return engines.TorchEngine(path, str(conditions.device), precision, canvases, batch_sizes)
 
 
+def checked(outcome: Any) -> Any:
+    """An image's candidates, where its detection did not fail; else that is raised."""
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
 def bare_rate(conditions: Conditions, network: VFNet, precision: str) -> float:
     """With the photos that are sent to the server, on their canvas, in batches as large as there are."""
     (picture,) = picture_arrays(conditions, network.config.preprocess, UNIFORM)
@@ -36,9 +43,8 @@ def bare_rate(conditions: Conditions, network: VFNet, precision: str) -> float:
     largest = 2 if conditions.rehearsal else 8
     engine = make_engine(conditions, network, precision, f"{height}x{width}", (1, largest))
     images = [import_module("torch_engine").Image(*picture)] * (largest * _BATCHES)
-    failures = [outcome for _, outcome in engine.detect(images) if isinstance(outcome, Exception)]
-    if failures:
-        raise failures[0]
+    for _, outcome in engine.detect(images):
+        checked(outcome)
     count, started = 0, perf_counter()
     while (elapsed := perf_counter() - started) < (0.5 if conditions.rehearsal else 3.0):
         count += sum(1 for _ in engine.detect(images))

@@ -13,10 +13,10 @@ from pathlib import Path
 from vfnet_build.architecture.vfnet import VFNet
 from vfnet_build.engines import pytorch
 from vfnet_build.gpu_benchmark.bare_engine import bare_rate
-from vfnet_build.gpu_benchmark.conditions import Conditions, stock_network
-from vfnet_build.gpu_benchmark.pictures import UNIFORM, jpegs, picture_arrays
+from vfnet_build.gpu_benchmark.conditions import Conditions
+from vfnet_build.gpu_benchmark.pictures import UNIFORM, jpegs
 from vfnet_build.gpu_benchmark.processor_use import ProcessorUse
-from vfnet_build.gpu_benchmark.talkative import make_talkative
+from vfnet_build.gpu_benchmark.talkative import talkative_stock_network
 from vfnet_build.manifest import BuildOptions, Manifest
 from vfnet_build.model_configuration import read_configuration, write_configuration
 from vfnet_build.repository import write_repository
@@ -41,7 +41,7 @@ def served(conditions: Conditions, keep: Keep) -> dict[str, object]:
     Raises:
         ServerError: the server does not become ready.
     """
-    network = _network(conditions)
+    network = talkative_stock_network(conditions)
     found: dict[str, object] = {"bare engine, images/s": bare_rate(conditions, network, _precision(conditions))}
     keep(found)
     with _server(conditions, _repository(conditions, network)) as server:
@@ -59,7 +59,7 @@ def two_instances(conditions: Conditions, keep: Keep) -> dict[str, object]:
     Raises:
         ServerError: the server does not become ready.
     """
-    repository = _repository(conditions, _network(conditions))
+    repository = _repository(conditions, talkative_stock_network(conditions))
     for path in ("config.pbtxt", "configs/torch.pbtxt"):
         detector = read_configuration(repository / "vfnet_detector" / path)
         detector.instance_group[0].count = 2
@@ -69,13 +69,6 @@ def two_instances(conditions: Conditions, keep: Keep) -> dict[str, object]:
         found["seconds to ready"] = server.seconds_to_ready
         _rates(conditions, server.endpoints, (2,) if conditions.rehearsal else (16, 32, 64), found, keep)
     return found
-
-
-def _network(conditions: Conditions) -> VFNet:
-    network = stock_network(conditions)
-    (picture,) = picture_arrays(conditions, network.config.preprocess, UNIFORM)
-    make_talkative(network, *picture)
-    return network
 
 
 def _precision(conditions: Conditions) -> str:

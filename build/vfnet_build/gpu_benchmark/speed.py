@@ -5,16 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 import torch
 
 from vfnet_build.architecture.detector import Detector
-from vfnet_build.architecture.network_file import write_network
 from vfnet_build.architecture.vfnet import VFNet
 from vfnet_build.engines.half_precision import use_half_precision
-from vfnet_build.gpu_benchmark.conditions import GMACS, Conditions, allow_tf32, stock_network, use_served_modules
+from vfnet_build.gpu_benchmark.bare_engine import make_engine
+from vfnet_build.gpu_benchmark.conditions import GMACS, Conditions, allow_tf32, stock_network
 
 PRECISIONS = ("fp16", "bf16", "f32")
 EAGER_F32 = "eager f32, TF32 off"
@@ -67,13 +66,7 @@ def gains(found: dict[str, Times]) -> dict[str, float]:
 
 def engine_runs(conditions: Conditions, network: VFNet, precision: str) -> dict[int, Callable[[], object]]:
     """Batch size -> what computes one: the replay of the graph that serves; on the CPU the engine's own network."""
-    use_served_modules()
-    engines: Any = import_module("torch_engine")
-    path = conditions.scratch / "network.pt"
-    write_network(network, path)
-    engine = engines.TorchEngine(
-        path, str(conditions.device), precision, "{}x{}".format(*conditions.canvas), conditions.batch_sizes
-    )
+    engine = make_engine(conditions, network, precision, "{}x{}".format(*conditions.canvas), conditions.batch_sizes)
     runner: Any = engine.runner
     if not conditions.on_gpu:
         return {size: _eager(conditions, runner.detector, size) for size in conditions.batch_sizes}

@@ -9,9 +9,19 @@ import torch
 
 from vfnet_build.architecture.detector import DensePredictor
 from vfnet_build.architecture.vfnet import VFNet
+from vfnet_build.gpu_benchmark.conditions import Conditions, stock_network
+from vfnet_build.gpu_benchmark.pictures import UNIFORM, picture_arrays
 
 CANDIDATES = 300
 """Of a photo; a trained network has some hundreds above its threshold."""
+
+
+def talkative_stock_network(conditions: Conditions) -> VFNet:
+    """The stock network, finding `CANDIDATES` in the picture that is sent to the server."""
+    network = stock_network(conditions)
+    (picture,) = picture_arrays(conditions, network.config.preprocess, UNIFORM)
+    make_talkative(network, *picture)
+    return network
 
 
 def make_talkative(network: VFNet, pixels: Any, valid_shape: Any) -> None:
