@@ -20,7 +20,7 @@ from vfnet_load.calls import NotAnsweredError
 from vfnet_load.options import LoadOptions
 from vfnet_load.report.load_run import LoadRun
 from vfnet_load.report.run_page import run_page
-from vfnet_load.sampling import Sampler, SamplerSettings
+from vfnet_load.sampling import Sampler, SamplerError, SamplerSettings
 from vfnet_load.server_samples import ServerSamples
 from vfnet_load.targets import TargetError
 from vfnet_load.users import abandon, answers_alone, recorder, shared_call
@@ -81,7 +81,11 @@ class RunKeeper:
             refuse(f"nothing to load, {error}. `make up` starts a server")
         self._folder = tempfile.TemporaryDirectory(prefix="vfnet-load-")
         self._sampler = Sampler(sampler_settings(load, self._samples))
-        self._sampler.start()
+        try:
+            self._sampler.start()
+        except SamplerError as error:
+            self._folder.cleanup()
+            refuse(str(error))
         recorder.is_running = True
 
     def end(self) -> None:

@@ -8,6 +8,7 @@ Each second a line of JSON goes to the file that it was told, see `sample`, unti
 from __future__ import annotations
 
 import json
+import logging
 import os
 import select
 import subprocess
@@ -38,9 +39,13 @@ TRITON_COUNTERS = (
 )
 GATEWAY_COUNTERS = ("vfnet_gateway_refusals", "vfnet_gateway_images")
 _SECONDS = 1.0
-_SECONDS_TO_START = 20.0
+_SECONDS_TO_START = 60.0
 _SECONDS_TO_END = 60.0
-"""On a busy machine, looking through all its processes takes several of them, twice."""
+_log = logging.getLogger("vfnet.load")
+
+
+class SamplerError(Exception):
+    """The servers are not watched; `str(error)` says why."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +70,25 @@ class Sampler:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Begin, in a process of its own, with a first sample."""
+        """Begin, in a process of its own, with a first sample: what the counters count from. Raises SamplerError."""
         command = [sys.executable, "-m", "vfnet_load.sampling", json.dumps(asdict(self._settings))]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE)
         deadline, output = time.monotonic() + _SECONDS_TO_START, Path(self._settings.output)
-        while not (output.exists() and output.stat().st_size) and time.monotonic() < deadline:
+        while not (output.exists() and output.stat().st_size):
+            if (code := self._process.poll()) is not None:
+                raise SamplerError(f"the process that watches the servers ended with {code} before its first sample")
+            if time.monotonic() > deadline:
+                self._process.kill()
+                self._process.wait()
+                raise SamplerError(f"the process that watches the servers saw nothing in {_SECONDS_TO_START:.0f} s")
             time.sleep(0.05)
 
     def stop(self) -> None:
         """Take a last sample, and end."""
         assert self._process is not None
         assert self._process.stdin is not None
+        if (code := self._process.poll()) is not None:
+            _log.warning("the process that watches the servers ended early, with %d: their figures end there", code)
         self._process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_SECONDS_TO_END)

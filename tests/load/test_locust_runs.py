@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain, repeat
@@ -29,7 +31,7 @@ def test_an_open_loop_of_two_workers_waits_for_nobody(small_server: SmallServer,
     assert all("maximum queue size" in reason for reason in reasons if not reason.startswith("429: "))
     assert sum(reasons.values()) == figures["requests"] - figures["answered"] > 0
     at_the_gateway = sum(count for reason, count in reasons.items() if reason.startswith("429: "))
-    assert sum(figures["gateway_refusals"].values()) == at_the_gateway
+    assert sum(figures["gateway_refusals"].values()) == at_the_gateway, outcome.words
     # The last had to wait for those before it. A closed loop of so few would never have seen it.
     assert figures["latency_s"]["max"] > 2
     assert set(figures["latency_s_by_way"]) == {"gRPC", "Triton HTTP", "/score"}
@@ -47,6 +49,32 @@ def test_a_closed_loop_waits_for_its_answers_and_ends_after_so_many(small_server
     assert set(figures["latency_s_by_way"]) == {"gRPC"}
     assert figures["latency_s"]["p50"] < 0.5
     assert figures["answered_per_second"] < 11
+
+
+START_PROCESSES_BETWEEN_CALLS = """
+import gevent.monkey; gevent.monkey.patch_all()
+import os, subprocess, sys
+from vfnet_load.calls import GRPCCall
+from vfnet_load.targets import Targets
+
+GRPCCall(Targets(grpc=sys.argv[1], triton_http="", gateway="", metrics=""), timeout=30)
+import grpc
+
+is_live = grpc.insecure_channel(sys.argv[1]).unary_unary("/inference.GRPCInferenceService/ServerLive")
+exit_codes = []
+for _ in range(500):
+    is_live(b"", timeout=30)
+    exit_codes.append(subprocess.Popen(["true"]).wait())
+print(exit_codes, flush=True)
+os._exit(0)  # as gevent's interpreter ends, closing a channel waits forever
+"""
+
+
+def test_processes_start_where_grpc_was_called(small_server: SmallServer) -> None:
+    """As the one that watches the servers does; with gRPC's defaults every twentieth aborts in the fork."""
+    command = [sys.executable, "-c", START_PROCESSES_BETWEEN_CALLS, f"127.0.0.1:{small_server.triton.grpc_port}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.stdout == f"{[0] * 500}\n", done.stderr
 
 
 class FickleEndpoint(BaseHTTPRequestHandler):
