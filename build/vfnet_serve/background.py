@@ -107,13 +107,12 @@ class BackgroundProcess:
         self.state_file.unlink(missing_ok=True)
         with self.log.open("w") as log:
             process = subprocess.Popen(
-                command,
+                terminated_with_parent(command) if is_ours else command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=os.environ | dict(environment or {}),
                 start_new_session=True,
-                preexec_fn=terminated_with_parent() if is_ours else None,
             )
         deadline = time.monotonic() + timeout
         try:

@@ -97,7 +97,7 @@ class TritonProcess:
 
     def __enter__(self) -> TritonProcess:
         self.process = subprocess.Popen(
-            self._command,
+            terminated_with_parent(self._command),
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -106,7 +106,6 @@ class TritonProcess:
             errors="replace",
             # A terminal's Ctrl-C is for us alone: the models must finish what they are doing.
             start_new_session=True,
-            preexec_fn=terminated_with_parent(),
         )
         self._reader = threading.Thread(target=self._print_log, daemon=True)
         self._reader.start()
