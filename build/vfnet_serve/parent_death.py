@@ -28,6 +28,8 @@ def main(parent: int, command: Sequence[str]) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         sys.exit(1)
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, which the command would inherit
+        signal.signal(ignored, signal.SIG_DFL)
     try:
         os.execvp(command[0], list(command))
     except OSError as error:

@@ -42,3 +42,12 @@ def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
     missing = str(tmp_path / "tritonserver")
     done = subprocess.run(terminated_with_parent([missing]), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, f"{missing}: No such file or directory\n")
+
+
+def test_it_starts_as_a_command_does_that_python_did_not_start() -> None:
+    signals = "grep SigIgn /proc/self/status"
+    plainly, tied = (
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        for command in (["sh", "-c", signals], terminated_with_parent(["sh", "-c", signals]))
+    )
+    assert tied == plainly
