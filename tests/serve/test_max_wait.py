@@ -77,7 +77,8 @@ def test_no_more_are_let_in(slow: ServedRepository) -> None:
 
     detected = asyncio.run(crowd())
     assert refused_after
-    assert WAITING < detected <= places + max(refused_after) / SECONDS + 1  # some were done while others arrived
+    # At least the queue's places, if all arrive before any is taken from it; some are done while others arrive.
+    assert WAITING <= detected <= places + max(refused_after) / SECONDS + 1
 
 
 def test_callers_of_one_client_get_their_turns(slow: ServedRepository) -> None:
