@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,11 +49,24 @@ class ServedRepository:
 
     def images_inside(self) -> int:
         """Images in the ensemble, by the file that the model processes share."""
+        slots = np.frombuffer(self._tickets().read_bytes()[16:], "<i8")
+        return int(np.count_nonzero(slots))
+
+    @contextmanager
+    def waiting_for_what_it_holds(self) -> Iterator[None]:
+        """No image is taken for lost meanwhile because it is inside for much longer than others lately were."""
+        with self._tickets().open("r+b", buffering=0) as tickets:
+            slowest = os.pread(tickets.fileno(), 8, 8)
+            os.pwrite(tickets.fileno(), struct.pack("<d", 60), 8)
+            yield
+            os.pwrite(tickets.fileno(), slowest, 8)
+
+    def _tickets(self) -> Path:
+        """See model_repository/every_model/tickets.py."""
         (activity,) = {
             Path(process.environ()["VFNET_ACTIVITY_DIR"]) for process in self.model_processes("vfnet_preprocess")
         }
-        slots = np.frombuffer((activity / "tickets").read_bytes()[16:], "<i8")
-        return int(np.count_nonzero(slots))
+        return activity / "tickets"
 
 
 def model_processes(server: int, model: str) -> list[psutil.Process]:
