@@ -6,8 +6,8 @@ HTTP_PORT ?= 8000
 GRPC_PORT ?= 8001
 METRICS_PORT ?= 8002
 SCORE_PORT ?= 5001
-# 2: test files run two at a time, in two thirds of the time, but the few tests that watch a busy server may then fail.
-WORKERS ?= 0
+# So many test files at a time; 0: one after another, in the test process itself.
+WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
