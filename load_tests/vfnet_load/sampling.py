@@ -39,8 +39,8 @@ TRITON_COUNTERS = (
 )
 GATEWAY_COUNTERS = ("vfnet_gateway_refusals", "vfnet_gateway_images")
 _SECONDS = 1.0
-_SECONDS_TO_START = 60.0
-_SECONDS_TO_END = 60.0
+_PATIENCE = 60.0
+"""Seconds that the process may take to see something first, and to see the last."""
 _log = logging.getLogger("vfnet.load")
 
 
@@ -73,14 +73,14 @@ class Sampler:
         """Begin, in a process of its own, with a first sample: what the counters count from. Raises SamplerError."""
         command = [sys.executable, "-m", "vfnet_load.sampling", json.dumps(asdict(self._settings))]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE)
-        deadline, output = time.monotonic() + _SECONDS_TO_START, Path(self._settings.output)
+        deadline, output = time.monotonic() + _PATIENCE, Path(self._settings.output)
         while not (output.exists() and output.stat().st_size):
             if (code := self._process.poll()) is not None:
                 raise SamplerError(f"the process that watches the servers ended with {code} before its first sample")
             if time.monotonic() > deadline:
                 self._process.kill()
                 self._process.wait()
-                raise SamplerError(f"the process that watches the servers saw nothing in {_SECONDS_TO_START:.0f} s")
+                raise SamplerError(f"the process that watches the servers saw nothing in {_PATIENCE:.0f} s")
             time.sleep(0.05)
 
     def stop(self) -> None:
@@ -91,7 +91,7 @@ class Sampler:
             _log.warning("the process that watches the servers ended early, with %d: their figures end there", code)
         self._process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_SECONDS_TO_END)
+            self._process.wait(_PATIENCE)
         self._process.kill()
         self._process.wait()
 
