@@ -16,7 +16,7 @@ TRITON_WHEEL := nvidia-pytriton==0.7.0
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help up down logs test parity bench load lint format setup lock clean
+.PHONY: help up down logs test hostile faults parity bench load lint format setup lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -48,6 +48,12 @@ $(VENV)/.dependencies: requirements.lock Makefile
 test: setup ## lint, types, and every test
 	@$(MAKE) --no-print-directory lint
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+hostile: setup ## attack a server of its own from this machine, HOSTILE="options"; writes docs/benchmarks/robustness.md
+	@PYTHONPATH=tests/support $(BIN)/python tests/hostile/hostile_suite.py --write $(HOSTILE)
+
+faults: setup ## kill and stop its processes one and two at a time, FAULTS="options"; writes the same page
+	@PYTHONPATH=tests/support $(BIN)/python tests/faults/fault_suite.py --write $(FAULTS)
 
 parity: setup ## against recorded goldens and the real MMDetection (needs ../shared); prints a table
 	@if [ -f ../shared/reference/setup.sh ] && [ ! -x .mmdet/bin/python ]; then \
