@@ -43,7 +43,7 @@ class Caller:
 
 
 class Callers:
-    """At Triton's own port as it is and by our client; at the gateway by /score and, where it has that, by KServe v2."""
+    """At Triton's own port as it is and by our client; at the gateway by /score and, where it has it, KServe v2."""
 
     def __init__(self, deployment: Deployment, reference: Reference) -> None:
         self._deployment, self._reference = deployment, reference

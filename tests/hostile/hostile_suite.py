@@ -12,6 +12,7 @@ from pathlib import Path
 from attack import DOOR, TRITON, Attack
 from control_plane import control_plane_attacks
 from deployment import Deployment, Resources, deployed
+from grpc_transport import grpc_transport_attacks
 from http_protocol import http_attacks
 from json_bodies import json_attacks
 from judging import Judge, Verdict, summary, unmended
@@ -34,6 +35,7 @@ def all_attacks(deployment: Deployment, sides: SideGateways) -> list[Attack]:
         *tensor_attacks(),
         *json_attacks(),
         *http_attacks(),
+        *grpc_transport_attacks(),
         *url_attacks(sides),
         *key_attacks(sides),
     ]

@@ -109,7 +109,7 @@ def _add_framing(found: AttackList, target: str, path: str, body: bytes) -> None
         found.add(name, target, http(target, data, 25), allowed=_ended_or_waiting(target), is_quick=False)
     found.add("length beyond what comes, then closed", target, _half_closed(target, post(f"Content-Length: {size * 9}")),
               allowed=answered)  # fmt: skip
-    found.add("smuggled request is not answered", target, _smuggled(target, path, body), allowed=refused)
+    found.add("smuggled request is not answered", target, _smuggled(target, path), allowed=refused)
 
 
 def _ended_or_waiting(target: str) -> Callable[[Reply], bool]:
@@ -132,7 +132,7 @@ def _half_closed(target: str, data: bytes) -> Callable[[Deployment], Reply]:
     return send
 
 
-def _smuggled(target: str, path: str, body: bytes) -> Callable[[Deployment], Reply]:
+def _smuggled(target: str, path: str) -> Callable[[Deployment], Reply]:
     """A length and chunks: who believes in the length sees another request than who believes in the chunks."""
 
     def send(deployment: Deployment) -> Reply:
@@ -377,7 +377,7 @@ def _add_foreign_pages(found: AttackList) -> None:
                 f"{path} as {kind or 'nothing'} from a page", DOOR, http(DOOR, request("POST", path, body, headers))
             )
     rebound = ("rebound.test", "rebound.test:5001", "127.0.0.1.rebound.test", "localhost.rebound.test", "[::ffff:6.6.6.6]",
-               "0x7f.1.rebound.test", "localhost:5001@rebound.test", "127.0.0.1\t.rebound.test", "")  # fmt: skip
+               "0x7f.1.rebound.test", "localhost:5001@rebound.test", "127.0.0.1\t.rebound.test")  # fmt: skip
     for host in rebound:
         for method, path in (
             ("POST", "/score"),

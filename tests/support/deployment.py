@@ -34,6 +34,7 @@ _VFNET = (sys.executable, "-m", "vfnet_client")
 _LOOPBACK_ONLY = Path(__file__).with_name("loopback_only")
 _COMMANDS_THAT_END = ("up", "down", "logs")
 _START_SECONDS = 240
+_YOUNG_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -140,16 +141,24 @@ class Deployment:
         for pid in psutil.pids():
             with contextlib.suppress(psutil.Error, OSError):
                 process = psutil.Process(pid)
-                key = (pid, process.create_time())
-                if key not in self._roles or self._roles[key] == "other":  # one that was about to become another
-                    if mark not in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-                        continue
-                    self._roles[key] = _role(_command(process))
-                    self._pids_seen.add(pid)
-                role = self._roles[key]
+                role = self._role_of(process, mark)
                 if role is not None and process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
                     found[role].append(process)
         return found
+
+    def _role_of(self, process: psutil.Process, mark: bytes) -> str | None:
+        """None for what is not its own, and for commands that end by themselves."""
+        key = (process.pid, process.create_time())
+        if key in self._roles:
+            return self._roles[key]
+        role = None
+        if mark in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0"):
+            role = _role(_command(process))
+            self._pids_seen.add(process.pid)
+        # A young process may be about to run another program, with another environment.
+        if time.time() - process.create_time() > _YOUNG_S:
+            self._roles[key] = role
+        return role
 
     def census(self) -> Counter[str]:
         """How many living processes have each role; one that is stopped does not count."""
@@ -255,7 +264,7 @@ def _role(command: list[str]) -> str | None:
         return "other"
     program = Path(command[0]).name
     if program == "triton_python_backend_stub":
-        return next((model for model in MODELS if f"/{model}/" in command[1]), "other")
+        return next((model for model in MODELS if any(f"/{model}/" in word for word in command[1:2])), "other")
     if program == "tritonserver":
         return "triton"
     if any(word.startswith("vfnet_serve.supervision") for word in command):
