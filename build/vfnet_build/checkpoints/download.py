@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -17,6 +13,7 @@ import httpx
 from vfnet_build.checkpoints.errors import DownloadError
 from vfnet_build.checkpoints.progress import DownloadProgress
 from vfnet_build.checkpoints.stock import DEFAULT_STOCK, stock_checkpoint_named
+from vfnet_client.writing import locked_file, open_inside, write_inside
 
 ATTEMPTS = 5
 """In a row without a byte more than before."""
@@ -60,7 +57,7 @@ def fetch(url: str, cache_dir: Path, progress: bool = True, *, retry_delay: floa
         return target
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(target.with_name(name + ".lock")), DownloadProgress(name, shown=progress) as shown:
+        with locked_file(target.with_name(name + ".lock")), DownloadProgress(name, shown=progress) as shown:
             if not (promised and download.is_intact(target)):  # another process may just have finished
                 _with_retries(download, shown, retry_delay)
     except OSError as error:
@@ -154,8 +151,8 @@ class _Download:
         start, total = self._extent(response)
         if not self.promised_hash:
             validator = response.headers.get("ETag") or response.headers.get("Last-Modified", "")
-            _validator_file(self.part).write_text(validator)
-        with self.part.open("ab") as file:
+            write_inside(_validator_file(self.part), validator.encode("ascii", "replace"))
+        with open_inside(self.part, append=True) as file:
             file.truncate(start)
             shown.start(start, total)
             for chunk in response.iter_raw():
@@ -232,11 +229,3 @@ def _file_name(url: str) -> str:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[BinaryIO]:
-    """Keeps two processes from writing the same partial file; the second waits."""
-    with path.open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield file
