@@ -16,6 +16,7 @@ from vfnet_build.architecture.config import PreprocessConfig
 from vfnet_build.checkpoints.config_text import parse_config_text
 from vfnet_build.checkpoints.errors import CheckpointError, ConfigTextError, UnsupportedModelError
 from vfnet_build.checkpoints.loading import Checkpoint, load_checkpoint
+from vfnet_build.checkpoints.pipeline_config import LEAST_STD
 from vfnet_build.checkpoints.settings import Settings
 
 _LAYOUT = "an AzureML model folder holds pytorch_model.bin, NAME.py and augmentations.yaml, or has them in artifacts/"
@@ -164,10 +165,10 @@ def _mean_and_std(settings: Settings) -> dict[str, Any]:
     settings.only("max_pixel_value", 1.0, 255.0)
     values = {}
     for key in ("mean", "std"):
-        numbers = settings.take(key)
-        if type(numbers) is not tuple or len(numbers) != 3 or any(type(n) not in (int, float) for n in numbers):
-            settings.refuse(key, numbers, "three numbers")
-        values[key] = tuple(round(n * 255.0, 6) if max(numbers) <= 1 else float(n) for n in numbers)
+        numbers = settings.numbers(key, 3)
+        values[key] = tuple(round(n * 255.0, 6) if max(numbers) <= 1 else n for n in numbers)
+    if min(values["std"]) < LEAST_STD:
+        settings.refuse("std", values["std"], f"three numbers of at least {LEAST_STD}")
     return values
 
 
