@@ -22,7 +22,7 @@ from vfnet_build.served_code import import_served
 from vfnet_client.cache import default_cache_dir
 from vfnet_client.exceptions import CommandError, InvalidImageError
 from vfnet_client.images import expand
-from vfnet_client.writing import write_whole
+from vfnet_client.writing import write_inside
 from vfnet_data.dataset import DetectionDataset
 from vfnet_data.reading import read_dataset
 from vfnet_data.rendered_scenes.dataset import ANNOTATIONS, write_rendered_dataset
@@ -126,7 +126,7 @@ def quantize_checked(
 
 def write_accuracy(accuracy: Accuracy, repository: Path) -> None:
     """For those who wonder later."""
-    write_whole(repository / ACCURACY, json.dumps(asdict(accuracy), indent=2).encode() + b"\n")
+    write_inside(repository / ACCURACY, json.dumps(asdict(accuracy), indent=2).encode() + b"\n")
 
 
 def _rendered_data() -> QuantizationData:

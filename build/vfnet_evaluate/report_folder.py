@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vfnet_client.writing import write_whole
+from vfnet_client.writing import write_inside
 from vfnet_evaluate.confusion_picture import draw_confusion
 from vfnet_evaluate.figures import save_figure
 from vfnet_evaluate.precision_recall import draw_precision_recall
@@ -24,7 +24,7 @@ def write_report_folder(report: EvaluationReport, folder: Path, worst: int = 8) 
     classes = report.dataset.classes
     save_figure(draw_confusion(classes, report.confusion, report.operating_point), folder / CONFUSION)
     pictures = _write_worst(report, folder, worst)
-    write_whole(folder / REPORT, _markdown(report, pictures).encode())
+    write_inside(folder / REPORT, _markdown(report, pictures).encode())
 
 
 def _write_worst(report: EvaluationReport, folder: Path, count: int) -> list[str]:

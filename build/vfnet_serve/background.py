@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import subprocess
@@ -17,7 +16,7 @@ from typing import Any
 import psutil
 
 from vfnet_client.process_identity import process_identity
-from vfnet_client.writing import write_whole
+from vfnet_client.writing import locked_file, open_inside, write_inside
 from vfnet_serve.installation import ServerError
 from vfnet_serve.parent_death import terminated_with_parent
 
@@ -50,8 +49,7 @@ class StateFolder:
     def locked(self) -> Iterator[None]:
         """One `up` or `down` at a time."""
         self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked_file(self.root / ".lock"):
             yield
 
 
@@ -105,7 +103,7 @@ class BackgroundProcess:
         """
         self._stop_unready()
         self.state_file.unlink(missing_ok=True)
-        with self.log.open("w") as log:
+        with open_inside(self.log) as log:
             process = subprocess.Popen(
                 terminated_with_parent(command) if is_ours else command,
                 stdin=subprocess.DEVNULL,
@@ -117,7 +115,7 @@ class BackgroundProcess:
         deadline = time.monotonic() + timeout
         try:
             record = {"pid": process.pid, "identity": process_identity(process.pid)}
-            write_whole(self._starting_file, json.dumps(record).encode())
+            write_inside(self._starting_file, json.dumps(record).encode())
             while not self.state_file.exists():
                 if process.poll() is not None:
                     words = self.log.read_text(errors="replace").strip()

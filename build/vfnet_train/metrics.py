@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vfnet_client.writing import write_whole
+from vfnet_client.writing import open_inside, write_inside
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -27,11 +27,11 @@ class Metrics:
             epochs: epochs finished.
         """
         kept = [r for r in self.read() if (r["epoch"] <= epochs if r["kind"] == "epoch" else r["step"] <= step)]
-        write_whole(self._path, b"".join(_line(record) for record in kept))
+        write_inside(self._path, b"".join(_line(record) for record in kept))
 
     def add(self, record: Record) -> None:
         """Append one record."""
-        with self._path.open("ab") as file:
+        with open_inside(self._path, append=True) as file:
             file.write(_line(record))
 
     def read(self) -> list[Record]:

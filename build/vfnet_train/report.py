@@ -10,7 +10,7 @@ from typing import Any
 
 import matplotlib.figure
 
-from vfnet_client.writing import write_whole
+from vfnet_client.writing import write_inside
 from vfnet_train.metrics import Record
 from vfnet_train.preparation import Preparation
 from vfnet_train.run_folder import BEST_CHECKPOINT, LAST_CHECKPOINT
@@ -31,7 +31,7 @@ def write_report(output: Path, preparation: Preparation, records: Sequence[Recor
     epochs = [record for record in records if record["kind"] == "epoch"]
     if not epochs:
         return
-    write_whole(output / CURVES, draw_curves(epochs))
+    write_inside(output / CURVES, draw_curves(epochs))
     document: dict[str, Any] = {
         "checkpoint": BEST_CHECKPOINT if position.best_epoch else LAST_CHECKPOINT,
         "best_epoch": position.best_epoch or None,
@@ -42,8 +42,8 @@ def write_report(output: Path, preparation: Preparation, records: Sequence[Recor
         "validation_images": len(preparation.validation.images) if preparation.validation else 0,
         "settings": preparation.identity,
     }
-    write_whole(output / FIGURES, json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n")
-    write_whole(output / PAGE, _page(preparation, epochs, position).encode())
+    write_inside(output / FIGURES, json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n")
+    write_inside(output / PAGE, _page(preparation, epochs, position).encode())
 
 
 def draw_curves(epochs: Sequence[Record]) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from vfnet_client.writing import remove_unfinished, write_whole
+from vfnet_client.writing import remove_unfinished, write_inside
 from vfnet_train.errors import FinetuneError
 
 RUN_FILE = "run.json"
@@ -33,7 +33,7 @@ def claim_folder(folder: Path, identity: dict[str, str]) -> None:
         return
     if any(not item.name.startswith(f".{RUN_FILE}") for item in folder.iterdir()):
         raise FinetuneError(f"{folder} is not empty, and no training of this command; choose another --output")
-    write_whole(path, json.dumps(identity, indent=2, ensure_ascii=False).encode() + b"\n")
+    write_inside(path, json.dumps(identity, indent=2, ensure_ascii=False).encode() + b"\n")
 
 
 def _read(path: Path) -> dict[str, str]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from vfnet_batch.errors import BatchError
@@ -13,7 +12,15 @@ from vfnet_batch.ledger import Span, finished_shards, shard_path
 from vfnet_batch.rows import Row
 from vfnet_batch.scoring import Scored
 from vfnet_batch.shard_formats import ShardFormat
-from vfnet_client.writing import durable_file, remove_unfinished, write_whole
+from vfnet_client.safe_text import printable_line
+from vfnet_client.writing import (
+    durable_file,
+    fitting_name,
+    locked_file,
+    make_folder_inside,
+    remove_unfinished,
+    write_inside,
+)
 
 _LOCK = ".lock"
 _PICTURES_A_FOLDER = 1000
@@ -38,12 +45,13 @@ class OutputFolder:
             raise BatchError(f"{self.root} is a file; --output names a folder")
         if self.root.is_dir() and not (self.root / _LOCK).exists() and any(self.root.iterdir()):
             raise BatchError(f"{self.root} is not empty and holds no batch: choose another --output")
-        self.shards.mkdir(parents=True, exist_ok=True)
-        with (self.root / _LOCK).open("w") as lock:
+        self.root.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                stack.enter_context(locked_file(self.root / _LOCK, wait=False))
             except BlockingIOError:
                 raise BatchError(f"another vfnet batch is writing to {self.root}") from None
+            make_folder_inside(self.shards)
             for folder in (self.root, self.shards):
                 remove_unfinished(folder)
             yield
@@ -83,9 +91,10 @@ class OutputFolder:
     def _write_picture(self, scored: Scored, picture: tuple[bytes, str]) -> None:
         encoded, suffix = picture
         folder = self.pictures / f"{scored.position // _PICTURES_A_FOLDER:06}"
-        folder.mkdir(parents=True, exist_ok=True)
-        stem = Path(scored.row.image.replace("\\", "/")).stem[:100] or "image"
-        write_whole(folder / f"{scored.position:09}-{stem}{suffix}", encoded)
+        make_folder_inside(self.pictures)
+        make_folder_inside(folder)
+        stem = printable_line(Path(scored.row.image.replace("\\", "/")).stem, 100).replace("\\", "_") or "image"
+        write_inside(folder / fitting_name(f"{scored.position:09}-{stem}", suffix), encoded)
 
 
 def writing_failed(path: Path, error: OSError) -> BatchError:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
@@ -20,7 +17,7 @@ from vfnet_build.checkpoints.progress import DownloadProgress
 from vfnet_build.checkpoints.stock import DEFAULT_STOCK, stock_checkpoint_named
 from vfnet_build.checkpoints.torch_file import MAX_FILE
 from vfnet_client.safe_text import is_printable_line, printable_line
-from vfnet_client.writing import write_whole
+from vfnet_client.writing import locked_file, open_inside, write_inside
 
 ATTEMPTS = 5
 """In a row without a byte more than before."""
@@ -70,7 +67,7 @@ def fetch(url: str, cache_dir: Path, progress: bool = True, *, retry_delay: floa
         return target
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(target.with_name(name + ".lock")), DownloadProgress(name, shown=progress) as shown:
+        with locked_file(target.with_name(name + ".lock")), DownloadProgress(name, shown=progress) as shown:
             if not (promised and download.is_intact(target)):  # another process may just have finished
                 _with_retries(download, shown, retry_delay)
     except OSError as error:
@@ -176,10 +173,9 @@ class _Download:
             raise self.failure(f"it has {total:,} bytes; at most {MAX_FILE:,} are fetched")
         if not self.promised_hash:
             validator = response.headers.get("ETag") or response.headers.get("Last-Modified", "")
-            write_whole(_validator_file(self.part), validator[:1000].encode("utf-8", "replace"))
-        with _open_own(self.part) as file:
+            write_inside(_validator_file(self.part), validator[:1000].encode("ascii", "replace"))
+        with open_inside(self.part, append=True) as file:
             file.truncate(start)
-            file.seek(start)
             shown.start(start, total)
             self._write(response.iter_raw(), file, start, shown)
         if total is not None and self.received != total:
@@ -271,20 +267,6 @@ def _file_name(url: str) -> str:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[BinaryIO]:
-    """Keeps two processes from writing the same partial file; the second waits."""
-    with _open_own(path) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield file
-
-
-def _open_own(path: Path) -> BinaryIO:
-    """Open for writing without following a link, and without emptying what is there."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.fdopen(os.open(path, flags, 0o644), "r+b")
 
 
 def _refuse_downgrade(response: httpx.Response) -> None:

@@ -14,9 +14,8 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from io import BufferedReader
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import torch
 from torch import Tensor
@@ -82,7 +81,7 @@ def open_torch_file(path: Path) -> Iterator[TorchFile]:
 class TorchFile:
     """An open file, read once: hash, data and numbers are of the same bytes, whatever its path names meanwhile."""
 
-    def __init__(self, path: Path, file: BufferedReader) -> None:
+    def __init__(self, path: Path, file: BinaryIO) -> None:
         self.path = path
         self._file = file
         self._size = file.seek(0, io.SEEK_END)
@@ -92,7 +91,7 @@ class TorchFile:
     def sha256(self) -> str:
         """Of the file, 64 hex digits."""
         self._file.seek(0)
-        return hashlib.file_digest(self._file, "sha256").hexdigest()
+        return hashlib.file_digest(self._file, "sha256").hexdigest()  # type: ignore[arg-type]
 
     @cached_property
     def payload(self) -> Any:
@@ -268,7 +267,7 @@ class _DirectoryTooLargeError(Exception):
 class _Directory:
     """A file from which nobody reads more at once than a zip archive's directory may have."""
 
-    def __init__(self, file: BufferedReader) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
 

@@ -15,7 +15,7 @@ from vfnet_client.client import VFNetClient
 from vfnet_client.detections import Detections
 from vfnet_client.drawing import annotate
 from vfnet_client.exceptions import VFNetClientError
-from vfnet_client.writing import write_whole
+from vfnet_client.writing import write_inside
 from vfnet_data.rendered_scenes.sample import write_sample_scene
 from vfnet_serve.background import StateFolder
 from vfnet_serve.commands.serve import add_server_arguments, endpoints_from
@@ -99,7 +99,7 @@ def _show(folder: StateFolder, image: Path | None) -> None:
     drawn = Detections([box for box in detections.boxes if box.score >= _DRAWN_SCORE])
     picture, suffix = annotate(encoded, drawn)
     annotated = folder.root / f"detections{suffix}"
-    write_whole(annotated, picture)
+    write_inside(annotated, picture)
     _say(
         f"{len(detections.boxes)} detections in {sample}; the {len(drawn.boxes)} with scores from {_DRAWN_SCORE} on "
         f"are drawn in {annotated}"

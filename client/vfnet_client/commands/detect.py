@@ -15,7 +15,10 @@ from vfnet_client.detections import Detections
 from vfnet_client.exceptions import AccessDeniedError, CommandError, InvalidImageError, ServerUnavailableError
 from vfnet_client.images import Source, expand
 from vfnet_client.outcomes import Outcome
-from vfnet_client.writing import write_whole
+from vfnet_client.writing import fitting_name, write_inside, write_whole
+
+_MOST_STEM_BYTES = 200
+"""Of a drawing's name: leaves room for a number, a suffix and what an unfinished file has more."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,12 +81,14 @@ def drawing_stems(sources: list[Source], folder: Path) -> list[str]:
     Names that differ in case only count as one: on some disks they are.
     """
     taken = {_spot(source.location) for source in sources if isinstance(source.location, Path)}
-    stems = []
+    stems, counts = [], dict[str, int]()
     for source in sources:
-        stem, number = source.stem[:200], 1
+        beginning = fitting_name(source.stem, "", _MOST_STEM_BYTES)
+        stem, number = beginning, 1
         while _spot(folder / stem) in taken:
-            number += 1
-            stem = f"{source.stem[:200]}-{number}"
+            number = counts.get(beginning, 1) + 1
+            counts[beginning] = number
+            stem = f"{beginning}-{number}"
         taken.add(_spot(folder / stem))
         stems.append(stem)
     return stems
@@ -115,7 +120,7 @@ def _draw(path: Path, image: bytes, found: Detections) -> str | None:
         drawing, suffix = annotate(image, found)
     except InvalidImageError as error:
         return str(error)
-    write_whole(path.with_name(path.name + suffix), drawing)
+    write_inside(path.with_name(path.name + suffix), drawing)
     return None
 
 
