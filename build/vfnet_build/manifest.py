@@ -6,8 +6,12 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from vfnet_client.bounded_files import read_text
+
 MANIFEST = "vfnet_build.json"
 """What a built repository was built from; Triton looks at folders only."""
+MAX_MANIFEST = 16 * 2**20
+"""Bytes: room for as many and as long class names as there may be."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +62,19 @@ class Manifest:
 
     @staticmethod
     def read(repository: Path) -> Manifest | None:
-        """The manifest of a built repository; None if there is none or it is from another version."""
+        """The manifest of a built repository; None if there is none or it is from another version.
+
+        It says what somebody wrote into the folder, not what its models are: whoever serves a repository trusts all
+        of it, because it is code.
+        """
         try:
-            fields = json.loads((repository / MANIFEST).read_text(encoding="utf-8"))
+            fields = json.loads(read_text(repository / MANIFEST, MAX_MANIFEST))
             options = dict(fields["options"])
             options["other_engines"] = tuple(options["other_engines"])
             if options["quantization"] is not None:
                 options["quantization"] = QuantizationOptions(**options["quantization"])
             return Manifest(**fields | {"classes": tuple(fields["classes"]), "options": BuildOptions(**options)})
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
 
     def write(self, repository: Path) -> None:

@@ -83,7 +83,7 @@ class VFNetHead(nn.Module):
     def _initialise(self) -> None:
         """Normal 0.01, and a classification bias of a 1 % prior, as mmdet's `init_cfg`."""
         for module in self.modules():
-            if isinstance(module, nn.Conv2d) and module.weight.abs().sum() > 0:
+            if isinstance(module, nn.Conv2d) and not module.weight.is_meta and module.weight.abs().sum() > 0:
                 nn.init.normal_(module.weight, std=0.01)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)

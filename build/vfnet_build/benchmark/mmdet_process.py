@@ -11,7 +11,7 @@ from pathlib import Path
 from vfnet_build.benchmark.errors import BenchmarkError
 from vfnet_build.benchmark.worker_process import WorkerProcess, worker_process
 from vfnet_build.checkpoints.config_text import parse_config_text
-from vfnet_build.checkpoints.torch_file import read_torch_file
+from vfnet_build.checkpoints.torch_file import open_torch_file
 
 WORKER = Path(__file__).with_name("mmdet_worker.py")
 
@@ -30,7 +30,7 @@ def mmdet_process(
 
     Raises:
         BenchmarkError: it cannot be run.
-        ConfigTextError: the config cannot be read.
+        CheckpointError: the file or its config cannot be read.
     """
     config = write_config(checkpoint, scratch / "mmdet_config.pkl")
     # -I: nothing of this environment, and none of the modules beside the script.
@@ -43,9 +43,11 @@ def write_config(checkpoint: Path, path: Path) -> Path:
 
     Raises:
         BenchmarkError: it holds none.
-        ConfigTextError: it cannot be read.
+        CheckpointError: the file or its config cannot be read.
     """
-    text = read_torch_file(checkpoint).get("meta", {}).get("config")
+    with open_torch_file(checkpoint) as file:
+        meta = file.payload.get("meta") if isinstance(file.payload, dict) else None
+    text = meta.get("config") if isinstance(meta, dict) else None
     if not isinstance(text, str):
         raise BenchmarkError(f"{checkpoint} holds no config for MMDetection (meta['config']): bench without it")
     path.write_bytes(pickle.dumps(parse_config_text(text), protocol=4))

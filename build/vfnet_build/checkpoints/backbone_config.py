@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
 from vfnet_build.architecture.config import BackboneConfig
 from vfnet_build.architecture.resnet import STAGE_BLOCKS
+from vfnet_build.checkpoints.errors import UnsupportedModelError
 from vfnet_build.checkpoints.settings import Settings
 
 
@@ -18,7 +20,29 @@ def read_backbone(settings: Settings) -> BackboneConfig:
     """
     config = BACKBONES[settings.one_of("type", tuple(BACKBONES))](settings)
     settings.finish()
+    _check_widths(config, settings.where)
     return config
+
+
+def _check_widths(config: BackboneConfig, where: str) -> None:
+    """Whether channels can be split as the settings ask for it, in every stage."""
+    if config.deep_stem and config.stem_channels < 2:
+        raise UnsupportedModelError(f"{where}.stem_channels is 1; supported with a deep stem: 2 and more")
+    for stage, with_dcn in enumerate(config.stage_with_dcn):
+        planes = config.base_channels * 2**stage
+        width, groups = planes, 1
+        if config.type == "Res2Net" or config.groups > 1:
+            groups = config.groups
+            width = math.floor(planes * (config.base_width / config.base_channels)) * groups
+        if width < 1:
+            raise UnsupportedModelError(
+                f"{where}.base_width {config.base_width} of base_channels {config.base_channels} leaves no channel"
+            )
+        if with_dcn and width % config.deform_groups:
+            raise UnsupportedModelError(
+                f"{where}.dcn.deform_groups is {config.deform_groups}; supported: what divides the {width} channels of "
+                f"stage {stage + 1}"
+            )
 
 
 def _read_resnet(settings: Settings) -> BackboneConfig:
@@ -37,7 +61,7 @@ def _read_resnext(settings: Settings) -> BackboneConfig:
 
 
 def _read_res2net(settings: Settings) -> BackboneConfig:
-    scales, base_width = settings.integer("scales", 4, minimum=2), settings.integer("base_width", 26)
+    scales, base_width = settings.integer("scales", 4), settings.integer("base_width", 26)
     # mmdet's class takes these three and overrides them: it is v1d in the pytorch style, whatever they say.
     settings.ignore("style", "deep_stem", "avg_down")
     return replace(
@@ -58,11 +82,11 @@ def _read_stages(settings: Settings) -> BackboneConfig:
     """The settings that all of them share."""
     depth = settings.one_of("depth", tuple(STAGE_BLOCKS))
     base_channels = settings.integer("base_channels", 64)
-    stem_channels = settings.take("stem_channels", None)
-    if stem_channels is not None and (type(stem_channels) is not int or stem_channels < 1):
-        settings.refuse("stem_channels", stem_channels, "None or a positive integer")
+    if settings.is_none("stem_channels"):
+        settings.ignore("stem_channels")
+    stem_channels = settings.integer("stem_channels", base_channels)
     style = settings.one_of("style", ("pytorch", "caffe"), "pytorch")
-    frozen_stages = settings.integer("frozen_stages", -1, minimum=-1)
+    frozen_stages = settings.integer("frozen_stages", -1)
     norm_eval = settings.flag("norm_eval", True)
     stage_with_dcn, deform_groups = _read_dcn(settings)
     _check_batch_norm(settings)
@@ -80,7 +104,7 @@ def _read_stages(settings: Settings) -> BackboneConfig:
     return BackboneConfig(
         depth=depth,
         base_channels=base_channels,
-        stem_channels=stem_channels or base_channels,
+        stem_channels=stem_channels,
         style=style,
         stage_with_dcn=stage_with_dcn,
         deform_groups=deform_groups,

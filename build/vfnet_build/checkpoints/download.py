@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -13,12 +15,19 @@ import httpx
 from vfnet_build.checkpoints.errors import DownloadError
 from vfnet_build.checkpoints.progress import DownloadProgress
 from vfnet_build.checkpoints.stock import DEFAULT_STOCK, stock_checkpoint_named
+from vfnet_build.checkpoints.torch_file import MAX_FILE
+from vfnet_client.safe_text import is_printable_line, printable_line
 from vfnet_client.writing import locked_file, open_inside, write_inside
 
 ATTEMPTS = 5
 """In a row without a byte more than before."""
 TIMEOUT = httpx.Timeout(30.0, connect=15.0)
 """Seconds without an answer or a byte."""
+MAX_CONNECTIONS = 100
+"""Per download, however much each of them brings."""
+MAX_REDIRECTS = 5
+LEAST_RATE = 1024
+"""Bytes a second, over a minute: a server that drips is as good as one that is down."""
 
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
 
@@ -32,7 +41,8 @@ def fetch(url: str, cache_dir: Path, progress: bool = True, *, retry_delay: floa
 
     A name that ends like `-6879c318.pth` promises how the file's SHA-256 begins, and is held to it, in the cache
     too. Any other name is checked for its length, and the server is asked each time whether it has a newer file.
-    An interrupted download goes on where it stopped.
+    An interrupted download goes on where it stopped. At most `MAX_FILE` bytes are fetched, over at most
+    `MAX_CONNECTIONS` connections; https is not left for http on the way.
 
     Args:
         url: http or https.
@@ -70,12 +80,14 @@ def fetch(url: str, cache_dir: Path, progress: bool = True, *, retry_delay: floa
 
 def _with_retries(download: _Download, shown: DownloadProgress, delay: float) -> None:
     furthest, failures = download.received, 0
-    while True:
+    for connection in range(1, MAX_CONNECTIONS + 1):
         try:
             return download.attempt(shown)
         except _RetryableError as error:
             failures = 1 if download.received > furthest else failures + 1
             furthest = max(furthest, download.received)
+            if connection == MAX_CONNECTIONS:
+                raise download.failure(f"{error}, after {connection} connections") from None
             if failures >= ATTEMPTS:
                 if download.reuse_unverified():
                     shown.say(f"{download.url} cannot be reached ({error}); using the copy fetched before")
@@ -83,6 +95,7 @@ def _with_retries(download: _Download, shown: DownloadProgress, delay: float) ->
                 raise download.failure(f"{error}, {ATTEMPTS} times in a row") from None
             shown.say(f"{error}; trying again")
             time.sleep(delay * 2 ** (failures - 1))
+    return None
 
 
 class _Download:
@@ -101,7 +114,7 @@ class _Download:
     def validator(self) -> str:
         """The server's ETag or date of what is here already: the partial file, else the complete one."""
         note = _validator_file(self.part if self.received else self.target)
-        return note.read_text() if note.exists() else ""
+        return note.read_text(encoding="utf-8", errors="replace").strip() if note.is_file() else ""
 
     def is_intact(self, path: Path) -> bool:
         """Whether the file exists and keeps its name's promise."""
@@ -114,14 +127,21 @@ class _Download:
     def attempt(self, shown: DownloadProgress) -> None:
         """Ask once, from where the partial file ends."""
         try:
-            with httpx.stream(
-                "GET", self.url, headers=self._headers(), timeout=TIMEOUT, follow_redirects=True
-            ) as response:
+            with (
+                httpx.Client(
+                    timeout=TIMEOUT,
+                    follow_redirects=True,
+                    max_redirects=MAX_REDIRECTS,
+                    event_hooks={"response": [_refuse_downgrade]},
+                ) as client,
+                client.stream("GET", self.url, headers=self._headers()) as response,
+            ):
                 self._receive(response, shown)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
-            raise self.failure(str(error)) from None
+            raise self.failure(printable_line(str(error))) from None
         except httpx.TransportError as error:
-            raise _RetryableError(f"the connection failed ({str(error) or type(error).__name__})") from None
+            reason = printable_line(str(error)) or type(error).__name__
+            raise _RetryableError(f"the connection failed ({reason})") from None
 
     def _headers(self) -> dict[str, str]:
         headers = {"Accept-Encoding": "identity"}  # lengths and ranges are those of the file itself
@@ -143,33 +163,49 @@ class _Download:
             self._range_refused(response)
             return
         if status in (408, 425, 429) or status >= 500:
-            raise _RetryableError(f"the server answered {status} {response.reason_phrase}")
+            raise _RetryableError(f"the server answered {status} {printable_line(response.reason_phrase, 60)}")
         if status not in (200, 206):
-            raise self.failure(f"the server answered {status} {response.reason_phrase}")
+            raise self.failure(f"the server answered {status} {printable_line(response.reason_phrase, 60)}")
         if response.headers.get("Content-Type", "").startswith("text/html"):
             raise self.failure("the server answered with a web page instead of the file")
         start, total = self._extent(response)
+        if total is not None and total > MAX_FILE:
+            raise self.failure(f"it has {total:,} bytes; at most {MAX_FILE:,} are fetched")
         if not self.promised_hash:
             validator = response.headers.get("ETag") or response.headers.get("Last-Modified", "")
-            write_inside(_validator_file(self.part), validator.encode("ascii", "replace"))
+            write_inside(_validator_file(self.part), validator[:1000].encode("ascii", "replace"))
         with open_inside(self.part, append=True) as file:
             file.truncate(start)
             shown.start(start, total)
-            for chunk in response.iter_raw():
-                file.write(chunk)
-                shown.advance(len(chunk))
+            self._write(response.iter_raw(), file, start, shown)
         if total is not None and self.received != total:
             if self.received > total:
                 self.part.unlink()
             raise _RetryableError(f"the connection ended at {self.received:,} of {total:,} bytes")
         self._finish(resumed=start > 0)
 
+    def _write(self, chunks: Iterator[bytes], file: BinaryIO, length: int, shown: DownloadProgress) -> None:
+        """Append, as long as it comes at `LEAST_RATE` and is no longer than `MAX_FILE`."""
+        since, at_least = time.monotonic(), length + 60 * LEAST_RATE
+        for chunk in chunks:
+            length += len(chunk)
+            if length > MAX_FILE:
+                raise self.failure(f"it is longer than {MAX_FILE:,} bytes")
+            file.write(chunk)
+            shown.advance(len(chunk))
+            if time.monotonic() - since > 60:
+                if length < at_least:
+                    raise _RetryableError(f"less than {LEAST_RATE:,} bytes a second came for a minute")
+                since, at_least = time.monotonic(), length + 60 * LEAST_RATE
+
     def _extent(self, response: httpx.Response) -> tuple[int, int | None]:
         """Where in the file the answer begins, and the file's length if told."""
         if response.status_code == 200:  # the whole file: first attempt, or a server that ignores ranges
             length = response.headers.get("Content-Length", "")
-            return 0, int(length) if length.isdecimal() else None
-        content_range = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+            return 0, int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
+        content_range = re.fullmatch(
+            r"bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18}|\*)", response.headers.get("Content-Range", "")
+        )
         if content_range is None or int(content_range[1]) != self.received:
             self.part.unlink(missing_ok=True)
             raise _RetryableError("the server sent another part of the file than asked for")
@@ -221,11 +257,20 @@ def _file_name(url: str) -> str:
         name = Path(unquote(urlsplit(url).path)).name
     except ValueError:
         name = ""
-    if not name or "\0" in name or len(name) > 200:
-        raise DownloadError(f"{url} names no file; expected is a URL that ends in one, such as {DEFAULT_STOCK.url}")
+    if not name or not is_printable_line(name) or len(name) > 200:
+        raise DownloadError(
+            f"{printable_line(url)} names no file; expected is a URL that ends in one, such as {DEFAULT_STOCK.url}"
+        )
     return name
 
 
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _refuse_downgrade(response: httpx.Response) -> None:
+    """Who asked over https wants nobody on the way to choose what is built."""
+    following = response.next_request
+    if following is not None and response.url.scheme == "https" and following.url.scheme != "https":
+        raise httpx.UnsupportedProtocol(f"it redirects from https to {following.url.scheme}")

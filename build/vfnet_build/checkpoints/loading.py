@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from vfnet_build.architecture.config import BackboneConfig, VFNetConfig
 from vfnet_build.architecture.vfnet import VFNet
+from vfnet_build.checkpoints.bounds import MAX_PARAMETERS
+from vfnet_build.checkpoints.class_names import check_class_names
 from vfnet_build.checkpoints.config_text import parse_config_text
 from vfnet_build.checkpoints.errors import CheckpointError, ConfigTextError, UnsupportedModelError
 from vfnet_build.checkpoints.model_config import read_model_config
+from vfnet_build.checkpoints.pickle_data import NumpyArray, Opaque, TensorRecord
+from vfnet_build.checkpoints.settings import shorten
 from vfnet_build.checkpoints.stock import (
     ARCHITECTURES,
     DEFAULT_STOCK,
@@ -24,11 +27,16 @@ from vfnet_build.checkpoints.stock import (
     architecture_named,
     stock_checkpoint_named,
 )
-from vfnet_build.checkpoints.torch_file import read_torch_file
+from vfnet_build.checkpoints.torch_file import TorchFile, open_torch_file
+from vfnet_client.safe_text import printable_line
 
 _CLASS_WEIGHT = "bbox_head.vfnet_cls.weight"  # [num_classes, feat_channels, 3, 3]
 _WRAPPERS = ("module.", "model.")
 _EXAMPLES = 3
+_FLOATING = ("float32", "float64", "float16", "bfloat16")
+_COUNTING = (*_FLOATING, "int64", "int32", "int16", "int8", "uint8")
+Weights = dict[str, TensorRecord]
+"""By plain names: what the file claims of each tensor."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class Checkpoint:
 
     config: VFNetConfig
     state_dict: dict[str, Tensor]
-    """mmdet's keys; floating-point weights as float32, on the CPU."""
+    """mmdet's keys; weights as float32, counts as int64, all finite, on the CPU."""
     path: Path
     sha256: str
     """Of the file, 64 hex digits."""
@@ -56,6 +64,10 @@ def load_checkpoint(
 ) -> Checkpoint:
     """Read an mmdet 2.x or 3.x VFNet checkpoint, or a bare state dict of one.
 
+    Whoever made the file need not be trusted. First its data are read and its shapes are compared with the network's,
+    then its numbers, those of the network only. Memory: the network's weights, at most `MAX_PARAMETERS`, and once more
+    the largest of them; bounds of the file itself are `torch_file`'s and `pickle_data`'s.
+
     Args:
         path: the file. A published file is recognised by name and hash and needs no metadata.
         architecture: a name in `ARCHITECTURES` or mmdet 3's for one: build that, whatever config the file holds.
@@ -67,41 +79,31 @@ def load_checkpoint(
     """
     if architecture is not None and architecture_named(architecture) is None:
         raise CheckpointError(f"there is no architecture {architecture!r}; known are: {', '.join(ARCHITECTURES)}")
-    sha256 = _sha256(path)
-    stock = _recognise(path, sha256)
-    given = None if classes is None else [classes] if isinstance(classes, str) else list(classes)
-    state_dict, meta = _split(read_torch_file(path), path)
-    if config_text is not None:
-        meta["config"] = config_text
-    num_classes = _count_classes(state_dict, meta, path)
-    if stock is not None and architecture is None:
-        names = _check_classes(stock.config.classes if given is None else given, num_classes, path)
-        config, source = replace(stock.config, classes=names), f"published as {stock.stem}"
-    else:
-        names = _check_classes(_classes_of(meta) if given is None else given, num_classes, path)
-        config, source = _configure(meta, architecture, names, path)
-    _check_fit(state_dict, config, path)
-    untrained = meta.get("untrained") is True
-    return Checkpoint(config, state_dict, path, sha256, _describe(config, source, untrained), untrained)
+    with open_torch_file(path) as file:
+        stock = _recognise(path, file.sha256)
+        weights, meta = _split(file.payload, path)
+        if config_text is not None:
+            meta["config"] = config_text
+        num_classes = _count_classes(weights, meta, path)
+        published = stock is not None and architecture is None
+        found = stock.config.classes if stock is not None and published else _classes_of(meta)
+        names = _check_classes(found if classes is None else classes, num_classes, path)
+        if stock is not None and published:
+            config, source = replace(stock.config, classes=names), f"published as {stock.stem}"
+        else:
+            config, source = _configure(meta, architecture, names, path)
+        _check_fit(weights, config, path)
+        state_dict = {key: _read(file, key, record) for key, record in weights.items()}
+        untrained = meta.get("untrained") is True
+        return Checkpoint(config, state_dict, path, file.sha256, _describe(config, source, untrained), untrained)
 
 
 def build_network(checkpoint: Checkpoint) -> VFNet:
     """The network with the checkpoint's weights, in evaluation mode, on the CPU."""
-    network = VFNet(checkpoint.config)
-    network.load_state_dict(checkpoint.state_dict, strict=True)
+    with torch.device("meta"):  # nothing is drawn at random to be written over
+        network = VFNet(checkpoint.config)
+    network.to_empty(device="cpu").load_state_dict(checkpoint.state_dict, strict=True)
     return network.eval()
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise CheckpointError(f"there is no file {path}") from None
-    except IsADirectoryError:
-        raise CheckpointError(f"{path} is a directory; expected is a checkpoint file (.pth)") from None
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _recognise(path: Path, sha256: str) -> StockCheckpoint | None:
@@ -114,24 +116,32 @@ def _recognise(path: Path, sha256: str) -> StockCheckpoint | None:
     return stock
 
 
-def _split(payload: object, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The weights under plain names as float32, and the metadata ({} if there is none)."""
+def _split(payload: object, path: Path) -> tuple[Weights, dict[str, Any]]:
+    """The weights under plain names, and the metadata ({} if there is none)."""
     meta: object = {}
     weights = payload
     if isinstance(payload, Mapping) and isinstance(payload.get("state_dict"), Mapping):
         weights, meta = payload["state_dict"], payload.get("meta") or {}
-    if not isinstance(weights, Mapping) or not any(isinstance(value, Tensor) for value in weights.values()):
-        holds = f"a dict of {_some(weights)}" if isinstance(weights, Mapping) else f"a {type(payload).__name__}"
+    if not isinstance(weights, Mapping) or not any(isinstance(value, TensorRecord) for value in weights.values()):
+        holds = f"a dict of {_some(weights)}" if isinstance(weights, Mapping) else f"a {_kind(payload)}"
         raise CheckpointError(f"{path} holds {holds}; expected are {{'state_dict': ..., 'meta': ...}} or bare weights")
-    state_dict: dict[str, Tensor] = {}
+    plain: Weights = {}
     prefix = _wrapper_prefix(weights)
     for key, value in weights.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise CheckpointError(f"{path}: the state dict's {key!r} is a {type(value).__name__}; expected is a tensor")
+        if not isinstance(key, str) or not isinstance(value, TensorRecord):
+            raise CheckpointError(f"{path}: the state dict's {shorten(key)} is a {_kind(value)}; expected is a tensor")
         if not key.startswith("ema_"):  # mmcv's EMAHook: the averaged weights already stand under the plain names
-            plain = value.detach()
-            state_dict[key.removeprefix(prefix)] = plain.float() if plain.is_floating_point() else plain
-    return state_dict, dict(meta) if isinstance(meta, Mapping) else {}
+            plain[key.removeprefix(prefix)] = value
+    return plain, dict(meta) if isinstance(meta, Mapping) else {}
+
+
+def _kind(value: object) -> str:
+    match value:
+        case TensorRecord():
+            return "Tensor"
+        case Opaque(kind=kind):
+            return kind
+    return type(value).__name__
 
 
 def _wrapper_prefix(weights: Mapping[Any, Any]) -> str:
@@ -143,9 +153,9 @@ def _wrapper_prefix(weights: Mapping[Any, Any]) -> str:
     return prefix
 
 
-def _count_classes(state_dict: dict[str, Tensor], meta: dict[str, Any], path: Path) -> int:
+def _count_classes(state_dict: Weights, meta: dict[str, Any], path: Path) -> int:
     weight = state_dict.get(_CLASS_WEIGHT)
-    if weight is not None and weight.ndim == 4:
+    if weight is not None and len(weight.shape) == 4:
         return weight.shape[0]
     other = _detector_type(meta)
     raise CheckpointError(
@@ -157,11 +167,12 @@ def _count_classes(state_dict: dict[str, Tensor], meta: dict[str, Any], path: Pa
 def _detector_type(meta: dict[str, Any]) -> str | None:
     """`model.type` of another detector's config, if it can be read."""
     try:
-        model = parse_config_text(str(_config_text(meta) or "")).get("model")
+        text = _config_text(meta)
+        model = parse_config_text(text if isinstance(text, str) else "").get("model")
     except ConfigTextError:
         return None
     name = model.get("type") if isinstance(model, dict) else None
-    return name if isinstance(name, str) and name.removeprefix("mmdet.") != "VFNet" else None
+    return printable_line(name, 80) if isinstance(name, str) and name.removeprefix("mmdet.") != "VFNet" else None
 
 
 def _config_text(meta: dict[str, Any]) -> Any:
@@ -178,14 +189,15 @@ def _classes_of(meta: dict[str, Any]) -> Any:
 
 
 def _check_classes(found: Any, num_classes: int, path: Path) -> tuple[str, ...]:
-    names = tuple(found) if isinstance(found, (list, tuple, np.ndarray)) and np.ndim(found) else (found,)
+    texts = found.texts() if isinstance(found, NumpyArray) else found
+    names = list(texts) if isinstance(texts, (list, tuple)) else [texts]
     if found is None or not names:
         raise CheckpointError(f"{path} does not name its {num_classes} classes; give their names (--classes)")
-    if any(not isinstance(name, str) or not name for name in names):
+    if any(not isinstance(name, str) for name in names):
         raise CheckpointError(f"{path}: class names must be texts; found {_some(names)}")
     if len(names) != num_classes:
         raise CheckpointError(f"{path} has {num_classes} classes, but {len(names)} names: {_some(names)}")
-    return tuple(str(name) for name in names)
+    return check_class_names(names, path)
 
 
 def _configure(
@@ -209,24 +221,59 @@ def _configure(
         raise UnsupportedModelError(f"{path}: {error}") from None
 
 
-def _check_fit(state_dict: dict[str, Tensor], config: VFNetConfig, path: Path) -> None:
-    expected = VFNet(config).state_dict()
+def _check_fit(weights: Weights, config: VFNetConfig, path: Path) -> None:
+    """Names, shapes and types of the numbers against the network's, before a number is read."""
+    expected = _expected_shapes(config, path)
     problems = []
-    if missing := [key for key in expected if key not in state_dict]:
+    if missing := [key for key in expected if key not in weights]:
         problems.append(f"lacks {_some(missing)}")
-    if unexpected := [key for key in state_dict if key not in expected]:
+    if unexpected := [key for key in weights if key not in expected]:
         problems.append(f"has {_some(unexpected)}, which the network does not")
-    for key in expected.keys() & state_dict.keys():
-        if expected[key].shape != state_dict[key].shape:
-            shapes = f"{list(state_dict[key].shape)} where {list(expected[key].shape)} is expected"
+    for key in expected.keys() & weights.keys():
+        if expected[key] != weights[key].shape:
+            shapes = f"{list(weights[key].shape)} where {list(expected[key])} is expected"
             problems.append(f"has {key} of shape {shapes}")
     if problems:
         more = len(problems) - _EXAMPLES
         listed = "; ".join(sorted(problems)[:_EXAMPLES]) + (f"; and {more} more" if more > 0 else "")
         raise CheckpointError(f"{path} does not fit its architecture, {_describe_network(config)}: it {listed}")
-    for key, value in state_dict.items():
-        if not torch.isfinite(value).all():
-            raise CheckpointError(f"{path}: {key} holds values that are not finite; did the training diverge?")
+    for key, record in weights.items():
+        supported = _COUNTING if _is_count(key) else _FLOATING
+        if record.dtype not in supported:
+            raise CheckpointError(f"{path}: {key} is of {record.dtype}; supported: {', '.join(supported)}")
+
+
+def _expected_shapes(config: VFNetConfig, path: Path) -> dict[str, tuple[int, ...]]:
+    try:
+        with torch.device("meta"):  # shapes only
+            network = VFNet(config)
+    except (ValueError, RuntimeError, ArithmeticError) as error:
+        reason = printable_line(str(error))
+        raise UnsupportedModelError(
+            f"{path}: its settings contradict each other, {_describe_network(config)}: {reason}"
+        ) from None
+    shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    if (count := sum(math.prod(shape) for shape in shapes.values())) > MAX_PARAMETERS:
+        raise UnsupportedModelError(
+            f"{path} asks for a network of {count:,} parameters, {_describe_network(config)}; at most "
+            f"{MAX_PARAMETERS:,} are supported"
+        )
+    return shapes
+
+
+def _is_count(key: str) -> bool:
+    return key.endswith(".num_batches_tracked")
+
+
+def _read(file: TorchFile, key: str, record: TensorRecord) -> Tensor:
+    """One weight, finite."""
+    kept = file.tensor(record)
+    value = kept.float()
+    if not torch.isfinite(value.sum(dtype=torch.float64)):  # which finite float32 cannot exceed
+        raise CheckpointError(f"{file.path}: {key} holds values that are not finite; did the training diverge?")
+    if key.endswith(".running_var") and value.min() < 0:
+        raise CheckpointError(f"{file.path}: {key} holds negative variances; the file is damaged")
+    return kept.long() if _is_count(key) else value
 
 
 def _describe(config: VFNetConfig, source: str, untrained: bool) -> str:
@@ -252,7 +299,9 @@ def _describe_backbone(backbone: BackboneConfig) -> str:
 
 
 def _some(items: object) -> str:
-    """The first few of many, readable."""
-    names = [repr(item)[:80] for item in items] if isinstance(items, (Mapping, Sequence)) else []
-    more = len(names) - _EXAMPLES
-    return ", ".join(names[:_EXAMPLES]) + (f" and {more} more" if more > 0 else "") if names else "nothing"
+    """The first few of many, readable. Values of a file may share parts of themselves: none is written out in full."""
+    if not isinstance(items, (Mapping, Sequence)) or not items:
+        return "nothing"
+    names = [shorten(item) for _, item in zip(range(_EXAMPLES), items, strict=False)]
+    more = len(items) - _EXAMPLES
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")

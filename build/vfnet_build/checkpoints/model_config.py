@@ -12,6 +12,7 @@ from typing import Any
 from vfnet_build.architecture.config import INF, BackboneConfig, HeadConfig, NeckConfig, TestConfig, VFNetConfig
 from vfnet_build.architecture.resnet import EXPANSION
 from vfnet_build.checkpoints.backbone_config import read_backbone
+from vfnet_build.checkpoints.bounds import LIMITS
 from vfnet_build.checkpoints.errors import UnsupportedModelError
 from vfnet_build.checkpoints.pipeline_config import read_preprocess
 from vfnet_build.checkpoints.settings import Settings
@@ -75,7 +76,11 @@ def _read_fpn(settings: Settings, backbone: BackboneConfig) -> NeckConfig:
     settings.one_of("in_channels", (channels,))
     out_channels = settings.integer("out_channels")
     start_level = settings.one_of("start_level", (0, 1, 2, 3), 0)
-    num_outs = settings.integer("num_outs", minimum=len(channels) - start_level)
+    num_outs = settings.integer("num_outs")
+    if num_outs < len(channels) - start_level:
+        settings.refuse(
+            "num_outs", num_outs, f"at least {len(channels) - start_level}, from start_level {start_level} on"
+        )
     settings.only("end_level", -1, len(channels) - 1)
     source = settings.take("add_extra_convs", False)
     # Up to mmdet 2.x of 2020: add_extra_convs=True, and where from in a key of its own.
@@ -136,12 +141,13 @@ def _read_head(settings: Settings, neck: NeckConfig) -> HeadConfig:
 
 def _read_regress_ranges(settings: Settings, levels: int) -> tuple[tuple[float, float], ...]:
     ranges = settings.take("regress_ranges", HeadConfig.regress_ranges)
-    numbers = (int, float)
+    limit = LIMITS["regress_ranges"]
     if (
         type(ranges) is not tuple
         or len(ranges) != levels
         or levels < 2
-        or any(type(pair) is not tuple or [type(end) in numbers for end in pair] != [True, True] for pair in ranges)
+        or any(type(pair) is not tuple or len(pair) != 2 or pair[0] not in limit for pair in ranges)
+        or any(type(high) not in (int, float) or not (high in limit or high > INF) for _, high in ranges)
     ):
         settings.refuse("regress_ranges", ranges, f"a pair of numbers for each of the {levels} levels, two at least")
     return tuple((low, min(high, INF)) for low, high in ranges)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vfnet_build.architecture.config import PreprocessConfig
+from vfnet_build.checkpoints.bounds import LIMITS
 from vfnet_build.checkpoints.errors import UnsupportedModelError
 from vfnet_build.checkpoints.settings import Settings, freeze, shorten
 
@@ -12,6 +13,8 @@ _CHANGE_PIXELS = ("Resize", "Normalize", "Pad")
 _CHANGE_NOTHING = ("RandomFlip", "DefaultFormatBundle", "ImageToTensor", "Collect")
 _LOADERS = ("LoadImageFromFile", "LoadImageFromWebcam")
 _PADDING = 32
+LEAST_STD = 1e-6
+"""Less would make infinities of pixels."""
 
 
 def read_preprocess(config: dict[str, Any]) -> PreprocessConfig:
@@ -117,8 +120,8 @@ def _read_img_scale(settings: Settings) -> tuple[int, int]:
 
 def _read_scale(settings: Settings, key: str, value: Any) -> tuple[int, int]:
     scale = value[0] if type(value) is tuple and len(value) == 1 else value
-    if type(scale) is not tuple or len(scale) != 2 or any(type(side) is not int or side < 1 for side in scale):
-        settings.refuse(key, value, "one (long side, short side) in pixels")
+    if type(scale) is not tuple or len(scale) != 2 or any(type(s) is not int or s not in LIMITS[key] for s in scale):
+        settings.refuse(key, value, f"one (long side, short side) in pixels, each from {LIMITS[key]}")
     return max(scale), min(scale)
 
 
@@ -140,15 +143,9 @@ def _read_normalize(settings: Settings) -> tuple[tuple[float, ...], tuple[float,
 
 
 def _read_mean_and_std(settings: Settings) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    def three(key: str) -> tuple[float, ...]:
-        value = settings.take(key)
-        if type(value) is not tuple or [type(item) in (int, float) for item in value] != [True] * 3:
-            settings.refuse(key, value, "three numbers")
-        return tuple(float(item) for item in value)
-
-    mean, std = three("mean"), three("std")
-    if min(std) <= 0:
-        settings.refuse("std", std, "three positive numbers")
+    mean, std = settings.numbers("mean", 3), settings.numbers("std", 3)
+    if min(std) < LEAST_STD:
+        settings.refuse("std", std, f"three numbers of at least {LEAST_STD}")
     return mean, std
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from vfnet_build.checkpoints.bounds import LIMITS
 from vfnet_build.checkpoints.errors import UnsupportedModelError
 
 REQUIRED = object()
@@ -13,6 +15,8 @@ REQUIRED = object()
 
 class Settings:
     """The keys of a dict, each read at most once; `finish` refuses the ones that nobody asked for.
+
+    Whatever sizes something is read by `integer`, `integers` or `numbers` and has a row in `bounds.LIMITS`.
 
     MMDetection itself fails on a keyword that its class does not take, so an unknown key means
     another version's or somebody's own code, whose effect on the result is unknown.
@@ -24,13 +28,20 @@ class Settings:
             raise UnsupportedModelError(f"{where} is {shorten(values)}; expected is a dict(...)")
         self.where = where
         self._values = {key: freeze(value) for key, value in values.items()}
+        if (odd := next((key for key in values if not isinstance(key, str)), None)) is not None:
+            raise UnsupportedModelError(f"{where} has the key {shorten(odd)}; expected are names")
 
     def __contains__(self, key: str) -> bool:
         return key in self._values
 
+    def is_none(self, key: str) -> bool:
+        """Whether it is there and says `None`."""
+        return self._values.get(key, REQUIRED) is None
+
     def refuse(self, key: str, value: object, supported: str) -> NoReturn:
         """Raise the error that names setting, value and what is supported."""
-        raise UnsupportedModelError(f"{self.where}.{key} is {shorten(value)}; supported: {supported}")
+        setting = f"{self.where}.{key}" if key.isidentifier() else f"{self.where}[{shorten(key)}]"
+        raise UnsupportedModelError(f"{setting} is {shorten(value)}; supported: {supported}")
 
     def take(self, key: str, default: Any = REQUIRED) -> Any:
         """The value as it is, lists as tuples."""
@@ -55,11 +66,11 @@ class Settings:
         value: bool = self.one_of(key, (True, False), default)
         return value
 
-    def integer(self, key: str, default: Any = REQUIRED, minimum: int = 1) -> int:
-        """An integer of at least `minimum`."""
+    def integer(self, key: str, default: Any = REQUIRED) -> int:
+        """An integer within its row of `LIMITS`."""
         value = self.take(key, default)
-        if type(value) is not int or value < minimum:
-            self.refuse(key, value, f"an integer of at least {minimum}")
+        if type(value) is not int or value not in LIMITS[key]:
+            self.refuse(key, value, f"an integer from {LIMITS[key]}")
         return value
 
     def number(self, key: str, default: Any = REQUIRED) -> float:
@@ -70,11 +81,18 @@ class Settings:
         return float(value)
 
     def integers(self, key: str, default: Any = REQUIRED) -> tuple[int, ...]:
-        """Positive integers, at least one."""
+        """Integers, at least one, each within the row of `LIMITS`."""
         value = self.take(key, default)
-        if type(value) is not tuple or not value or any(type(item) is not int or item < 1 for item in value):
-            self.refuse(key, value, "a list of positive integers")
+        if type(value) is not tuple or not value or any(type(i) is not int or i not in LIMITS[key] for i in value):
+            self.refuse(key, value, f"a list of integers from {LIMITS[key]}")
         return value
+
+    def numbers(self, key: str, count: int) -> tuple[float, ...]:
+        """So many finite numbers within the row of `LIMITS`."""
+        value = self.take(key)
+        if type(value) is not tuple or len(value) != count or any(item not in LIMITS[key] for item in value):
+            self.refuse(key, value, f"{count} numbers from {LIMITS[key]}")
+        return tuple(float(item) for item in value)
 
     def ignore(self, *keys: str) -> None:
         """Keys that do not change what the network computes at test time."""
@@ -97,6 +115,14 @@ def freeze(value: object) -> object:
 
 
 def shorten(value: object, limit: int = 100) -> str:
-    """`repr`, cut to a readable length."""
-    text = repr(value)
+    """`repr`, cut to a readable length; what cannot be shown is escaped.
+
+    A value that shares parts of itself a billion times is not written out: few items of few levels are.
+    """
+    text = _REPR.repr(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+_REPR = reprlib.Repr()
+_REPR.maxlevel, _REPR.maxlist, _REPR.maxtuple, _REPR.maxdict = 4, 8, 8, 8
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 400

@@ -14,6 +14,7 @@ from types import FrameType
 from vfnet_build.benchmark.comparison import BenchmarkOptions, compare
 from vfnet_build.benchmark.errors import BenchmarkError
 from vfnet_build.benchmark.opponents import CHECKS, OPPONENTS
+from vfnet_build.checkpoints.class_names import read_class_list
 from vfnet_build.checkpoints.errors import CheckpointError
 from vfnet_build.checkpoints.resolve import open_checkpoint
 from vfnet_build.commands.build import add_checkpoint_arguments, build_from
@@ -141,7 +142,7 @@ def _mmdet_python(named: Path | None) -> Path | None:
 
 def _checkpoint_file(arguments: argparse.Namespace) -> Path:
     classes = arguments.classes
-    names = None if classes is None else classes.read_text(encoding="utf-8").splitlines()
+    names = None if classes is None else read_class_list(classes)
     checkpoint = open_checkpoint(arguments.checkpoint, architecture=arguments.architecture, classes=names)
     return checkpoint.path.absolute()
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from vfnet_build.building import ENGINES, PRECISIONS, build
+from vfnet_build.checkpoints.class_names import read_class_list
 from vfnet_build.checkpoints.errors import CheckpointError
 from vfnet_build.manifest import BuildOptions, QuantizationOptions
 from vfnet_build.repository import RepositoryError
@@ -117,7 +118,7 @@ def build_from(arguments: argparse.Namespace, repository: Path, *, force: bool =
         repository,
         _options_from(arguments),
         architecture=arguments.architecture,
-        classes=None if classes is None else classes.read_text(encoding="utf-8").splitlines(),
+        classes=None if classes is None else read_class_list(classes),
         accept_preprocessing=arguments.accept_preprocessing,
         validation=_validation_from(arguments),
         force=force,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from pathlib import Path
 
-from vfnet_build.checkpoints.torch_file import read_torch_file
+from vfnet_build.checkpoints.torch_file import open_torch_file
 from vfnet_train.durable_files import save_durably
 from vfnet_train.errors import FinetuneError
 
@@ -23,10 +23,10 @@ def write_half_precision(source: Path, target: Path) -> None:
     Raises:
         FinetuneError: the result would be larger than `SIZE_LIMIT`.
     """
-    checkpoint = read_torch_file(source)
-    weights = OrderedDict(
-        (name, value.half() if value.ndim > 1 else value) for name, value in checkpoint["state_dict"].items()
-    )
+    with open_torch_file(source) as file:
+        checkpoint = file.payload
+        kept = {name: file.tensor(record) for name, record in checkpoint["state_dict"].items()}
+    weights = OrderedDict((name, value.half() if value.ndim > 1 else value) for name, value in kept.items())
     size = sum(value.numel() * value.element_size() for value in weights.values())
     if size > SIZE_LIMIT:
         raise FinetuneError(f"{source} takes {size:,} bytes in half precision; at most {SIZE_LIMIT:,} are allowed")

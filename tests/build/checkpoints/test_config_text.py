@@ -117,6 +117,27 @@ def test_text_made_to_exhaust_the_parser_is_refused(text: str) -> None:
         parse_config_text(text)
 
 
-def test_names_that_double_themselves_take_no_memory() -> None:
-    text = "a0 = [1]\n" + "".join(f"a{i + 1} = [a{i}, a{i}]\n" for i in range(200))
-    assert len(parse_config_text(text)["a200"]) == 2
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a0 = [1]\n" + "".join(f"a{i + 1} = [a{i}, a{i}]\n" for i in range(200)),
+        "a0 = dict(x=1)\n" + "".join(f"a{i + 1} = dict(x=a{i}, **a{i})\n" for i in range(200)),
+        "a0 = (1, 2)\n" + "".join(f"a{i + 1} = {{a{i}: a{i}}}\n" for i in range(200)),
+        "a0 = [1]\n" + "".join(f"a{i + 1} = [a{i}]\n" for i in range(10_000)),
+        "a = [" + "1, " * 1000 + "]\n" + "".join(f"b{i} = a\n" for i in range(10_000)),
+    ],
+    ids=["lists", "dicts", "keys", "deep", "many"],
+)
+def test_names_that_multiply_are_refused(text: str) -> None:
+    with pytest.raises(ConfigTextError, match=r"than 100,000 values|nested more than 64 deep|only literals"):
+        parse_config_text(text)
+
+
+def test_values_may_still_be_named_twice() -> None:
+    assert parse_config_text("a = [1]\nb = [a, a]\n")["b"] == [[1], [1]]
+
+
+@pytest.mark.parametrize("digits", ["0x" + "f" * 5000, "-0x1" + "0" * 256, "0b1" + "0" * 5000])
+def test_integers_that_no_float_can_hold_are_refused(digits: str) -> None:
+    with pytest.raises(ConfigTextError, match="has an integer beyond any float"):
+        parse_config_text(f"a = {digits}")

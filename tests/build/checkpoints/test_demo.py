@@ -12,7 +12,7 @@ from PIL import Image
 from box_matching import box_iou
 from vfnet_build.checkpoints.demo import DEMO_CHECKPOINT, DEMO_CLASSES, DEMO_MODEL_CARD
 from vfnet_build.checkpoints.loading import Checkpoint, load_checkpoint
-from vfnet_build.checkpoints.torch_file import read_torch_file
+from vfnet_build.checkpoints.torch_file import open_torch_file
 from vfnet_data.rendered_scenes.objects import CLASSES
 from vfnet_data.rendered_scenes.sample import sample_scene
 from vfnet_evaluate.checkpoint_detector import CheckpointDetector, load_network
@@ -34,7 +34,8 @@ def test_it_is_a_trained_half_width_vfnet_of_the_rendered_classes(demo: Checkpoi
 
 def test_it_is_small_and_tells_nothing_of_the_machine_that_made_it() -> None:
     assert DEMO_CHECKPOINT.stat().st_size <= LARGEST
-    meta = read_torch_file(DEMO_CHECKPOINT)["meta"]
+    with open_torch_file(DEMO_CHECKPOINT) as file:
+        meta = file.payload["meta"]
     assert set(meta) == {"mmdet_version", "config", "CLASSES", "epoch", "iter"}
     assert "'/" not in meta["config"]
 
