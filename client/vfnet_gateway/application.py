@@ -16,6 +16,7 @@ from vfnet_client.transport import open_transport
 from vfnet_gateway import swagger
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.bodies import BodyReader
+from vfnet_gateway.ensemble import Ensemble
 from vfnet_gateway.envelope import Envelope
 from vfnet_gateway.health_routes import HealthRoutes
 from vfnet_gateway.keys import KeyRing
@@ -54,11 +55,12 @@ class Gateway:
         settings = self.settings
         transport, facts = open_transport(settings.server), TritonFacts(settings.server)
         fetcher = URLImageFetcher(settings.url_policy, settings.url_limits)
-        scorer = Scorer(settings, transport, fetcher.fetch)
-        self._watch(scorer)
+        ensemble = Ensemble(settings, transport)
+        scorer = Scorer(settings, ensemble, fetcher.fetch)
+        self._watch(ensemble)
         routes: list[BaseRoute] = [
             *ScoreRoutes(self.keys, self.bodies, scorer, self.metrics).routes(),
-            *HealthRoutes(transport).routes(),
+            *HealthRoutes(transport, ensemble).routes(),
             *swagger.routes(),
             Route("/metrics", self._metrics),
             *UIRoutes(settings, self.keys, facts, fetcher.fetch).routes(),
@@ -71,10 +73,10 @@ class Gateway:
             await facts.close()
             await transport.close()
 
-    def _watch(self, scorer: Scorer) -> None:
-        flights, budget = scorer.flights, self.bodies.budget
-        self.metrics.watch("images_in_flight", "Images in the ensemble.", lambda: flights.in_flight)
-        self.metrics.watch("requests_waiting", "Requests waiting for a first place.", lambda: flights.newcomers)
+    def _watch(self, ensemble: Ensemble) -> None:
+        budget = self.bodies.budget
+        self.metrics.watch("images_in_flight", "Images in the ensemble.", lambda: ensemble.in_flight)
+        self.metrics.watch("requests_waiting", "Requests waiting for a first place.", lambda: ensemble.newcomers)
         self.metrics.watch("held_bytes", "Bytes of bodies being worked on.", lambda: budget.held)
 
     async def _metrics(self, request: Request) -> Response:

@@ -121,8 +121,10 @@ def error_response(error: Exception) -> Response:
         status, message, headers = error.status_code, error.detail, dict(error.headers or {})
     elif isinstance(error, RequestError):
         status, message = error.status, str(error)
-    elif isinstance(error, VFNetClientError) and type(error) in _TOLD_OF_THE_SERVER:
-        status, message = error.status, _TOLD_OF_THE_SERVER[type(error)]
+    elif isinstance(error, VFNetClientError):
+        told = [message for kind, message in _TOLD_OF_THE_SERVER.items() if isinstance(error, kind)]
+        if told:
+            status, message = error.status, told[0]
     if status in _RETRY_AFTER_S:
         headers["retry-after"] = _RETRY_AFTER_S[status]
     if status == 401:

@@ -107,7 +107,7 @@ def test_the_deadline_is_a_504_and_reaches_triton(slow_server: ServedRepository,
 def test_without_triton_it_is_503_and_recovers_when_triton_returns(demo_repository: Path, tmp_path: Path) -> None:
     with serving(demo_repository, tmp_path, "--model-config-name=noop") as first:
         pass
-    with running_gateway(first.grpc_url, tmp_path) as gateway, gateway.client() as client:
+    with running_gateway(first.grpc_url, tmp_path, "--timeout=2") as gateway, gateway.client() as client:
         reply = score(client, [GOOD])
         assert reply.status_code == 503
         assert int(reply.headers["retry-after"]) >= 1
