@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vfnet_client.transport import DEFAULT_SERVER
-from vfnet_gateway.address_policy import AddressPolicy
-from vfnet_gateway.url_images import FetchLimits
+from vfnet_client.url_images.address_policy import AddressPolicy
+from vfnet_client.url_images.url_images import FetchLimits
 
 DEFAULT_PORT = 5001
 

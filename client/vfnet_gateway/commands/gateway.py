@@ -8,11 +8,11 @@ from pathlib import Path
 
 from vfnet_client.commands.options import at_least_one, seconds
 from vfnet_client.exceptions import CommandError
-from vfnet_gateway.address_policy import AddressPolicy
+from vfnet_client.url_images.address_policy import AddressPolicy
+from vfnet_client.url_images.url_images import FetchLimits
 from vfnet_gateway.keys import KEYS_VARIABLE, keys_in
 from vfnet_gateway.server import Listening, serve
 from vfnet_gateway.settings import GatewaySettings
-from vfnet_gateway.url_images import FetchLimits
 
 _TIMES = {
     "timeout": "for the answer to a request, from the end of its body",

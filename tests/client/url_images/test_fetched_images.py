@@ -13,8 +13,8 @@ import pytest
 from scripted_site import answer, redirect, scripted_site
 from url_fetching import HERE, IMAGE, Names, fetch_from, fetch_once, fetch_url
 from vfnet_client.exceptions import InvalidImageError
-from vfnet_gateway.address_policy import Address
-from vfnet_gateway.url_images import FetchLimits, URLImageFetcher
+from vfnet_client.url_images.address_policy import Address
+from vfnet_client.url_images.url_images import FetchLimits, URLImageFetcher
 
 
 @pytest.mark.parametrize("media_type", ["image/png", "IMAGE/JPEG; charset=x", "application/octet-stream", None])

@@ -12,9 +12,9 @@ import httpcore
 import httpx
 
 from vfnet_client.exceptions import InvalidImageError
-from vfnet_gateway.address_policy import AddressPolicy
-from vfnet_gateway.checked_connections import AddressRefusedError, CheckedConnections, NameNotFoundError
-from vfnet_gateway.name_resolution import Resolver, SystemResolver
+from vfnet_client.url_images.address_policy import AddressPolicy
+from vfnet_client.url_images.checked_connections import AddressRefusedError, CheckedConnections, NameNotFoundError
+from vfnet_client.url_images.name_resolution import Resolver, SystemResolver
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _UNSPECIFIC_TYPES = frozenset({"", "application/octet-stream", "binary/octet-stream", "application/x-download"})
