@@ -34,7 +34,7 @@ class VFNetClient:
         concurrency: int = 16,
         timeout: float | None = 60.0,
         *,
-        retries: int = 3,
+        retries: int | None = None,
         credentials: Credentials | None = None,
         priority: int = 0,
     ) -> None:

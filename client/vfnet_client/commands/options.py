@@ -20,7 +20,7 @@ KEY_VARIABLE = "VFNET_API_KEY"
 
 
 def add_server_options(
-    parser: argparse.ArgumentParser, timeout: float = 60.0, retries: int = 3, *, several: bool = False
+    parser: argparse.ArgumentParser, timeout: float = 60.0, retries: int | None = None, *, several: bool = False
 ) -> None:
     """Which server, how long to wait for it, and who we are to it. `connected` reads them, of one server."""
     parser.add_argument(
@@ -45,7 +45,7 @@ def add_server_options(
         type=count,
         default=retries,
         help="how often to try again when the connection is refused or lost; 0 also does not wait for a busy server "
-        "(default: %(default)s)",
+        f"(default: {'as often as --timeout allows' if retries is None else retries})",
     )
     parser.add_argument(
         "--key",
