@@ -20,6 +20,7 @@ from vfnet_client.process_identity import process_identity
 from vfnet_client.writing import write_whole
 from vfnet_serve.installation import ServerError
 from vfnet_serve.parent_death import terminated_with_parent
+from vfnet_serve.supervision.log_files import rotate_if_large, size_of, tail
 
 _STOP_TIMEOUT = 60.0
 """Seconds, of what has not said how long it may take."""
@@ -63,6 +64,13 @@ class RunningProcess:
     state: dict[str, Any]
     """What it wrote into its state file."""
 
+    def command(self) -> list[str]:
+        """Its command line; empty once it has ended."""
+        try:
+            return list(self.process.cmdline())
+        except psutil.Error:
+            return []
+
 
 @dataclass(frozen=True)
 class BackgroundProcess:
@@ -105,7 +113,9 @@ class BackgroundProcess:
         """
         self._stop_unready()
         self.state_file.unlink(missing_ok=True)
-        with self.log.open("w") as log:
+        rotate_if_large(self.log)
+        log_start = size_of(self.log)
+        with self.log.open("ab") as log:
             process = subprocess.Popen(
                 terminated_with_parent(command) if is_ours else command,
                 stdin=subprocess.DEVNULL,
@@ -120,7 +130,7 @@ class BackgroundProcess:
             write_whole(self._starting_file, json.dumps(record).encode())
             while not self.state_file.exists():
                 if process.poll() is not None:
-                    words = self.log.read_text(errors="replace").strip()
+                    words = tail(self.log, log_start)
                     raise ServerError(f"the {self.name} did not start:\n{words}")
                 if time.monotonic() > deadline:
                     raise ServerError(f"the {self.name} was not ready after {timeout:g} s, see {self.log}")
