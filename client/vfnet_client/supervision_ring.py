@@ -32,8 +32,8 @@ WANTED = "wanted.json"
 LOCK = "supervisor.lock"
 SUPERVISOR_LOG = "supervisor.log"
 
-_LOOK_SECONDS = 0.5
-_STOPPED_LOOKS = 3
+_LOOK_SECONDS = 0.2
+_STOPPED_LOOKS = 6
 """A supervisor that was found stopped (SIGSTOP) so often in a row does nothing for anybody: it is killed."""
 _LONGEST_PAUSE = 30.0
 """Seconds between attempts to start a supervisor, at most."""
@@ -193,7 +193,7 @@ class _Member:
         while not wait(delay) and self._is_wanted():
             if self._is_supervised():
                 continue
-            pause = 0.0 if time.monotonic() - started > 2 * _LONGEST_PAUSE else min(2 * pause + 0.5, _LONGEST_PAUSE)
+            pause = 0.0 if time.monotonic() - started > 2 * _LONGEST_PAUSE else min(2 * pause + _LOOK_SECONDS, _LONGEST_PAUSE)
             wait(pause)
             if self._command and self._is_wanted() and not self._is_supervised():
                 started = time.monotonic()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
-import shlex
 import signal
 import socket
 import subprocess
@@ -43,8 +43,8 @@ _STOPPED_SECONDS = 1.5
 """What was stopped (SIGSTOP) for so long is killed: nobody knows whether it will be continued."""
 _HEALTH_TIMEOUT = 2.0
 _BACKLOG = 2048
-_LOCK_PATIENCE = 2.0
-"""Seconds for a supervisor that ends to let go of the lock."""
+_PORT_PATIENCE = 5.0
+"""Seconds for a port to become free: a supervisor that was started for nothing holds the socket until it sees that."""
 
 Say = Callable[[str], None]
 
@@ -52,11 +52,8 @@ Say = Callable[[str], None]
 def supervise(folder: Path) -> int:
     """Until nothing is wanted any more, or SIGTERM, which ends all that runs; at once where another one does so. 0."""
     lock = SupervisorLock(folder)
-    deadline = time.monotonic() + _LOCK_PATIENCE
-    while not lock.take():
-        if time.monotonic() > deadline:
-            return 0
-        time.sleep(0.05)
+    if not lock.take():
+        return 0
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -240,14 +237,15 @@ class _Supervisor:
             role.process = MarkedProcess(role.child.pid, process_identity(role.child.pid), mark)
         except OSError as error:
             role.child = role.process = None
+            if error.errno == errno.EADDRINUSE and time.monotonic() - role.next_start < _PORT_PATIENCE:
+                return  # looked at again at once
             place = wanted.listener
             where = "" if place is None else f", which is to listen on {place.host} port {place.port}"
             self._plan(role, f"cannot start the {role.name}{where}: {error.strerror or error}", by_itself=True)
             return
         role.stopped_since = None
         role.enter("starting")
-        command = shlex.join(wanted.command[1:])
-        self._say(role, f"started the {role.name} as process {role.process.pid}: {command}")
+        self._say(role, f"started the {role.name} as process {role.process.pid}")
 
     def _has_ended(self, role: _Role, wanted: WantedProcess | None) -> None:
         code = role.child.returncode if role.child is not None else None
@@ -257,7 +255,7 @@ class _Supervisor:
         if was_stopping or wanted is None:
             self._say(role, f"the {role.name} has stopped")
             role.enter("waiting")
-            role.next_start = 0.0
+            role.next_start = time.monotonic()
             return
         last = tail(Path(wanted.log), role.log_start)
         line = last.splitlines()[-1] if last else ""
@@ -284,7 +282,8 @@ class _Supervisor:
         role.restarts += 1
         role.next_start = time.monotonic() + pause
         role.enter("waiting")
-        self._say(role, f"{reason}; starting it again in {pause:.1f} s")
+        when = f"in {pause:.1f} s" if pause else "at once"
+        self._say(role, f"{reason}; starting it again {when}")
 
     def _read_wanted(self) -> bool:
         """Whether something is wanted. A file that cannot be read just now changes nothing."""
