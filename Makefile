@@ -6,26 +6,29 @@ HTTP_PORT ?= 8000
 GRPC_PORT ?= 8001
 METRICS_PORT ?= 8002
 SCORE_PORT ?= 5001
+SCORE_GRPC_PORT ?= 5002
 # So many test files at a time; 0: one after another, in the test process itself.
 WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
-# Triton itself, from its PyPI wheel, in a folder of its own: the wheel's pins stay out of the environment.
-TRITON_WHEEL := nvidia-pytriton==0.7.0
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+# What the locks name and nothing else, each file by its hash.
+LOCKED := $(INSTALL) --require-hashes
+LOCKS := requirements.lock requirements-cuda.lock requirements-triton.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help up down logs test hostile faults parity bench load lint format setup lock clean
+.PHONY: help up down logs test hostile faults parity bench load lint format setup lock audit clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
 
 up: setup ## set up, build, start Triton and gateway in the background, detect in a picture
 	@$(BIN)/vfnet up --checkpoint "$(CHECKPOINT)" --precision $(PRECISION) $(if $(IMAGE),--image "$(IMAGE)") \
-		--http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) --metrics-port $(METRICS_PORT) --score-port $(SCORE_PORT)
+		--http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) --metrics-port $(METRICS_PORT) --score-port $(SCORE_PORT) \
+		--score-grpc-port $(SCORE_GRPC_PORT)
 
-down: ## stop what `make up` started
+down: ## stop all that `make up` left running
 	@if [ -x $(BIN)/vfnet ]; then $(BIN)/vfnet down; fi
 
 logs: ## show the server's log until Ctrl-C
@@ -35,14 +38,16 @@ setup: $(VENV)/.ready ## install everything into .venv
 
 # Two stamps: the lock changes seldom and takes minutes, the package itself seconds.
 $(VENV)/.ready: $(VENV)/.dependencies pyproject.toml
-	@$(INSTALL) --no-deps --editable .
+	@$(INSTALL) --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.dependencies: requirements.lock Makefile
+$(VENV)/.dependencies: $(LOCKS) Makefile
 	@echo "installing into $(VENV) (a few minutes the first time)"
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
-	@$(INSTALL) --requirement requirements.lock
-	@$(INSTALL) --no-deps --upgrade --target $(VENV)/triton $(TRITON_WHEEL)
+	@$(LOCKED) --requirement requirements.lock
+	@$(BIN)/python -m pip show torch 2>/dev/null | grep -q '^Version: .*+cpu' || $(LOCKED) --requirement requirements-cuda.lock
+	@# Triton, from its PyPI wheel, in a folder of its own: the wheel's pins stay out of the environment.
+	@$(LOCKED) --upgrade --target $(VENV)/triton --requirement requirements-triton.lock
 	@touch $@
 
 test: setup ## lint, types, and every test
@@ -80,12 +85,18 @@ format: setup ## let ruff write what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-lock: ## resolve the dependencies anew
+lock: ## resolve the dependencies anew, with hashes
 	@$(PYTHON) -m venv $(VENV)-lock
-	@$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check ".[build,serve,test,lint]"
-	@{ echo "# Written by make lock: every package of the environment, at the versions that were tested."; \
-	   $(VENV)-lock/bin/python -m pip freeze --disable-pip-version-check --exclude vfnet | sed 's/+cpu$$//'; } > requirements.lock
+	@$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.8,<1"
+	@$(VENV)-lock/bin/python build/write_lock.py $(VENV)-lock/bin/uv
 	@rm -rf $(VENV)-lock
+
+audit: ## known vulnerabilities of what is locked (asks pypi.org)
+	@$(PYTHON) -m venv $(VENV)-audit
+	@$(VENV)-audit/bin/python -m pip install --quiet --disable-pip-version-check "pip-audit>=2.9,<3"
+	@for lock in $(LOCKS); do echo "$$lock:"; \
+		$(VENV)-audit/bin/pip-audit --disable-pip --require-hashes --requirement $$lock || failed=1; done; \
+		rm -rf $(VENV)-audit; exit $${failed:-0}
 
 clean: down ## remove what was built and installed
 	@rm -rf $(VENV) var

@@ -19,6 +19,7 @@ from vfnet_client.process_identity import process_identity
 from vfnet_client.writing import locked_file, open_inside, write_inside
 from vfnet_serve.installation import ServerError
 from vfnet_serve.parent_death import terminated_with_parent
+from vfnet_serve.supervision.log_files import rotate_if_large, size_of, tail
 
 _STOP_TIMEOUT = 60.0
 """Seconds, of what has not said how long it may take."""
@@ -60,6 +61,13 @@ class RunningProcess:
     process: psutil.Process
     state: dict[str, Any]
     """What it wrote into its state file."""
+
+    def command(self) -> list[str]:
+        """Its command line; empty once it has ended."""
+        try:
+            return list(self.process.cmdline())
+        except psutil.Error:
+            return []
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,9 @@ class BackgroundProcess:
         """
         self._stop_unready()
         self.state_file.unlink(missing_ok=True)
-        with open_inside(self.log) as log:
+        rotate_if_large(self.log)
+        log_start = size_of(self.log)
+        with open_inside(self.log, append=True) as log:
             process = subprocess.Popen(
                 terminated_with_parent(command) if is_ours else command,
                 stdin=subprocess.DEVNULL,
@@ -118,7 +128,7 @@ class BackgroundProcess:
             write_inside(self._starting_file, json.dumps(record).encode())
             while not self.state_file.exists():
                 if process.poll() is not None:
-                    words = self.log.read_text(errors="replace").strip()
+                    words = tail(self.log, log_start)
                     raise ServerError(f"the {self.name} did not start:\n{words}")
                 if time.monotonic() > deadline:
                     raise ServerError(f"the {self.name} was not ready after {timeout:g} s, see {self.log}")

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from vfnet_build.manifest import MANIFEST
-from vfnet_serve.background import RunningProcess, StateFolder
+from vfnet_serve.background import StateFolder
 from vfnet_serve.endpoints import Endpoints
+from vfnet_serve.installation import ServerError
 
 SERVER_START_TIMEOUT = 300.0
 """Seconds; a first start compiles the network."""
 GATEWAY_START_TIMEOUT = 60.0
+KEYS_VARIABLE = "VFNET_GATEWAY_KEYS"
 _VFNET = (sys.executable, "-m", "vfnet_client")
-_KEYS_VARIABLE = "VFNET_GATEWAY_KEYS"
 
 
 def running_endpoints(folder: StateFolder) -> Endpoints | None:
@@ -28,6 +28,23 @@ def running_endpoints(folder: StateFolder) -> Endpoints | None:
         return None if running is None else Endpoints(**running.state["endpoints"])
     except (KeyError, TypeError):
         return None
+
+
+def server_command(
+    folder: StateFolder, endpoints: Endpoints, options: Sequence[str], repository: Path | None = None
+) -> list[str]:
+    """`vfnet serve` with more options on `repository`; None is the folder's own."""
+    return [
+        *_VFNET,
+        "serve",
+        f"--repository={repository or folder.repository}",
+        f"--state-file={folder.server.state_file}",
+        f"--host={endpoints.host}",
+        f"--http-port={endpoints.http_port}",
+        f"--grpc-port={endpoints.grpc_port}",
+        f"--metrics-port={endpoints.metrics_port}",
+        *options,
+    ]
 
 
 def start_server(
@@ -40,7 +57,7 @@ def start_server(
     environment: Mapping[str, str] | None = None,
     timeout: float = SERVER_START_TIMEOUT,
 ) -> int:
-    """Start `vfnet serve` and wait until it is ready; its process number.
+    """Start `vfnet serve`, not supervised, and wait until it is ready; its process number.
 
     Args:
         options: more options of `vfnet serve`.
@@ -52,15 +69,8 @@ def start_server(
     Raises:
         ServerError: it ended instead.
     """
-    command = [
-        *_VFNET,
-        "serve",
-        f"--repository={repository or folder.repository}",
-        f"--state-file={folder.server.state_file}",
-    ]
-    command += [f"--host={endpoints.host}", f"--http-port={endpoints.http_port}"]
-    command += [f"--grpc-port={endpoints.grpc_port}", f"--metrics-port={endpoints.metrics_port}"]
-    return folder.server.start([*command, *options], timeout, is_ours=is_ours, environment=environment)
+    command = server_command(folder, endpoints, options, repository)
+    return folder.server.start(command, timeout, is_ours=is_ours, environment=environment)
 
 
 @dataclass(frozen=True)
@@ -69,34 +79,47 @@ class GatewayOptions:
 
     port: int = 5001
     keys_file: Path | None = None
+    grpc_port: int | None = None
+    """None: it does not listen for gRPC."""
 
     def command(self, folder: StateFolder, endpoints: Endpoints) -> list[str]:
         """The gateway's command line."""
         command = [*_VFNET, "gateway", f"--server={endpoints.grpc_url}", f"--host={endpoints.host}"]
         command += [f"--port={self.port}", f"--manifest={folder.repository / MANIFEST}"]
+        command += [] if self.grpc_port is None else [f"--grpc-port={self.grpc_port}"]
         command.append(f"--state-file={folder.gateway.state_file}")
         return command if self.keys_file is None else [*command, f"--keys-file={self.keys_file.absolute()}"]
 
 
-def ensure_gateway(folder: StateFolder, endpoints: Endpoints, options: GatewayOptions) -> bool:
-    """Have the gateway run with these options; whether it had to be started.
+def gateway_keys() -> str | None:
+    """Keys that the environment gives to the gateway, and to nobody else."""
+    return os.environ.get(KEYS_VARIABLE)
 
-    Raises:
-        ServerError: it does not start.
-    """
-    command = options.command(folder, endpoints)
+
+def ports_of_running(folder: StateFolder) -> set[int]:
+    """Ports that the folder's own processes hold, and give back when they are replaced."""
+    endpoints = running_endpoints(folder)
+    held = set() if endpoints is None else {endpoints.http_port, endpoints.grpc_port, endpoints.metrics_port}
     running = folder.gateway.find()
-    if running is not None and _runs_as(running, command):
-        return False
-    folder.gateway.stop()
-    folder.gateway.start(command, GATEWAY_START_TIMEOUT)
-    return True
+    if running is not None:
+        for argument in running.command():
+            name, _, value = argument.partition("=")
+            if name in ("--port", "--grpc-port") and value.isdecimal():
+                held.add(int(value))
+    return held
 
 
-def _runs_as(running: RunningProcess, command: list[str]) -> bool:
-    """Whether a process was started with this command line and today's keys."""
-    try:
-        same_keys = running.process.environ().get(_KEYS_VARIABLE) == os.environ.get(_KEYS_VARIABLE)
-        return bool(same_keys and running.process.cmdline()[1:] == command[1:])
-    except psutil.Error:
-        return False
+def check_free(host: str, ports: Mapping[str, int]) -> None:
+    """Raise ServerError if another program listens on one of these ports; the names are those of options."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for name, port in ports.items():
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except (OSError, OverflowError) as error:
+                reason = getattr(error, "strerror", None) or "ports are from 0 to 65535"
+                raise ServerError(
+                    f"cannot listen on {host} port {port} ({reason}): choose another with --{name}; "
+                    "nothing was stopped or started"
+                ) from None

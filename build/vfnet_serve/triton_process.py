@@ -22,6 +22,7 @@ from vfnet_client.cache import default_cache_dir
 from vfnet_serve.adapted_repository import write_adapted, write_config
 from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.installation import ServerError, StaleRepositoryError, TritonInstallation
+from vfnet_serve.leftovers import scratch_prefix
 from vfnet_serve.local_http import fetch
 from vfnet_serve.parent_death import terminated_with_parent
 from vfnet_serve.served_build import ServedBuild
@@ -63,7 +64,7 @@ class TritonProcess:
         self._others = [model for model in configs if model != ENSEMBLE]
         self.has_lost_a_process = False
         """Set by whoever sees that a model process died, or does not end."""
-        self._scratch = tempfile.TemporaryDirectory(prefix="vfnet-serve-")
+        self._scratch = tempfile.TemporaryDirectory(prefix=scratch_prefix())
         scratch = Path(self._scratch.name)
         self._repository = scratch / "repository"
         self.activity_dir = scratch / "activity"

@@ -18,6 +18,7 @@ import uvicorn
 
 from vfnet_client.exceptions import CommandError
 from vfnet_client.process_identity import process_identity
+from vfnet_client.supervision_ring import inherited_listener
 from vfnet_client.writing import write_whole
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.application import Gateway
@@ -127,6 +128,8 @@ class _Server(uvicorn.Server):
 
 
 def _listen(listening: Listening) -> socket.socket:
+    if (given := inherited_listener()) is not None:  # bound there by who starts this again when it has ended
+        return given
     family = socket.AF_INET6 if ":" in listening.host else socket.AF_INET
     # The protocol is named, because asyncio turns Nagle's algorithm off only for sockets that name it; with it on, an
     # answer's body waits 40 ms for the client's delayed acknowledgement of its head.

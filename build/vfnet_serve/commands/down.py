@@ -1,4 +1,4 @@
-"""`vfnet down`: stop the gateway and the server that `vfnet up` started."""
+"""`vfnet down`: stop all that `vfnet up` has left running."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 
 from vfnet_serve.background import StateFolder
 from vfnet_serve.commands.state_folder import add_state_folder_argument
+from vfnet_serve.supervision.control import Supervision
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +19,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Stop them, the gateway first, so that it can finish; 0 whether or not they were running."""
     folder = StateFolder(arguments.state)
     with folder.locked():
-        stopped = [process.name for process in (folder.gateway, folder.server) if process.stop()]
+        stopped = Supervision(folder.root).end()
+        # What a version without a supervisor had started.
+        stopped += [each.name for each in (folder.gateway, folder.server) if each.stop() and each.name not in stopped]
+        stopped.sort()  # the gateway first
     said = f"stopped {' and '.join(stopped)}" if stopped else "no server was running"
     print(f"vfnet down: {said}", file=sys.stderr)
     return 0

@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 from vfnet_client.commands.options import at_least_one, milliseconds, seconds
+from vfnet_client.supervision_ring import join_ring
 from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.installation import ServerError
+from vfnet_serve.open_files import ensure_open_files
 from vfnet_serve.serving import ServeOptions, serve
 from vfnet_serve.serving_settings import MEANINGS, GivenSettings
 
@@ -94,6 +96,7 @@ def endpoints_from(arguments: argparse.Namespace) -> Endpoints:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve; 0 when told to stop, 1 with the reason on stderr otherwise."""
+    join_ring()
     options = ServeOptions(
         repository=arguments.repository,
         endpoints=endpoints_from(arguments),
@@ -108,6 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
         verbose=arguments.verbose,
     )
     try:
+        ensure_open_files()
         serve(options)
     except ServerError as error:
         print(f"vfnet serve: {error}", file=sys.stderr)

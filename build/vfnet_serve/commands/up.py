@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from pathlib import Path
 
 from vfnet_build.checkpoints.errors import CheckpointError
 from vfnet_build.commands.build import add_checkpoint_arguments, build_from
-from vfnet_build.manifest import Manifest
+from vfnet_build.manifest import MANIFEST, Manifest
 from vfnet_build.repository import RepositoryError
 from vfnet_client.client import VFNetClient
 from vfnet_client.detections import Detections
@@ -17,14 +18,32 @@ from vfnet_client.drawing import annotate
 from vfnet_client.exceptions import VFNetClientError
 from vfnet_client.writing import write_inside
 from vfnet_data.rendered_scenes.sample import write_sample_scene
-from vfnet_serve.background import StateFolder
+from vfnet_serve.background import BackgroundProcess, StateFolder
 from vfnet_serve.commands.serve import add_server_arguments, endpoints_from
 from vfnet_serve.commands.state_folder import add_state_folder_argument
 from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.installation import ServerError, find_triton
-from vfnet_serve.starting import GatewayOptions, ensure_gateway, running_endpoints, start_server
+from vfnet_serve.open_files import ensure_open_files
+from vfnet_serve.starting import (
+    GATEWAY_START_TIMEOUT,
+    KEYS_VARIABLE,
+    SERVER_START_TIMEOUT,
+    GatewayOptions,
+    check_free,
+    gateway_keys,
+    ports_of_running,
+    running_endpoints,
+    server_command,
+)
+from vfnet_serve.supervision.code_version import code_version
+from vfnet_serve.supervision.control import Supervision
+from vfnet_serve.supervision.wanted import Listener, WantedProcess
 
 _DRAWN_SCORE = 0.5
+DEFAULT_GRPC_PORT = 5002
+_PORTS = ("http-port", "grpc-port", "metrics-port", "score-port", "score-grpc-port")
+GATEWAY_SPEAKS_GRPC = False
+"""Whether `vfnet gateway` has `--grpc-port`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_server_arguments(parser)
     parser.add_argument(
         "--score-port", type=int, default=GatewayOptions.port, metavar="PORT", help="of /score and /ui: %(default)s"
+    )
+    parser.add_argument(
+        "--score-grpc-port",
+        type=int,
+        default=DEFAULT_GRPC_PORT,
+        metavar="PORT",
+        help="where the gateway speaks gRPC: %(default)s",
     )
     parser.add_argument(
         "--keys-file",
@@ -48,9 +74,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Bring the server up and show it; 0, or 1 with the reason on stderr."""
     folder = StateFolder(arguments.state)
     try:
+        ensure_open_files()
         with folder.locked():
             _ensure_running(folder, arguments)
-            _ensure_gateway(folder, arguments)
         _show(folder, arguments.image)
     except (CheckpointError, RepositoryError, ServerError, VFNetClientError) as error:
         print(f"vfnet up: {error}", file=sys.stderr)
@@ -59,27 +85,93 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _ensure_running(folder: StateFolder, arguments: argparse.Namespace) -> None:
+    """Build, and have server and gateway run, supervised, as they are asked for."""
     find_triton(arguments.triton)  # before any long work
-    rebuilt = build_from(arguments, folder.repository)
-    endpoints = endpoints_from(arguments)
-    running = running_endpoints(folder)
-    if running == endpoints and not rebuilt:
+    supervision = Supervision(folder.root)
+    _check_ports(folder, arguments)
+    if build_from(arguments, folder.repository):
+        _check_ports(folder, arguments)  # that took a while
+    wanted = _wanted_processes(StateFolder(folder.root.absolute()), arguments)
+    changed = supervision.changed(wanted)
+    if not changed and supervision.is_current():
         _say("already running")
         return
-    if folder.server.find() is not None:
-        _say("stopping the server that runs, to start the new one")
-        folder.server.stop()
+    unsupervised = [each for each in (folder.gateway, folder.server) if _is_unsupervised(each, supervision)]
+    for name in supervision.running():
+        if name in changed:
+            _say(f"stopping the {name} that runs, to start the new one")
+    for old in unsupervised:  # of a version that had no supervisor
+        old.stop()
+    logs = {"server": folder.server.log, "gateway": folder.gateway.log}
+    for name in changed:
+        _say(f"starting {'Triton' if name == 'server' else f'the {name}'} (its log: {logs[name]})")
+    supervision.ask_for(wanted)
+    for name, process in wanted.items():
+        supervision.wait_until_running(name, process)
+
+
+def _wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dict[str, WantedProcess]:
+    endpoints = endpoints_from(arguments)
     options = [f"--stall-timeout={arguments.stall_timeout}", f"--exit-timeout={arguments.exit_timeout}"]
     if arguments.triton is not None:
-        options.append(f"--triton={arguments.triton}")
-    _say(f"starting Triton (its log: {folder.server.log})")
-    start_server(folder, endpoints, options)
+        options.append(f"--triton={arguments.triton.absolute()}")
+    server = WantedProcess(
+        command=server_command(folder, endpoints, options),
+        state_file=str(folder.server.state_file),
+        log=str(folder.server.log),
+        code=f"{code_version(['vfnet_serve', 'vfnet_build', 'vfnet_client'])} {_build_of(folder)}",
+        environment={KEYS_VARIABLE: None},  # neither Triton nor its models need the gateway's keys
+        health_url=f"{endpoints.http_url}/v2/health/ready",
+        serves_by_others=True,
+        start_timeout=SERVER_START_TIMEOUT,
+        stop_timeout=2 * arguments.exit_timeout + 20,
+    )
+    gateway_options = GatewayOptions(
+        arguments.score_port, arguments.keys_file, arguments.score_grpc_port if GATEWAY_SPEAKS_GRPC else None
+    )
+    gateway = WantedProcess(
+        command=gateway_options.command(folder, endpoints),
+        state_file=str(folder.gateway.state_file),
+        log=str(folder.gateway.log),
+        code=code_version(["vfnet_gateway", "vfnet_client"]),
+        environment={KEYS_VARIABLE: gateway_keys()},
+        listener=Listener(endpoints.host, arguments.score_port),
+        health_url=f"http://{_in_url(endpoints.local_host)}:{arguments.score_port}/health",
+        start_timeout=GATEWAY_START_TIMEOUT,
+        stop_timeout=50,
+    )
+    return {"server": server, "gateway": gateway}
 
 
-def _ensure_gateway(folder: StateFolder, arguments: argparse.Namespace) -> None:
-    options = GatewayOptions(arguments.score_port, arguments.keys_file)
-    if ensure_gateway(folder, endpoints_from(arguments), options):
-        _say(f"started the gateway (its log: {folder.gateway.log})")
+def _check_ports(folder: StateFolder, arguments: argparse.Namespace) -> None:
+    """Before anything that works is stopped.
+
+    Raises:
+        ServerError: another program listens on one of them, or two are the same.
+    """
+    ports = {name: getattr(arguments, name.replace("-", "_")) for name in _PORTS}
+    if not GATEWAY_SPEAKS_GRPC:
+        del ports["score-grpc-port"]
+    if len(set(ports.values())) < len(ports):
+        raise ServerError("the ports must differ: " + ", ".join(f"--{name} {port}" for name, port in ports.items()))
+    ours = ports_of_running(folder)
+    check_free(arguments.host, {name: port for name, port in ports.items() if port not in ours})
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _build_of(folder: StateFolder) -> str:
+    """Which build the repository is."""
+    try:
+        return hashlib.sha256((folder.repository / MANIFEST).read_bytes()).hexdigest()[:16]
+    except OSError:
+        return ""
+
+
+def _is_unsupervised(process: BackgroundProcess, supervision: Supervision) -> bool:
+    return process.find() is not None and process.name not in supervision.running()
 
 
 def _show(folder: StateFolder, image: Path | None) -> None:

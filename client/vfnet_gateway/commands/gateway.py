@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vfnet_client.commands.options import at_least_one, seconds
 from vfnet_client.exceptions import CommandError
+from vfnet_client.supervision_ring import join_ring
 from vfnet_client.url_images.address_policy import AddressPolicy
 from vfnet_client.url_images.url_images import FetchLimits
 from vfnet_gateway.host_policy import HostPolicy, is_loopback
@@ -82,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve; 0 when told to stop. Raises CommandError where it cannot start."""
+    join_ring()
     try:
         limited = {name.replace("-", "_"): getattr(arguments, name.replace("-", "_")) for name in (*_TIMES, *_COUNTS)}
         settings = GatewaySettings(
