@@ -79,7 +79,7 @@ def side_gateways(deployment: Deployment, reference: Reference, folder: Path) ->
     folders = [folder / name for name in ("locked", "fetching")]
     for each in folders:
         each.mkdir()
-    environment = deployment.environment | {"VFNET_GATEWAY_KEYS": "key-of-the-environment,, another-one"}
+    environment = deployment.guard | {"VFNET_GATEWAY_KEYS": "key-of-the-environment,, another-one"}
     has_grpc = deployment.score_grpc_port is not None
     grpc_ports = free_ports(2) if has_grpc else [0, 0]
     more = [(f"--grpc-port={port}",) if has_grpc else () for port in grpc_ports]
@@ -89,7 +89,7 @@ def side_gateways(deployment: Deployment, reference: Reference, folder: Path) ->
             server, folders[0], f"--keys-file={keys}", "--protect-metrics", *more[0], environment=environment
         ) as locked,
         running_gateway(
-            server, folders[1], f"--allow-urls-to={HOST}", *more[1], environment=deployment.environment
+            server, folders[1], f"--allow-urls-to={HOST}", *more[1], environment=deployment.guard
         ) as fetching,
     ):
         yield SideGateways(locked, grpc_ports[0] if has_grpc else None, fetching, port, reference)

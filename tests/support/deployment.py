@@ -83,9 +83,13 @@ class Deployment:
     @property
     def environment(self) -> dict[str, str]:
         """Of every process of it."""
+        return self.guard | {_MARK: self.mark}
+
+    @property
+    def guard(self) -> dict[str, str]:
+        """The same for what runs beside it: kept on this machine, but not counted as a part."""
         path = os.pathsep.join(filter(None, (str(_LOOPBACK_ONLY), os.environ.get("PYTHONPATH"))))
         return os.environ | {
-            _MARK: self.mark,
             "TMPDIR": str(self.temporary),
             "PYTHONPATH": path,
             "PYTHON_LOOPBACK_ONLY_LOG": str(self.network_log),
@@ -228,7 +232,7 @@ def deployed(
         grpc,
         metrics,
         score,
-        score_grpc if _has_option("up", "--score-grpc-port") else None,
+        score_grpc if _has_option("gateway", "--grpc-port") else None,
         options,
         names=names or {},
         **more,
