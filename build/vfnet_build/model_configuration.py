@@ -45,8 +45,10 @@ def write_configuration(config: Any, path: Path) -> None:
 
 
 def rename_detector_tensors(config: Any, inputs: dict[str, str], outputs: dict[str, str]) -> None:
-    """In the ensemble's `ModelConfig`, call the detector's tensors as an engine that must name them otherwise."""
+    """In the ensemble's `ModelConfig`, call the detector's tensors as its engine does; leave what it does not take."""
     (step,) = (step for step in config.ensemble_scheduling.step if step.model_name == "vfnet_detector")
+    for name in set(step.input_map) - set(inputs):
+        del step.input_map[name]
     for mapping, names in ((step.input_map, inputs), (step.output_map, outputs)):
         for name, other in names.items():
             mapping[other] = mapping.pop(name)
@@ -81,9 +83,12 @@ def detector_parameters(engine: str, config: VFNetConfig, precision: str) -> dic
     """What an engine of `vfnet_detector` is told. Only OpenVINO's chooses candidates outside the network."""
     if engine in ("libtorch", "tensorrt"):
         return {}  # it is in the file
+    accepted = {name: preprocess_parameters(engine, config)[name] for name in ("img_scale", "size_divisor")}
+    if engine == "noop":
+        return accepted | {"candidates": str(_max_candidates(config))}
     if engine != "openvino":
-        return {"inference_precision": precision}
-    return {
+        return accepted | {"inference_precision": precision}
+    return accepted | {
         "inference_precision": precision,
         "strides": ",".join(str(stride) for stride in config.head.strides),
         "point_offset": repr(config.head.point_offset),
@@ -95,6 +100,11 @@ def detector_parameters(engine: str, config: VFNetConfig, precision: str) -> dic
 def postprocess_parameters(config: VFNetConfig) -> dict[str, str]:
     """What `vfnet_postprocess` takes from the checkpoint."""
     return {
+        "max_candidates": str(_max_candidates(config)),
         "iou_threshold": repr(config.test.iou_threshold),
         "max_per_img": str(config.test.max_per_img),
     }
+
+
+def _max_candidates(config: VFNetConfig) -> int:
+    return len(config.head.strides) * config.test.nms_pre

@@ -104,6 +104,8 @@ def _configure_models(repository: Path, config: VFNetConfig, options: BuildOptio
     for path in (repository / "vfnet_detector" / "configs").glob("*.pbtxt"):
         if path.stem not in (*options.engines, "noop"):
             path.unlink()  # there is no network for it here
+    noop = repository / "vfnet_detector" / "configs" / "noop.pbtxt"
+    configure(noop, noop, detector_parameters("noop", config, options.precision))
     for engine in options.engines:
         _configure_for(engine, repository, config, options.precision)
     for model in ("vfnet", "vfnet_preprocess", "vfnet_detector"):

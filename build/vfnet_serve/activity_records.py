@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import struct
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 _RECORD = struct.Struct("=dd")
-_TICKETS_HEADER = struct.Struct("=qd")
+_VOID_BEFORE = struct.Struct("=q")
+"""What the file of tickets begins with."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,4 @@ def void_tickets(directory: Path) -> None:
     """All images in the ensemble are taken for lost; those that are not change nothing when they come out."""
     with contextlib.suppress(FileNotFoundError), (directory / "tickets").open("r+b") as ledger:
         fcntl.lockf(ledger, fcntl.LOCK_EX)  # let go when it is closed
-        size = ledger.seek(0, 2)
-        ledger.seek(_TICKETS_HEADER.size)
-        ledger.write(bytes(size - _TICKETS_HEADER.size))
+        ledger.write(_VOID_BEFORE.pack(time.monotonic_ns()))

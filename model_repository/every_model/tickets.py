@@ -1,9 +1,17 @@
 """Places in the ensemble, counted over all its steps.
 
-`vfnet_preprocess` takes a ticket for an image before it decodes it, `vfnet_postprocess` gives it back. The tickets that
-are out stand in one small file that the model processes of one server share: in $VFNET_ACTIVITY_DIR under `vfnet
-serve`, else in /dev/shm. An image that fails, or is cancelled, between the two never gives its ticket back, so a ticket
-that is out for much longer than others lately were is void.
+`vfnet_preprocess` takes a ticket for an image before it decodes it, `vfnet_detector` notes when it begins with the
+image and when it is done, `vfnet_postprocess` gives the ticket back. The tickets that are out stand in one small file
+that the model processes of one server share: in $VFNET_ACTIVITY_DIR under `vfnet serve`, else in /dev/shm. Whoever
+replaces a model process writes the time into the file's first eight bytes, which makes the tickets of before void; more
+of its layout is known in this module only.
+
+An image may be lost on its way from one step to the next: its caller cancels, or calls `vfnet_preprocess` alone and
+keeps the ticket. Between preprocessing and the detector such a ticket is void as soon as the detector has shown that
+nothing waits for it; after the detector, when postprocessing should long have begun. Void too early is no harm: one
+image more is let in.
+
+A ticket is a random number. What is no ticket that is out, because it is forged, void or back already, changes nothing.
 """
 
 from __future__ import annotations
@@ -11,8 +19,10 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import secrets
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,19 +30,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SLOTS = 1024
+PLACES = 1024
 """More images than this are never in the ensemble at once."""
-_HEADER = np.dtype([("newest", "<i8"), ("slowest", "<f8")])
-"""The newest ticket, and about the most seconds that one was out, of late."""
-SIZE = _HEADER.itemsize + 8 * SLOTS
+_DETECTORS = 64
+"""Processes of the detector that can tell what they do; more do not."""
+LAYOUT = np.dtype(
+    [
+        # Tickets taken before are void.
+        ("void_before", "<i8"),
+        # About the most seconds that a ticket was out, of late. Asked only where no detector tells what it does.
+        ("slowest", "<f8"),
+        # When a detector last found nothing more waiting for it.
+        ("queue_empty", "<i8"),
+        # `idle_since` is 0 while a process is at work.
+        ("detectors", [("process", "<i8"), ("idle_since", "<i8")], _DETECTORS),
+        # A place without a ticket is free.
+        ("places", [("ticket", "<i8"), ("stage", "<i8"), ("since", "<i8"), ("taken", "<i8")], PLACES),
+    ]
+)
+"""Of the file. Times are nanoseconds of CLOCK_MONOTONIC."""
+_PREPARING, _WAITING, _DETECTING, _DETECTED = range(4)
+"""The stages of an image: in preprocessing; on its way to the detector; in there; on its way to the answer."""
+_HANDOVER_SECONDS = 0.25
+"""What Triton may take to hand an image to a detector that has nothing else to do."""
+_POSTPROCESS_SECONDS = 0.5
+"""What postprocessing, milliseconds an image, may take, the queue before it included."""
 _FADING = 0.95
 """What is left of `slowest` with every ticket that comes back sooner."""
 
 
 class TicketLedger:
-    """The tickets that are out. One object per process, used by one thread.
-
-    A ticket is the time at which it was taken, nanoseconds of CLOCK_MONOTONIC.
+    """The tickets that are out. One object per process; for several threads.
 
     Args:
         path: shared by all who count together.
@@ -41,39 +69,70 @@ class TicketLedger:
 
     def __init__(self, path: Path, lifetime: float = 60.0) -> None:
         self.path, self.lifetime = path, lifetime
+        self._lock = threading.Lock()
         self._file = _open_shared(path)
-        self._map = mmap.mmap(self._file, SIZE)
-        self._header = np.frombuffer(self._map, _HEADER, 1)
-        self._slots = np.frombuffer(self._map, np.int64, SLOTS, _HEADER.itemsize)
+        self._map = mmap.mmap(self._file, LAYOUT.itemsize)
+        self._ledger = np.frombuffer(self._map, LAYOUT, 1)
+        self._places, self._detectors = self._ledger["places"][0], self._ledger["detectors"][0]
 
     def take(self, capacity: int) -> int | None:
         """A ticket, unless `capacity` are out."""
-        if self.count() >= capacity and not self._find_void().any():
+        if self.count() >= capacity:
             return None  # without the lock: who waits asks often
         with self._locked():
-            self._slots[self._find_void()] = 0
-            free = np.flatnonzero(self._slots == 0)
-            if SLOTS - len(free) >= capacity or not len(free):
+            self._places["ticket"][~self._find_out()] = 0
+            free = np.flatnonzero(self._places["ticket"] == 0)
+            if PLACES - len(free) >= capacity or not len(free):
                 return None
-            ticket = max(time.monotonic_ns(), int(self._header["newest"][0]) + 1)
-            self._header["newest"] = self._slots[free[0]] = ticket
+            ticket, now = secrets.randbelow(2**63 - 1) + 1, time.monotonic_ns()
+            self._places[free[0]] = (ticket, _PREPARING, now, now)
             return ticket
 
-    def give_back(self, ticket: int) -> None:
-        """Another image may come in. A ticket that is void by now frees no place, but tells how long images take."""
+    def pass_on(self, ticket: int) -> None:
+        """The image is preprocessed, and the detector's next."""
         with self._locked():
-            self._slots[self._slots == ticket] = 0
-            if 0 < ticket <= int(self._header["newest"][0]):
-                seconds = min((time.monotonic_ns() - ticket) / 1e9, self.lifetime)
-                self._header["slowest"] = max(seconds, _FADING * float(self._header["slowest"][0]))
+            self._enter(ticket, _PREPARING, _WAITING)
+
+    def begin_batch(self, tickets: Sequence[int], is_full: bool) -> frozenset[int]:
+        """A detector takes what waits; the tickets that are the detector's from now on.
+
+        Args:
+            tickets: of the images that it took; 0 where there is none.
+            is_full: whether there was room for no more of them, so that others may still wait.
+        """
+        with self._locked():
+            self._report(idle_since=0)
+            if not is_full:
+                self._ledger["queue_empty"] = time.monotonic_ns()
+            return frozenset(ticket for ticket in tickets if self._enter(ticket, _WAITING, _DETECTING))
+
+    def end_batch(self) -> None:
+        """The detector of this process waits for images. Called before its first batch, too."""
+        with self._locked():
+            self._report(idle_since=time.monotonic_ns())
+
+    def leave_detector(self, ticket: int) -> None:
+        """The detector is done with an image, which goes on; `give_back` where it does not."""
+        with self._locked():
+            self._enter(ticket, _DETECTING, _DETECTED)
+
+    def give_back(self, ticket: int) -> None:
+        """Another image may come in."""
+        with self._locked():
+            if (place := self._find(ticket)) is not None:
+                seconds = min((time.monotonic_ns() - int(self._places["taken"][place])) / 1e9, self.lifetime)
+                self._ledger["slowest"] = max(seconds, _FADING * float(self._ledger["slowest"][0]))
+                self._places["ticket"][place] = 0
 
     def count(self) -> int:
-        """Tickets that are out, void ones included."""
-        return int(np.count_nonzero(self._slots))
+        """Tickets that are out and not void."""
+        return int(np.count_nonzero(self._places["ticket"])) and int(np.count_nonzero(self._find_out()))
 
     def close(self) -> None:
         """Leave; the last one removes the file."""
-        del self._header, self._slots
+        with self._locked():
+            self._detectors[self._detectors["process"] == os.getpid()] = (0, 0)
+        del self._ledger, self._places, self._detectors
         self._map.close()
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -82,19 +141,67 @@ class TicketLedger:
             pass  # others still count there
         os.close(self._file)
 
-    def _find_void(self) -> NDArray[Any]:
-        """bool [SLOTS]."""
-        slowest = float(self._header["slowest"][0])  # 0: none has come back yet
-        patience = min(1.5 * slowest + 0.25, self.lifetime) if slowest else self.lifetime
-        return (self._slots > 0) & (self._slots < time.monotonic_ns() - int(1e9 * patience))
+    def _find(self, ticket: int) -> int | None:
+        if ticket < 1:
+            return None
+        found = np.flatnonzero(self._places["ticket"] == ticket)
+        return int(found[0]) if len(found) else None
+
+    def _enter(self, ticket: int, stage: int, following: int) -> bool:
+        """Whether the ticket is out, and was in this stage until now."""
+        place = self._find(ticket)
+        if place is None or self._places["stage"][place] != stage:
+            return False
+        self._places["stage"][place], self._places["since"][place] = following, time.monotonic_ns()
+        return True
+
+    def _report(self, idle_since: int) -> None:
+        """Note what this process, a detector's, does."""
+        processes = self._detectors["process"]
+        own = np.flatnonzero(processes == os.getpid())
+        if not len(own):
+            for record in np.flatnonzero(processes):  # this one may be there because another died
+                if not Path(f"/proc/{processes[record]}").exists():
+                    self._detectors[record] = (0, 0)
+            own = np.flatnonzero(processes == 0)
+        if len(own):
+            self._detectors[own[0]] = (os.getpid(), idle_since)
+
+    def _find_out(self) -> NDArray[Any]:
+        """bool [PLACES], where there is a ticket that is not void."""
+        now = time.monotonic_ns()
+        stage, since, taken = (self._places[name] for name in ("stage", "since", "taken"))
+        if (self._detectors["process"] != 0).any():
+            is_lost = (stage == _WAITING) & (since < self._nothing_waits_since(now) - _nanoseconds(_HANDOVER_SECONDS))
+            is_lost |= (stage == _DETECTED) & (since < now - _nanoseconds(_POSTPROCESS_SECONDS))
+        else:  # one of Triton's own backends: nobody knows where an image is, only how long others took
+            slowest = float(self._ledger["slowest"][0])  # 0: none has come back yet
+            patience = 1.5 * slowest + 0.25 if slowest else self.lifetime
+            is_lost = (stage == _WAITING) & (taken < now - _nanoseconds(patience))
+        is_lost |= taken < max(int(self._ledger["void_before"][0]), now - _nanoseconds(self.lifetime))
+        is_out: NDArray[Any] = (self._places["ticket"] != 0) & ~is_lost
+        return is_out
+
+    def _nothing_waits_since(self, now: int) -> int:
+        """The last time at which a detector had all that had reached it."""
+        idle_since = self._detectors["idle_since"][self._detectors["idle_since"] > 0]
+        if len(idle_since) and now - int(idle_since.min()) > _nanoseconds(_HANDOVER_SECONDS):
+            return now
+        return int(self._ledger["queue_empty"][0])
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        fcntl.lockf(self._file, fcntl.LOCK_EX)  # of another kind than flock's: the two do not see each other
-        try:
-            yield
-        finally:
-            fcntl.lockf(self._file, fcntl.LOCK_UN)
+        # Both: a file's lock is the process's, not the thread's. Of another kind than flock's: the two do not meet.
+        with self._lock:
+            fcntl.lockf(self._file, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+
+def _nanoseconds(seconds: float) -> int:
+    return round(1e9 * seconds)
 
 
 def ledger_path() -> Path:
@@ -113,7 +220,7 @@ def _open_shared(path: Path) -> int:
         fcntl.flock(file, fcntl.LOCK_SH)  # held while the file is in use
         try:
             if path.stat().st_ino == os.fstat(file).st_ino:
-                os.ftruncate(file, SIZE)
+                os.ftruncate(file, LAYOUT.itemsize)
                 return file
         except FileNotFoundError:
             pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import argparse
 import shutil
 import time
@@ -17,7 +18,10 @@ from served_inference import infer
 from triton_server import ServedRepository, serving
 from vfnet_serve.commands.serve import visible_gpus
 
-PIXEL = b"P6 1 1 255 abc"  # a PPM
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGNgYGAAAAAEAAH2FzhVAAAAAElFTkSuQmCC"
+)
+"""A PNG."""
 
 
 @pytest.fixture(scope="module")

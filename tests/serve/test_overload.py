@@ -49,10 +49,9 @@ def narrow(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture
-def gate(narrow: ServedRepository) -> Iterator[Gate]:
+def gate(narrow: ServedRepository) -> Gate:
     """Holds what is in the detector of `narrow`, whose places it keeps."""
-    with narrow.waiting_for_what_it_holds():
-        yield gate_of(narrow.repository)
+    return gate_of(narrow.repository)
 
 
 @pytest.fixture(autouse=True)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import psutil
+from tickets import TicketLedger
 
 from vfnet_client.free_ports import free_ports
 from vfnet_process import running_vfnet
@@ -22,8 +20,6 @@ NO_OP = "--model-config-name=noop"
 """The repository's own configuration of a detector without a network."""
 ROOM = ("--max-in-flight=10", "--max-waiting=16")
 """As many as on two cores that are fast enough, so that what is tested does not depend on how fast these are."""
-_FIELD = 8
-"""Bytes of each number in the file of tickets."""
 
 
 @dataclass(frozen=True)
@@ -51,26 +47,14 @@ class ServedRepository:
 
     def images_inside(self) -> int:
         """Images in the ensemble, by the file that the model processes share."""
-        slots = np.frombuffer(self._tickets().read_bytes()[2 * _FIELD :], "<i8")
-        return int(np.count_nonzero(slots))
-
-    @contextmanager
-    def waiting_for_what_it_holds(self) -> Iterator[None]:
-        """No image is taken for lost meanwhile because it is inside for much longer than others lately were."""
-        with self._tickets().open("r+b", buffering=0) as tickets:
-            slowest = os.pread(tickets.fileno(), _FIELD, _FIELD)
-            os.pwrite(tickets.fileno(), struct.pack("<d", 60), _FIELD)
-            try:
-                yield
-            finally:
-                os.pwrite(tickets.fileno(), slowest, _FIELD)
-
-    def _tickets(self) -> Path:
-        """The newest, the seconds of the slowest, then those that are out; model_repository/every_model/tickets.py."""
         (activity,) = {
             Path(process.environ()["VFNET_ACTIVITY_DIR"]) for process in self.model_processes("vfnet_preprocess")
         }
-        return activity / "tickets"
+        ledger = TicketLedger(activity / "tickets")
+        try:
+            return ledger.count()
+        finally:
+            ledger.close()
 
 
 def model_processes(server: int, model: str) -> list[psutil.Process]:

@@ -12,7 +12,8 @@ from typing import Any
 import triton_python_backend_utils as pb_utils
 from candidates import CandidateSettings, select_candidates
 from decoupled_responses import send_only_response
-from error_responses import cancelled, internal_error
+from detector_requests import DetectorRequests, ReceivedImage
+from error_responses import internal_error
 from openvino_engine import HeadOutputs, OpenVINOEngine, is_strip
 from process_activity import ProcessActivity
 from warming_up import parse_canvases, warm_up
@@ -25,7 +26,8 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Compile the network with the parameters `vfnet build` wrote."""
-        parameters = {k: v["string_value"] for k, v in json.loads(args["model_config"])["parameters"].items()}
+        config = json.loads(args["model_config"])
+        parameters = {k: v["string_value"] for k, v in config["parameters"].items()}
         self.settings = CandidateSettings(
             strides=tuple(int(stride) for stride in parameters["strides"].split(",")),
             point_offset=float(parameters["point_offset"]),
@@ -44,6 +46,7 @@ class TritonPythonModel:
         warm = warm_up(self.engine, canvases, float(parameters["warm_up_seconds"]))
         self.last_size: tuple[int, ...] = ()
         self.activity = ProcessActivity()
+        self.received = DetectorRequests(parameters, config["max_batch_size"], self.activity.is_cancelled)
         pb_utils.Logger.log_info(
             f"vfnet_detector: {self.engine.description}, warm for {warm} of {len(canvases)} common sizes"
         )
@@ -54,58 +57,91 @@ class TritonPythonModel:
         Returning earlier would keep the engine busy between batches too, but then Triton forgets
         the requests, and should this process die their callers would wait forever.
         """
-        waiting = self.grouped_by_size(requests)
-        strips = [request for request in waiting if is_strip(_pixels(request).shape())]
-        others = [request for request in waiting if not is_strip(_pixels(request).shape())]
+        images = []
+        for image in self.received.receive(requests):
+            image.sender = image.request.get_response_sender()
+            self.activity.change(+1)
+            if image.refusal is not None:
+                self.respond(image, image.refusal)
+            else:
+                images.append(image)
+        if images:
+            self.detect(images)
+        self.received.end()
+
+    def detect(self, images: list[ReceivedImage]) -> None:
+        """Answer each."""
+        waiting = self.grouped_by_size(images)
+        strips = [image for image in waiting if is_strip(image.pixels.shape)]
+        others = [image for image in waiting if not is_strip(image.pixels.shape)]
         alone = len(others) - self.engine.count_together(len(others))
-        self.answer_all(strips + others[:alone], self.engine.submit)
-        self.answer_all(others[alone:], self.engine.submit_together)
+        failed = self.answer_all(strips + others[:alone], self.engine.submit)
+        failed += self.answer_all(others[alone:], self.engine.submit_together)
+        # One that fails leaves the network in a state in which others fail too, and it is not known which was the one.
+        for image, _ in failed:
+            self.answer_alone(image)
 
-    def answer_all(self, requests: list[Any], submit: Callable[..., None]) -> None:
-        """See `execute`; `submit` is the engine's."""
+    def answer_alone(self, image: ReceivedImage) -> None:
+        """Answer an image that failed with others: on a network that is as at the start, before and after."""
+        self.engine.renew()
+        for _, failure in self.answer_all([image], self.engine.submit):
+            self.respond(image, internal_error(FAILED, failure))
+            self.engine.renew()
+
+    def answer_all(
+        self, images: list[ReceivedImage], submit: Callable[..., None]
+    ) -> list[tuple[ReceivedImage, Exception]]:
+        """See `execute`; `submit` is the engine's. Returns those that the network failed on, which have no answer."""
         finished = threading.Semaphore(0)
-        for request in requests:
-            self.answer(request, submit, finished)
-        for _ in requests:
+        failed = list[tuple[ReceivedImage, Exception]]()
+        for image in images:
+            self.answer(image, submit, finished, failed)
+        for _ in images:
             finished.acquire()
+        return failed
 
-    def grouped_by_size(self, requests: list[Any]) -> list[Any]:
+    def grouped_by_size(self, images: list[ReceivedImage]) -> list[ReceivedImage]:
         """Images of one size together, those of the last batch's last size first: a change costs the network time."""
-        sizes = [_pixels(request).shape() for request in requests]
-        order = sorted(range(len(requests)), key=lambda i: (tuple(sizes[i]) != self.last_size, sizes[i]))
-        self.last_size = tuple(sizes[order[-1]])
-        return [requests[i] for i in order]
+        order = sorted(images, key=lambda image: (image.pixels.shape != self.last_size, image.pixels.shape))
+        self.last_size = order[-1].pixels.shape
+        return order
 
-    def answer(self, request: Any, submit: Callable[..., None], finished: threading.Semaphore) -> None:
-        """Start one image; its response is sent, and `finished` released, when it is done."""
-        sender = request.get_response_sender()
-        self.activity.change(+1)
-
-        def respond(response: Any) -> None:
-            self.activity.pauses.end_if_given_up()
-            send_only_response(sender, response)
-            self.activity.change(-1)
-            finished.release()
-
-        if self.activity.is_cancelled(request):
-            respond(cancelled())
-            return
-        pixels = _pixels(request).as_numpy()
-        valid_shape = pb_utils.get_input_tensor_by_name(request, "VALID_SHAPE").as_numpy()
+    def answer(
+        self,
+        image: ReceivedImage,
+        submit: Callable[..., None],
+        finished: threading.Semaphore,
+        failed: list[tuple[ReceivedImage, Exception]],
+    ) -> None:
+        """Start one image; when it is done its response is sent or it is among `failed`, and `finished` is released."""
 
         def done(outputs: HeadOutputs | None, error: Exception | None) -> None:
             try:
-                if error is not None or outputs is None:
-                    raise error or RuntimeError("no outputs")
-                response = pb_utils.InferenceResponse(output_tensors=self.candidates(outputs, valid_shape[0]))
-            except Exception as failure:
-                response = internal_error(FAILED, failure)
-            respond(response)
+                if outputs is None:
+                    failed.append((image, error or RuntimeError("no outputs")))
+                else:
+                    self.respond(image, self.response(outputs, image))
+            finally:
+                finished.release()
 
         try:
-            submit(pixels, valid_shape, done)
+            submit(image.pixels, image.valid_shape, done)
         except Exception as failure:
-            respond(internal_error(FAILED, failure))
+            done(None, failure)
+
+    def response(self, outputs: HeadOutputs, image: ReceivedImage) -> Any:
+        """The candidates of one image, or an error."""
+        try:
+            return pb_utils.InferenceResponse(output_tensors=self.candidates(outputs, image.valid_shape[0]))
+        except Exception as failure:
+            return internal_error(FAILED, failure)
+
+    def respond(self, image: ReceivedImage, response: Any) -> None:
+        """Send one request's only response."""
+        self.activity.pauses.end_if_given_up()
+        self.received.leave(image, response)
+        send_only_response(image.sender, response)
+        self.activity.change(-1)
 
     def candidates(self, outputs: HeadOutputs, valid_shape: Any) -> list[Any]:
         """Head outputs of one image -> CANDIDATE_BOXES, CANDIDATE_SCORES, CANDIDATE_LABELS."""
@@ -125,10 +161,7 @@ class TritonPythonModel:
     def finalize(self) -> None:
         """Let what is running finish."""
         self.engine.close()
-
-
-def _pixels(request: Any) -> Any:
-    return pb_utils.get_input_tensor_by_name(request, "PIXELS")
+        self.received.close()
 
 
 def _cache_dir(parameter: str) -> Path | None:

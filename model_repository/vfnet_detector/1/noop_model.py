@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
-from error_responses import cancelled
+from detector_requests import DetectorRequests, ReceivedImage
 from numpy.typing import NDArray
 from process_activity import ProcessActivity
 
@@ -18,24 +18,31 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Make the answer."""
-        parameters = {k: v["string_value"] for k, v in json.loads(args["model_config"])["parameters"].items()}
+        config = json.loads(args["model_config"])
+        parameters = {k: v["string_value"] for k, v in config["parameters"].items()}
         rows, detections = int(parameters["candidates"]), int(parameters["detections"])
         self.seconds = float(parameters["milliseconds"]) / 1000
         self.fractions, self.scores = fixed_candidates(rows, detections)
         self.labels = np.zeros((1, rows), np.int32)
         self.activity = ProcessActivity()
+        self.received = DetectorRequests(parameters, config["max_batch_size"], self.activity.is_cancelled)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response per request."""
-        return self.activity.answer_each(requests, self.answer)
+        images = self.received.receive(requests)
+        responses = self.activity.answer_each(images, self.answer)
+        for image, response in zip(images, responses, strict=True):
+            self.received.leave(image, response)
+        self.received.end()
+        return responses
 
-    def answer(self, request: Any) -> Any:
+    def answer(self, image: ReceivedImage) -> Any:
         """The candidates, in the pixels of this image."""
-        if self.activity.is_cancelled(request):
-            return cancelled()
+        if image.refusal is not None:
+            return image.refusal
         if self.seconds:
             time.sleep(self.seconds)
-        height, width = pb_utils.get_input_tensor_by_name(request, "VALID_SHAPE").as_numpy()[0]
+        height, width = image.valid_shape[0]
         boxes = self.fractions * np.array([width, height, width, height], np.float32)
         return pb_utils.InferenceResponse(
             output_tensors=[
@@ -44,6 +51,10 @@ class TritonPythonModel:
                 pb_utils.Tensor("CANDIDATE_LABELS", self.labels),
             ]
         )
+
+    def finalize(self) -> None:
+        """Leave the count."""
+        self.received.close()
 
 
 def fixed_candidates(rows: int, detections: int) -> tuple[NDArray[Any], NDArray[Any]]:

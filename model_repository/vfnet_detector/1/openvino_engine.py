@@ -94,11 +94,11 @@ class OpenVINOEngine:
             throughput_streams = threads if threads <= _MOST_THROUGHPUT_STREAMS else streams
         self._model_path, self._precision = model_path, inference_precision
         self._threads, self._cache_dir = threads, cache_dir
+        self._streams, self._throughput_streams = streams, throughput_streams
         self._packed_weights: PackedWeights = {}
-        self.network = self._compile(streams)
-        self.throughput_network = None
-        if throughput_streams is not None and throughput_streams != streams:
-            self.throughput_network = self._compile(throughput_streams)
+        self.network: CompiledNetwork
+        self.throughput_network: CompiledNetwork | None
+        self.renew()
         networks = [each for each in (self.network, self.throughput_network) if each is not None]
         self._workers = ThreadPoolExecutor(sum(each.slots for each in networks))
         self.description = f"OpenVINO {inference_precision}, {streams} stream(s) on {threads} thread(s)"
@@ -106,6 +106,21 @@ class OpenVINOEngine:
             self.description += f", {throughput_streams} where so many images wait"
         if not self.network.is_lowered:
             self.description += "; OpenVINO's own deformable convolutions, in f32, which take longer"
+
+    def renew(self) -> None:
+        """Compile anew, while nothing is under way, after an inference has failed.
+
+        OpenVINO (2026.4) keeps one state of the network for each stream, not for each request. A layer that raises
+        leaves it half changed: those before it have the shapes of the image that failed, and an image of the size
+        before, which changes nothing at the entrance, is then computed with these.
+
+        Raises:
+            Exception: what OpenVINO raises; the engine can no longer be used.
+        """
+        self.throughput_network = None
+        self.network = self._compile(self._streams)
+        if self._throughput_streams is not None and self._throughput_streams != self._streams:
+            self.throughput_network = self._compile(self._throughput_streams)
 
     def submit(self, pixels: NDArray[Any], valid_shape: NDArray[Any], done: Done) -> None:
         """Start one inference that is alone, or one of few; wait first while the network has no slot free.

@@ -92,22 +92,38 @@ class TorchEngine:
     def detect(self, images: Sequence[Image]) -> Iterator[tuple[int, Candidates | Exception]]:
         """Positions in `images` with their candidates or what went wrong, as they are done.
 
-        A batch is started before the one before it is waited for: on CUDA, one is uploaded while one computes.
+        A batch is started before the one before it is waited for: on CUDA, one is uploaded while one computes. Images
+        that fail together are tried again alone, so that one that cannot be computed takes no other along.
         """
-        shapes = [(image.pixels.shape[1], image.pixels.shape[2]) for image in images]
+        failed = list[int]()
+        for batch, found in self._run(images, range(len(images))):
+            if isinstance(found, Exception) and len(batch) > 1:
+                failed += batch
+            else:
+                yield from _each(batch, found)
+        for position in failed:
+            for batch, found in self._run(images, [position]):
+                yield from _each(batch, found)
+
+    def _run(
+        self, images: Sequence[Image], chosen: Sequence[int]
+    ) -> Iterator[tuple[list[int], list[Candidates] | Exception]]:
+        """Positions in `images` that were computed together, and what came of it; of the `chosen` ones."""
+        shapes = [(images[position].pixels.shape[1], images[position].pixels.shape[2]) for position in chosen]
         started: tuple[Batch, Any] | None = None
         for batch in (*plan_batches(shapes, self.canvases, self.batch_sizes), None):
             before = started
             if batch is not None:
-                started = (batch, _try(self.runner.start, batch, [images[i] for i in batch.images]))
+                started = (batch, _try(self.runner.start, batch, [images[chosen[i]] for i in batch.images]))
             if before is not None:
-                yield from self._finish(*before)
-        return
+                done, ticket = before
+                found = ticket if isinstance(ticket, Exception) else _try(self.runner.finish, ticket)
+                yield [chosen[i] for i in done.images], found
 
-    def _finish(self, batch: Batch, ticket: Any) -> Iterator[tuple[int, Candidates | Exception]]:
-        found = ticket if isinstance(ticket, Exception) else _try(self.runner.finish, ticket)
-        for place, image in enumerate(batch.images):
-            yield image, found if isinstance(found, Exception) else found[place]
+
+def _each(batch: Sequence[int], found: list[Candidates] | Exception) -> Iterator[tuple[int, Candidates | Exception]]:
+    for place, position in enumerate(batch):
+        yield position, found if isinstance(found, Exception) else found[place]
 
 
 def _try(work: Any, *arguments: Any) -> Any:

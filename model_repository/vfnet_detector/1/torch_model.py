@@ -15,7 +15,8 @@ sys.dont_write_bytecode = True  # that code's folder may be a repository's own, 
 import torch
 import triton_python_backend_utils as pb_utils
 from decoupled_responses import send_only_response
-from error_responses import cancelled, internal_error
+from detector_requests import DetectorRequests, ReceivedImage
+from error_responses import internal_error
 from process_activity import ProcessActivity
 from torch_engine import Candidates, Image, TorchEngine
 
@@ -27,7 +28,8 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the network that `vfnet build` wrote, with the parameters it wrote."""
-        parameters = {k: v["string_value"] for k, v in json.loads(args["model_config"])["parameters"].items()}
+        config = json.loads(args["model_config"])
+        parameters = {k: v["string_value"] for k, v in config["parameters"].items()}
         on_gpu = args["model_instance_kind"] == "GPU"
         _keep_compiled_kernels()
         self.engine = TorchEngine(
@@ -38,29 +40,29 @@ class TritonPythonModel:
             tuple(int(size) for size in parameters["batch_sizes"].split(",")),
         )
         self.activity = ProcessActivity()
+        self.received = DetectorRequests(parameters, config["max_batch_size"], self.activity.is_cancelled)
         pb_utils.Logger.log_info(f"vfnet_detector: {self.engine.description}")
 
     def execute(self, requests: list[Any]) -> None:
         """Answer each request as soon as its batch is done; return when all are."""
-        senders, images = [], []
-        for request in requests:
-            sender = request.get_response_sender()
+        images = []
+        for image in self.received.receive(requests):
+            image.sender = image.request.get_response_sender()
             self.activity.change(+1)
-            if self.activity.is_cancelled(request):
-                self.respond(sender, cancelled())
-                continue
-            pixels = pb_utils.get_input_tensor_by_name(request, "PIXELS").as_numpy()
-            valid_shape = pb_utils.get_input_tensor_by_name(request, "VALID_SHAPE").as_numpy()
-            senders.append(sender)
-            images.append(Image(pixels, valid_shape))
-        for position, outcome in self.engine.detect(images):
-            self.respond(senders[position], answer(outcome))
+            if image.refusal is not None:
+                self.respond(image, image.refusal)
+            else:
+                images.append(image)
+        for position, outcome in self.engine.detect([Image(image.pixels, image.valid_shape) for image in images]):
+            self.respond(images[position], answer(outcome))
+        self.received.end()
         self.give_up_if_broken()
 
-    def respond(self, sender: Any, response: Any) -> None:
+    def respond(self, image: ReceivedImage, response: Any) -> None:
         """Send one request's only response."""
         self.activity.pauses.end_if_given_up()
-        send_only_response(sender, response)
+        self.received.leave(image, response)
+        send_only_response(image.sender, response)
         self.activity.change(-1)
 
     def give_up_if_broken(self) -> None:
@@ -71,6 +73,10 @@ class TritonPythonModel:
             except RuntimeError as error:
                 pb_utils.Logger.log_error(f"vfnet_detector: the GPU can no longer be used from this process: {error}")
                 os._exit(1)
+
+    def finalize(self) -> None:
+        """Leave the count."""
+        self.received.close()
 
 
 def answer(outcome: Candidates | Exception) -> Any:

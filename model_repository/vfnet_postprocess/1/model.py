@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import checked_inputs
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from checked_inputs import InvalidInputError
 from detections import detect
 from error_responses import internal_error, invalid_argument
 from process_activity import ProcessActivity
@@ -22,6 +24,7 @@ class TritonPythonModel:
         parameters = {k: v["string_value"] for k, v in json.loads(args["model_config"])["parameters"].items()}
         self.iou_threshold = float(parameters["iou_threshold"])
         self.max_per_img = int(parameters["max_per_img"])
+        self.max_candidates = int(parameters["max_candidates"])
         labels = Path(args["model_repository"]) / "labels.txt"
         self.classes = labels.read_text(encoding="utf-8").splitlines()
         self.ledger = TicketLedger(ledger_path())
@@ -34,30 +37,31 @@ class TritonPythonModel:
     def answer(self, request: Any) -> Any:
         """The requested outputs of one image, or an error; either way there is room for another image."""
         try:
-            return self.answer_image(request)
-        finally:
-            if (ticket := pb_utils.get_input_tensor_by_name(request, "TICKET")) is not None:
-                self.ledger.give_back(int(ticket.as_numpy().reshape(-1)[0]))
-
-    def answer_image(self, request: Any) -> Any:
-        """See `answer`."""
-        threshold = pb_utils.get_input_tensor_by_name(request, "SCORE_THRESHOLD")
-        score_threshold = 0.0 if threshold is None else float(threshold.as_numpy().reshape(-1)[0])
-        if not 0 <= score_threshold <= 1:
-            return invalid_argument(f"SCORE_THRESHOLD must be within 0..1, not {score_threshold}")
+            ticket = checked_inputs.ticket(request)
+        except InvalidInputError as error:
+            return invalid_argument(str(error))
         try:
-            return pb_utils.InferenceResponse(output_tensors=self.postprocess(request, score_threshold))
+            return pb_utils.InferenceResponse(output_tensors=self.postprocess(request))
+        except InvalidInputError as error:
+            return invalid_argument(str(error))
         except Exception as error:
             return internal_error("the detections could not be postprocessed", error)
+        finally:
+            self.ledger.give_back(ticket)
 
-    def postprocess(self, request: Any, score_threshold: float) -> list[Any]:
+    def postprocess(self, request: Any) -> list[Any]:
         """Candidates and GEOMETRY -> DETECTIONS, BOXES, SCORES, LABELS, those the caller wants."""
-        boxes, scores, labels, geometry = (
-            pb_utils.get_input_tensor_by_name(request, name).as_numpy()[0]
-            for name in ("CANDIDATE_BOXES", "CANDIDATE_SCORES", "CANDIDATE_LABELS", "GEOMETRY")
+        score_threshold = checked_inputs.score_threshold(request)
+        given = checked_inputs.candidates(request, self.max_candidates, len(self.classes))
+        found = detect(
+            given.boxes,
+            given.scores,
+            given.labels,
+            given.scale_factor,
+            self.iou_threshold,
+            self.max_per_img,
+            score_threshold,
         )
-        width, height = float(geometry[0]), float(geometry[1])
-        found = detect(boxes, scores, labels, geometry[2:], self.iou_threshold, self.max_per_img, score_threshold)
         wanted = set(request.requested_output_names())
         tensors = [
             pb_utils.Tensor("BOXES", found.boxes),
@@ -65,7 +69,7 @@ class TritonPythonModel:
             pb_utils.Tensor("LABELS", found.labels),
         ]
         if "DETECTIONS" in wanted:
-            document = found.to_json(self.classes, width, height).encode()
+            document = found.to_json(self.classes, given.width, given.height).encode()
             tensors.append(pb_utils.Tensor("DETECTIONS", np.array([document], np.object_)))
         return [tensor for tensor in tensors if tensor.name() in wanted]
 

@@ -11,9 +11,9 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from admission import CallerGoneError, Door
 from canvases import parse_canvases
+from checked_inputs import InvalidInputError, image_bytes
 from error_responses import cancelled, internal_error, invalid_argument
 from image_decoding import ImageError, decode_image
-from numpy.typing import NDArray
 from process_activity import ProcessActivity
 from refusals import Refusals
 from resizing import resize_onto_canvas
@@ -56,23 +56,25 @@ class TritonPythonModel:
             return self.refusals.count("cancelled", cancelled())
         with self.activity.working():
             response = self.answer_admitted(request, ticket)
-        if response.has_error() and needs_ticket:
-            self.door.leave(ticket)
+        if needs_ticket:
+            if response.has_error():
+                self.door.leave(ticket)
+            else:
+                self.ledger.pass_on(ticket)
         return response
 
     def answer_admitted(self, request: Any, ticket: int) -> Any:
         """See `answer`."""
         try:
             return pb_utils.InferenceResponse(output_tensors=self.preprocess(request, ticket))
-        except ImageError as error:
+        except (InvalidInputError, ImageError) as error:
             return self.refusals.count("unreadable", invalid_argument(str(error)))
         except Exception as error:
             return self.refusals.count("failed", internal_error("the image could not be preprocessed", error))
 
     def preprocess(self, request: Any, ticket: int) -> list[Any]:
         """IMAGE -> PIXELS, VALID_SHAPE, GEOMETRY, TICKET."""
-        data: NDArray[Any] = pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy()
-        image = decode_image(data.reshape(-1)[0], self.max_image_pixels)
+        image = decode_image(image_bytes(request), self.max_image_pixels)
         resized = resize_onto_canvas(image, self.img_scale, self.size_divisor, self.canvases)
         return [
             pb_utils.Tensor("PIXELS", resized.pixels),
