@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +13,12 @@ from starlette.routing import Route
 from vfnet_client import contract
 from vfnet_client.contract import ScoreRequest
 from vfnet_client.exceptions import InvalidImageError, RequestError, VFNetClientError
-from vfnet_gateway.bodies import BodyReader, ClientGoneError
+from vfnet_gateway.bodies import BodyReader
 from vfnet_gateway.envelope import error_response
 from vfnet_gateway.exchange import Exchange, exchange_of
 from vfnet_gateway.json_bodies import parse_body
 from vfnet_gateway.keys import KeyRing
+from vfnet_gateway.leaving import unless_gone
 from vfnet_gateway.metrics import GatewayMetrics
 from vfnet_gateway.priorities import Priority, priority_of
 from vfnet_gateway.scoring import Answers, Scorer
@@ -87,7 +87,9 @@ class ScoreRoutes:
     ) -> Response:
         index = wanted.index
         with exchange.stage("inference"):
-            answers = await _unless_gone(request, self.scorer, wanted, priority)
+            answers = Answers([])
+            if wanted.items:
+                answers = await unless_gone(request, self.scorer.answer(wanted, priority))
         self.metrics.images.labels("detected").inc(len(index) - len(answers.reasons))
         self.metrics.images.labels("unreadable").inc(len(answers.reasons))
         with exchange.stage("write"):
@@ -97,30 +99,3 @@ class ScoreRoutes:
             body = contract.partial_failure(answers.results, answers.reasons, index)
         exchange.reason = f"{len(answers.reasons)} images could not be read"
         return Response(body, InvalidImageError.status, media_type="application/json")
-
-
-async def _unless_gone(request: Request, scorer: Scorer, wanted: ScoreRequest, priority: Priority) -> Answers:
-    """The answers; when the client leaves first, its inferences are cancelled.
-
-    Raises:
-        ClientGoneError: it left.
-    """
-    if not wanted.items:
-        return Answers([])
-    work = asyncio.create_task(scorer.answer(wanted, priority))
-    leaving = asyncio.create_task(_left(request))
-    try:
-        await asyncio.wait((work, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            raise ClientGoneError
-        return work.result()
-    finally:
-        leaving.cancel()
-        if not work.done():
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
-
-
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

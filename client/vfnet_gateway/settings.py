@@ -10,6 +10,7 @@ from vfnet_client.url_images.address_policy import AddressPolicy
 from vfnet_client.url_images.url_images import FetchLimits
 
 DEFAULT_PORT = 5001
+_MESSAGE_HEAD_BYTES = 64 << 10
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class GatewaySettings:
 
     max_body_bytes: int = 64 << 20
     """A larger body is refused with 413."""
+    max_image_bytes: int = 32 << 20
+    """A larger encoded image is refused, of KServe v2's requests."""
     max_held_bytes: int = 256 << 20
     """All bodies being read or worked on together. Beyond it a body is left unread until there is room."""
     body_idle_timeout: float = 10.0
@@ -55,6 +58,11 @@ class GatewaySettings:
 
     manifest: Path | None = None
     """`vfnet_build.json` of the served repository, for /ui/info."""
+
+    @property
+    def max_message_bytes(self) -> int:
+        """Of a gRPC message: an image and what is said of it."""
+        return min(self.max_image_bytes + _MESSAGE_HEAD_BYTES, self.max_body_bytes)
 
     def __post_init__(self) -> None:
         if not self.server.startswith(("grpc://", "grpcs://")):
