@@ -52,7 +52,8 @@ class Gateway:
         self.keys = KeyRing(settings.keys, settings.keys_file, lambda line: self.log.note("INFO", line))
         self.bodies = BodyReader(settings)
         self._router = Router(redirect_slashes=False, lifespan=self._lifespan)
-        self._envelope = Envelope(self._router, self.metrics, self.log)
+        host_policy = settings.host_policy if self.keys.is_open else None
+        self._envelope = Envelope(self._router, self.metrics, self.log, host_policy)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the server's start and stop."""
@@ -75,7 +76,7 @@ class Gateway:
             *KServeRoutes(self.keys, self.bodies, inference, readiness, statistics).routes(),
             *swagger.routes(),
             Route("/metrics", self._metrics),
-            *UIRoutes(settings, self.keys, facts, fetcher.fetch).routes(),
+            *UIRoutes(settings, self.keys, facts, fetcher.fetch, self.bodies).routes(),
         ]
         self._router.routes[:] = routes
         if self.grpc_server is not None:

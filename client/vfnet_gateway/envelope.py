@@ -22,12 +22,16 @@ from vfnet_client.exceptions import (
     ServerUnavailableError,
     VFNetClientError,
 )
+from vfnet_client.safe_text import printable_line
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.bodies import ClientGoneError
 from vfnet_gateway.exchange import SCOPE_KEY, Exchange
+from vfnet_gateway.host_policy import HostPolicy
 from vfnet_gateway.metrics import REFUSALS, GatewayMetrics
 
 LONGEST_REQUEST_ID = 100
+LONGEST_REASON = 500
+"""Characters of what a caller is told, and of what the log keeps of it."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 _RETRY_AFTER_S = {429: "1", 503: "2"}
 _TOLD_OF_THE_SERVER: dict[type[VFNetClientError], str] = {
@@ -41,10 +45,16 @@ _CLIENT_GONE = 499
 
 
 class Envelope:
-    """ASGI middleware, the outermost."""
+    """ASGI middleware, the outermost: every route is behind the same checks.
 
-    def __init__(self, app: ASGIApp, metrics: GatewayMetrics, log: AccessLog) -> None:
-        self._app, self._metrics, self._log = app, metrics, log
+    Args:
+        host_policy: by which names, and from whose pages, it may be asked; None where keys say who may.
+    """
+
+    def __init__(
+        self, app: ASGIApp, metrics: GatewayMetrics, log: AccessLog, host_policy: HostPolicy | None = None
+    ) -> None:
+        self._app, self._metrics, self._log, self._host_policy = app, metrics, log, host_policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens inside."""
@@ -65,6 +75,8 @@ class Envelope:
             if len(exchange.request_id) > LONGEST_REQUEST_ID:
                 exchange.request_id = exchange.request_id[:LONGEST_REQUEST_ID]
                 raise RequestError(431, f"x-request-id must not exceed {LONGEST_REQUEST_ID} characters")
+            if self._host_policy is not None:
+                self._host_policy.check(scope["method"], Headers(scope=scope))
             await self._app(scope, receive, stamp)
         except ClientGoneError:
             exchange.reason = "the client left"
@@ -77,7 +89,11 @@ class Envelope:
             if exchange.status is not None:
                 raise  # half an answer is out: all that is left is to close the connection
             response = error_response(error, "error" if _is_kserve(scope["path"]) else "message")
-            exchange.reason = str(error) if isinstance(error, VFNetClientError) else type(error).__name__
+            exchange.reason = (
+                printable_line(str(error), LONGEST_REASON)
+                if isinstance(error, VFNetClientError)
+                else type(error).__name__
+            )
             if response.status_code == 500:
                 self._log.note("ERROR", f"{exchange.request_id}: {innermost(error)}")
             await response(scope, receive, stamp)
@@ -125,14 +141,16 @@ def error_response(error: Exception, field: str = "message") -> Response:
 
 def told_of(error: Exception) -> tuple[int, str]:
     """HTTP's status for an error and what its caller is told. What nobody expected is a 500 that tells nothing."""
+    status, message = 500, "the server failed on this request; its log says why"
     if isinstance(error, HTTPException):  # the router's own
-        return error.status_code, error.detail
-    if isinstance(error, RequestError):
-        return error.status, str(error)
-    for kind, message in _TOLD_OF_THE_SERVER.items():
-        if isinstance(error, kind):
-            return kind.status, message
-    return 500, "the server failed on this request; its log says why"
+        status, message = error.status_code, error.detail
+    elif isinstance(error, RequestError):
+        status, message = error.status, str(error)
+    else:
+        for kind, told in _TOLD_OF_THE_SERVER.items():
+            if isinstance(error, kind):
+                status, message = kind.status, told
+    return status, printable_line(message, LONGEST_REASON)
 
 
 def _is_kserve(path: str) -> bool:

@@ -102,15 +102,21 @@ class Flights:
         loop = asyncio.get_running_loop()
         left = _STEPS_OF_PATIENCE
 
+        timer: asyncio.TimerHandle
+
+        def look_later() -> None:
+            nonlocal timer
+            timer = loop.call_later(self.queue_timeout / _STEPS_OF_PATIENCE, look)
+
         def look() -> None:
-            nonlocal left, timer
+            nonlocal left
             left -= not self._is_stalled()
             if left > 0:
-                timer = loop.call_later(self.queue_timeout / _STEPS_OF_PATIENCE, look)
+                look_later()
             else:
                 patience.reschedule(loop.time())
 
-        timer = loop.call_later(self.queue_timeout / _STEPS_OF_PATIENCE, look)
+        look_later()
         try:
             yield
         finally:

@@ -11,6 +11,7 @@ from vfnet_client import contract
 from vfnet_client.contract import ImageURL, ScoreRequest
 from vfnet_client.exceptions import DeadlineExceededError, InvalidImageError, ServerUnavailableError
 from vfnet_client.retry_policy import Deadline
+from vfnet_client.safe_text import printable_line
 from vfnet_gateway.ensemble import Ensemble
 from vfnet_gateway.flights import Flight
 from vfnet_gateway.priorities import Priority
@@ -19,6 +20,8 @@ from vfnet_gateway.settings import GatewaySettings
 Fetch = Callable[[str], Awaitable[bytes]]
 _DECODE_ON_A_THREAD_FROM = 1 << 20
 """Characters of base64; fewer take less than two milliseconds."""
+_LONGEST_REASON = 300
+"""Characters."""
 _MOMENT_S = 0.1
 """By which an image's own deadline comes before its request's, because it knows better what there is to say."""
 
@@ -95,7 +98,8 @@ class Scorer:
             try:
                 batch.answers.results[position] = await self._detect(batch, item)
             except InvalidImageError as error:
-                batch.answers.reasons[position] = str(error)
+                batch.answers.reasons[position] = printable_line(str(error), _LONGEST_REASON)
+                await asyncio.sleep(0)  # of a thousand unreadable ones, none would wait for anything
 
     async def _detect(self, batch: _Batch, item: Any) -> bytes:
         if isinstance(item, str) and contract.is_url(item.strip()):

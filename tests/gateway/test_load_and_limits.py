@@ -81,7 +81,7 @@ def test_a_client_that_leaves_takes_its_inferences_along(narrow: RunningGateway)
     body = json.dumps({"input_data": table([GOOD] * 40)}).encode()
     before = detected(narrow)
     with socket.create_connection(("127.0.0.1", narrow.port)) as connection:
-        head = f"POST /score HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        head = f"POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
         connection.sendall(head.encode() + b"x-request-id: leaver\r\n\r\n" + body)
         assert eventually(lambda: narrow.metric("vfnet_gateway_images_in_flight") == 2)
     assert eventually(lambda: narrow.metric("vfnet_gateway_images_in_flight") == 0)
@@ -162,7 +162,7 @@ def raw_status(port: int, *parts: bytes) -> bytes:
     return answer.partition(b"\r\n")[0]
 
 
-POST = b"POST /score HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+POST = b"POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 
 
 def test_a_body_that_stops_arriving_is_408(gateway: RunningGateway) -> None:

@@ -1,16 +1,15 @@
 """Reads a call's message: in time, to a limit, and only while there is room for it.
 
 gRPC hands a message over when it is whole, and says nothing of it before. So room for an ordinary photo is taken from
-the budget of all bodies before the message is read, and what it needs beside that when it is there. While others want
-room, the calls that have been sending for longest lose theirs.
+the budget of all bodies before the message is read, and what it needs beside that when it is there. While others wait
+for room, whoever has been sending for longer than `_GRACE_S` is given up.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from time import monotonic
+from contextlib import asynccontextmanager, contextmanager
 
 import grpc.aio
 
@@ -19,10 +18,9 @@ from vfnet_gateway.bodies import BodyReader, ClientGoneError
 from vfnet_gateway.exchange import Exchange
 
 _ORDINARY_BYTES = 4 << 20
-_GRACE_S = 2.0
-"""For which a message may take its time although others want its room."""
+_GRACE_S, _LOOK_EVERY_S = 2.0, 0.5
 _MOST_STREAMS = 16
-"""That may keep a message coming without room that was taken for it."""
+"""At once: they wait for their next message without room that was taken for it."""
 _STREAM_IDLE_S = 300.0
 
 
@@ -30,9 +28,7 @@ class MessageReader:
     """All messages of the gRPC port, against the budget of the gateway's bodies."""
 
     def __init__(self, bodies: BodyReader, max_bytes: int) -> None:
-        self._bodies, self._max_bytes = bodies, max_bytes
-        self._reading: dict[asyncio.Future[None], float] = {}
-        """Those that are being read, oldest first: what tells them to give up, and since when."""
+        self._budget, self._settings, self._max_bytes = bodies.budget, bodies.settings, max_bytes
         self._streams = 0
 
     @asynccontextmanager
@@ -44,18 +40,16 @@ class MessageReader:
             ServerBusyError: no room in time.
             ClientGoneError: it left.
         """
-        budget, settings = self._bodies.budget, self._bodies.settings
         ordinary = min(_ORDINARY_BYTES, self._max_bytes)
-        async with AsyncExitStack() as held:
-            self._make_room(ordinary)
-            await held.enter_async_context(budget.hold(ordinary, settings.queue_timeout))
-            with self._listed() as told_to_give_up:
-                message = await _next(context, settings.body_idle_timeout, told_to_give_up)
+        async with self._budget.hold() as holding:
+            await holding.grow(ordinary, self._settings.queue_timeout)
+            holding.finish()  # it is all there or not at all, so that it keeps nobody waiting as the oldest
+            message = await self._next(context, self._settings.body_idle_timeout)
             if message is None:
                 raise RequestError(400, "the call has no message")
             self._look_at(message, exchange)
             if len(message) > ordinary:
-                await held.enter_async_context(budget.hold(len(message) - ordinary, settings.queue_timeout))
+                await holding.grow(len(message) - ordinary, self._settings.queue_timeout)
             yield message
 
     @asynccontextmanager
@@ -63,12 +57,13 @@ class MessageReader:
         self, context: grpc.aio.ServicerContext, exchange: Exchange
     ) -> AsyncIterator[bytes | None]:
         """A stream's next message, None after the last; room is taken when it is there. Raises as `reading` does."""
-        message = await _next(context, _STREAM_IDLE_S, asyncio.get_running_loop().create_future())
+        message = await self._next(context, _STREAM_IDLE_S)
         if message is None:
             yield None
             return
         self._look_at(message, exchange)
-        async with self._bodies.budget.hold(len(message), self._bodies.settings.queue_timeout):
+        async with self._budget.hold() as holding:
+            await holding.grow(len(message), self._settings.queue_timeout)
             yield message
 
     @contextmanager
@@ -92,38 +87,22 @@ class MessageReader:
         if len(message) > self._max_bytes:
             raise RequestError(413, f"the message has {len(message)} bytes, more than the {self._max_bytes} allowed")
 
-    def _make_room(self, size: int) -> None:
-        budget, now = self._bodies.budget, monotonic()
-        missing = budget.held + size - budget.capacity
-        for told_to_give_up, since in self._reading.items():
-            if missing <= 0 or now - since < _GRACE_S:
-                return
-            if not told_to_give_up.done():
-                told_to_give_up.set_result(None)
-                missing -= size
-
-    @contextmanager
-    def _listed(self) -> Iterator[asyncio.Future[None]]:
-        told_to_give_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._reading[told_to_give_up] = monotonic()
+    async def _next(self, context: grpc.aio.ServicerContext, within: float) -> bytes | None:
+        # A read that is cancelled while gRPC's core is at it leaves the core a buffer that is gone: it is left to end
+        # with its call instead.
+        reading = asyncio.ensure_future(context.read())
+        reading.add_done_callback(lambda done: done.cancelled() or done.exception())
+        pause = min(_GRACE_S, within)
+        while not reading.done() and within > 0:
+            await asyncio.wait({reading}, timeout=pause)
+            within -= pause
+            if self._budget.is_wanted:
+                break
+            pause = min(_LOOK_EVERY_S, within)
+        if not reading.done():
+            raise RequestError(408, "the request did not arrive in time")
         try:
-            yield told_to_give_up
-        finally:
-            del self._reading[told_to_give_up]
-
-
-async def _next(
-    context: grpc.aio.ServicerContext, within: float, told_to_give_up: asyncio.Future[None]
-) -> bytes | None:
-    # A read that is cancelled while gRPC's core is at it leaves the core a buffer that is gone: it is left to end with
-    # its call instead.
-    reading = asyncio.ensure_future(context.read())
-    reading.add_done_callback(lambda done: done.cancelled() or done.exception())
-    await asyncio.wait({reading, told_to_give_up}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
-    if not reading.done():
-        raise RequestError(408, "the request did not arrive in time")
-    try:
-        message = reading.result()
-    except Exception as error:
-        raise ClientGoneError from error
-    return None if message is grpc.aio.EOF else bytes(message)
+            message = reading.result()
+        except Exception as error:
+            raise ClientGoneError from error
+        return None if message is grpc.aio.EOF else bytes(message)
