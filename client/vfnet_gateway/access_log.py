@@ -24,8 +24,8 @@ class AccessLog:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def request(self, scope: Mapping[str, Any], exchange: Exchange, status: int) -> None:
-        """A request and what became of it; times in milliseconds."""
+    def request(self, scope: Mapping[str, Any], exchange: Exchange, status: int | str) -> None:
+        """A request and what became of it (HTTP's number or gRPC's word); times in milliseconds."""
         client = scope.get("client")
         line: dict[str, Any] = {
             "request_id": printable_line(exchange.request_id),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import traceback
 import uuid
 from collections.abc import MutableMapping
@@ -82,31 +83,26 @@ class Envelope:
         except asyncio.CancelledError:  # the server stops, and this took longer than it waits
             exchange.reason = "given up when stopping"
             if exchange.status is None:
-                await error_response(ServerUnavailableError("stopping"))(scope, receive, stamp)
+                field = "error" if _is_kserve(scope["path"]) else "message"
+                await error_response(ServerUnavailableError("stopping"), field)(scope, receive, stamp)
         except Exception as error:
             if exchange.status is not None:
                 raise  # half an answer is out: all that is left is to close the connection
-            response = error_response(error)
+            response = error_response(error, "error" if _is_kserve(scope["path"]) else "message")
             exchange.reason = (
                 printable_line(str(error), LONGEST_REASON)
                 if isinstance(error, VFNetClientError)
                 else type(error).__name__
             )
             if response.status_code == 500:
-                self._log.note("ERROR", f"{exchange.request_id}: {_innermost(error)}")
+                self._log.note("ERROR", f"{exchange.request_id}: {innermost(error)}")
             await response(scope, receive, stamp)
 
     def _record(self, scope: MutableMapping[str, Any], exchange: Exchange) -> None:
-        metrics, status = self._metrics, exchange.status or _CLIENT_GONE
+        status = exchange.status or _CLIENT_GONE
         route = getattr(scope.get("route"), "path", "other")
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        metrics.requests.labels(route, method, str(status)).inc()
-        metrics.request_seconds.labels(route).observe(exchange.seconds())
-        metrics.received.inc(exchange.bytes_in)
-        for stage, seconds in exchange.stages.items():
-            metrics.stage_seconds.labels(stage).observe(seconds)
-        if status in REFUSALS:
-            metrics.refusals.labels(REFUSALS[status]).inc()
+        self._metrics.answered(route, method, str(status), REFUSALS.get(status), exchange)
         self._log.request(scope, exchange, status)
 
 
@@ -129,30 +125,40 @@ class _Stamp:
         await self._send(message)
 
 
-def error_response(error: Exception) -> Response:
-    """`{"message": "..."}` with the status an error earns. What nobody expected is a 500 that tells nothing."""
-    headers: dict[str, str] = {}
-    status, message = 500, "the server failed on this request; its log says why"
-    if isinstance(error, HTTPException):  # the router's own
-        status, message, headers = error.status_code, error.detail, dict(error.headers or {})
-    elif isinstance(error, RequestError):
-        status, message = error.status, str(error)
-    elif isinstance(error, VFNetClientError):
-        told = [message for kind, message in _TOLD_OF_THE_SERVER.items() if isinstance(error, kind)]
-        if told:
-            status, message = error.status, told[0]
+def error_response(error: Exception, field: str = "message") -> Response:
+    """`{"message": "..."}`, or another field, with the status an error earns."""
+    status, message = told_of(error)
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if status in _RETRY_AFTER_S:
         headers["retry-after"] = _RETRY_AFTER_S[status]
     if status == 401:
         headers["www-authenticate"] = "Bearer"
     if status in (408, 413):
         headers["connection"] = "close"
-    return Response(
-        error_body(Exception(printable_line(message, LONGEST_REASON))), status, headers, media_type="application/json"
-    )
+    body = error_body(Exception(message)) if field == "message" else json.dumps({field: message}).encode()
+    return Response(body, status, headers, media_type="application/json")
 
 
-def _innermost(error: Exception) -> str:
+def told_of(error: Exception) -> tuple[int, str]:
+    """HTTP's status for an error and what its caller is told. What nobody expected is a 500 that tells nothing."""
+    status, message = 500, "the server failed on this request; its log says why"
+    if isinstance(error, HTTPException):  # the router's own
+        status, message = error.status_code, error.detail
+    elif isinstance(error, RequestError):
+        status, message = error.status, str(error)
+    else:
+        for kind, told in _TOLD_OF_THE_SERVER.items():
+            if isinstance(error, kind):
+                status, message = kind.status, told
+    return status, printable_line(message, LONGEST_REASON)
+
+
+def _is_kserve(path: str) -> bool:
+    """Whether a path is KServe's, whose errors have a field of another name."""
+    return path == "/v2" or path.startswith("/v2/")
+
+
+def innermost(error: Exception) -> str:
     """What happened and where, in one line without the caller's data."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} at {frame.name}, line {frame.lineno} of {frame.filename}"

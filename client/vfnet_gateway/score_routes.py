@@ -15,11 +15,12 @@ from vfnet_client import contract
 from vfnet_client.contract import ScoreRequest
 from vfnet_client.exceptions import InvalidImageError, RequestError, VFNetClientError
 from vfnet_client.safe_text import printable_line
-from vfnet_gateway.bodies import BodyReader, ClientGoneError
+from vfnet_gateway.bodies import BodyReader
 from vfnet_gateway.envelope import LONGEST_REASON, error_response
 from vfnet_gateway.exchange import Exchange, exchange_of
 from vfnet_gateway.json_bodies import parse_body
 from vfnet_gateway.keys import KeyRing
+from vfnet_gateway.leaving import unless_gone
 from vfnet_gateway.metrics import GatewayMetrics
 from vfnet_gateway.priorities import Priority, priority_of
 from vfnet_gateway.scoring import Answers, Scorer
@@ -95,7 +96,9 @@ class ScoreRoutes:
     ) -> Response:
         index = wanted.index
         with exchange.stage("inference"):
-            answers = await _unless_gone(request, self.scorer, wanted, priority)
+            answers = Answers([])
+            if wanted.items:
+                answers = await unless_gone(request, self.scorer.answer(wanted, priority))
         self.metrics.images.labels("detected").inc(len(index) - len(answers.reasons))
         self.metrics.images.labels("unreadable").inc(len(answers.reasons))
         with exchange.stage("write"):
@@ -110,30 +113,3 @@ class ScoreRoutes:
 async def _built(answers: Answers, build: Callable[[], bytes]) -> bytes:
     """A body, away from the event loop where it is a large one."""
     return await asyncio.to_thread(build) if len(answers.results) > _BUILD_ON_A_THREAD_FROM else build()
-
-
-async def _unless_gone(request: Request, scorer: Scorer, wanted: ScoreRequest, priority: Priority) -> Answers:
-    """The answers; when the client leaves first, its inferences are cancelled.
-
-    Raises:
-        ClientGoneError: it left.
-    """
-    if not wanted.items:
-        return Answers([])
-    work = asyncio.create_task(scorer.answer(wanted, priority))
-    leaving = asyncio.create_task(_left(request))
-    try:
-        await asyncio.wait((work, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            raise ClientGoneError
-        return work.result()
-    finally:
-        leaving.cancel()
-        if not work.done():
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
-
-
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

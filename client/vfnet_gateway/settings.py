@@ -11,6 +11,7 @@ from vfnet_client.url_images.url_images import FetchLimits
 from vfnet_gateway.host_policy import HostPolicy
 
 DEFAULT_PORT = 5001
+_MESSAGE_HEAD_BYTES = 64 << 10
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class GatewaySettings:
 
     max_body_bytes: int = 64 << 20
     """A larger body is refused with 413."""
+    max_image_bytes: int = 32 << 20
+    """A larger encoded image is refused, of KServe v2's requests."""
     max_images: int = 1000
     """A request with more images is refused with 413, and one with very many values or deep nesting before it is
     parsed."""
@@ -71,6 +74,11 @@ class GatewaySettings:
 
     manifest: Path | None = None
     """`vfnet_build.json` of the served repository, for /ui/info."""
+
+    @property
+    def max_message_bytes(self) -> int:
+        """Of a gRPC message: an image and what is said of it."""
+        return min(self.max_image_bytes + _MESSAGE_HEAD_BYTES, self.max_body_bytes)
 
     def __post_init__(self) -> None:
         if not self.server.startswith(("grpc://", "grpcs://")):

@@ -1,4 +1,4 @@
-"""`vfnet gateway`: /score in front of a served repository, in the foreground."""
+"""`vfnet gateway`: /score and KServe v2 in front of a served repository, in the foreground."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ _TIMES = {
 }
 _COUNTS = {
     "max-body-bytes": "largest body accepted",
+    "max-image-bytes": "largest encoded image in a KServe v2 request",
     "max-images": "images of one request",
     "max-held-bytes": "all bodies read or worked on together; others are left unread until there is room",
     "min-body-rate": "bytes a second that a body has to arrive with; eight times as many while others wait for room",
@@ -45,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--server", metavar="URL", default=GatewaySettings.server, help="Triton (default: %(default)s)")
     where.add_argument("--host", default=default.host, help="address to listen on (default: %(default)s)")
     where.add_argument("--port", type=int, default=default.port, help="(default: %(default)s)")
+    where.add_argument(
+        "--grpc-port",
+        type=int,
+        default=default.grpc_port,
+        help="of KServe v2 over gRPC; 0: none (default: %(default)s)",
+    )
     where.add_argument("--certificate", type=Path, metavar="FILE", help="PEM chain: serve with TLS")
     where.add_argument("--certificate-key", type=Path, metavar="FILE", help="its key, if not in the same file")
     where.add_argument("--state-file", type=Path, metavar="FILE", help="while ready, holds process number and address")
@@ -113,6 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.certificate_key,
             arguments.drain_timeout,
             arguments.state_file,
+            arguments.grpc_port,
         ),
     )
     return 0
