@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from vfnet_data import values
+from vfnet_data.bounded_json import parse_json
+from vfnet_data.problems import Problems
 from vfnet_data.records import Annotations, BoxRecord, Corners, ImageRecord
 from vfnet_data.values import shown
 
@@ -19,7 +20,7 @@ _CORNERS = ("topX", "topY", "bottomX", "bottomY")
 
 def read_automl_jsonl(path: Path, text: str) -> Annotations:
     """Read the lines; blank ones are passed over. Images are numbered from 1."""
-    problems: list[str] = []
+    problems = Problems()
     records: list[ImageRecord] = []
     for line_number, line in enumerate(text.split("\n"), 1):
         if line.strip():
@@ -33,16 +34,17 @@ def read_automl_jsonl(path: Path, text: str) -> Annotations:
 
 def _read_line(line: str, where: str, image_id: int, problems: list[str]) -> ImageRecord | None:
     try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        entry = parse_json(line)
+    except ValueError as error:
         problems.append(f"{where}: not JSON: {error}")
         return None
     if not values.is_object(entry):
         problems.append(f"{where}: is {shown(entry)}, not a JSON object")
         return None
-    url = entry.get("image_url")
-    if not isinstance(url, str) or not url:
-        problems.append(f"{where}: image_url is {shown(url)}, not the place of an image")
+    try:
+        url = values.field("image_url", values.reference, entry.get("image_url"))
+    except ValueError as error:
+        problems.append(f"{where}: {error}")
         return None
     width, height = _read_size(entry.get("image_details"), where, problems)
     return ImageRecord(where, image_id, (url,), width, height, _read_boxes(entry.get("label"), where, problems))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -133,9 +134,9 @@ def _clipped(box: BoxRecord, frame: tuple[int, int] | None, normalised: bool) ->
 
 def _label(box: BoxRecord, known: dict[str, int]) -> int:
     if box.label not in known:
-        names = list(known)
-        more = f" and {len(names) - _SOME_CLASSES} more" if len(names) > _SOME_CLASSES else ""
-        raise ValueError(f"unknown label {shown(box.label)}; known are {', '.join(names[:_SOME_CLASSES])}{more}")
+        more = f" and {len(known) - _SOME_CLASSES} more" if len(known) > _SOME_CLASSES else ""
+        some = ", ".join(islice(known, _SOME_CLASSES))
+        raise ValueError(f"unknown label {shown(box.label)}; known are {some}{more}")
     return known[box.label]
 
 

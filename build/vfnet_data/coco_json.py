@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from vfnet_client.safe_text import printable_line
 from vfnet_data import values
+from vfnet_data.bounded_json import parse_json
+from vfnet_data.problems import Problems
 from vfnet_data.records import Annotations, BoxRecord, ImageRecord
 from vfnet_data.values import shown
+
+_LONGEST_SHOWN = 200
 
 
 def read_coco_json(path: Path, text: str) -> Annotations:
     """Read the document. Categories come in the order of their ids, images in that of the file."""
     folder = path.absolute().parent
     folders = (folder, folder / "images", folder.parent, folder.parent / "images")
-    problems: list[str] = []
+    problems = Problems()
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        return Annotations((), folders, problems=[f"not JSON: {error}"])
+        document = parse_json(text)
+    except ValueError as error:
+        return Annotations((), folders, problems=Problems([f"not JSON: {error}"]))
     if not values.is_object(document) or "images" not in document:
-        return Annotations((), folders, problems=["neither COCO JSON (an object with images) nor JSONL (image_url)"])
+        return Annotations(
+            (), folders, problems=Problems(["neither COCO JSON (an object with images) nor JSONL (image_url)"])
+        )
     categories = read_categories(document, problems)
     images = read_images(document, problems)
     boxes: dict[int, list[BoxRecord]] = {image_id: [] for image_id in images}
@@ -44,15 +50,17 @@ def read_coco_json(path: Path, text: str) -> Annotations:
 def read_categories(document: Mapping[str, object], problems: list[str]) -> dict[str, int]:
     """The ids of the categories by name, in the order of the ids; what is wrong with them goes to `problems`."""
     found: dict[str, int] = {}
+    taken: set[int] = set()
     for where, entry in _objects(document, "categories", problems):
         try:
             category_id = values.field("id", values.identifier, entry.get("id"))
             name = values.field("name", values.label, entry.get("name"))
             if name in found:
                 raise ValueError(f"a second category is called {shown(name)}")
-            if category_id in found.values():
+            if category_id in taken:
                 raise ValueError(f"a second category has the id {category_id}")
             found[name] = category_id
+            taken.add(category_id)
         except ValueError as error:
             problems.append(f"{where}: {error}")
     return dict(sorted(found.items(), key=lambda item: item[1]))
@@ -66,14 +74,14 @@ def read_images(document: Mapping[str, object], problems: list[str]) -> dict[int
             image_id = values.field("id", values.identifier, entry.get("id"))
             if image_id in found:
                 raise ValueError(f"a second image has the id {image_id}")
-            name = entry.get("file_name")
-            if not isinstance(name, str) or not name:
-                raise ValueError(f"file_name is {shown(name)}, not the name of a file")
+            name = values.field("file_name", values.reference, entry.get("file_name"))
             width, height = (
                 None if entry.get(side) is None else values.field(side, values.side, entry[side])
                 for side in ("width", "height")
             )
-            found[image_id] = ImageRecord(f"image {image_id} ({name})", image_id, (name,), width, height, ())
+            found[image_id] = ImageRecord(
+                f"image {image_id} ({printable_line(name, _LONGEST_SHOWN)})", image_id, (name,), width, height, ()
+            )
         except ValueError as error:
             problems.append(f"{_named(where, entry)}: {error}")
     return found

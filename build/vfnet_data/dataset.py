@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vfnet_client.exceptions import VFNetClientError
+from vfnet_data.problems import Problems
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +61,10 @@ class DatasetError(VFNetClientError):
     """A data set that cannot be used as it is. `problems` holds one sentence each: where, what, and what to do."""
 
     def __init__(self, source: Path, problems: Sequence[str], shown: int = 50) -> None:
-        self.problems = tuple(problems)
+        found = problems if isinstance(problems, Problems) else Problems(problems)
+        self.problems = tuple(found)
         lines = [f"  {problem}" for problem in self.problems[:shown]]
-        if len(self.problems) > shown:
-            lines.append(f"  ... and {len(self.problems) - shown} more")
-        plural = "s" if len(self.problems) != 1 else ""
-        super().__init__("\n".join([f"{source}: {len(self.problems)} problem{plural}", *lines]))
+        if found.total > shown:
+            lines.append(f"  ... and {found.total - shown} more")
+        plural = "s" if found.total != 1 else ""
+        super().__init__("\n".join([f"{source}: {found.total} problem{plural}", *lines]))

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from PIL import Image
+
+from vfnet_client.bounded_files import is_regular, open_regular
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000")
 """What the served model decodes, by Pillow's names."""
 _EXIF_ORIENTATION = 0x0112
 _LONGEST_END = 64
+_MOST_FOLDERS = 64
+"""So many ends of a path are looked for."""
+_MOST_DECODED = 100_000_000
+"""Pixels; `max_image_pixels` of the served model."""
+_DECODING = threading.BoundedSemaphore(2)
+"""Images decoded at once to see whether they are whole: one may take half a gigabyte."""
 
 Image.init()  # now, on one thread
 
@@ -33,7 +44,7 @@ class ImageFinder:
             references: relative or absolute paths, `file://`, `azureml://`, `https://` and other URLs. Of a path, ever
                 shorter ends are looked for, down to the bare name: data sets move, and their folders are renamed.
         """
-        return next((path for path in self._candidates(references) if _is_file(path)), None)
+        return next((path for path in self._candidates(references) if is_regular(path)), None)
 
     def _candidates(self, references: Sequence[str]) -> Iterator[Path]:
         for name in dict.fromkeys(name for reference in references for name in _plain_paths(reference)):
@@ -41,7 +52,8 @@ class ImageFinder:
             if path.is_absolute():
                 yield Path(path)
             parts = [part for part in path.parts if part != "/"]
-            for start in range(len(parts)):
+            # The whole, and the shorter ends of it that could be meant.
+            for start in (0, *range(max(1, len(parts) - _MOST_FOLDERS), len(parts))):
                 yield from (folder.joinpath(*parts[start:]) for folder in self.folders)
 
 
@@ -54,7 +66,7 @@ def read_size(path: Path) -> tuple[int, int]:
         ImageFileError: it is no image, of no format the served model knows, or truncated.
     """
     try:
-        with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+        with open_regular(path) as file, _opened(file) as image:
             size, kind = image.size, str(image.format)
             file.seek(0, 2)
             file.seek(max(0, file.tell() - _LONGEST_END))
@@ -73,10 +85,17 @@ def read_size(path: Path) -> tuple[int, int]:
 def is_shown_turned(path: Path) -> bool:
     """Whether viewers show it with width and height exchanged (EXIF orientation 5 to 8); False if it cannot be read."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with open_regular(path) as file, _opened(file) as image:
             return image.getexif().get(_EXIF_ORIENTATION) in (5, 6, 7, 8)
     except Exception:
         return False
+
+
+def _opened(file: BinaryIO) -> Image.Image:
+    """Pillow's header of it. Its own warning of large images says nothing: sizes are looked at here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return Image.open(file, formats=FORMATS)
 
 
 def _ends_whole(kind: str, end: bytes) -> bool:
@@ -89,7 +108,9 @@ def _ends_whole(kind: str, end: bytes) -> bool:
 
 
 def _decode(path: Path) -> None:
-    with Image.open(path, formats=FORMATS) as image:
+    with _DECODING, open_regular(path) as file, _opened(file) as image:
+        if image.width * image.height > _MOST_DECODED:
+            raise ImageFileError(f"{image.width} x {image.height} pixels are more than the model reads")
         try:
             image.load()
         except Exception as error:
@@ -111,10 +132,3 @@ def _plain_paths(reference: str) -> Iterator[str]:
         rest = rest.lstrip("/")
     yield unquote(rest)
     yield rest
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # such as a name longer than any file's
-        return False

@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+from vfnet_client.bounded_files import FileRefusedError, is_regular, read_file, text_lines
+from vfnet_client.safe_text import printable_line
 from vfnet_data import values
+from vfnet_data.bounded_xml import MOST_BYTES, parse_xml
+from vfnet_data.problems import Problems
 from vfnet_data.records import Annotations, BoxRecord, ImageRecord
 from vfnet_data.values import shown
 
 _ANNOTATION_FOLDERS, _IMAGE_FOLDERS = ("Annotations", "annotations"), ("JPEGImages", "images")
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".JPG", ".JPEG", ".PNG")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_LONGEST_LINE = 8192
 
 
 def read_pascal_voc(source: Path) -> Annotations:
@@ -23,7 +27,7 @@ def read_pascal_voc(source: Path) -> Annotations:
 
     What is marked `difficult` counts as crowd: VOC's own evaluation leaves it out as well.
     """
-    problems: list[str] = []
+    problems = Problems()
     folder, files = _find_files(source.absolute(), problems)
     records: list[ImageRecord] = []
     for path in files:
@@ -54,13 +58,16 @@ def _find_files(source: Path, problems: list[str]) -> tuple[Path, Sequence[Path]
 
 def _listed(source: Path, folder: Path, problems: list[str]) -> list[Path]:
     files = []
-    for number, line in enumerate(source.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
-        if line.strip():
-            path = folder / f"{line.split()[0]}.xml"  # lists of one class have a second column
-            if path.is_file():
-                files.append(path)
-            else:
-                problems.append(f"line {number}: there is no {path}")
+    try:
+        for number, line in enumerate(text_lines(source, _LONGEST_LINE, "surrogateescape"), 1):
+            if line.strip():
+                path = folder / f"{line.split()[0]}.xml"  # lists of one class have a second column
+                if is_regular(path):
+                    files.append(path)
+                else:
+                    problems.append(f"line {number}: there is no {path}")
+    except FileRefusedError as error:
+        problems.append(f"it {error.strerror}")
     return files
 
 
@@ -72,15 +79,24 @@ def _natural(name: str) -> tuple[bool, int, str]:
 
 def _read_file(path: Path, image_id: int, problems: list[str]) -> ImageRecord | None:
     try:
-        root = ElementTree.parse(path).getroot()
-    except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:  # LookupError: an unknown encoding
-        problems.append(f"{path.name}: not XML: {error}")
+        root = parse_xml(read_file(path, MOST_BYTES))
+    except OSError as error:
+        problems.append(f"{path.name}: {error.strerror}")
+        return None
+    except ValueError as error:
+        problems.append(f"{path.name}: {error}")
         return None
     if root.tag != "annotation":
-        problems.append(f"{path.name}: its root is <{root.tag[:40]}>, not <annotation>")
+        problems.append(f"{path.name}: its root is <{printable_line(root.tag, 40)}>, not <annotation>")
         return None
     width, height = _read_size(root, path, problems)
     named = _text(root, "filename")
+    if named:
+        try:
+            named = values.field("filename", values.reference, named)
+        except ValueError as error:
+            problems.append(f"{path.name}: {error}")
+            return None
     references = ([named] if named else []) + [path.stem + extension for extension in _EXTENSIONS]
     boxes = []
     # The challenges' own pixels count from 1, both corners inclusive. Everybody else's tools write plain coordinates.

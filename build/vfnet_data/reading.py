@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from vfnet_client.bounded_files import FileRefusedError, read_text
 from vfnet_data.automl_jsonl import read_automl_jsonl
+from vfnet_data.bounded_json import MOST_BYTES
 from vfnet_data.checking import check_images
 from vfnet_data.coco_json import read_coco_json
 from vfnet_data.dataset import DatasetError, DetectionDataset
 from vfnet_data.pascal_voc import read_pascal_voc
+from vfnet_data.problems import Problems
 from vfnet_data.records import Annotations
+from vfnet_data.values import MOST_CLASSES
 
 _JSONL_SUFFIXES = (".jsonl", ".ndjson")
 _HEAD = 65536
@@ -47,6 +51,8 @@ def read_dataset(
     if not annotations.records and not problems:
         problems.append("it holds no images")
     names, category_ids = _classes(annotations, classes, problems)
+    if len(names) > MOST_CLASSES:
+        raise DatasetError(source, [f"it has {len(names)} classes; a network here has at most {MOST_CLASSES}"])
     checked = check_images(annotations, images, names, allow_unreadable)
     if problems:
         raise DatasetError(source, problems)
@@ -54,22 +60,30 @@ def read_dataset(
 
 
 def _read(source: Path) -> Annotations:
-    if not source.exists():
+    if not _exists(source):
         raise DatasetError(source, ["there is no such file or folder"])
     if source.is_dir() or source.suffix.lower() == ".txt":
         return read_pascal_voc(source)
     try:
-        text = source.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DatasetError(source, [f"not UTF-8 text: {error.reason} at byte {error.start}"]) from None
+        text = read_text(source, MOST_BYTES)
+    except OSError as error:
+        said = f"it {error.strerror}" if isinstance(error, FileRefusedError) else str(error.strerror)
+        raise DatasetError(source, [said]) from None
     first_line = text[:_HEAD].lstrip().partition("\n")[0]
     if source.suffix.lower() in _JSONL_SUFFIXES or '"image_url"' in first_line:
         return read_automl_jsonl(source, text)
     return read_coco_json(source, text)
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # such as a link in a circle
+        return False
+
+
 def _classes(
-    annotations: Annotations, wanted: Sequence[str] | None, problems: list[str]
+    annotations: Annotations, wanted: Sequence[str] | None, problems: Problems
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Class names in label order, and their category ids."""
     declared = annotations.categories

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vfnet_data.problems import Problems
+
 Corners = tuple[float, float, float, float]
 """x1 y1 x2 y2."""
 
@@ -48,5 +50,5 @@ class Annotations:
     """Corners are fractions of width and height instead of pixels."""
     categories: dict[str, int] | None = None
     """Names and ids in order, where the format declares them."""
-    problems: list[str] = field(default_factory=list)
+    problems: Problems = field(default_factory=Problems)
     """One sentence each."""

@@ -4,24 +4,45 @@ from __future__ import annotations
 
 import math
 import re
+import reprlib
 from collections.abc import Callable, Mapping
 from typing import TypeGuard, TypeVar
+
+from vfnet_client.safe_text import is_printable_line
 
 T = TypeVar("T")
 
 LARGEST_ID = 2**53 - 1
 """Ids beyond this do not survive JSON in every language, nor NumPy's default integers."""
+LONGEST_LABEL = 200
+"""Characters of a class's name."""
+MOST_CLASSES = 20_000
+"""Public data sets go up to 13,204 (V3Det)."""
 _LARGEST_SIDE = 10**6
+_LONGEST_REFERENCE = 8192
+"""Characters: twice the longest path of Linux; signed URLs have some hundred."""
 _SIZE = re.compile(r"\s*(\d{1,9})\s*(?:px)?\s*", re.IGNORECASE | re.ASCII)
 _FLAGS = {"0": False, "1": True, "false": False, "true": True}
 
 
 def shown(value: object, limit: int = 60) -> str:
-    """`repr`, cut to a readable length."""
+    """`repr` of a JSON value as one printable line, cut to a readable length; no more of it is looked at."""
     if isinstance(value, int) and abs(value) > LARGEST_ID:
         return "a very large number"  # Python refuses to print some
-    text = repr(value)
+    if isinstance(value, str):
+        text = repr(value[:limit])
+        return text if len(value) <= limit and len(text) <= limit else text[: limit - 3] + "..."
+    text = _SHORT.repr(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _short_repr() -> reprlib.Repr:
+    short = reprlib.Repr()
+    short.maxlevel, short.maxlist, short.maxdict, short.maxstring, short.maxlong = 3, 6, 4, 40, 40
+    return short
+
+
+_SHORT = _short_repr()
 
 
 def is_object(value: object) -> TypeGuard[Mapping[str, object]]:
@@ -69,6 +90,17 @@ def label(value: object) -> str:
     """A class name."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"is {shown(value)}, not the name of a class")
+    if len(value) > LONGEST_LABEL or not is_printable_line(value):
+        raise ValueError(f"is {shown(value)}; expected is a name of up to {LONGEST_LABEL} characters in one line")
+    return value
+
+
+def reference(value: object) -> str:
+    """What an annotation calls an image file: a path or a URL."""
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"is {shown(value)}, not the name of a file")
+    if len(value) > _LONGEST_REFERENCE or "\0" in value:
+        raise ValueError(f"is {shown(value)}, which no file can be called")
     return value
 
 

@@ -9,9 +9,12 @@ from typing import TypedDict
 
 import numpy as np
 
+from vfnet_client.bounded_files import read_text
 from vfnet_client.writing import write_whole
 from vfnet_data import values
+from vfnet_data.bounded_json import MOST_BYTES, parse_json
 from vfnet_data.dataset import DatasetError, DetectionDataset
+from vfnet_data.problems import Problems
 from vfnet_evaluate.image_detections import ImageDetections
 
 
@@ -51,7 +54,7 @@ def read_coco_results(dataset: DetectionDataset, path: Path) -> list[ImageDetect
     Raises:
         DatasetError: lists what is wrong: no JSON list, unknown image or category ids, boxes that are none.
     """
-    problems: list[str] = []
+    problems = Problems()
     rows: dict[int, list[tuple[list[float], float, int]]] = {image.image_id: [] for image in dataset.images}
     index_of = {category_id: index for index, category_id in enumerate(dataset.category_ids)}
     for position, entry in enumerate(_read_list(path)):
@@ -69,10 +72,12 @@ def read_coco_results(dataset: DetectionDataset, path: Path) -> list[ImageDetect
 
 def _read_list(path: Path) -> list[object]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
+        document = parse_json(read_text(path, MOST_BYTES))
     except FileNotFoundError:
         raise DatasetError(path, ["there is no such file"]) from None
-    except (ValueError, RecursionError) as error:
+    except OSError as error:
+        raise DatasetError(path, [f"it {error.strerror}"]) from None
+    except ValueError as error:
         raise DatasetError(path, [f"not JSON: {error}"]) from None
     if not isinstance(document, list):
         raise DatasetError(path, ["not COCO's result format, which is a list of detections"])

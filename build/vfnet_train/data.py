@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vfnet_data.dataset import AnnotatedImage, DatasetError, DetectionDataset
+from vfnet_data.problems import Problems
 from vfnet_data.reading import read_dataset
 
 
@@ -29,7 +30,7 @@ def read_sources(
         raise DatasetError(sources[0], [f"{len(images)} folders of images for {len(sources)} sources: give one each"])
     folders = [images[index] if len(images) > 1 else next(iter(images), None) for index in range(len(sources))]
     datasets: list[DetectionDataset] = []
-    problems: list[str] = []
+    problems = Problems()
     for source, folder in zip(sources, folders, strict=True):
         try:
             datasets.append(read_dataset(source, folder, classes))
@@ -48,9 +49,10 @@ def trainable_images(dataset: DetectionDataset, keep_empty: bool) -> tuple[Annot
 def _join(datasets: Sequence[DetectionDataset]) -> DetectionDataset:
     """One data set over the names of all; image ids are numbered anew."""
     classes = tuple(dict.fromkeys(name for dataset in datasets for name in dataset.classes))
+    positions = {name: position for position, name in enumerate(classes)}
     images: list[AnnotatedImage] = []
     for dataset in datasets:
-        labels = np.array([classes.index(name) for name in dataset.classes], np.int64)
+        labels = np.array([positions[name] for name in dataset.classes], np.int64)
         for image in dataset.images:
             images.append(replace(image, image_id=len(images) + 1, labels=labels[image.labels]))
     return DetectionDataset(classes, tuple(images))

@@ -6,6 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from vfnet_client.safe_text import printable_line
+
+_LONGEST_NAME = 65536
+"""Characters: no shorter than a line of a list."""
+
 
 class Cell(NamedTuple):
     """An image that stands in a CSV file itself, as base64."""
@@ -33,8 +38,8 @@ class Entry:
 
     @property
     def printable_name(self) -> str:
-        """The name as Unicode text that any format can hold."""
-        return self.name.encode(errors="backslashreplace").decode()
+        """The name as one line of Unicode text that any format can hold."""
+        return printable_line(self.name, _LONGEST_NAME)
 
 
 def to_line(

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import io
-import stat
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from vfnet_batch.entries import Entry
 from vfnet_batch.errors import BatchError
+from vfnet_batch.fetch_settings import FetchSettings
+from vfnet_client.bounded_files import FileRefusedError, read_file
 from vfnet_client.contract import is_url
 from vfnet_client.exceptions import InvalidImageError
 from vfnet_client.images import MAX_DOWNLOAD_BYTES, ImageLoader
+from vfnet_client.safe_text import printable_line
+from vfnet_client.url_images.url_images import FetchFailedError
 
 _REMOTE_TRIES = 3
 _FIRST_PAUSE_S = 0.5
@@ -21,11 +24,16 @@ _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 
 class ImageReader:
-    """Reads several images at once, on threads of its own. To be used by one event loop."""
+    """Reads several images at once, on threads of its own. To be used by one event loop.
 
-    def __init__(self, threads: int) -> None:
+    Args:
+        fetching: where URLs may lead; by default to public hosts, over http and https.
+    """
+
+    def __init__(self, threads: int, fetching: FetchSettings | None = None) -> None:
         self._threads = ThreadPoolExecutor(threads, "vfnet-batch-reading")
-        self._loader = ImageLoader()
+        self._fetching = fetching or FetchSettings()
+        self._loader = ImageLoader(self._fetching.policy)
 
     async def read(self, entry: Entry) -> bytes:
         """The bytes, from a remote place after several tries.
@@ -41,9 +49,7 @@ class ImageReader:
         for _ in range(_REMOTE_TRIES - 1):
             try:
                 return await self._fetch(entry.location)
-            except _NotThereError:
-                raise
-            except InvalidImageError:
+            except FetchFailedError:
                 await asyncio.sleep(pause)
                 pause *= 2
         return await self._fetch(entry.location)
@@ -54,17 +60,11 @@ class ImageReader:
         await self._loader.close()
 
     async def _fetch(self, url: str) -> bytes:
+        if (refusal := self._fetching.refusal(url)) is not None:
+            raise InvalidImageError(refusal)
         if not is_url(url):
             return await asyncio.get_running_loop().run_in_executor(self._threads, _read_url, url)
-        try:
-            return await self._loader.fetch(url)
-        except InvalidImageError as error:
-            reason = str(error).replace(url, "it")
-            raise (_NotThereError if " 404 " in reason else InvalidImageError)(reason) from error
-
-
-class _NotThereError(InvalidImageError):
-    """Asking again would not help."""
+        return await self._loader.fetch(url)
 
 
 def stored_size(encoded: bytes) -> tuple[int, int] | None:
@@ -90,15 +90,11 @@ def _read_file(entry: Entry) -> bytes:
             from vfnet_batch.inputs.tables import read_cell
 
             return read_cell(path, entry.cell)
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise InvalidImageError("it is not a file")
-        _check_size(status.st_size)
-        return path.read_bytes()
+        return read_file(path, MAX_DOWNLOAD_BYTES)
+    except FileRefusedError as error:
+        raise InvalidImageError(f"it {error.strerror}") from error
     except OSError as error:
         raise InvalidImageError(f"cannot be read: {error.strerror or error}") from error
-    except ValueError as error:  # a null byte in the name
-        raise InvalidImageError(f"cannot be read: {error}") from error
 
 
 def _read_url(url: str) -> bytes:
@@ -106,19 +102,14 @@ def _read_url(url: str) -> bytes:
 
     try:
         store, path = open_store(url)
-        _check_size(int(store.info(path).get("size") or 0))
-        return bytes(store.cat_file(path))
-    except InvalidImageError:
-        raise
+        content = bytes(store.cat_file(path, 0, MAX_DOWNLOAD_BYTES + 1))
     except FileNotFoundError as error:
-        raise _NotThereError("there is no such file") from error
+        raise InvalidImageError("there is no such file") from error
     except BatchError as error:
-        raise _NotThereError(str(error).replace(url, "it")) from error
+        raise InvalidImageError(str(error).replace(url, "it")) from error
     except Exception as error:  # each driver has exceptions of its own
         reason = (str(error) or type(error).__name__).replace(url, "it")
-        raise InvalidImageError(f"cannot be read: {reason}"[:500]) from error
-
-
-def _check_size(size: int) -> None:
-    if size > MAX_DOWNLOAD_BYTES:
-        raise _NotThereError(f"it is larger than {MAX_DOWNLOAD_BYTES // 10**6} MB")
+        raise FetchFailedError(printable_line(f"cannot be read: {reason}", 500)) from error
+    if len(content) > MAX_DOWNLOAD_BYTES:
+        raise InvalidImageError(f"it is larger than {MAX_DOWNLOAD_BYTES // 10**6} MB")
+    return content

@@ -74,7 +74,7 @@ def check_servers(servers: ServerSettings) -> None:
 async def _score(batch: Batch, servers: ServerSettings, ending: Ending) -> None:
     settings = batch.settings
     pool = open_pool(servers, settings.concurrency, settings.score_threshold, batch.progress.say, ending)
-    scorer = Scorer(pool, settings.concurrency, settings.draw_threshold)
+    scorer = Scorer(pool, settings.concurrency, settings.draw_threshold, settings.fetching)
     try:
         await pool.check()
         batch.progress.begin()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vfnet_batch.entries import Entry
+from vfnet_batch.fetch_settings import FetchSettings
 from vfnet_batch.image_reading import ImageReader, stored_size
 from vfnet_batch.rows import Row
 from vfnet_client.detections import Detections
@@ -19,10 +20,12 @@ from vfnet_client.exceptions import (
     RequestError,
     VFNetClientError,
 )
+from vfnet_client.safe_text import printable_line
 
 _READ_AHEAD = 3
 """Windows of images read, in flight or answered and not yet taken: a slow image or disk leaves the server its work."""
 _LEAST_READERS = 8
+_LONGEST_REASON = 500
 _ABOUT_ONE_IMAGE = (InvalidImageError, RequestError, InferenceError, DeadlineExceededError)
 
 
@@ -54,11 +57,18 @@ class Scorer:
     Args:
         concurrency: images in flight at once.
         draw_threshold: of the boxes that are drawn on a copy of the image; None draws none.
+        fetching: where images by URL may come from; by default public hosts.
     """
 
-    def __init__(self, detector: Detector, concurrency: int, draw_threshold: float | None = None) -> None:
+    def __init__(
+        self,
+        detector: Detector,
+        concurrency: int,
+        draw_threshold: float | None = None,
+        fetching: FetchSettings | None = None,
+    ) -> None:
         self._detector, self._draw_threshold, self.concurrency = detector, draw_threshold, concurrency
-        self._reader = ImageReader(max(_LEAST_READERS, concurrency))
+        self._reader = ImageReader(max(_LEAST_READERS, concurrency), fetching)
         self._slots = asyncio.Semaphore(concurrency)
 
     async def score(self, position: int, entry: Entry) -> Scored:
@@ -75,7 +85,7 @@ class Scorer:
         except VFNetClientError as error:
             if not isinstance(error, _ABOUT_ONE_IMAGE):
                 raise
-            reason = str(error).encode(errors="backslashreplace").decode()
+            reason = printable_line(str(error), _LONGEST_REASON)
             return Scored(position, Row(name, image_id, error=reason))
         width, height = stored_size(encoded) or (None, None)
         row = Row(name, image_id, width, height, found.to_json()["boxes"])

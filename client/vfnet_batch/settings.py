@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vfnet_batch.fetch_settings import FetchSettings
 from vfnet_client.credentials import Credentials
 from vfnet_client.transport import DEFAULT_SERVER
 
@@ -40,6 +41,8 @@ class BatchSettings:
     shard_images: int = 1000
     shard_seconds: float = 30.0
     """A shard is finished after so many images or seconds: what a kill costs at most."""
+    fetching: FetchSettings = field(default_factory=FetchSettings)
+    """Where images by URL may come from."""
 
     def of_the_output(self, model: str | None) -> dict[str, Any]:
         """What the output depends on, to be the same whenever the batch goes on.
@@ -53,4 +56,5 @@ class BatchSettings:
             "score_threshold": self.score_threshold,
             "column": self.column,
             "model": model,
+            **self.fetching.to_json(),
         }

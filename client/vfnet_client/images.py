@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
+from vfnet_client.bounded_files import read_file
 from vfnet_client.contract import ImageURL, is_url
 from vfnet_client.exceptions import CommandError, InvalidImageError
+from vfnet_client.safe_text import printable_line
 
 if TYPE_CHECKING:
-    import httpx
     import numpy as np
     import PIL.Image
+
+    from vfnet_client.url_images.address_policy import AddressPolicy
+    from vfnet_client.url_images.url_images import URLImageFetcher
 
 ImageLike: TypeAlias = (
     "bytes | bytearray | memoryview | str | os.PathLike[str] | ImageURL | PIL.Image.Image | np.ndarray[Any, Any]"
@@ -26,7 +30,11 @@ ImageLike: TypeAlias = (
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 MAX_DOWNLOAD_BYTES = 100 * 10**6
+"""Of an image, from a URL or in a file."""
 CONNECT_TIMEOUT_S, DOWNLOAD_TIMEOUT_S = 10.0, 60.0
+_CONNECTIONS = 64
+_LONGEST_NAME = 4096
+"""Characters, of a path."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ def expand(arguments: Iterable[str]) -> list[Source]:
     sources = []
     for argument in arguments:
         if is_url(argument):
-            sources.append(Source(argument, ImageURL(argument)))
+            sources.append(Source(_printable(argument), ImageURL(argument)))
         elif Path(argument).is_dir():
             sources.extend(Source(_printable(str(path)), path) for path in _images_in(Path(argument)))
         else:
@@ -63,8 +71,8 @@ def expand(arguments: Iterable[str]) -> list[Source]:
 
 
 def _printable(name: str) -> str:
-    """A file name may hold bytes that are no text."""
-    return name.encode(errors="backslashreplace").decode()
+    """A file name may hold bytes that are no text, and commands for a terminal."""
+    return printable_line(name, _LONGEST_NAME)
 
 
 def _images_in(folder: Path) -> list[Path]:
@@ -76,10 +84,15 @@ def _images_in(folder: Path) -> list[Path]:
 
 
 class ImageLoader:
-    """Reads files, encodes arrays and fetches URLs. To be used by one event loop."""
+    """Reads files, encodes arrays and fetches URLs. To be used by one event loop.
 
-    def __init__(self) -> None:
-        self._http: httpx.AsyncClient | None = None
+    Args:
+        policy: where URLs may lead. None is for URLs that the person named whose program this is: anywhere.
+    """
+
+    def __init__(self, policy: AddressPolicy | None = None) -> None:
+        self._policy = policy
+        self._fetcher: URLImageFetcher | None = None
 
     async def load(self, image: ImageLike) -> bytes:
         """The encoded bytes of an image.
@@ -98,40 +111,33 @@ class ImageLoader:
         return await asyncio.to_thread(encode_png, image)
 
     async def fetch(self, url: str) -> bytes:
-        """Download an image: redirects are followed, any host is good. For URLs a person named, not a stranger's.
+        """Download an image, see `URLImageFetcher`: redirects are followed, compressed answers refused.
 
         Raises:
-            InvalidImageError: no answer in time, not a 2xx, or over `MAX_DOWNLOAD_BYTES`.
+            InvalidImageError: there is none: no answer in time, not a 2xx, over `MAX_DOWNLOAD_BYTES`, or the policy
+                does not permit the address.
         """
-        import httpx
+        if self._fetcher is None:
+            # Here and not at the top: opening certificates takes time, and most callers hold bytes or files.
+            from vfnet_client.url_images.address_policy import AddressPolicy
+            from vfnet_client.url_images.url_images import FetchLimits, URLImageFetcher
 
-        if self._http is None:
-            timeout = httpx.Timeout(DOWNLOAD_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-            self._http = httpx.AsyncClient(follow_redirects=True, max_redirects=5, timeout=timeout)
-        try:
-            async with asyncio.timeout(DOWNLOAD_TIMEOUT_S):
-                return await self._download(self._http, url)
-        except (httpx.TimeoutException, TimeoutError) as error:
-            raise InvalidImageError(f"{url} did not arrive in time") from error
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
-            raise InvalidImageError(f"cannot fetch {url}: {str(error) or type(error).__name__}") from error
-
-    async def _download(self, http: httpx.AsyncClient, url: str) -> bytes:
-        async with http.stream("GET", url) as answer:
-            if not answer.is_success:
-                raise InvalidImageError(f"{url} answered {answer.status_code} {answer.reason_phrase}".rstrip())
-            body = bytearray()
-            async for chunk in answer.aiter_bytes():
-                body += chunk
-                if len(body) > MAX_DOWNLOAD_BYTES:
-                    raise InvalidImageError(f"{url} is larger than {MAX_DOWNLOAD_BYTES // 10**6} MB")
-            return bytes(body)
+            limits = FetchLimits(
+                MAX_DOWNLOAD_BYTES, CONNECT_TIMEOUT_S, DOWNLOAD_TIMEOUT_S, max_connections=_CONNECTIONS
+            )
+            self._fetcher = URLImageFetcher(
+                self._policy or AddressPolicy.of_own_urls(),
+                limits,
+                own_urls=self._policy is None,
+                user_agent="vfnet-client",
+            )
+        return await self._fetcher.fetch(url)
 
     async def close(self) -> None:
         """Give the connections back."""
-        if self._http is not None:
-            await self._http.aclose()
-            self._http = None
+        fetcher, self._fetcher = self._fetcher, None
+        if fetcher is not None:
+            await fetcher.close()
 
 
 def encode_png(image: PIL.Image.Image | np.ndarray[Any, Any]) -> bytes:
@@ -166,7 +172,6 @@ def encode_png(image: PIL.Image.Image | np.ndarray[Any, Any]) -> bytes:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InvalidImageError(f"cannot read {path}: {reason}") from error
+        return read_file(path, MAX_DOWNLOAD_BYTES)
+    except OSError as error:
+        raise InvalidImageError(f"cannot read {printable_line(str(path), _LONGEST_NAME)}: {error.strerror}") from error

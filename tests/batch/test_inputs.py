@@ -20,6 +20,7 @@ import pytest
 from batch_command import write_images
 from vfnet_batch.entries import Entry, from_line
 from vfnet_batch.errors import BatchError
+from vfnet_batch.fetch_settings import FetchSettings
 from vfnet_batch.image_reading import ImageReader, stored_size
 from vfnet_batch.inputs.opening import open_input
 from vfnet_client.exceptions import InvalidImageError, VFNetClientError
@@ -49,11 +50,12 @@ def entries_of(text: str, **options: Any) -> list[Entry]:
     return [from_line(line, position, source.root) for position, line in enumerate(lines)]
 
 
-def contents_of(entries: list[Entry]) -> list[bytes | str]:
-    """The bytes of each, or why there are none."""
+def contents_of(entries: list[Entry], given: str = "", **options: Any) -> list[bytes | str]:
+    """The bytes of each, or why there are none, after INPUT was `given` with these options."""
+    chosen = {"allow_urls_to": [], "allow_schemes": []} | options
 
     async def read() -> list[bytes | str]:
-        reader = ImageReader(2)
+        reader = ImageReader(2, FetchSettings.chosen(given, **chosen))
 
         async def one(entry: Entry) -> bytes | str:
             try:
@@ -98,7 +100,7 @@ def test_a_name_that_is_no_text_is_read_and_can_be_printed(tmp_path: Path) -> No
     (tmp_path / "a").mkdir()
     Path(os.fsdecode(bytes(tmp_path / "a") + b"/b\xff\n.jpg")).write_bytes(b"content")
     (entry,) = entries_of(str(tmp_path / "a"))
-    assert entry.printable_name == "b\\udcff\n.jpg"
+    assert entry.printable_name == "b\\udcff\\n.jpg"
     assert contents_of([entry]) == [b"content"]
 
 
@@ -203,27 +205,61 @@ def test_a_url_is_all_images_below_it(folder: Path, site: str) -> None:
     assert [entry.name for entry in entries] == NAMES
     assert entries[0].location == f"{site}/photos/{NAMES[0]}"
     missing = Entry("x", f"{site}/photos/x.jpg", 4)
-    assert contents_of([*entries, missing]) == [*files(folder), "it answered 404 File not found"]
+    read = contents_of([*entries, missing], given=f"{site}/photos")
+    assert read == [*files(folder), "127.0.0.1 answered with status 404"]
 
 
 def test_a_store_of_any_protocol_is_read_through_fsspec(folder: Path) -> None:
     entries = entries_of(f"file://{folder}")
     assert [entry.name for entry in entries] == NAMES
     missing = Entry("x", f"file://{folder}/x.jpg", 4)
-    assert contents_of([*entries, missing]) == [*files(folder), "there is no such file"]
+    read = contents_of([*entries, missing], given=f"file://{folder}")
+    assert read == [*files(folder), "there is no such file"]
     pattern = entries_of(f"file://{folder}/0*/*.jpg")
     assert [entry.name for entry in pattern] == NAMES[1:]
     archive = shutil.make_archive(str(folder.parent / "photos"), "zip", folder)
-    zipped = entries_of(f"zip://::file://{archive}")
-    assert contents_of(zipped) == files(folder)
+    given = f"zip://::file://{archive}"
+    assert contents_of(entries_of(given), given=given) == files(folder)
+
+
+def test_a_list_leads_to_no_private_host_and_no_store_unless_that_was_asked_for(folder: Path, site: str) -> None:
+    lines = [f"{site}/photos/{NAMES[0]}", f"file://{folder.parent}/gone/../photos/{NAMES[1]}", "memory://secret/a.jpg"]
+    lines += [f"simplecache::file://{folder}/{NAMES[2]}", "http://images.invalid::file:///etc/passwd"]
+    path = folder.parent / "list.txt"
+    path.write_text("\n".join(lines))
+    entries = entries_of(str(path))
+    asked = "are fetched only where --allow-schemes"
+    refused = [
+        "images may come from public hosts only, and 127.0.0.1 is not: loopback",
+        f"URLs of file {asked} file says so",
+        f"URLs of memory {asked} memory says so",
+        f"URLs of file, simplecache {asked} file simplecache says so",
+        f"URLs of file, http {asked} file http says so",
+    ]
+    read = contents_of(entries)
+    assert [entry.problem or reason for entry, reason in zip(entries, read, strict=True)] == [
+        refused[0],
+        "there is no such file",
+        *refused[2:],
+    ]
+    host = site.removeprefix("http://").partition(":")[0]
+    allowed = contents_of(entries, allow_urls_to=[f"{host}/32"], allow_schemes=["file", "simplecache"])
+    assert [allowed[0], allowed[3]] == [files(folder)[0], files(folder)[2]]
+    assert allowed[2] == refused[2]
+
+
+@pytest.mark.parametrize("options", [{"allow_urls_to": ["10.0.0.1/8"]}, {"allow_schemes": ["s3://x"]}])
+def test_options_that_make_no_sense_are_said_to_make_none(options: dict[str, list[str]]) -> None:
+    with pytest.raises(ValueError, match=r"host bits|not the scheme"):
+        FetchSettings.chosen("in", **{"allow_urls_to": [], "allow_schemes": []} | options)
 
 
 def test_what_cannot_be_read_says_why_without_its_name(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     entries = [Entry("a", str(tmp_path / name), 1) for name in ("pipe.jpg", "missing.jpg", "nul\0l.jpg")]
     reasons = contents_of(entries)
-    assert reasons[:2] == ["it is not a file", "cannot be read: No such file or directory"]
-    assert str(reasons[2]).startswith("cannot be read: ")
+    assert reasons[:2] == ["it is not a regular file", "cannot be read: No such file or directory"]
+    assert reasons[2] == "it has a name that no file can have"
 
 
 def test_sizes_are_those_of_the_stored_pixels(folder: Path) -> None:

@@ -113,7 +113,7 @@ def test_redirects_are_followed(site: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "reason"), [("/gone", "answered 404 Not Found"), ("/loop", "cannot fetch .*redirect")]
+    ("path", "reason"), [("/gone", "answered with status 404"), ("/loop", "redirects more than 5 times")]
 )
 def test_a_url_that_gives_no_image_says_what_it_gave(site: str, path: str, reason: str) -> None:
     with pytest.raises(InvalidImageError, match=reason):
@@ -130,13 +130,22 @@ def test_a_download_stops_at_the_size_cap(site: str, monkeypatch: pytest.MonkeyP
 
 def test_a_download_ends_at_its_time_out(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "DOWNLOAD_TIMEOUT_S", 0.2)
-    with pytest.raises(InvalidImageError, match="did not arrive in time"):
+    with pytest.raises(InvalidImageError, match=r"did not arrive from its URL within 0\.2 s"):
         load(f"{site}/slow")
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1/a.png", "http://", "http://a b/", "http://[::1", "http://x:y/"])
-def test_a_url_nobody_answers_at_is_an_invalid_image(url: str) -> None:
-    with pytest.raises(InvalidImageError, match="cannot fetch"):
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://127.0.0.1:1/a.png", r"no connection to 127\.0\.0\.1"),
+        ("http://", "has no host"),
+        ("http://a b/", "is not valid"),
+        ("http://[::1", "is not valid"),
+        ("http://x:y/", "is not valid"),
+    ],
+)
+def test_a_url_nobody_answers_at_is_an_invalid_image(url: str, reason: str) -> None:
+    with pytest.raises(InvalidImageError, match=reason):
         load(url)
 
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vfnet_batch.errors import InterruptedBatchError
+from vfnet_batch.errors import BatchError, InterruptedBatchError
+from vfnet_batch.fetch_settings import FetchSettings
 from vfnet_batch.settings import FORMATS, BatchSettings, ServerSettings
 from vfnet_client.commands.options import add_server_options, at_least_one, credentials_from, fraction, seconds
 from vfnet_client.transport import DEFAULT_SERVER
@@ -44,6 +45,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--images", type=Path, metavar="FOLDER", help="where the images of a list or annotations are, if not near it"
     )
     parser.add_argument("--column", metavar="NAME", help="of a table: the one that names the images (default: image)")
+    parser.add_argument(
+        "--allow-urls-to",
+        action="append",
+        default=[],
+        metavar="NETWORK|HOST",
+        help="fetch images by URL from there although it is not public; may be repeated. INPUT's own host is allowed",
+    )
+    parser.add_argument(
+        "--allow-schemes",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="SCHEME",
+        help="let lists and tables name images by such URLs (s3, gs, abfs, ...) beside http and https; with fsspec's "
+        "drivers, and your credentials",
+    )
     parser.add_argument(
         "--concurrency", metavar="N", type=at_least_one, default=16, help="images in flight (default: %(default)s)"
     )
@@ -177,7 +194,15 @@ def _settings(arguments: argparse.Namespace) -> BatchSettings:
         concurrency=arguments.concurrency,
         shard_images=arguments.shard_images or (1000 if arguments.ray is None else 200),
         shard_seconds=arguments.shard_seconds,
+        fetching=_fetching(arguments),
     )
+
+
+def _fetching(arguments: argparse.Namespace) -> FetchSettings:
+    try:
+        return FetchSettings.chosen(arguments.input, arguments.allow_urls_to, arguments.allow_schemes)
+    except ValueError as error:
+        raise BatchError(str(error)) from error
 
 
 def _own_server(arguments: argparse.Namespace) -> OwnServer | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from vfnet_batch.inputs.finding import find_moved, line_of
 from vfnet_batch.inputs.source import InputSource
+from vfnet_client.bounded_files import read_text, text_lines
 from vfnet_data import values
+from vfnet_data.bounded_json import LONGEST_LINE, MOST_BYTES, parse_json
 from vfnet_data.coco_json import read_categories, read_images
 from vfnet_data.dataset import DatasetError
+from vfnet_data.problems import Problems
 
 _MOST_PROBLEMS = 20
 
@@ -20,16 +22,15 @@ def automl_source(path: Path, images: Path | None) -> InputSource:
 
     def lines() -> Iterator[str]:
         find, problems = find_moved(_folders(path, images)), list[str]()
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
-                try:
-                    yield line_of(_image_url(line), find)
-                except (ValueError, RecursionError) as error:
-                    problems.append(f"line {number}: {error}")
-                if len(problems) == _MOST_PROBLEMS:
-                    break
+        for number, line in enumerate(text_lines(path, LONGEST_LINE), 1):
+            if not line.strip():
+                continue
+            try:
+                yield line_of(_image_url(line), find)
+            except ValueError as error:
+                problems.append(f"line {number}: {error}")
+            if len(problems) == _MOST_PROBLEMS:
+                break
         if problems:
             raise DatasetError(path, problems)
 
@@ -42,7 +43,7 @@ def coco_source(path: Path, images: Path | None) -> InputSource:
     Raises:
         DatasetError: it is no COCO JSON, or ids or names in it make no sense.
     """
-    problems: list[str] = []
+    problems = Problems()
     document = _document(path)
     categories = read_categories(document, problems) if "categories" in document else {}
     records = read_images(document, problems)
@@ -60,8 +61,10 @@ def coco_source(path: Path, images: Path | None) -> InputSource:
 
 def _document(path: Path) -> Mapping[str, object]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        document = parse_json(read_text(path, MOST_BYTES))
+    except OSError as error:
+        raise DatasetError(path, [str(error.strerror)]) from None
+    except ValueError as error:
         raise DatasetError(path, [f"not JSON: {error}"]) from None
     if not values.is_object(document) or "images" not in document:
         raise DatasetError(path, ["not COCO JSON, which is an object with images"])
@@ -69,7 +72,7 @@ def _document(path: Path) -> Mapping[str, object]:
 
 
 def _image_url(line: str) -> str:
-    entry = json.loads(line)
+    entry = parse_json(line)
     if not values.is_object(entry):
         raise ValueError(f"is {values.shown(entry)}, not a JSON object")
     url = entry.get("image_url")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vfnet_batch.entries import to_line
+from vfnet_client.bounded_files import is_regular
 
 Find = Callable[[str], Path | None]
 
@@ -15,7 +16,7 @@ def find_exactly(folders: Sequence[Path]) -> Find:
 
     def find(reference: str) -> Path | None:
         name = reference.removeprefix("file://")
-        return next((folder / name for folder in folders if _is_file(folder / name)), None)
+        return next((folder / name for folder in folders if is_regular(folder / name)), None)
 
     return find
 
@@ -38,10 +39,3 @@ def line_of(reference: str, find: Find, image_id: int | None = None) -> str:
     if is_url:
         return to_line(reference, location=reference, image_id=image_id)
     return to_line(reference, image_id=image_id, problem="there is no such file")
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name too long, or with a null in it
-        return False

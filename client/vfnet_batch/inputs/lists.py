@@ -7,6 +7,10 @@ from pathlib import Path
 
 from vfnet_batch.inputs.finding import find_exactly, line_of
 from vfnet_batch.inputs.source import InputSource
+from vfnet_client.bounded_files import text_lines
+
+_LONGEST_LINE = 65536
+"""Characters; a signed URL has a few hundred."""
 
 
 def list_source(path: Path, images: Path | None) -> InputSource:
@@ -17,10 +21,9 @@ def list_source(path: Path, images: Path | None) -> InputSource:
 
     def lines() -> Iterator[str]:
         find = find_exactly(list_folders(path, images))
-        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
-            for line in file:
-                if reference := line.strip():
-                    yield line_of(reference, find)
+        for line in text_lines(path, _LONGEST_LINE, "surrogateescape"):
+            if reference := line.strip():
+                yield line_of(reference, find)
 
     return InputSource("list", str(path.absolute()), lines)
 

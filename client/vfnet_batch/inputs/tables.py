@@ -13,12 +13,18 @@ from vfnet_batch.errors import BatchError
 from vfnet_batch.inputs.finding import find_exactly, line_of
 from vfnet_batch.inputs.lists import list_folders
 from vfnet_batch.inputs.source import InputSource
+from vfnet_client.bounded_files import open_regular
 from vfnet_client.contract import decode_image_item, is_url
 from vfnet_client.exceptions import InvalidImageError
 
 _USUAL_COLUMNS = ("image", "image_url", "url", "path", "file", "filename", "file_name")
 _LONGEST_PATH = 4096
-_LONGEST_CELL = 2**31 - 1
+_LONGEST_CELL = 140 * 10**6
+"""Characters: an image of `MAX_DOWNLOAD_BYTES` in base64, with line breaks."""
+_LONGEST_LINE = 150 * 10**6
+"""Bytes."""
+_MOST_CELLS = 100_000
+"""Of a line."""
 
 
 def table_source(path: Path, delimiter: str, column: str | None, images: Path | None) -> InputSource:
@@ -59,11 +65,14 @@ def read_cell(path: Path, cell: Cell) -> bytes:
         InvalidImageError: it is no base64.
         OSError: the table cannot be read.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(cell.start)
         text = file.read(cell.end - cell.start).decode("utf-8", "replace")
-    record = next(_reader(io.StringIO(text, newline=""), cell.delimiter))
-    image = decode_image_item(record[cell.column])
+    try:
+        record = next(_reader(io.StringIO(text, newline=""), cell.delimiter))
+        image = decode_image_item(record[cell.column])
+    except (StopIteration, IndexError, csv.Error) as error:
+        raise InvalidImageError("the table has changed while it was read") from error
     if not isinstance(image, bytes):
         raise InvalidImageError("the table has changed while it was read")
     return image
@@ -89,8 +98,8 @@ def _records(path: Path, delimiter: str) -> Iterator[tuple[int, int, list[str]]]
     Raises:
         BatchError: it is no table.
     """
-    with path.open("rb") as file:
-        lines = _CountedLines(file)
+    with open_regular(path) as file:
+        lines = _CountedLines(file, delimiter)
         reader = _reader(lines, delimiter)
         while True:
             start = lines.taken
@@ -107,12 +116,16 @@ def _records(path: Path, delimiter: str) -> Iterator[tuple[int, int, list[str]]]
 class _CountedLines:
     """A file's lines as text, and how many bytes were taken."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, file: BinaryIO, delimiter: str) -> None:
+        self._file, self._delimiter = file, delimiter.encode()
         self.taken = 0
 
     def __iter__(self) -> Iterator[str]:
-        for line in self._file:
+        while line := self._file.readline(_LONGEST_LINE + 1):
+            if len(line) > _LONGEST_LINE:
+                raise csv.Error(f"a line has over {_LONGEST_LINE} bytes")
+            if line.count(self._delimiter) > _MOST_CELLS:
+                raise csv.Error(f"a line has over {_MOST_CELLS} cells")
             text = line.decode("utf-8-sig" if self.taken == 0 else "utf-8", "surrogateescape")
             self.taken += len(line)
             yield text

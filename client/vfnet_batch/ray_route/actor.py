@@ -7,6 +7,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Any
 
+from vfnet_batch.fetch_settings import FetchSettings
 from vfnet_batch.ray_route.cells import pack_scored, unpack_entries
 from vfnet_batch.ray_route.detectors import DetectorRecipe
 from vfnet_batch.scoring import Scored, Scorer, score_in_order
@@ -19,16 +20,22 @@ class CellScorer:
     Args:
         recipe: of its detector.
         concurrency: images in flight at once, over all cells.
+        fetching: where images by URL may come from.
     """
 
     def __init__(
-        self, recipe: DetectorRecipe, concurrency: int, draw_threshold: float | None, score_threshold: float | None
+        self,
+        recipe: DetectorRecipe,
+        concurrency: int,
+        draw_threshold: float | None,
+        score_threshold: float | None,
+        fetching: FetchSettings | None = None,
     ) -> None:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="vfnet-batch", daemon=True).start()
 
         async def open_scorer() -> Scorer:
-            return Scorer(recipe.open(concurrency, score_threshold), concurrency, draw_threshold)
+            return Scorer(recipe.open(concurrency, score_threshold), concurrency, draw_threshold, fetching)
 
         self._scorer = self._result(open_scorer())
 

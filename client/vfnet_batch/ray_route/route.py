@@ -60,7 +60,13 @@ def score_on_ray(batch: Batch, cluster: ClusterSettings, recipe: DetectorRecipe)
         batch.progress.begin()
         scored = ray.data.from_items(cells, override_num_blocks=len(cells)).map(
             CellScorer,
-            fn_constructor_args=(recipe, settings.concurrency, settings.draw_threshold, settings.score_threshold),
+            fn_constructor_args=(
+                recipe,
+                settings.concurrency,
+                settings.draw_threshold,
+                settings.score_threshold,
+                settings.fetching,
+            ),
             compute=actors,
             num_cpus=cluster.cpus,
             num_gpus=cluster.gpus,

@@ -1,10 +1,10 @@
-"""Which addresses the gateway may fetch images from: the public ones, and what the operator adds."""
+"""Which addresses images may be fetched from: the public ones, and what the operator adds."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import TypeAlias
 
@@ -106,6 +106,15 @@ class AddressPolicy:
         if wrong:
             raise ValueError(f"neither a network, an address nor a host name: {', '.join(wrong)}")
         return cls(tuple(networks), frozenset(hosts))
+
+    @classmethod
+    def of_own_urls(cls) -> AddressPolicy:
+        """For URLs that a person typed: whatever that person can reach."""
+        return cls((IPv4Network("0.0.0.0/0"), IPv6Network("::/0")))
+
+    def and_host(self, host: str) -> AddressPolicy:
+        """This policy, and one more host at whatever address it has."""
+        return replace(self, allowed_hosts=self.allowed_hosts | {host.lower().rstrip(".")})
 
     def refusal(self, host: str, address: Address) -> str | None:
         """Why the address that `host` was resolved to may not be connected to; None where it may."""
