@@ -45,8 +45,11 @@ def given(request: Any) -> GivenRequest:
     return GivenRequest(
         request.id,
         [_tensor(tensor, raw[i] if raw else None) for i, tensor in enumerate(request.inputs)],
-        [GivenOutput(output.name, _parameters(output.parameters)) for output in request.outputs],
-        _parameters(request.parameters),
+        [
+            GivenOutput(output.name, _without(_parameters(output.parameters), "binary_data"))
+            for output in request.outputs
+        ],
+        _without(_parameters(request.parameters), "binary_data_output"),
     )
 
 
@@ -64,10 +67,18 @@ def _tensor(tensor: Any, raw: bytes | None) -> GivenTensor:
         if filled not in ([], [field]):
             raise RequestError(400, f"input {shown(tensor.name)} of datatype {shown(tensor.datatype)} has {filled[0]}")
         content = getattr(tensor.contents, field)
-    return GivenTensor(tensor.name, tensor.datatype, tensor.shape, content, _parameters(tensor.parameters))
+    parameters = _without(_parameters(tensor.parameters), "binary_data_size", None if raw is None else len(raw))
+    return GivenTensor(tensor.name, tensor.datatype, tensor.shape, content, parameters)
 
 
-def _parameters(parameters: Any) -> Mapping[str, object]:
+def _without(parameters: dict[str, object], of_rest: str, value: object = True) -> dict[str, object]:
+    """Without what says nothing new: KServe's own client sends REST's parameters over gRPC too."""
+    if of_rest in parameters and parameters[of_rest] in (value, False):
+        del parameters[of_rest]
+    return parameters
+
+
+def _parameters(parameters: Any) -> dict[str, object]:
     """By name. The kinds differ between clients' versions: whichever is set counts."""
     if len(parameters) > _MOST_ENTRIES:
         raise RequestError(400, f"more than {_MOST_ENTRIES} parameters")
