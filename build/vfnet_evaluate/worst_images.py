@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from vfnet_client.bounded_files import open_regular
 from vfnet_client.rgb import as_rgb
 from vfnet_client.safe_text import printable_line
 from vfnet_data.dataset import AnnotatedImage
@@ -27,7 +28,7 @@ def draw_mistakes(image: AnnotatedImage, matched: ImageMatches, classes: tuple[s
     Raises:
         OSError, ValueError: Pillow cannot read the file.
     """
-    with Image.open(image.path) as opened:
+    with open_regular(image.path) as file, Image.open(file) as opened:
         picture = as_rgb(opened)
     picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
     pixels = np.asarray(picture)

@@ -48,11 +48,11 @@ class Detections:
             ValueError: it is something else; also where a number is none, or not finite.
         """
         try:
-            parsed: Any = (
-                document
-                if isinstance(document, Mapping)
-                else parse_json(document, _MOST_CONTAINERS, 8 * _MOST_CONTAINERS)
-            )
+            if not isinstance(document, str | bytes | Mapping):
+                raise TypeError(f"it is {type(document).__name__}")
+            parsed: Any = document
+            if not isinstance(document, Mapping):
+                parsed = parse_json(document, _MOST_CONTAINERS, 8 * _MOST_CONTAINERS)
             return cls([_box_from_json(entry) for entry in parsed["boxes"]])
         except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"not a detections document: {error!r}"[:_LONGEST_REASON]) from error

@@ -38,8 +38,5 @@ def _for_a_terminal(body: bytes) -> bytes:
     text = body.decode("utf-8", "replace")
     # What is printable ASCII stands for itself, quotes and backslashes too; the rest as JSON escapes it.
     return "".join(
-        character
-        if character.isascii() and (character.isprintable() or character == "\n")
-        else json.dumps(character)[1:-1]
-        for character in text
+        character if character == "\n" or " " <= character <= "~" else json.dumps(character)[1:-1] for character in text
     ).encode()
