@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from vfnet_client.bounded_json import parse_json
 from vfnet_client.safe_text import printable_line
 from vfnet_data import values
-from vfnet_data.bounded_json import parse_json
 from vfnet_data.problems import Problems
 from vfnet_data.records import Annotations, BoxRecord, ImageRecord
 from vfnet_data.values import shown

@@ -7,14 +7,13 @@ from pathlib import Path
 
 from vfnet_client.bounded_files import FileRefusedError, read_text
 from vfnet_data.automl_jsonl import read_automl_jsonl
-from vfnet_data.bounded_json import MOST_BYTES
 from vfnet_data.checking import check_images
 from vfnet_data.coco_json import read_coco_json
 from vfnet_data.dataset import DatasetError, DetectionDataset
 from vfnet_data.pascal_voc import read_pascal_voc
 from vfnet_data.problems import Problems
 from vfnet_data.records import Annotations
-from vfnet_data.values import MOST_CLASSES
+from vfnet_data.values import MOST_BYTES, MOST_CLASSES
 
 _JSONL_SUFFIXES = (".jsonl", ".ndjson")
 _HEAD = 65536

@@ -14,6 +14,10 @@ T = TypeVar("T")
 
 LARGEST_ID = 2**53 - 1
 """Ids beyond this do not survive JSON in every language, nor NumPy's default integers."""
+MOST_BYTES = 2 << 30
+"""Of a file of annotations. The largest of COCO's own, instances_train2017.json, has 0.45 GB."""
+LONGEST_LINE = 64 << 20
+"""Characters of a line of JSONL."""
 LONGEST_LABEL = 200
 """Characters of a class's name."""
 MOST_CLASSES = 20_000

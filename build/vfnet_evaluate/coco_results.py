@@ -10,11 +10,12 @@ from typing import TypedDict
 import numpy as np
 
 from vfnet_client.bounded_files import read_text
+from vfnet_client.bounded_json import parse_json
 from vfnet_client.writing import write_whole
 from vfnet_data import values
-from vfnet_data.bounded_json import MOST_BYTES, parse_json
 from vfnet_data.dataset import DatasetError, DetectionDataset
 from vfnet_data.problems import Problems
+from vfnet_data.values import MOST_BYTES
 from vfnet_evaluate.image_detections import ImageDetections
 
 

@@ -6,20 +6,25 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from vfnet_evaluate.figures import in_a_picture
 from vfnet_evaluate.matching import IOU_THRESHOLD, OperatingPoint
 
-_MOST_WITH_NUMBERS = 25
+_MOST_WITH_NUMBERS, _MOST_SHOWN = 25, 200
 
 
 def draw_confusion(classes: tuple[str, ...], counts: npt.NDArray[np.int64], operating_point: OperatingPoint) -> Figure:
     """Rows are what is there, columns what was detected; the shade is the share of the row.
 
-    Classes that neither occur nor were detected are left out.
+    Classes that neither occur nor were detected are left out; of very many those with most mistakes are shown.
     """
     rows, columns = counts.sum(axis=1), counts.sum(axis=0)
-    shown = [index for index in range(len(classes)) if rows[index] or columns[index]] + [len(classes)]
+    shown = [index for index in range(len(classes)) if rows[index] or columns[index]]
+    if len(shown) > _MOST_SHOWN:  # no picture has room for more
+        mistaken = rows + columns - 2 * counts.diagonal()
+        shown = sorted(sorted(shown, key=lambda index: -int(mistaken[index]))[:_MOST_SHOWN])
+    shown.append(len(classes))
     counts = counts[np.ix_(shown, shown)]
-    names = [classes[index] for index in shown[:-1]]
+    names = [in_a_picture(classes[index]) for index in shown[:-1]]
     numbered = len(shown) <= _MOST_WITH_NUMBERS
     side = max(5.0, (0.42 if numbered else 0.2) * len(shown) + 2.5)
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")

@@ -34,7 +34,8 @@ def reconcile(model: Sequence[str], data: Sequence[str], *, all_known: bool = Tr
     Raises:
         EvaluationError: no name matches, or names that differ in spelling only are on one side.
     """
-    index_of = {name: data.index(name) for name in model if name in data}
+    positions = {name: index for index, name in enumerate(data)}
+    index_of = {name: positions[name] for name in model if name in positions}
     rest_of_model = [name for name in model if name not in index_of]
     rest_of_data = [name for name in data if name not in index_of]
     notes = []
@@ -42,7 +43,7 @@ def reconcile(model: Sequence[str], data: Sequence[str], *, all_known: bool = Tr
     _check_unambiguous(rest_of_model, rest_of_data)
     for name in rest_of_model:
         if (other := spelt.get(_plain(name))) is not None:
-            index_of[name] = data.index(other)
+            index_of[name] = positions[other]
             notes.append(f"the model's {name!r} is taken for the data's {other!r}")
     if not index_of:
         raise EvaluationError(

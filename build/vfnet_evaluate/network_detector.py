@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from vfnet_build.architecture.config import VFNetConfig
 from vfnet_build.served_code import import_served, served_parameters, template_directory
+from vfnet_client.bounded_files import read_file
 from vfnet_client.exceptions import InvalidImageError
+from vfnet_client.images import MAX_FILE_BYTES
 from vfnet_evaluate.image_detections import ImageDetections
 from vfnet_evaluate.read_ahead import read_ahead
 
@@ -75,7 +77,7 @@ class NetworkDetector:
             InvalidImageError: the image cannot be read.
         """
         try:
-            encoded = image.read_bytes() if isinstance(image, Path) else image
+            encoded = read_file(image, MAX_FILE_BYTES) if isinstance(image, Path) else image
             decoded = self._decoding.decode_image(encoded, self._max_image_pixels)
         except (OSError, self._decoding.ImageError) as error:
             raise InvalidImageError(str(error)) from error

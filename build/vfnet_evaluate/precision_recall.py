@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vfnet_evaluate.coco_evaluation import Evaluation
+from vfnet_evaluate.figures import in_a_picture
 
 _RECALLS = np.linspace(0, 1, 101)
 _IOU_THRESHOLDS = {0: "IoU 0.50", 5: "IoU 0.75"}
@@ -34,7 +35,9 @@ def _draw_curves(axes: Axes, evaluation: Evaluation, precision: npt.NDArray[np.f
     named = counted if len(counted) <= _DISTINCT else sorted(counted, key=areas.__getitem__)[:5]
     for index in counted:
         if index in named:
-            axes.plot(_RECALLS, precision[:, index], label=f"{names[index]}  {areas[index]:.3f}", linewidth=1.5)
+            axes.plot(
+                _RECALLS, precision[:, index], label=f"{in_a_picture(names[index])}  {areas[index]:.3f}", linewidth=1.5
+            )
         else:
             axes.plot(_RECALLS, precision[:, index], color="0.8", linewidth=0.7, zorder=1)
     if counted:

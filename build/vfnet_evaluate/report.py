@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vfnet_client.safe_text import markdown_text, printable_line
 from vfnet_data.dataset import DetectionDataset
 from vfnet_evaluate.coco_evaluation import Evaluation, evaluate_detections
 from vfnet_evaluate.matching import (
@@ -55,7 +56,11 @@ class EvaluationReport:
             },
             "notes": list(self.detected.notes),
             "failed_images": [
-                {"image_id": self.dataset.images[position].image_id, "path": str(path), "reason": reason}
+                {
+                    "image_id": self.dataset.images[position].image_id,
+                    "path": printable_line(str(path), 4096),
+                    "reason": printable_line(reason, 1000),
+                }
                 for position, path, reason in self.failures()
             ],
         }
@@ -77,14 +82,18 @@ class EvaluationReport:
         objects = sum(each.objects for each in self.evaluation.per_class.values())
         point = self.operating_point
         lines = [
-            f"{self.source}: {len(self.dataset.images)} images, {objects} objects",
+            f"{markdown_text(self.source, 1000)}: {len(self.dataset.images)} images, {objects} objects",
             "",
             *_table([list(figures), [_percent(value) for value in figures.values()]]),
             "",
             *_table(
                 [["class", "AP", "AP50", "AP75", "AR100", "objects"]]
                 + [
-                    [name, *map(_percent, (each.AP, each.AP50, each.AP75, each.AR100)), str(each.objects)]
+                    [
+                        markdown_text(name),
+                        *map(_percent, (each.AP, each.AP50, each.AP75, each.AR100)),
+                        str(each.objects),
+                    ]
                     for name, each in self.evaluation.per_class.items()
                     if each.objects
                 ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vfnet_client.safe_text import markdown_text
 from vfnet_client.writing import write_inside
 from vfnet_evaluate.confusion_picture import draw_confusion
-from vfnet_evaluate.figures import save_figure
+from vfnet_evaluate.figures import plain_texts, save_figure
 from vfnet_evaluate.precision_recall import draw_precision_recall
 from vfnet_evaluate.report import EvaluationReport
 from vfnet_evaluate.worst_images import draw_mistakes
@@ -20,9 +21,10 @@ def write_report_folder(report: EvaluationReport, folder: Path, worst: int = 8) 
     Pictures `worst_*.png` of an earlier evaluation are removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    save_figure(draw_precision_recall(report.evaluation), folder / CURVES)
-    classes = report.dataset.classes
-    save_figure(draw_confusion(classes, report.confusion, report.operating_point), folder / CONFUSION)
+    with plain_texts():
+        save_figure(draw_precision_recall(report.evaluation), folder / CURVES)
+        classes = report.dataset.classes
+        save_figure(draw_confusion(classes, report.confusion, report.operating_point), folder / CONFUSION)
     pictures = _write_worst(report, folder, worst)
     write_inside(folder / REPORT, _markdown(report, pictures).encode())
 
@@ -34,7 +36,8 @@ def _write_worst(report: EvaluationReport, folder: Path, count: int) -> list[str
     for rank, position in enumerate(report.worst(count), 1):
         image = report.dataset.images[position]
         try:
-            figure = draw_mistakes(image, report.matches[position], report.dataset.classes)
+            with plain_texts():
+                figure = draw_mistakes(image, report.matches[position], report.dataset.classes)
         except (OSError, ValueError, SyntaxError):
             continue  # among the failed images, with its reason
         names.append(f"worst_{rank:02}.png")
@@ -45,9 +48,11 @@ def _write_worst(report: EvaluationReport, folder: Path, count: int) -> list[str
 def _markdown(report: EvaluationReport, pictures: list[str]) -> str:
     sections = ["# Evaluation", report.to_markdown()]
     if report.detected.notes:
-        sections.append("\n".join(f"- Note: {note}" for note in report.detected.notes))
+        sections.append("\n".join(f"- Note: {markdown_text(note, 4000)}" for note in report.detected.notes))
     if failures := report.failures():
-        listed = "\n".join(f"- {path}: {reason}" for _, path, reason in failures)
+        listed = "\n".join(
+            f"- {markdown_text(str(path), 4096)}: {markdown_text(reason, 1000)}" for _, path, reason in failures
+        )
         sections.append(f"## Images that failed\n\nThey count as no detections.\n\n{listed}")
     sections.append(f"## Precision and recall\n\n![precision over recall]({CURVES})")
     sections.append(f"## Confusion matrix\n\n![confusion matrix]({CONFUSION})")

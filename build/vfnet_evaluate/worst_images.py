@@ -9,8 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from vfnet_client.bounded_files import open_regular
 from vfnet_client.rgb import as_rgb
+from vfnet_client.safe_text import printable_line
 from vfnet_data.dataset import AnnotatedImage
+from vfnet_evaluate.figures import in_a_picture
 from vfnet_evaluate.matching import ImageMatches
 
 _RIGHT, _WRONG, _NEITHER = "#2ca02c", "#e6194b", "#888888"
@@ -25,7 +28,7 @@ def draw_mistakes(image: AnnotatedImage, matched: ImageMatches, classes: tuple[s
     Raises:
         OSError, ValueError: Pillow cannot read the file.
     """
-    with Image.open(image.path) as opened:
+    with open_regular(image.path) as file, Image.open(file) as opened:
         picture = as_rgb(opened)
     picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
     pixels = np.asarray(picture)
@@ -38,7 +41,7 @@ def draw_mistakes(image: AnnotatedImage, matched: ImageMatches, classes: tuple[s
         axes.set_axis_off()
     _draw_truth(left, image, matched, classes)
     _draw_found(right, image, matched, classes)
-    figure.suptitle(image.path.name, fontsize=9)
+    figure.suptitle(printable_line(image.path.name, 100), fontsize=9)
     return figure
 
 
@@ -48,7 +51,7 @@ def _draw_truth(axes: Axes, image: AnnotatedImage, matched: ImageMatches, classe
     missed = set(matched.missed.tolist())
     for index, (box, label, crowd) in enumerate(zip(image.boxes, image.labels, image.crowd, strict=True)):
         colour = _NEITHER if crowd else _WRONG if index in missed else _RIGHT
-        _draw_box(axes, box, classes[label], colour, dashed=bool(crowd))
+        _draw_box(axes, box, in_a_picture(classes[label]), colour, dashed=bool(crowd))
 
 
 def _draw_found(axes: Axes, image: AnnotatedImage, matched: ImageMatches, classes: tuple[str, ...]) -> None:
@@ -57,7 +60,7 @@ def _draw_found(axes: Axes, image: AnnotatedImage, matched: ImageMatches, classe
     axes.set_title(f"detections: {len(right)}, wrong: {wrong}", fontsize=10)
     for index in range(len(right))[::-1]:  # the best on top
         colour = _NEITHER if matched.ignored[index] else _RIGHT if right[index] else _WRONG
-        text = f"{classes[found.labels[index]]} {found.scores[index]:.2f}"
+        text = f"{in_a_picture(classes[found.labels[index]])} {found.scores[index]:.2f}"
         _draw_box(axes, found.boxes[index], text, colour, dashed=bool(matched.ignored[index]))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from vfnet_client.safe_text import printable_lines
 from vfnet_train.batches import AugmentedImages, Batches, BatchOrder
 from vfnet_train.interruption import Interruption, noticed_signals
 from vfnet_train.loop import Loop
@@ -144,4 +145,4 @@ def _where(settings: FinetuneSettings, position: Position, schedule: Schedule) -
 
 
 def _say(message: str) -> None:
-    print(f"vfnet finetune: {message}", file=sys.stderr, flush=True)
+    print(printable_lines(f"vfnet finetune: {message}"), file=sys.stderr, flush=True)

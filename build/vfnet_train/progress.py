@@ -8,6 +8,8 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from vfnet_client.safe_text import printable_lines
+
 _SECONDS_BETWEEN_LINES = 30.0
 
 
@@ -54,9 +56,9 @@ class TrainingProgress:
     def say(self, message: str) -> None:
         """A remark between steps."""
         if self._bar is not None:
-            self._bar.write(f"vfnet finetune: {message}", file=sys.stderr)
+            self._bar.write(printable_lines(f"vfnet finetune: {message}"), file=sys.stderr)
         elif self._shown:
-            print(f"vfnet finetune: {message}", file=sys.stderr, flush=True)
+            print(printable_lines(f"vfnet finetune: {message}"), file=sys.stderr, flush=True)
 
     def _line_due(self) -> bool:
         return time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES

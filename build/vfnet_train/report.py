@@ -10,6 +10,7 @@ from typing import Any
 
 import matplotlib.figure
 
+from vfnet_client.safe_text import markdown_text
 from vfnet_client.writing import write_inside
 from vfnet_train.metrics import Record
 from vfnet_train.preparation import Preparation
@@ -23,6 +24,7 @@ _LOSSES = {
     "loss_bbox": "first boxes (GIoU)",
     "loss_bbox_rf": "refined boxes (GIoU)",
 }
+_SOME_CLASSES = 200
 _PRECISIONS = ("AP", "AP50", "AP75")
 
 
@@ -85,9 +87,9 @@ def _page(preparation: Preparation, epochs: Sequence[Record], position: Position
     lines = [
         "# Training report",
         "",
-        f"Started from: {preparation.checkpoint.description}.",
+        f"Started from: {markdown_text(preparation.checkpoint.description, 1000)}.",
         "",
-        f"* {len(preparation.training)} training images, {len(classes)} classes: {', '.join(classes)}",
+        f"* {len(preparation.training)} training images, {len(classes)} classes: {_listed(classes)}",
         f"* {epochs[-1]['epoch']} epochs, {position.step} steps, {position.seconds / 60:.1f} minutes of training",
         f"* the checkpoint to use: `{kept}`, after epoch {position.best_epoch or position.epoch}",
         "",
@@ -99,8 +101,15 @@ def _page(preparation: Preparation, epochs: Sequence[Record], position: Position
         lines += [f"`{kept}` on the {len(preparation.validation.images)} validation images:", ""]
         lines += ["| figure | value |", "|---|--:|", *(f"| {name} | {best[name]:.4f} |" for name in _PRECISIONS), ""]
         lines += ["| class | AP |", "|---|--:|"]
-        lines += [f"| {name} | {ap:.4f} |" for name, ap in best["per_class_AP"].items()]
+        lines += [f"| {markdown_text(name)} | {ap:.4f} |" for name, ap in best["per_class_AP"].items()]
         lines += [""]
     lines += ["| setting | value |", "|---|---|"]
-    lines += [f"| {name.replace('_', ' ')} | `{value}` |" for name, value in preparation.identity.items()]
+    lines += [
+        f"| {name.replace('_', ' ')} | {markdown_text(value, 1000)} |" for name, value in preparation.identity.items()
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _listed(classes: Sequence[str]) -> str:
+    more = f" and {len(classes) - _SOME_CLASSES} more" if len(classes) > _SOME_CLASSES else ""
+    return ", ".join(map(markdown_text, classes[:_SOME_CLASSES])) + more

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from vfnet_client.bounded_files import read_text
 from vfnet_client.writing import remove_unfinished, write_inside
 from vfnet_train.errors import FinetuneError
 
 RUN_FILE = "run.json"
+_MOST_STATE_BYTES = 64 << 20
 LAST_CHECKPOINT = "last.pth"
 BEST_CHECKPOINT = "best.pth"
 
@@ -38,7 +40,7 @@ def claim_folder(folder: Path, identity: dict[str, str]) -> None:
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_text(path, _MOST_STATE_BYTES))
     except ValueError:
         found = None
     if not isinstance(found, dict):

@@ -10,6 +10,8 @@ from typing import Any
 import numpy.typing as npt
 
 from vfnet_build.served_code import import_served, template_directory
+from vfnet_client.bounded_files import read_file
+from vfnet_client.images import MAX_FILE_BYTES
 from vfnet_train.errors import FinetuneError
 
 Pixels = npt.NDArray[Any]
@@ -24,7 +26,7 @@ def decode_image_file(path: Path) -> Pixels:
     """
     decoding = _served_module("image_decoding")
     try:
-        pixels: Pixels = decoding.decode_image(path.read_bytes(), _MAX_IMAGE_PIXELS)
+        pixels: Pixels = decoding.decode_image(read_file(path, MAX_FILE_BYTES), _MAX_IMAGE_PIXELS)
     except (OSError, decoding.ImageError) as error:
         raise FinetuneError(f"{path} cannot be read: {error}") from None
     return pixels

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
+from vfnet_batch.errors import BatchError
 from vfnet_batch.exports import write_coco, write_predictions
 from vfnet_batch.inputs.opening import open_input
 from vfnet_batch.ledger import Span, gaps
@@ -19,9 +20,11 @@ from vfnet_batch.scoring import Scored
 from vfnet_batch.settings import BatchSettings
 from vfnet_batch.shard_formats import json_lines, parquet
 from vfnet_batch.tally import Tally
+from vfnet_client.bounded_files import read_text
 from vfnet_client.writing import durable_file
 
 SUMMARY = "summary.json"
+_MOST_STATE_BYTES = 64 << 20
 
 
 @dataclass
@@ -101,7 +104,10 @@ def opened_batch(settings: BatchSettings, identify_model: Callable[[], str | Non
 def _read_tally(output: OutputFolder, shards: Sequence[Path]) -> Tally:
     """Of what is done: from the summary where there is one, else from the shards."""
     if (output.root / SUMMARY).exists():
-        return Tally.from_json(json.loads((output.root / SUMMARY).read_text(encoding="utf-8")))
+        try:
+            return Tally.from_json(json.loads(read_text(output.root / SUMMARY, _MOST_STATE_BYTES)))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BatchError(f"{output.root / SUMMARY} is damaged: remove it and give the same command") from error
     tally = Tally()
     tally.add(chain.from_iterable(output.rows([path]) for path in shards))
     return tally

@@ -18,7 +18,8 @@ PREDICTIONS, RESULTS, IMAGES = "predictions.csv", "results.json", "images.json"
 def write_predictions(folder: Path, rows: Iterable[Row]) -> list[Path]:
     """The card's `predictions.csv`: no header; a row is the image's name and its answer as JSON.
 
-    An answer is `{"boxes": [...]}`, or `{"error": "..."}`.
+    An answer is `{"boxes": [...]}`, or `{"error": "..."}`. Names are those of the input, also where they begin with
+    `=`, `+`, `-` or `@`, which spreadsheets take for formulas: programs join by them.
     """
     path = folder / PREDICTIONS
     with durable_file(path) as file:

@@ -16,9 +16,11 @@ from vfnet_batch.errors import BatchError
 from vfnet_batch.external_sort import sorted_lines
 from vfnet_batch.inputs.source import InputSource
 from vfnet_batch.ledger import Span
+from vfnet_client.bounded_files import read_text
 from vfnet_client.writing import durable_file
 
 PLAN, INPUTS = "batch.json", "inputs.jsonl"
+_MOST_STATE_BYTES = 64 << 20
 _RELISTED = "inputs-now.jsonl"
 
 
@@ -88,7 +90,7 @@ def make_plan(folder: Path, source: InputSource, settings: dict[str, Any]) -> Pl
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        plan: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        plan: dict[str, Any] = json.loads(read_text(path, _MOST_STATE_BYTES))
         _ = plan["input"], plan["images"], plan["inputs_sha256"], plan["settings"].items()
         return plan
     except FileNotFoundError:

@@ -9,6 +9,7 @@ from typing import Self
 
 from tqdm import tqdm
 
+from vfnet_client.safe_text import printable_lines
 from vfnet_data.progress import progress_line
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -54,7 +55,7 @@ class BatchProgress:
     def say(self, message: str) -> None:
         """A remark of something else than progress."""
         if self._bar is not None:
-            self._bar.write(f"vfnet batch: {message}", file=sys.stderr)
+            self._bar.write(printable_lines(f"vfnet batch: {message}"), file=sys.stderr)
         else:
             self._print(message)
 
@@ -69,4 +70,4 @@ class BatchProgress:
         return self._done - self._before
 
     def _print(self, message: str) -> None:
-        print(f"vfnet batch: {message}", file=sys.stderr, flush=True)
+        print(printable_lines(f"vfnet batch: {message}"), file=sys.stderr, flush=True)

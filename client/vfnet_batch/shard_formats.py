@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from vfnet_batch.rows import Row, from_json_lines, to_json_lines
+from vfnet_client.bounded_files import open_regular
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ def json_lines() -> ShardFormat:
         file.write(to_json_lines(rows))
 
     def read(path: Path) -> Iterator[Row]:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             yield from from_json_lines(file)
 
     return ShardFormat(".jsonl", write, read)
@@ -65,7 +66,9 @@ def parquet() -> ShardFormat:
         pq.write_table(pa.Table.from_pylist(records, schema), file, compression="zstd")
 
     def read(path: Path) -> Iterator[Row]:
-        for record in pq.read_table(path).to_pylist():
+        with open_regular(path) as file:
+            records = pq.read_table(file).to_pylist()
+        for record in records:
             boxes = record["boxes"]
             yield Row(**record | {"boxes": None if boxes is None else [nested(found) for found in boxes]})
 

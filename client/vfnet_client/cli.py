@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 from vfnet_client.exceptions import VFNetClientError
+from vfnet_client.safe_text import printable_lines
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 1, 2, 130, 141
 
@@ -79,6 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # torch's threads spin while they wait for each other. Where others compute too, as decoders do, everything takes up
     # to five times as long by that. Read when torch is imported, here and in what is started from here.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks; as stderr has it
     try:
         try:
             code = _main(sys.argv[1:] if argv is None else list(argv))
@@ -116,6 +120,8 @@ def _main(argv: list[str]) -> int:
         return _fail(name, str(error))
     except BrokenPipeError:
         raise
+    except MemoryError:
+        return _fail(name, "there is not enough memory for that")
     except OSError as error:
         return _fail(name, f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
@@ -140,5 +146,5 @@ def _sentence(text: str) -> str:
 
 
 def _fail(name: str, reason: str) -> int:
-    print(f"vfnet {name}: {reason}", file=sys.stderr)
+    print(f"vfnet {name}: {printable_lines(reason)}", file=sys.stderr)
     return EXIT_FAILED

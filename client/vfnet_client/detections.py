@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from vfnet_client.bounded_json import parse_json
+from vfnet_client.safe_text import printable_line
+
+_MOST_CONTAINERS = 1_000_000
+"""Lists and objects in one answer; a network keeps 100 boxes, or some thousands."""
+_LONGEST_LABEL = 500
+_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True)
@@ -34,14 +42,20 @@ class Detections:
     def from_json(cls, document: str | bytes | Mapping[str, Any]) -> Detections:
         """From `{"boxes": [...]}`, as text or already parsed.
 
+        Labels become printable lines, whoever answers.
+
         Raises:
-            ValueError: it is something else.
+            ValueError: it is something else; also where a number is none, or not finite.
         """
         try:
-            parsed = document if isinstance(document, Mapping) else json.loads(document)
+            if not isinstance(document, str | bytes | Mapping):
+                raise TypeError(f"it is {type(document).__name__}")
+            parsed: Any = document
+            if not isinstance(document, Mapping):
+                parsed = parse_json(document, _MOST_CONTAINERS, 8 * _MOST_CONTAINERS)
             return cls([_box_from_json(entry) for entry in parsed["boxes"]])
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not a detections document: {error!r}") from error
+        except (KeyError, TypeError, OverflowError) as error:
+            raise ValueError(f"not a detections document: {error!r}"[:_LONGEST_REASON]) from error
 
     def to_json(self) -> dict[str, Any]:
         """`{"boxes": [...]}`, keys in the contract's order."""
@@ -49,15 +63,14 @@ class Detections:
 
 
 def _box_from_json(entry: Mapping[str, Any]) -> DetectedBox:
-    box = entry["box"]
-    return DetectedBox(
-        float(box["topX"]),
-        float(box["topY"]),
-        float(box["bottomX"]),
-        float(box["bottomY"]),
-        str(entry["label"]),
-        float(entry["score"]),
-    )
+    box, label = entry["box"], entry["label"]
+    x1, y1, x2, y2 = (float(box[corner]) for corner in ("topX", "topY", "bottomX", "bottomY"))
+    score = float(entry["score"])
+    if not all(map(math.isfinite, (x1, y1, x2, y2, score))):
+        raise ValueError("not a detections document: a coordinate or a score is not finite")
+    if not isinstance(label, str):
+        raise TypeError("a label is no text")
+    return DetectedBox(x1, y1, x2, y2, printable_line(label, _LONGEST_LABEL), score)
 
 
 def _box_to_json(box: DetectedBox) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from vfnet_client.detections import DetectedBox, Detections
 from vfnet_client.exceptions import InvalidImageError
 from vfnet_client.rgb import as_rgb
+from vfnet_client.safe_text import printable_line
 
 Colour = tuple[int, int, int]
 Rectangle = tuple[int, int, int, int]
@@ -39,11 +40,12 @@ PALETTE: tuple[Colour, ...] = (
 _SPREAD = 133  # found by trying: the demonstration's four classes and COCO's twelve commonest all differ
 _LEAST_LONG_SIDE, _LEAST_SHORT_SIDE, _MOST_LONG_SIDE = 480, 160, 4096
 _LEAST_FONT_SIZE = 13
+_LONGEST_LABEL = 60
 
 
 def colour_of(label: str) -> Colour:
     """The colour of a class: the same in every picture and every run."""
-    return PALETTE[zlib.crc32(label.encode(), _SPREAD) % len(PALETTE)]
+    return PALETTE[zlib.crc32(label.encode(errors="surrogatepass"), _SPREAD) % len(PALETTE)]
 
 
 def draw_detections(image: Image.Image, detections: Detections) -> Image.Image:
@@ -62,7 +64,14 @@ def draw_detections(image: Image.Image, detections: Detections) -> Image.Image:
         draw.rectangle(rectangle, outline=colour_of(box.label), width=line_width)
     # After all the boxes: no line crosses a text.
     for box, rectangle in zip(rising, rectangles, strict=True):
-        _draw_label(draw, f"{box.label} {box.score:.2f}", rectangle, colour_of(box.label), font_size, canvas.size)
+        _draw_label(
+            draw,
+            f"{printable_line(box.label, _LONGEST_LABEL)} {box.score:.2f}",
+            rectangle,
+            colour_of(box.label),
+            font_size,
+            canvas.size,
+        )
     return canvas
 
 

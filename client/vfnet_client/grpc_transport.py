@@ -9,13 +9,16 @@ from typing import Any
 from urllib.parse import SplitResult
 
 from vfnet_client.credentials import Credentials
+from vfnet_client.exceptions import InferenceError
 from vfnet_client.server_errors import error_for
 from vfnet_client.transport import MODEL
 
 _INT32_MAX = 2**31 - 1
+_MOST_ANSWER = 256 << 20
+"""Bytes, as over HTTP."""
 CHANNEL_ARGUMENTS = [
     ("grpc.max_send_message_length", _INT32_MAX),
-    ("grpc.max_receive_message_length", _INT32_MAX),
+    ("grpc.max_receive_message_length", _MOST_ANSWER),
     ("grpc.enable_http_proxy", 0),  # straight to the server, as over HTTP
     # gRPC's own back-off grows to two minutes: long after a server that restarts is back.
     ("grpc.initial_reconnect_backoff_ms", 200),
@@ -71,7 +74,13 @@ class GRPCTransport:
         except InferenceServerException as error:
             status = str(error.status()).removeprefix("StatusCode.")
             raise error_for(status, str(error.message()), self._server, timeout) from error
-        return {name: result.as_numpy(name) for name in outputs}
+        try:
+            found = {name: result.as_numpy(name) for name in outputs}
+        except Exception as error:  # tritonclient believes what shapes and lengths say
+            raise InferenceError(f"{self._server} does not answer like a Triton server") from error
+        if any(tensor is None or (not tensor.size and name == "DETECTIONS") for name, tensor in found.items()):
+            raise InferenceError(f"{self._server} does not answer like a Triton server")
+        return found
 
     async def is_ready(self, *, timeout: float | None = None) -> bool:
         """See `Transport.is_ready`."""

@@ -11,7 +11,11 @@ import httpx
 
 from vfnet_client.credentials import Credentials
 from vfnet_client.exceptions import InferenceError
+from vfnet_client.safe_text import printable_line
 from vfnet_client.server_errors import deadline_exceeded, unavailable
+
+_MOST_ANSWER = 256 << 20
+"""Bytes. Of `/score` it holds all images of a request, each of some ten thousand."""
 
 
 class HTTPConnection:
@@ -46,17 +50,37 @@ class HTTPConnection:
         Raises:
             ServerUnavailableError: no connection, or it was lost before the answer was there.
             DeadlineExceededError: `timeout` seconds were not enough.
-            InferenceError: what answers does not speak HTTP.
+            InferenceError: what answers does not speak HTTP, compresses, or answers without end.
         """
         try:
             async with asyncio.timeout(timeout):
-                return await self._client.request(method, url, content=content, headers=headers)
+                async with self._client.stream(method, url, content=content, headers=headers) as answer:
+                    return await self._read(answer)
         except TimeoutError as error:
             raise deadline_exceeded(self._server, timeout) from error
         except (httpx.NetworkError, httpx.RemoteProtocolError, OSError) as error:  # OSError: a TLS alert while reading
             raise unavailable(self._server, str(error) or type(error).__name__) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise InferenceError(f"{self._server} does not answer like a server: {error}") from error
+            words = printable_line(str(error), 200)
+            raise InferenceError(f"{self._server} does not answer like a server: {words}") from error
+
+    async def _read(self, answer: httpx.Response) -> httpx.Response:
+        """The answer with its body as it was sent: compressed, a few bytes could become gigabytes."""
+        encoding = answer.headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in ("", "identity"):
+            raise InferenceError(f"{self._server} compresses its answer ({encoding[:40]!r}) although asked not to")
+        body = bytearray()
+        async for chunk in answer.aiter_raw():
+            body += chunk
+            if len(body) > _MOST_ANSWER:
+                raise InferenceError(f"the answer of {self._server} is larger than {_MOST_ANSWER >> 20} MiB")
+        return httpx.Response(
+            answer.status_code,
+            headers=answer.headers,
+            content=bytes(body),
+            extensions={"reason_phrase": answer.reason_phrase.encode("ascii", "replace")},
+            request=answer.request,
+        )
 
     async def close(self) -> None:
         """Give the connections back."""

@@ -14,12 +14,15 @@ from urllib.parse import SplitResult
 
 import httpx
 
+from vfnet_client.bounded_json import parse_json
 from vfnet_client.credentials import Credentials
 from vfnet_client.exceptions import InferenceError, VFNetClientError
 from vfnet_client.http_connection import HTTPConnection, retry_after
 from vfnet_client.server_errors import error_for
 from vfnet_client.transport import MODEL
 
+_MOST_CONTAINERS = 1_000_000
+"""Lists and objects in one answer."""
 _DTYPES = {"BYTES": "object", "FP32": "float32", "INT32": "int32"}
 
 
@@ -52,9 +55,10 @@ class HTTPTransport:
         if answer.status_code != 200:
             raise self._refusal(answer, timeout)
         try:
-            found = {output["name"]: _array(output) for output in answer.json()["outputs"]}
+            document: Any = parse_json(answer.content, _MOST_CONTAINERS)
+            found = {output["name"]: _array(output) for output in document["outputs"]}
             return {name: found[name] for name in outputs}
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InferenceError(f"{self._server} does not answer like a Triton server") from error
 
     async def is_ready(self, *, timeout: float | None = None) -> bool:
@@ -71,7 +75,8 @@ class HTTPTransport:
 
     def _refusal(self, answer: httpx.Response, timeout: float | None) -> VFNetClientError:
         try:
-            message = str(answer.json()["error"])
+            document: Any = parse_json(answer.content, _MOST_CONTAINERS)
+            message = str(document["error"])
         except (KeyError, TypeError, ValueError):
             if answer.status_code in (200, 400):  # a proxy or another kind of server: not the image's fault
                 return InferenceError(f"{self._server} does not answer like a Triton server")

@@ -30,7 +30,9 @@ ImageLike: TypeAlias = (
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 MAX_DOWNLOAD_BYTES = 100 * 10**6
-"""Of an image, from a URL or in a file."""
+"""Of an image from a URL."""
+MAX_FILE_BYTES = 1 << 30
+"""Of an image in a file."""
 CONNECT_TIMEOUT_S, DOWNLOAD_TIMEOUT_S = 10.0, 60.0
 _CONNECTIONS = 64
 _LONGEST_NAME = 4096
@@ -172,6 +174,6 @@ def encode_png(image: PIL.Image.Image | np.ndarray[Any, Any]) -> bytes:
 
 def _read(path: Path) -> bytes:
     try:
-        return read_file(path, MAX_DOWNLOAD_BYTES)
+        return read_file(path, MAX_FILE_BYTES)
     except OSError as error:
         raise InvalidImageError(f"cannot read {printable_line(str(path), _LONGEST_NAME)}: {error.strerror}") from error

@@ -7,6 +7,7 @@ as UTF-8.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -29,6 +30,8 @@ _INVISIBLE_FORMAT = frozenset(
     for code in range(first, last + 1)
 )
 _ELLIPSIS = "…"
+_MARKUP = re.compile(r"[\\`*\[\]<>|$~]|&(?=#?\w+;)|^(?:[#+=-]|\d+[.)](?=\s))")
+"""What Markdown could take for its own. An underscore within a word is none, and classes are called so."""
 
 
 def is_printable_line(text: str) -> bool:
@@ -59,6 +62,16 @@ def printable_line(text: str, limit: int = 200) -> str:
             return _cut(pieces, limit)
         pieces.append(piece)
     return "".join(pieces)
+
+
+def printable_lines(text: str, limit: int = 1000) -> str:
+    """A text of several lines of our own, each made printable; `limit` is of each line."""
+    return "\n".join(printable_line(line, limit) for line in text.split("\n"))
+
+
+def markdown_text(text: str, limit: int = 200) -> str:
+    """A text as one line of Markdown that shows just these characters: no markup, no HTML, no further table cell."""
+    return _MARKUP.sub(r"\\\g<0>", printable_line(text, limit))
 
 
 def _cut(pieces: list[str], limit: int) -> str:

@@ -10,13 +10,16 @@ from urllib.parse import SplitResult
 
 import httpx
 
+from vfnet_client.bounded_json import parse_json
 from vfnet_client.contract import THRESHOLD_PARAMETER, ScoreReply
 from vfnet_client.credentials import Credentials
 from vfnet_client.exceptions import InferenceError, InvalidImageError, RequestError, VFNetClientError
 from vfnet_client.http_connection import HTTPConnection, retry_after
+from vfnet_client.safe_text import printable_line
 from vfnet_client.server_errors import error_for
 
 ENDPOINT_PATH = "/score"
+_LONGEST_REASON = 2000
 _ANSWERS = (200, InvalidImageError.status)
 _CALLERS_FAULT = (400, 405, 413, 415, 431)
 
@@ -62,11 +65,11 @@ class ScoreEndpoint:
             request["params"] = {THRESHOLD_PARAMETER: score_threshold}
         reply = await self.post(json.dumps(request).encode(), timeout=timeout)
         try:
-            answer = json.loads(reply.body)
+            answer: Any = parse_json(reply.body)
             if reply.status == 200:
                 return {"DETECTIONS": [json.dumps(answer[0]).encode()]}
             raise _refusal(reply.status, answer)
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
             raise InferenceError(f"{self._url} does not answer like a /score endpoint") from error
 
     async def is_ready(self, *, timeout: float | None = None) -> bool:
@@ -85,12 +88,13 @@ class ScoreEndpoint:
 def _refusal(status: int, answer: dict[str, Any]) -> VFNetClientError:
     """Of one image: its own reason, or that of the request around it."""
     if status == InvalidImageError.status:
-        return InvalidImageError(str(answer["errors"][0]["reason"]))
-    return RequestError(status, str(answer["message"]))
+        return InvalidImageError(printable_line(str(answer["errors"][0]["reason"]), _LONGEST_REASON))
+    return RequestError(status, printable_line(str(answer["message"]), _LONGEST_REASON))
 
 
 def _message(answer: httpx.Response) -> str:
     try:
-        return str(answer.json()["message"])
+        document: Any = parse_json(answer.content)
+        return str(document["message"])
     except (KeyError, TypeError, ValueError):
         return f"status {answer.status_code} {answer.reason_phrase}".rstrip()

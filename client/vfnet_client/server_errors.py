@@ -15,7 +15,10 @@ from vfnet_client.exceptions import (
     VFNetClientError,
     WrongServerError,
 )
+from vfnet_client.safe_text import printable_line
 
+_LONGEST_MESSAGE = 2000
+"""Characters of a server's words."""
 _ENSEMBLE_PREFIX = re.compile(r"^in ensemble '[^']*', ")
 _BUSY = re.compile(r"queue|busy|overload|too many|in flight|request timeout expired", re.IGNORECASE)
 
@@ -50,7 +53,7 @@ def error_for(
         timeout: the seconds that were allowed; None for no limit.
         retry_after: the seconds that the server asks to wait.
     """
-    reason = _ENSEMBLE_PREFIX.sub("", " ".join(message.split()))
+    reason = _ENSEMBLE_PREFIX.sub("", printable_line(" ".join(message[:_LONGEST_MESSAGE].split()), _LONGEST_MESSAGE))
     if status in _FAILED and _PROCESS_DIED.search(reason):
         return process_died(server, reason, retry_after)
     if status in ("INVALID_ARGUMENT", "400"):
@@ -75,7 +78,9 @@ def error_for(
 
 def unavailable(server: str, reason: str, retry_after: float | None = None) -> ServerUnavailableError:
     """Nobody there, or not ready."""
-    return ServerUnavailableError(f"no VFNet is ready at {server}: {reason}", retry_after)
+    return ServerUnavailableError(
+        f"no VFNet is ready at {server}: {printable_line(reason, _LONGEST_MESSAGE)}", retry_after
+    )
 
 
 def process_died(server: str, reason: str, retry_after: float | None = None) -> ModelProcessDiedError:

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -18,6 +19,7 @@ from pycocotools.coco import COCO
 from batch_command import rows_of, run_batch, unfinished_files, write_images
 from triton_server import ServedRepository
 from vfnet_client import VFNetClient
+from vfnet_client.safe_text import is_printable_line
 
 BAD = {"000/broken.jpg", "001/empty.png"}
 
@@ -151,3 +153,38 @@ def test_the_threshold_and_an_endpoint_on_http(
         if "boxes" in row:
             row["boxes"] = [box for box in row["boxes"] if box["score"] > 0.7]
     assert rows_of(tmp_path / "out") == expected
+
+
+def test_names_of_any_kind_become_rows_and_pictures(server_url: str, tmp_path: Path) -> None:
+    write_images(tmp_path / "in", 1)
+    (image,) = (tmp_path / "in").rglob("*.png")
+    names = ["😀" * 62 + ".png", "x" * 250 + ".png", "\x1b[31m\n.png", "=1+1.png"]
+    for name in names:
+        shutil.copy(image, image.parent / name)
+    run_batch(tmp_path / "in", tmp_path / "out", server_url, "--draw", "--format=csv")
+    pictures = [path.name for path in (tmp_path / "out" / "pictures").rglob("*.png")]
+    assert len(pictures) == 5
+    assert all(map(is_printable_line, pictures))
+    rows = [row[0] for row in csv.reader((tmp_path / "out" / "predictions.csv").open(newline=""))]
+    assert {"000/" + "😀" * 62 + ".png", "000/\\x1b[31m\\n.png", "000/=1+1.png"} <= set(rows)
+
+
+def test_links_in_an_output_folder_lead_nowhere(server_url: str, tmp_path: Path) -> None:
+    write_images(tmp_path / "in", 1)
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".lock").symlink_to(precious)
+    assert "is a link" in run_batch(tmp_path / "in", out, server_url, code=1).stderr
+    (out / ".lock").unlink()
+    (out / ".lock").touch()
+    (tmp_path / "elsewhere").mkdir()
+    (out / "shards").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert "is a link or a file" in run_batch(tmp_path / "in", out, server_url, code=1).stderr
+    (out / "shards").unlink()
+    for name in ("summary.json", ".batch.json.part", "inputs.jsonl"):
+        (out / name).symlink_to(precious)
+    run_batch(tmp_path / "in", out, server_url)
+    assert precious.read_text() == "precious"
+    assert list((tmp_path / "elsewhere").iterdir()) == []

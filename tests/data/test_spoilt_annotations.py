@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from fuzzing import examples
+from vfnet_client.safe_text import is_printable_line
 from vfnet_data import DatasetError, DetectionDataset, read_dataset
 
 JSONL = {
@@ -63,8 +65,11 @@ def spoil(document: Any, place: list[Any], value: Any) -> Any:
 def check(source: Path) -> DetectionDataset | None:
     try:
         dataset = read_dataset(source)
-    except DatasetError:
+    except DatasetError as error:
+        assert error.problems  # noqa: PT017
+        assert all(map(is_printable_line, error.problems))  # noqa: PT017
         return None
+    assert all(map(is_printable_line, dataset.classes))
     for image in dataset.images:
         assert (image.boxes[:, :2] < image.boxes[:, 2:]).all()
         assert (image.boxes >= 0).all()
@@ -73,7 +78,7 @@ def check(source: Path) -> DetectionDataset | None:
     return dataset
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(place=st.sampled_from(places(JSONL)), value=anything)
 def test_any_value_anywhere_in_jsonl(folder: Path, place: list[Any], value: Any) -> None:
     path = folder / "a.jsonl"
@@ -81,7 +86,7 @@ def test_any_value_anywhere_in_jsonl(folder: Path, place: list[Any], value: Any)
     check(path)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(place=st.sampled_from(places(COCO)), value=anything)
 def test_any_value_anywhere_in_coco_json(folder: Path, place: list[Any], value: Any) -> None:
     path = folder / "a.json"
@@ -89,7 +94,7 @@ def test_any_value_anywhere_in_coco_json(folder: Path, place: list[Any], value: 
     check(path)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(start=st.integers(0, len(VOC)), length=st.integers(0, 12), text=st.text(max_size=6))
 def test_any_stretch_of_voc_xml(folder: Path, start: int, length: int, text: str) -> None:
     annotations = folder / "Annotations"
@@ -99,12 +104,64 @@ def test_any_stretch_of_voc_xml(folder: Path, start: int, length: int, text: str
     check(folder)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(content=st.binary(max_size=60))
 def test_any_bytes(folder: Path, content: bytes) -> None:
     path = folder / "b.json"
     path.write_bytes(content)
     check(path)
+
+
+def mutated(text: bytes) -> st.SearchStrategy[bytes]:
+    """A text with stretches removed, doubled and replaced."""
+    pieces = st.binary(max_size=6) | st.sampled_from(
+        [
+            b"[" * 2000,
+            b"{",
+            b"9" * 4400,
+            b"1e999",
+            b"NaN",
+            b'"\\ud800"',
+            b"<a>" * 40,
+            b"&x;",
+            b"<!DOCTYPE a>",
+            b"\0",
+            b"../" * 3000,
+        ]
+    )
+    edits = st.lists(st.tuples(st.integers(0, len(text)), st.integers(0, 12), pieces), max_size=3)
+
+    def apply(places: list[tuple[int, int, bytes]]) -> bytes:
+        changed = text
+        for start, length, piece in places:
+            changed = changed[:start] + piece + changed[start + length :]
+        return changed
+
+    return edits.map(apply)
+
+
+@settings(deadline=None, max_examples=examples(100))
+@given(content=mutated(json.dumps(COCO).encode()))
+def test_any_edit_of_coco_json(folder: Path, content: bytes) -> None:
+    (folder / "d.json").write_bytes(content)
+    check(folder / "d.json")
+
+
+@settings(deadline=None, max_examples=examples(100))
+@given(content=mutated(json.dumps(JSONL).encode() + b"\n" + json.dumps(JSONL).encode()))
+def test_any_edit_of_jsonl(folder: Path, content: bytes) -> None:
+    (folder / "d.jsonl").write_bytes(content)
+    check(folder / "d.jsonl")
+
+
+@settings(deadline=None, max_examples=examples(100))
+@given(content=mutated(VOC.encode()), encoding=st.sampled_from(["", "utf-16", "latin-1", "gbk", "no such"]))
+def test_any_edit_of_voc_xml(folder: Path, content: bytes, encoding: str) -> None:
+    annotations = folder / "Annotations"
+    annotations.mkdir(exist_ok=True)
+    head = f'<?xml version="1.0" encoding="{encoding}"?>'.encode() if encoding else b""
+    (annotations / "a.xml").write_bytes(head + content)
+    check(folder)
 
 
 def test_unspoilt_ones_are_read(folder: Path) -> None:

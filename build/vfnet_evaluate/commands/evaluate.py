@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vfnet_build.checkpoints.errors import CheckpointError
 from vfnet_client.commands.options import at_least_one, seconds, server_url
+from vfnet_client.safe_text import printable_lines
 from vfnet_client.writing import write_whole
 from vfnet_data.dataset import DetectionDataset
 from vfnet_data.reading import read_dataset
@@ -19,6 +20,7 @@ from vfnet_evaluate.report_folder import write_report_folder
 from vfnet_evaluate.sources import DetectedDataset, detect_with_network, detect_with_server
 
 _FAILURES_SHOWN = 20
+_LONGEST_LINE = 10_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         _say(f"{path}: {reason}")
     if failures:
         _say(f"{len(failures)} of {len(dataset.images)} images failed and count as without detections")
-    print(report.to_markdown(), flush=True)
+    print(printable_lines(report.to_markdown(), _LONGEST_LINE), flush=True)
     return 0
 
 
@@ -118,4 +120,4 @@ def _check_targets(arguments: argparse.Namespace) -> None:
 
 
 def _say(message: str) -> None:
-    print(f"vfnet evaluate: {message}", file=sys.stderr, flush=True)
+    print(printable_lines(f"vfnet evaluate: {message}"), file=sys.stderr, flush=True)

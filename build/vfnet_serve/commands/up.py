@@ -42,7 +42,7 @@ from vfnet_serve.supervision.wanted import Listener, WantedProcess
 _DRAWN_SCORE = 0.5
 DEFAULT_GRPC_PORT = 5002
 _PORTS = ("http-port", "grpc-port", "metrics-port", "score-port", "score-grpc-port")
-GATEWAY_SPEAKS_GRPC = False
+GATEWAY_SPEAKS_GRPC = True
 """Whether `vfnet gateway` has `--grpc-port`."""
 
 

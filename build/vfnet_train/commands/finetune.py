@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vfnet_build.checkpoints.errors import CheckpointError
 from vfnet_client.commands.options import at_least_one
+from vfnet_client.safe_text import printable_lines
 from vfnet_train.commands.optimiser_options import add_optimiser_options, augmentation_settings, optimizer_settings
 from vfnet_train.commands.values import class_names, positive, scale, whole
 from vfnet_train.errors import InterruptedTrainingError
@@ -28,14 +29,14 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         outcome = finetune(_settings(arguments))
     except InterruptedTrainingError as error:
-        print(f"vfnet finetune: {error}", file=sys.stderr)
+        print(printable_lines(f"vfnet finetune: {error}"), file=sys.stderr)
         return error.exit_code
     except CheckpointError as error:
-        print(f"vfnet finetune: {error}", file=sys.stderr)
+        print(printable_lines(f"vfnet finetune: {error}"), file=sys.stderr)
         return 1
     if outcome.is_main:
         best = "" if outcome.best_ap is None else f" (AP {outcome.best_ap:.4f})"
-        print(f"{outcome.checkpoint}{best}", flush=True)
+        print(printable_lines(f"{outcome.checkpoint}{best}"), flush=True)
     return 0
 
 

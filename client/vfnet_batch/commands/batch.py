@@ -12,6 +12,7 @@ from vfnet_batch.errors import BatchError, InterruptedBatchError
 from vfnet_batch.fetch_settings import FetchSettings
 from vfnet_batch.settings import FORMATS, BatchSettings, ServerSettings
 from vfnet_client.commands.options import add_server_options, at_least_one, credentials_from, fraction, seconds
+from vfnet_client.safe_text import printable_lines
 from vfnet_client.transport import DEFAULT_SERVER
 
 if TYPE_CHECKING:  # what is imported when it is used
@@ -129,7 +130,7 @@ def run(arguments: argparse.Namespace) -> int:
                 batch.finish()
             _report(batch)
     except InterruptedBatchError as error:
-        print(f"vfnet batch: {error}", file=sys.stderr)
+        print(printable_lines(f"vfnet batch: {error}"), file=sys.stderr)
         return error.exit_code
     return 0
 
@@ -214,11 +215,11 @@ def _own_server(arguments: argparse.Namespace) -> OwnServer | None:
 
 
 def _report(batch: Batch) -> None:
-    print(batch.tally.to_text())
+    print(printable_lines(batch.tally.to_text()))
     if batch.progress.images:
         rate = batch.progress.images / batch.progress.seconds
         print(f"{batch.progress.images} of them in {batch.progress.seconds:.1f} s now, {rate:.3g} images/s")
     else:
         print("nothing was left to do")
     for path in batch.written or [batch.output.shards]:
-        print(path)
+        print(printable_lines(str(path)))

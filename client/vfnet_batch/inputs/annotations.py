@@ -8,11 +8,12 @@ from pathlib import Path
 from vfnet_batch.inputs.finding import find_moved, line_of
 from vfnet_batch.inputs.source import InputSource
 from vfnet_client.bounded_files import read_text, text_lines
+from vfnet_client.bounded_json import parse_json
 from vfnet_data import values
-from vfnet_data.bounded_json import LONGEST_LINE, MOST_BYTES, parse_json
 from vfnet_data.coco_json import read_categories, read_images
 from vfnet_data.dataset import DatasetError
 from vfnet_data.problems import Problems
+from vfnet_data.values import LONGEST_LINE, MOST_BYTES
 
 _MOST_PROBLEMS = 20
 

@@ -16,6 +16,7 @@ from vfnet_batch.scoring import Detector
 from vfnet_batch.settings import ServerSettings
 from vfnet_client.detections import Detections
 from vfnet_client.exceptions import InvalidImageError
+from vfnet_client.safe_text import printable_lines
 
 
 class DetectorRecipe(Protocol):
@@ -94,4 +95,4 @@ class InProcessDetector:
 
 
 def _say(message: str) -> None:
-    print(f"vfnet batch: {message}", file=sys.stderr, flush=True)
+    print(printable_lines(f"vfnet batch: {message}"), file=sys.stderr, flush=True)

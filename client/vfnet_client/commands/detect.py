@@ -15,8 +15,10 @@ from vfnet_client.detections import Detections
 from vfnet_client.exceptions import AccessDeniedError, CommandError, InvalidImageError, ServerUnavailableError
 from vfnet_client.images import Source, expand
 from vfnet_client.outcomes import Outcome
+from vfnet_client.safe_text import printable_line
 from vfnet_client.writing import fitting_name, write_inside, write_whole
 
+_LONGEST_LINE = 6000
 _MOST_STEM_BYTES = 200
 """Of a drawing's name: leaves room for a number, a suffix and what an unfinished file has more."""
 
@@ -57,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
                 reason = _draw(arguments.draw / stems[outcome.position], outcome.image, found)
             if reason is not None:
                 failures += 1
-                bar.write(f"vfnet detect: {source.name}: {reason}", file=sys.stderr)
+                bar.write(printable_line(f"vfnet detect: {source.name}: {reason}", _LONGEST_LINE), file=sys.stderr)
             answers.append(None if found is None else json.dumps(found.to_json()).encode())
             bar.update()
     _write_json(arguments.json, score_response(answers) + b"\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -28,5 +29,14 @@ def run(arguments: argparse.Namespace) -> int:
     body = sys.stdin.buffer.read() if arguments.request == "-" else Path(arguments.request).read_bytes()
     with connected(arguments, arguments.concurrency) as client:
         reply = client.score(body)
-    sys.stdout.buffer.write(reply.body + b"\n")
+    sys.stdout.buffer.write((_for_a_terminal(reply.body) if sys.stdout.isatty() else reply.body) + b"\n")
     return EXIT_CODES.get(reply.status, 2)
+
+
+def _for_a_terminal(body: bytes) -> bytes:
+    """JSON in ASCII: what an endpoint answers may hold commands of a terminal."""
+    text = body.decode("utf-8", "replace")
+    # What is printable ASCII stands for itself, quotes and backslashes too; the rest as JSON escapes it.
+    return "".join(
+        character if character == "\n" or " " <= character <= "~" else json.dumps(character)[1:-1] for character in text
+    ).encode()
