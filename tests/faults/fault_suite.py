@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import statistics
 import sys
 import tempfile
@@ -33,6 +34,8 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="TEXT", help="only faults in whose name that stands")
     parser.add_argument("--write", action="store_true", help="the tables into docs/benchmarks/robustness.md")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # whoever ends this ends what it started
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="vfnet-faults-") as name:
         started = time.monotonic()
         with deployed(Path(name), f"--checkpoint={arguments.checkpoint}") as deployment:

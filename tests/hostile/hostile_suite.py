@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -63,6 +64,8 @@ def main() -> int:
     )
     parser.add_argument("--write", action="store_true", help="the summary into docs/benchmarks/robustness.md")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # whoever ends this ends what it started
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="vfnet-hostile-") as name:
         folder, checkpoint = Path(name), arguments.checkpoint
         if not checkpoint:
