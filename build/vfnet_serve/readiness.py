@@ -54,7 +54,8 @@ class _Start:
         for process in self._processes.values():
             if process.is_alive() and process.fault(self.server.activity_dir, SILENT_SECONDS) is not None:
                 process.kill()
-            if self.lost is None and not process.is_alive():
+            # Triton ends them itself where a model says why it cannot be loaded.
+            if self.lost is None and not process.is_alive() and not self.server.log.load_failures:
                 self.lost, self._lost_since = process.model, now
         if self.lost is not None and now - self._lost_since > DEAD_LOADER_SECONDS:
             raise TritonLostError(self.say_what_was_lost())

@@ -36,6 +36,8 @@ _UNLOAD_SECONDS = 5.0
 """For models that nothing waits for any more. One whose process was killed, or hangs, never goes."""
 _LOAD_TIMEOUT = 1800.0
 """Seconds; a detector may have to be compiled, and whoever waits also looks whether anything happens."""
+_DEAD_PROCESS = "is not healthy"
+"""What Triton says of a model process that does not run."""
 _ASK_SECONDS, _ANSWER_SECONDS = 1.0, 3.0
 ENSEMBLE = "vfnet"
 """The model that callers call."""
@@ -201,7 +203,8 @@ class TritonProcess:
         if self.log.load_failures and not self.is_watched:
             causes = [f"{model} failed to load: {cause}" for model, cause in self.log.load_failures.items()]
             roots = [cause for cause in causes if "depends on" not in cause]
-            return ServerError("; ".join(roots or causes))
+            died = any(_DEAD_PROCESS in cause for cause in self.log.load_failures.values())
+            return (TritonLostError if died else ServerError)("; ".join(roots or causes))
         code = self.process.returncode
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         said = "; ".join([f"the Triton server {how}", *self.log.last_errors[-1:]])
