@@ -25,7 +25,7 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 OURS = [name for name, service in SERVICES.items() if "VFNET" in service["image"]]
 PROFILES = ("cpu", "gpu")
 KEYS = {
-    "build", "cap_drop", "command", "depends_on", "deploy", "environment", "healthcheck", "image", "networks", "ports",
+    "build", "cap_drop", "command", "depends_on", "deploy", "entrypoint", "environment", "healthcheck", "image", "networks", "ports",
     "profiles", "pull_policy", "read_only", "restart", "security_opt", "shm_size", "stop_grace_period", "tmpfs",
     "ulimits", "user", "volumes",
 }  # fmt: skip
