@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,13 +39,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _written(log: Path, *, follow: bool) -> Iterator[str]:
     """What a log holds, and what comes; one that has become shorter was moved away, and is read from its beginning."""
-    with log.open(encoding="utf-8", errors="replace") as lines:
+    decoder = getincrementaldecoder("utf-8")(errors="replace")
+    with log.open("rb", buffering=0) as file:
         while True:
-            if text := lines.read(65536):
-                yield text
+            if chunk := file.read(65536):
+                yield decoder.decode(chunk)
             elif not follow:
                 return
             else:
                 time.sleep(_LOOK_SECONDS)
-                if lines.buffer.tell() > log.stat().st_size:
-                    lines.seek(0)
+                if file.tell() > log.stat().st_size:
+                    file.seek(0)
