@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 # What the locks name and nothing else, each file by its hash.
 LOCKED := $(INSTALL) --require-hashes
-LOCKS := requirements.lock requirements-cuda.lock requirements-triton.lock
+LOCKS := requirements.lock requirements-torch.lock requirements-torch-cpu.lock requirements-triton.lock
 
 .DEFAULT_GOAL := help
 .PHONY: help up down logs test hostile faults parity bench load lint format setup lock audit clean
@@ -45,7 +45,9 @@ $(VENV)/.dependencies: $(LOCKS) Makefile
 	@echo "installing into $(VENV) (a few minutes the first time)"
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	@$(LOCKED) --requirement requirements.lock
-	@$(BIN)/python -m pip show torch 2>/dev/null | grep -q '^Version: .*+cpu' || $(LOCKED) --requirement requirements-cuda.lock
+	@$(LOCKED) --requirement requirements-torch-cpu.lock 2>/dev/null || { \
+		echo "pip's indexes have no torch for CPUs, or not the locked one: installing PyPI's, with CUDA (gigabytes)"; \
+		$(LOCKED) --requirement requirements-torch.lock; }
 	@# Triton, from its PyPI wheel, in a folder of its own: the wheel's pins stay out of the environment.
 	@$(LOCKED) --upgrade --target $(VENV)/triton --requirement requirements-triton.lock
 	@touch $@

@@ -2,10 +2,11 @@
 
 usage: python build/write_lock.py UV
 
-requirements.lock         every package of the environment, torch among them
-requirements-image.lock   the part of them that the images need
-requirements-cuda.lock    what PyPI's torch needs beside it, and a build for CPUs does not
-requirements-triton.lock  the wheel that Triton itself comes from
+requirements.lock            every package of the environment but torch
+requirements-image.lock      the part of them that the images need
+requirements-torch.lock      PyPI's torch, with the CUDA packages that it needs
+requirements-torch-cpu.lock  instead of these: torch's build for CPUs, which PyPI does not have but other indexes do
+requirements-triton.lock     the wheel that Triton itself comes from
 
 Installed with `pip install --require-hashes --no-deps`: nothing comes in that is not named here.
 """
@@ -21,30 +22,30 @@ ROOT = Path(__file__).parents[1]
 TRITON = "nvidia-pytriton==0.7.0"
 EVERYTHING = ("build", "serve", "setup", "test", "lint")
 IMAGE = ("build", "gateway", "serve", "setup")
-_CUDA = re.compile(r"(nvidia|cuda)-")
-CPU_TORCH = {
+_TORCH = re.compile(r"torch$|(nvidia|cuda)-")
+_CPU_TORCH = {
     "2.13.0": ["6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"],
 }
-"""By version: the builds for CPUs (`+cpu`, Python 3.11), which other indexes than PyPI have and pip prefers where it is
-told of one. An index's own files are named here by whoever has looked at them; any other is refused."""
+"""Hashes by version, of Python 3.11's wheel. A version that is not here has no build for CPUs in the locks."""
 
 
 def main(uv: str) -> None:
-    """Write all four. Raises CalledProcessError where nothing fits together; uv has said what."""
+    """Write all five. Raises CalledProcessError where nothing fits together; uv has said what."""
     everything = _resolved(uv, ["pyproject.toml", *(f"--extra={extra}" for extra in EVERYTHING)])
     versions = ROOT / ".lock-constraints"
     versions.write_text("".join(f"{name}=={version}\n" for name, version, _ in everything))
     try:
-        image = _resolved(
-            uv, ["pyproject.toml", *(f"--extra={extra}" for extra in IMAGE), f"--constraint={versions}"]
-        )
+        image = _resolved(uv, ["pyproject.toml", *(f"--extra={extra}" for extra in IMAGE), f"--constraint={versions}"])
     finally:
         versions.unlink()
     wheel = _resolved(uv, ["--no-deps", "-"], f"{TRITON}\n")
-    _write("requirements.lock", "every package of the environment", _without_cuda(everything))
-    _write("requirements-image.lock", "what the images need of requirements.lock", _without_cuda(image))
-    cuda = [each for each in everything if _CUDA.match(each[0])]
-    _write("requirements-cuda.lock", "what PyPI's torch needs beside it", cuda)
+    torch = [each for each in everything if _TORCH.match(each[0])]
+    version = next(version for name, version, _ in torch if name == "torch")
+    _write("requirements.lock", "every package of the environment but torch", _without_torch(everything))
+    _write("requirements-image.lock", "what the images need of requirements.lock", _without_torch(image))
+    _write("requirements-torch.lock", "PyPI's torch and the CUDA packages that it needs", torch)
+    cpu = [("torch", f"{version}+cpu", _CPU_TORCH[version])] if version in _CPU_TORCH else []
+    _write("requirements-torch-cpu.lock", "torch's build for CPUs, where an index has it", cpu)
     _write("requirements-triton.lock", "Triton itself", wheel)
 
 
@@ -65,12 +66,8 @@ def _resolved(uv: str, arguments: list[str], given: str | None = None) -> list[P
     return packages
 
 
-def _without_cuda(packages: list[Package]) -> list[Package]:
-    return [
-        (name, version, hashes + CPU_TORCH.get(version, []) if name == "torch" else hashes)
-        for name, version, hashes in packages
-        if not _CUDA.match(name)
-    ]
+def _without_torch(packages: list[Package]) -> list[Package]:
+    return [package for package in packages if not _TORCH.match(package[0])]
 
 
 def _write(name: str, what: str, packages: list[Package]) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from vfnet_client.telemetry import turn_off
+
 if TYPE_CHECKING:
     from vfnet_client.async_client import AsyncVFNetClient
     from vfnet_client.client import VFNetClient
@@ -51,6 +53,8 @@ __all__ = [
     "draw_detections",
     "score",
 ]
+
+turn_off()
 
 _HOME = {
     "AsyncVFNetClient": "async_client",

@@ -12,6 +12,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 from vfnet_client.exceptions import VFNetClientError
+from vfnet_client.installing import install_command
 from vfnet_client.safe_text import printable_lines
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 1, 2, 130, 141
@@ -114,7 +115,7 @@ def _main(argv: list[str]) -> int:
     except ModuleNotFoundError as error:
         if subcommand.extra is None or (error.name or "").startswith("vfnet_"):
             raise  # our own fault, no extra would help
-        hint = f"needs the package {error.name!r}: pip install 'vfnet[{subcommand.extra}]'"
+        hint = f"needs the package {error.name!r}: {install_command(subcommand.extra)}"
         return _fail(name, hint)
     except VFNetClientError as error:
         return _fail(name, str(error))

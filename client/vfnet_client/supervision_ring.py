@@ -193,7 +193,11 @@ class _Member:
         while not wait(delay) and self._is_wanted():
             if self._is_supervised():
                 continue
-            pause = 0.0 if time.monotonic() - started > 2 * _LONGEST_PAUSE else min(2 * pause + _LOOK_SECONDS, _LONGEST_PAUSE)
+            pause = (
+                0.0
+                if time.monotonic() - started > 2 * _LONGEST_PAUSE
+                else min(2 * pause + _LOOK_SECONDS, _LONGEST_PAUSE)
+            )
             wait(pause)
             if self._command and self._is_wanted() and not self._is_supervised():
                 started = time.monotonic()

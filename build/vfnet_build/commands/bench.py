@@ -21,6 +21,7 @@ from vfnet_build.commands.build import add_checkpoint_arguments, build_from
 from vfnet_build.repository import RepositoryError
 from vfnet_client.commands.options import at_least_one
 from vfnet_client.exceptions import VFNetClientError
+from vfnet_client.installing import install_command
 from vfnet_client.writing import write_whole
 from vfnet_data.rendered_scenes.sample import write_sample_scene
 from vfnet_serve.installation import ServerError, find_triton
@@ -97,7 +98,7 @@ def _check(arguments: argparse.Namespace) -> None:
         if result is not None and not result.absolute().parent.is_dir():
             raise BenchmarkError(f"there is no folder {result.absolute().parent} to write the result into")
     if arguments.plot is not None and find_spec("matplotlib") is None:
-        raise BenchmarkError("--plot needs a package: pip install 'vfnet[bench]'")
+        raise BenchmarkError(f"--plot needs a package: {install_command('bench')}")
     find_triton()
 
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from codecs import getincrementaldecoder
+from collections.abc import Iterator
+from pathlib import Path
 
 from vfnet_serve.background import StateFolder
 from vfnet_serve.commands.state_folder import add_state_folder_argument
+from vfnet_serve.supervision.control import Supervision
+
+_LOOK_SECONDS = 0.2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,15 +26,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the log until Ctrl-C."""
     folder = StateFolder(arguments.state)
-    log = (folder.gateway if arguments.gateway else folder.server).log
-    if not log.exists():
+    process = folder.gateway if arguments.gateway else folder.server
+    if not process.log.exists():
         print(f"vfnet logs: no log in {arguments.state}: nothing was started", file=sys.stderr)
         return 1
-    with log.open(encoding="utf-8", errors="replace") as lines:
+    for text in _written(process.log, follow=not arguments.no_follow):
+        print(text, end="", flush=True)
+    if (reason := Supervision(folder.root).failure(process.name)) is not None:
+        print(f"vfnet logs: not running: {reason}", file=sys.stderr)
+    return 0
+
+
+def _written(log: Path, *, follow: bool) -> Iterator[str]:
+    """What a log holds, and what comes; one that has become shorter was moved away, and is read from its beginning."""
+    decoder = getincrementaldecoder("utf-8")(errors="replace")
+    with log.open("rb", buffering=0) as file:
         while True:
-            if line := lines.readline():
-                print(line, end="", flush=True)
-            elif arguments.no_follow:
-                return 0
+            if chunk := file.read(65536):
+                yield decoder.decode(chunk)
+            elif not follow:
+                return
             else:
-                time.sleep(0.2)
+                time.sleep(_LOOK_SECONDS)
+                if file.tell() > log.stat().st_size:
+                    file.seek(0)

@@ -26,6 +26,8 @@ _STOP_TIMEOUT = 160.0
 """Seconds in which a supervisor has ended gateway and server, one after the other."""
 _START_TIMEOUT = 15.0
 _LOOK_SECONDS = 0.1
+_REAP_SECONDS = 2.0
+"""For the system's first process to take note of the ends of those that lost their parent."""
 
 
 class Supervision:
@@ -116,7 +118,7 @@ class Supervision:
 
     def end(self) -> list[str]:
         """End everything; the roles of which a process ran. Nothing is left, whatever the supervisor does."""
-        ran = self.running()
+        ran, all_that_ran = self.running(), marked_processes(self._folder)
         withdraw(self._folder)
         self._end_supervisor()
         for role in reversed(ROLES):
@@ -125,6 +127,9 @@ class Supervision:
             kill(marked_processes(self._folder, role))
         remove_leftovers()
         (self._folder / STATUS).unlink(missing_ok=True)
+        deadline = time.monotonic() + _REAP_SECONDS
+        while any(process_state(each.pid) for each in all_that_ran) and time.monotonic() < deadline:
+            time.sleep(0.02)
         return ran
 
     def _withdraw(self, role: str) -> None:

@@ -212,6 +212,7 @@ class _Supervisor:
     def _start(self, role: _Role, wanted: WantedProcess) -> None:
         kill(marked_processes(self._folder, role.name))  # Triton, say, of a `vfnet serve` that was killed: on the ports
         remove_leftovers()
+        self._say(role, f"starting the {role.name}")
         log = Path(wanted.log)
         role.log_start = size_of(log)
         mark = Mark(str(self._folder), role.name, role.fingerprint)
@@ -245,7 +246,6 @@ class _Supervisor:
             return
         role.stopped_since = None
         role.enter("starting")
-        self._say(role, f"started the {role.name} as process {role.process.pid}")
 
     def _has_ended(self, role: _Role, wanted: WantedProcess | None) -> None:
         code = role.child.returncode if role.child is not None else None
@@ -275,7 +275,7 @@ class _Supervisor:
             role.enter("failed")
             if role.policy.proven:
                 role.reason += f"; given up after {MOST_FAILURES} failures in a row: `vfnet up` starts it again"
-            self._say(role, role.reason)
+            self._say(role, role.reason.partition(":\n")[0])  # what follows is in that log already
             if role.name == "gateway":
                 self._close_listener()  # callers are to be refused rather than to wait for nobody
             return

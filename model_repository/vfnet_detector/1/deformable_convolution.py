@@ -16,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import no_telemetry  # noqa: F401
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import no_telemetry  # noqa: F401
 import openvino as ov
 from deformable_convolution import LIBRARY, PackedWeights, lower_deformable_convolutions
 from numpy.typing import NDArray

@@ -13,6 +13,7 @@ from vfnet_build.benchmark.errors import BenchmarkError
 from vfnet_build.benchmark.mmdet_process import torch_environment
 from vfnet_build.benchmark.opponents.opponent import Conditions, Opponent
 from vfnet_build.benchmark.worker_process import worker_process
+from vfnet_client.installing import install_command
 
 _WORKER = "vfnet_build.benchmark.engine_worker"
 
@@ -32,7 +33,7 @@ def start_onnxruntime(conditions: Conditions) -> Iterator[Opponent]:
 def check_onnxruntime(_: Path | None) -> None:
     """Raise BenchmarkError: it is not installed."""
     if find_spec("onnxruntime") is None or find_spec("onnx") is None:
-        raise BenchmarkError("--against onnxruntime needs packages: pip install 'vfnet[bench]'")
+        raise BenchmarkError(f"--against onnxruntime needs packages: {install_command('bench')}")
 
 
 def _start(kind: str, name: str, conditions: Conditions) -> Iterator[Opponent]:
