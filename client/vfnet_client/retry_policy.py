@@ -82,10 +82,10 @@ class RetryPolicy:
     def __init__(self, prove: Callable[[float], Awaitable[object]], retries: int | None = None) -> None:
         self._prove, self._retries = prove, retries
         self._proving = asyncio.Lock()
-        self._proven_at = -math.inf
+        self._proven_at = 0.0
         self._last_chance = asyncio.Lock()
         """Of two that may have killed a process, only one is in flight: so the other is not blamed."""
-        self._answered_at = self._away_at = -math.inf
+        self._answered_at = self._away_at = self._died_at = -math.inf
         self.waiting = 0
         """Images that wait for a server that is away or heals."""
 
@@ -143,11 +143,14 @@ class RetryPolicy:
     ) -> T:
         if is_last_chance:
             async with self._last_chance:
+                await self._healed(self._died_at, deadline)  # of the suspect before this one
                 return await self._attempt(call, deadline, is_last_chance=False)
         try:
             answer = await call(deadline.remaining())
-        except ServerUnavailableError:
+        except ServerUnavailableError as error:
             self._away_at = monotonic()
+            if isinstance(error, ModelProcessDiedError):
+                self._died_at = self._away_at
             raise
         except (InvalidImageError, ServerBusyError):
             self._answered_at = monotonic()

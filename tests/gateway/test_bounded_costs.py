@@ -120,7 +120,12 @@ def test_brackets_in_texts_are_no_nesting(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize(
     "item",
-    [b'"data:image/png;base64,%\\ud800"', b'"data:image/png;base64,\\udfff"', b'"\\ud800"', b'"http://\\ud800.example/"'],
+    [
+        b'"data:image/png;base64,%\\ud800"',
+        b'"data:image/png;base64,\\udfff"',
+        b'"\\ud800"',
+        b'"http://\\ud800.example/"',
+    ],
 )
 def test_a_lone_surrogate_is_an_unreadable_image(item: bytes, client: httpx.Client) -> None:
     body = b'{"input_data": {"columns": ["image"], "index": ["\\udc00 \\u202e"], "data": [%s]}}' % item
