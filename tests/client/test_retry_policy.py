@@ -209,6 +209,24 @@ def test_who_waits_is_counted() -> None:
     asyncio.run(main())
 
 
+def test_who_asked_to_be_told_is_told_once_of_each_time_that_the_server_stays_away() -> None:
+    told: list[str] = []
+    server = Server(*[GONE] * 9)
+
+    async def main() -> None:
+        policy = RetryPolicy(server.prove, on_waiting=lambda error: told.append(str(error)))
+        await asyncio.gather(*(policy.ask(server.answer, Deadline.after(30)) for _ in range(2)))
+        assert told == ["gone"]
+        server.errors = [GONE]
+        await policy.ask(server.answer, Deadline.after(30))
+        assert told == ["gone"]
+        server.errors = [GONE] * 4
+        await policy.ask(server.answer, Deadline.after(30))
+        assert told == ["gone"] * 2
+
+    asyncio.run(main())
+
+
 def test_the_picture_that_proves_is_a_picture() -> None:
     with Image.open(io.BytesIO(proof_picture())) as picture:
         picture.load()
