@@ -120,7 +120,12 @@ def test_brackets_in_texts_are_no_nesting(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize(
     "item",
-    [b'"data:image/png;base64,%\\ud800"', b'"data:image/png;base64,\\udfff"', b'"\\ud800"', b'"http://\\ud800.example/"'],
+    [
+        b'"data:image/png;base64,%\\ud800"',
+        b'"data:image/png;base64,\\udfff"',
+        b'"\\ud800"',
+        b'"http://\\ud800.example/"',
+    ],
 )
 def test_a_lone_surrogate_is_an_unreadable_image(item: bytes, client: httpx.Client) -> None:
     body = b'{"input_data": {"columns": ["image"], "index": ["\\udc00 \\u202e"], "data": [%s]}}' % item
@@ -222,8 +227,8 @@ def test_a_client_that_does_not_read_its_answer_is_hung_up_on(bounded: RunningGa
         b"GET /\x00 HTTP/1.1\r\nhost: localhost\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 10 + b"\r\n\r\n",
     ],
-    ids=["both lengths", "two lengths", "a sign", "chunked twice", "a blank", "tiny chunks", "two hosts", "a long header",
-         "many headers", "no host", "a null byte", "TLS"],
+    ids=["both lengths", "two lengths", "a sign", "chunked twice", "a blank", "tiny chunks", "two hosts",
+         "a long header", "many headers", "no host", "a null byte", "TLS"],
 )  # fmt: skip
 def test_what_could_be_read_in_two_ways_is_refused_and_the_connection_closed(
     request_: bytes, bounded: RunningGateway
