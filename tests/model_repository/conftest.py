@@ -98,8 +98,6 @@ ENCODINGS: dict[str, Callable[[Image.Image], bytes]] = {
     "tiff float 0..1": lambda photo: save(grey(photo, np.float32, 1 / 255), "TIFF"),
     "tiff float 0..255": lambda photo: save(grey(photo, np.float32, 1), "TIFF"),
     "tiff pages": lambda photo: moving(photo, "TIFF"),
-    "ppm": lambda photo: save(photo, "PPM"),
-    "jpeg 2000": lambda photo: save(photo, "JPEG2000"),
 }
 
 

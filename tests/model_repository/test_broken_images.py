@@ -24,6 +24,9 @@ OURS = re.compile(
     r"the image is empty|not an image in a known format|the image is too large|the image has no pixels"
     r"|the image .*does not fit into memory|the \w+ file cannot be opened: it is truncated, or its header is damaged"
     r"|the \w+ image is truncated or damaged|the \w+ image is damaged: the checksum|the \w+ image's colours"
+    r"|the JPEG image is damaged: it has a segment|the \w+ image is in more than \d+ (chunks|segments|scans)"
+    r"|the GIF image has more than|the TIFF image has (more than|a tag of more than|tiles that are)"
+    r"|the TIFF image is damaged: its tags|the BMP image is run-length encoded"
 )
 UNFIT = re.compile(r" at 0x|<_io|<PIL|/|Traceback|Error\b|object|\bNone\b|index out of|unpack|literal|argument|\n")
 """Addresses, paths, and what Python says to programmers."""

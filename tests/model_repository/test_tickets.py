@@ -74,30 +74,133 @@ def test_a_ticket_counts_once_and_an_unknown_one_never(ledger: TicketLedger) -> 
     assert ledger.take(2) is None
 
 
-def test_an_image_that_never_comes_out_is_forgotten_once_it_is_much_slower_than_others(
+def prepared(ledger: TicketLedger) -> int:
+    """The ticket of an image that was preprocessed."""
+    ticket = ledger.take(1)
+    assert ticket is not None
+    ledger.pass_on(ticket)
+    return ticket
+
+
+def test_without_a_detector_that_tells_an_image_is_forgotten_once_it_is_much_slower_than_others(
     ledger: TicketLedger, clock: Clock
 ) -> None:
-    quick = ledger.take(1)
+    quick = prepared(ledger)
     clock.advance(0.1)
-    ledger.give_back(quick or 0)
-    lost = ledger.take(1)
+    ledger.give_back(quick)
+    lost = prepared(ledger)
     clock.advance(0.39)
     assert ledger.take(1) is None
     clock.advance(0.02)
     assert ledger.take(1) is not None
-    ledger.give_back(lost or 0)  # it came out after all: its place is somebody else's
+    ledger.give_back(lost)  # it came out after all: its place is somebody else's
     assert ledger.take(1) is None
 
 
 def test_how_long_images_take_is_learnt_from_those_that_come_out(ledger: TicketLedger, clock: Clock) -> None:
-    slow = ledger.take(1)
+    slow = prepared(ledger)
     clock.advance(0.4)
-    ledger.give_back(slow or 0)
-    assert ledger.take(1) is not None
+    ledger.give_back(slow)
+    prepared(ledger)
     clock.advance(0.84)  # half as long again and a quarter of a second are 0.85
     assert ledger.take(1) is None
     clock.advance(0.02)
     assert ledger.take(1) is not None
+
+
+def test_who_makes_a_number_up_changes_nothing(ledger: TicketLedger, clock: Clock) -> None:
+    ledger.end_batch()
+    first = prepared(ledger)
+    for forged in (1, clock.now, first + 1, first - 1):
+        ledger.give_back(forged)  # a small one would have been out since the machine started
+        assert ledger.begin_batch([forged], is_full=True) == frozenset()
+        ledger.leave_detector(forged)
+    assert ledger.count() == 1
+    assert ledger.begin_batch([first], is_full=True) == {first}
+    assert ledger.take(1) is None
+
+
+def test_a_ticket_that_is_kept_is_void_soon_after_the_detector_had_nothing_to_do(
+    ledger: TicketLedger, clock: Clock
+) -> None:
+    ledger.end_batch()  # a detector is there, and idle
+    clock.advance(5)
+    prepared(ledger)
+    clock.advance(0.24)
+    assert ledger.take(1) is None
+    clock.advance(0.02)
+    assert ledger.take(1) is not None
+
+
+def test_a_ticket_that_is_kept_is_void_when_a_batch_had_room_for_its_image(ledger: TicketLedger, clock: Clock) -> None:
+    ledger.end_batch()
+    honest = prepared(ledger)
+    assert ledger.begin_batch([honest], is_full=False) == {honest}
+    kept = ledger.take(2)
+    assert kept is not None
+    ledger.pass_on(kept)
+    clock.advance(3)  # the batch takes its time: the image may wait for its end
+    assert ledger.take(2) is None
+    ledger.leave_detector(honest)
+    ledger.give_back(honest)
+    ledger.end_batch()
+    assert ledger.begin_batch([], is_full=False) == frozenset()
+    assert ledger.take(1) is not None
+
+
+def test_images_wait_for_the_detector_as_long_as_it_has_full_batches(ledger: TicketLedger, clock: Clock) -> None:
+    ledger.end_batch()
+    waiting = prepared(ledger)
+    for _ in range(10):
+        assert not ledger.begin_batch([], is_full=True)
+        clock.advance(2)
+        ledger.end_batch()
+        clock.advance(0.01)
+    assert ledger.take(1) is None
+    assert ledger.begin_batch([waiting], is_full=True) == {waiting}
+
+
+def test_the_detector_keeps_an_image_while_it_computes_and_postprocessing_has_half_a_second(
+    ledger: TicketLedger, clock: Clock
+) -> None:
+    ledger.end_batch()
+    ticket = prepared(ledger)
+    ledger.begin_batch([ticket], is_full=False)
+    clock.advance(20)
+    assert ledger.take(1) is None
+    ledger.leave_detector(ticket)
+    ledger.end_batch()
+    clock.advance(0.49)
+    assert ledger.take(1) is None
+    clock.advance(0.02)
+    assert ledger.take(1) is not None
+
+
+def test_a_ticket_goes_through_the_detector_once(ledger: TicketLedger) -> None:
+    ledger.end_batch()
+    unprepared = ledger.take(2)
+    ticket = ledger.take(2)
+    assert unprepared is not None
+    assert ticket is not None
+    ledger.pass_on(ticket)
+    assert ledger.begin_batch([ticket, unprepared], is_full=False) == {ticket}
+    assert ledger.begin_batch([ticket], is_full=False) == frozenset()
+    ledger.leave_detector(ticket)
+    assert ledger.begin_batch([ticket], is_full=False) == frozenset()
+
+
+def test_a_detector_that_died_is_not_taken_for_idle(path: Path, ledger: TicketLedger, clock: Clock) -> None:
+    dead = subprocess.run(
+        [sys.executable, "-c", f"import os, tickets, pathlib as p;ledger = tickets.TicketLedger(p.Path({str(path)!r}));"
+         "ledger.end_batch(); os._exit(0)"],
+        env=os.environ | {"PYTHONPATH": str(Path(tickets.__file__).parent)}, check=True,
+    )  # fmt: skip
+    assert dead.returncode == 0
+    assert ledger.begin_batch([], is_full=True) == frozenset()  # the one in its place
+    waiting = prepared(ledger)
+    clock.advance(5)
+    assert ledger.take(1) is None
+    assert ledger.begin_batch([waiting], is_full=True) == {waiting}
 
 
 def test_when_nothing_comes_out_places_are_free_after_a_while(path: Path, clock: Clock) -> None:

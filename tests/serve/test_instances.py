@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import argparse
+import base64
 import shutil
 import time
 from collections.abc import Iterator

@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import io
 import warnings
-import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from encoded_files import EncodingError, pixel_parts
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000")
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
 """Pillow's names of what is decoded. A list, because some of Pillow's others start programs (EPS)."""
+_MOST_ENCODED_BYTES = 4
+"""For each pixel that is allowed: what uncompressed pixels take, with alpha, or as one float."""
+_MOST_METADATA = 2**24
+"""Bytes that an encoded file may have beside these."""
+_BAND_PIXELS = 2**20
+"""Converted at a time, so that only the pixels and the result are ever there as a whole."""
 
 SIGNATURES = {  # how files begin, to name what Pillow could not open
     b"\xff\xd8\xff": "JPEG",
@@ -49,11 +56,15 @@ def decode_image(data: bytes, max_image_pixels: int) -> NDArray[Any]:
     """
     if not data:
         raise ImageError("the image is empty (0 bytes)")
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        data = _png_pixel_chunks(data)
+    if len(data) > _MOST_ENCODED_BYTES * max_image_pixels + _MOST_METADATA:
+        raise ImageError(f"the image is too large: {len(data)} bytes hold more than {max_image_pixels} pixels")
+    try:
+        parts = pixel_parts(data)
+    except EncodingError as error:
+        raise ImageError(str(error)) from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata that changes no pixel
-        with _open(data, max_image_pixels) as image:
+        with _open(parts, data, max_image_pixels) as image:
             _check_size(image, max_image_pixels)
             try:
                 image.load()
@@ -66,31 +77,12 @@ def decode_image(data: bytes, max_image_pixels: int) -> NDArray[Any]:
                 raise ImageError(f"the {image.format} image is truncated or damaged{_words(error)}") from error
 
 
-def _png_pixel_chunks(data: bytes) -> bytes:
-    """A PNG without metadata, for a long text or colour profile would make Pillow refuse the picture.
-
-    Raises:
-        ImageError: a chunk does not match its checksum. Pillow would not look at those of the pixels.
-    """
-    view = memoryview(data)
-    kept = [view[:8]]
-    start = 8
-    while start + 12 <= len(data):  # length, kind, contents, checksum
-        end = start + 12 + int.from_bytes(view[start : start + 4], "big")
-        kind = data[start + 4 : start + 8]
-        if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
-            if end <= len(data) and zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
-                raise ImageError(f"the PNG image is damaged: the checksum of its {kind.decode()} chunk does not match")
-            kept.append(view[start:end])
-        start = end
-    return b"".join(kept)
-
-
-def _open(data: bytes, max_image_pixels: int) -> Image.Image:
+def _open(parts: bytes, data: bytes, max_image_pixels: int) -> Image.Image:
+    """`parts` of `data`, which an error describes."""
     # Pillow allocates for some files (GIF) while it opens them. It refuses from twice the limit on; we the rest.
     Image.MAX_IMAGE_PIXELS = max_image_pixels
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+        return Image.open(io.BytesIO(parts), formats=FORMATS)
     except Image.DecompressionBombError:
         raise ImageError(f"the image is too large: its header claims more than {max_image_pixels} pixels") from None
     except MemoryError:
@@ -118,30 +110,58 @@ def _check_size(image: Image.Image, max_image_pixels: int) -> None:
 
 
 def _to_rgb(image: Image.Image) -> NDArray[Any]:
+    """uint8 [height, width, 3], band by band: a conversion of the whole takes up to 40 bytes a pixel."""
+    rgb = np.empty((image.height, image.width, 3), np.uint8)
     if image.mode.startswith("I") or image.mode == "F":
-        grey = _to_8_bit(np.asarray(image))
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if image.mode in ("RGBa", "La"):  # premultiplied alpha (TIFF) has no direct way to RGB
-        image = image.convert(image.mode.upper())
-    try:
-        return np.ascontiguousarray(np.asarray(image if image.mode == "RGB" else image.convert("RGB")))
-    except ValueError:
-        raise ImageError(f"the {image.format} image's colours ({image.mode}) cannot be converted to RGB") from None
+        highest = max(_highest_level(np.asarray(band)) for _, band in _bands(image))
+        for rows, band in _bands(image):
+            rgb[rows] = _to_8_bit(np.asarray(band), highest)[:, :, None]
+        return rgb
+    for rows, band in _bands(image):
+        if band.mode in ("RGBa", "La"):  # premultiplied alpha (TIFF) has no direct way to RGB
+            band = band.convert(band.mode.upper())
+        try:
+            rgb[rows] = np.asarray(band if band.mode == "RGB" else band.convert("RGB"))
+        except ValueError:
+            raise ImageError(f"the {image.format} image's colours ({image.mode}) cannot be converted to RGB") from None
+    return rgb
 
 
-def _to_8_bit(values: NDArray[Any]) -> NDArray[Any]:
+def _bands(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
+    """Rows, and the image of them."""
+    rows = max(1, _BAND_PIXELS // image.width)
+    if rows >= image.height:
+        yield slice(0, image.height), image
+        return
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        yield slice(top, bottom), image.crop((0, top, image.width, bottom))
+
+
+def _highest_level(values: NDArray[Any]) -> float:
+    """Of those that are finite; 0 where none is positive."""
+    if values.dtype.kind in "iu":
+        return float(values.max())
+    levels = values[np.isfinite(values)]
+    return float(levels.max(initial=0))
+
+
+def _to_8_bit(values: NDArray[Any], highest: float) -> NDArray[Any]:
     """Grey levels of more than 8 bits -> uint8 of the same shape.
 
     Integers keep their upper 8 of 16 bits (what OpenCV and libpng do); floats in 0..1 are scaled by
     255; anything that reaches further is scaled by its own maximum. Negative, infinite and NaN are 0.
+
+    Args:
+        values: of a part of the image.
+        highest: of the whole image.
     """
     if values.dtype.kind in "iu":
         if values.dtype.itemsize == 2:
             return (values.astype(np.uint16) >> 8).astype(np.uint8)
         whole = values.astype(np.int64).clip(min=0)
-        return np.asarray(whole * 256 // max(65536, int(whole.max()) + 1)).astype(np.uint8)
+        return np.asarray(whole * 256 // max(65536, int(highest) + 1)).astype(np.uint8)
     levels = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0).clip(min=0)
-    highest = float(levels.max())
     limit = 1.0 if highest <= 1 else max(255.0, highest)
     return np.asarray(np.rint(levels * (255 / limit))).astype(np.uint8)
 

@@ -13,6 +13,7 @@ from admission import CallerGoneError, Door
 from canvases import parse_canvases
 from checked_inputs import InvalidInputError, image_bytes
 from error_responses import cancelled, internal_error, invalid_argument
+from freed_memory import FreedMemory
 from image_decoding import ImageError, decode_image
 from process_activity import ProcessActivity
 from refusals import Refusals
@@ -35,6 +36,7 @@ class TritonPythonModel:
         self.door = Door(self.ledger, int(parameters["max_in_flight"]))
         self.refusals = Refusals()
         self.activity = ProcessActivity()
+        self.freed_memory = FreedMemory()
         cv2.setNumThreads(1)  # the network needs the other cores
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -56,6 +58,7 @@ class TritonPythonModel:
             return self.refusals.count("cancelled", cancelled())
         with self.activity.working():
             response = self.answer_admitted(request, ticket)
+            self.freed_memory.give_back()
         if needs_ticket:
             if response.has_error():
                 self.door.leave(ticket)
