@@ -106,6 +106,8 @@ class _Download:
     def __init__(self, url: str, target: Path, promised_hash: str | None) -> None:
         self.url, self.target, self.promised_hash = url, target, promised_hash
         self.part = target.with_name(target.name + ".part")
+        self.address = printable_line(url, 500)
+        """For messages."""
 
     @property
     def received(self) -> int:
@@ -250,7 +252,7 @@ class _Download:
         host = urlsplit(self.url).netloc
         down = "That host is often down. " if host == urlsplit(DEFAULT_STOCK.url).netloc else ""
         return DownloadError(
-            f"{printable_line(self.url, 500)} could not be downloaded: {reason}. {down}Try again later (a download goes on where it "
+            f"{self.address} could not be downloaded: {reason}. {down}Try again later (a download goes on where it "
             f"stopped), or give a local file or another URL with --checkpoint. {keep_name.strip()}"
         )
 
