@@ -91,7 +91,8 @@ class HostileCheckpoint:
 
     def entries(self) -> dict[str, bytes]:
         """The zip archive's."""
-        return {"archive/data.pkl": self.pickle()} | {f"archive/data/{key}": c for key, c in self.numbers.items()}
+        version = {"archive/version": b"3\n", "archive/byteorder": b"little"}
+        return {"archive/data.pkl": self.pickle()} | version | {f"archive/data/{key}": c for key, c in self.numbers.items()}
 
     def zipped(self, compression: int = zipfile.ZIP_STORED) -> bytes:
         """The file's bytes, as torch has written them since 1.6."""

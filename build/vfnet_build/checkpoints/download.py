@@ -90,7 +90,9 @@ def _with_retries(download: _Download, shown: DownloadProgress, delay: float) ->
                 raise download.failure(f"{error}, after {connection} connections") from None
             if failures >= ATTEMPTS:
                 if download.reuse_unverified():
-                    shown.say(f"{download.url} cannot be reached ({error}); using the copy fetched before")
+                    shown.say(
+                        f"{printable_line(download.url, 500)} cannot be reached ({error}); using the copy fetched before"
+                    )
                     return None
                 raise download.failure(f"{error}, {ATTEMPTS} times in a row") from None
             shown.say(f"{error}; trying again")
@@ -104,6 +106,8 @@ class _Download:
     def __init__(self, url: str, target: Path, promised_hash: str | None) -> None:
         self.url, self.target, self.promised_hash = url, target, promised_hash
         self.part = target.with_name(target.name + ".part")
+        self.address = printable_line(url, 500)
+        """For messages."""
 
     @property
     def received(self) -> int:
@@ -132,7 +136,7 @@ class _Download:
                     timeout=TIMEOUT,
                     follow_redirects=True,
                     max_redirects=MAX_REDIRECTS,
-                    event_hooks={"response": [_refuse_downgrade]},
+                    event_hooks={"request": [self._refuse_downgrade]},
                 ) as client,
                 client.stream("GET", self.url, headers=self._headers()) as response,
             ):
@@ -142,6 +146,11 @@ class _Download:
         except httpx.TransportError as error:
             reason = printable_line(str(error)) or type(error).__name__
             raise _RetryableError(f"the connection failed ({reason})") from None
+
+    def _refuse_downgrade(self, request: httpx.Request) -> None:
+        """Who asks over https wants nobody on the way to choose what is built."""
+        if urlsplit(self.url).scheme == "https" and request.url.scheme != "https":
+            raise httpx.UnsupportedProtocol(f"it redirects from https to {request.url.scheme}")
 
     def _headers(self) -> dict[str, str]:
         headers = {"Accept-Encoding": "identity"}  # lengths and ranges are those of the file itself
@@ -243,7 +252,7 @@ class _Download:
         host = urlsplit(self.url).netloc
         down = "That host is often down. " if host == urlsplit(DEFAULT_STOCK.url).netloc else ""
         return DownloadError(
-            f"{self.url} could not be downloaded: {reason}. {down}Try again later (a download goes on where it "
+            f"{self.address} could not be downloaded: {reason}. {down}Try again later (a download goes on where it "
             f"stopped), or give a local file or another URL with --checkpoint. {keep_name.strip()}"
         )
 
@@ -267,10 +276,3 @@ def _file_name(url: str) -> str:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _refuse_downgrade(response: httpx.Response) -> None:
-    """Who asked over https wants nobody on the way to choose what is built."""
-    following = response.next_request
-    if following is not None and response.url.scheme == "https" and following.url.scheme != "https":
-        raise httpx.UnsupportedProtocol(f"it redirects from https to {following.url.scheme}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -72,6 +73,10 @@ class FileServer:
     """Answer the coming requests with these instead of the file."""
     drop_after: list[int] = field(default_factory=list)
     """Break the coming transfers after as many bytes."""
+    tell_length: bool = True
+    force_status: int | None = None
+    """Answer every request with this, and with `headers`."""
+    headers: dict[str, str] = field(default_factory=dict)
     requests: list[dict[str, str]] = field(default_factory=list)
     """The headers of each request so far."""
 
@@ -86,14 +91,19 @@ def server() -> Iterator[FileServer]:
 
         def _answer(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
             self.send_response(status)
-            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            length = {"Content-Length": str(len(body))} if state.tell_length else {}
+            for name, value in {**length, **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             keep = state.drop_after.pop(0) if body and state.drop_after else len(body)
-            self.wfile.write(body[:keep])
+            with suppress(ConnectionError):  # who has read enough leaves
+                self.wfile.write(body[:keep])
 
         def do_GET(self) -> None:
             state.requests.append(dict(self.headers))
+            if state.force_status is not None:
+                self._answer(state.force_status, state.headers)
+                return
             if state.statuses:
                 self._answer(state.statuses.pop(0), {}, b"sorry")
                 return

@@ -106,3 +106,68 @@ def test_what_is_missing_is_said(folder: Path) -> None:
 def test_another_way_of_preparing_images_has_to_be_accepted(folder: Path) -> None:
     with pytest.raises(UnsupportedModelError, match="--accept-preprocessing"):
         open_checkpoint(str(folder))
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "vfnet.py", "augmentations.yaml"])
+def test_links_are_followed_within_the_folder_only(folder: Path, tmp_path: Path, name: str) -> None:
+    inside = folder / "artifacts" / name
+    inside.rename(inside.with_name("kept"))
+    inside.symlink_to("kept")
+    assert open_checkpoint(str(folder), accept_preprocessing=True).config.classes == DEMO_CLASSES
+    inside.with_name("kept").rename(tmp_path / "outside")
+    inside.unlink()
+    inside.symlink_to(tmp_path / "outside")
+    assert f"{name} is a link that leads out of {folder}" in error_of(folder)
+
+
+def test_artifacts_elsewhere_are_not_looked_into(folder: Path, tmp_path: Path) -> None:
+    (folder / "artifacts").rename(tmp_path / "elsewhere")
+    (folder / "artifacts").symlink_to(tmp_path / "elsewhere")
+    assert "artifacts is a link that leads out of" in error_of(folder)
+
+
+LAUGHS = "a0: &a0 [1, 2]\n" + "".join(f"a{i + 1}: &a{i + 1} [*a{i}, *a{i}, *a{i}]\n" for i in range(40))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (LAUGHS + "validation: *a40\n", "has more than 10,000 values, aliases written out"),
+        ("a: &a {x: 1}\nb: &b {<<: [*a, *a], y: 1}\nvalidation: {<<: [*b, *b]}\n", "has a merge key (<<)"),
+        ("validation: &a [*a]\n", "is nested more than 32 deep"),
+        ("[" * 30_000, "augmentations.yaml "),
+        ("validation: 2001-99-99\n", "is no YAML"),
+        ("validation: " + "9" * 5000 + "\n", "is no YAML"),
+        ("validation: !!python/object/apply:os.system ['true']\n", "is no YAML: could not determine a constructor"),
+        ("validation: [{ConstraintResize: {img_scale: [100000, 1], keep_ratio: true}}]\n", "a list of integers"),
+        ("validation: [{Normalize: {mean: [.nan, 0, 0], std: [1, 1, 1]}}]\n", "mean is (nan, 0, 0); supported: 3"),
+        ("validation: [{Normalize: {mean: [0, 0, 0], std: [0, 1, 1]}}]\n", "three numbers of at least 1e-06"),
+        ("validation: [{ToFloat: [1]}]\n", "validation.ToFloat is [1]; expected is a dict"),
+        ('validation: [{"a\\e[2J": {}}]\n', r"validation.a\x1b[2J is not supported"),
+        ("#" * 70_000, "is larger than"),
+    ],
+)  # fmt: skip
+def test_augmentations_of_a_stranger_are_bounded(folder: Path, text: str, says: str) -> None:
+    (folder / "artifacts" / "augmentations.yaml").write_text(text)
+    message = error_of(folder)
+    assert says in message
+    assert message.isprintable()
+
+
+def test_aliases_that_stand_for_little_are_read(folder: Path) -> None:
+    shared = AUGMENTATIONS.replace("[600, 1000]", "&scale [600, 1000]") + "other: *scale\n"
+    (folder / "artifacts" / "augmentations.yaml").write_text(shared)
+    assert open_checkpoint(str(folder), accept_preprocessing=True).config.preprocess.img_scale == (1000, 600)
+
+
+def test_configs_of_a_stranger_are_bounded(folder: Path) -> None:
+    config = folder / "artifacts" / "vfnet.py"
+    config.write_text("a = 1\n" * 400_000)
+    assert "is larger than 2 MiB" in error_of(folder)
+    config.write_text("id2label = dict()\nmodel = dict()\n")
+    assert "expected are names for the labels 0, 1, 2 and so on" in error_of(folder)
+    for number in range(30):
+        (folder / "artifacts" / f"a{number:02}.py").write_text(f"import os  # \x1b[{number}m\n")
+    message = error_of(folder)
+    assert "holds no mmdet config (a00.py: line 1" in message
+    assert len(message) < 1000

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import random
 import socket
 from pathlib import Path
 
+import httpx
 import pytest
 
 from vfnet_build.checkpoints import download
@@ -198,3 +200,74 @@ def test_a_log_gets_plain_lines(server: FileServer, tmp_path: Path, capsys: pyte
     server.content = CONTENT
     fetch(f"{server.url}/{HASHED}", tmp_path)
     assert capsys.readouterr().err.splitlines() == [f"{HASHED}: 0.0 of 5.0 MB", f"{HASHED}: 5.0 of 5.0 MB"]
+
+
+def test_a_file_that_is_too_large_is_refused_before_and_while_it_comes(
+    server: FileServer, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server.content = CONTENT
+    monkeypatch.setattr(download, "MAX_FILE", 1_000_000)
+    with pytest.raises(DownloadError, match="it has 5,000,000 bytes; at most 1,000,000 are fetched"):
+        get(server, name, tmp_path)
+    server.tell_length = False
+    with pytest.raises(DownloadError, match="it is longer than 1,000,000 bytes"):
+        get(server, name, tmp_path)
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 1_200_000
+
+
+def test_a_length_that_is_no_number_is_none(server: FileServer, tmp_path: Path) -> None:
+    server.content, server.statuses = CONTENT, []
+    server.headers = {"Content-Range": "bytes " + "9" * 5000 + "-1/" + "9" * 5000}
+    server.force_status = 206
+    with pytest.raises(DownloadError, match="another part of the file than asked for, 5 times in a row"):
+        get(server, HASHED, tmp_path)
+
+
+def test_redirects_end(server: FileServer, tmp_path: Path) -> None:
+    server.headers, server.force_status = {"Location": "/again/model.pth"}, 302
+    with pytest.raises(DownloadError, match="Exceeded maximum allowed redirects"):
+        get(server, "model.pth", tmp_path)
+    assert len(server.requests) == download.MAX_REDIRECTS + 1
+
+
+def test_https_is_not_left_for_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(302, headers={"Location": "http://127.0.0.1/model.pth"})
+
+    client = functools.partial(httpx.Client, transport=httpx.MockTransport(answer))
+    monkeypatch.setattr(download.httpx, "Client", client)
+    with pytest.raises(DownloadError, match="it redirects from https to http"):
+        fetch("https://127.0.0.1/model.pth", tmp_path, progress=False)
+    assert asked == ["https://127.0.0.1/model.pth"]
+
+
+def test_a_server_that_drips_is_given_up(server: FileServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    server.content, server.ranges = CONTENT, False
+    monkeypatch.setattr(download, "LEAST_RATE", 10**9)
+    ticks = iter(range(0, 10**6, 61))
+    monkeypatch.setattr(download.time, "monotonic", lambda: float(next(ticks)))
+    with pytest.raises(DownloadError, match=r"less than 1,000,000,000 bytes a second came for a minute"):
+        get(server, "model.pth", tmp_path)
+    assert len(server.requests) <= download.MAX_CONNECTIONS
+
+
+@pytest.mark.parametrize("suffix", [".lock", ".part"])
+def test_a_link_in_the_cache_is_not_written_through(server: FileServer, suffix: str, tmp_path: Path) -> None:
+    server.content = CONTENT
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"kept")
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / (HASHED + suffix)).symlink_to(precious)
+    with pytest.raises(DownloadError, match="cannot be written"):
+        get(server, HASHED, tmp_path)
+    assert precious.read_bytes() == b"kept"
+
+
+@pytest.mark.parametrize("name", ["a%0Ab.pth", "a%1B%5B2J.pth", "%E2%80%AEa.pth", "%ED%A0%80.pth\n"])
+def test_a_name_that_cannot_be_shown_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DownloadError) as caught:
+        fetch(f"http://127.0.0.1:9/{name}", tmp_path, progress=False, retry_delay=0.001)
+    assert str(caught.value).isprintable()
