@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from vfnet_client.bounded_json import parse_json
 from vfnet_data import values
 from vfnet_data.problems import Problems
 from vfnet_data.records import Annotations, BoxRecord, Corners, ImageRecord
-from vfnet_data.values import shown
+from vfnet_data.values import LONGEST_LINE, shown
 
 _CORNERS = ("topX", "topY", "bottomX", "bottomY")
 
@@ -22,8 +23,10 @@ def read_automl_jsonl(path: Path, text: str) -> Annotations:
     """Read the lines; blank ones are passed over. Images are numbered from 1."""
     problems = Problems()
     records: list[ImageRecord] = []
-    for line_number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
+    for line_number, line in enumerate(io.StringIO(text, newline=None), 1):  # lines end as on any system
+        if len(line) > LONGEST_LINE:
+            problems.append(f"line {line_number}: has over {LONGEST_LINE} characters")
+        elif line.strip():
             record = _read_line(line, f"line {line_number}", len(records) + 1, problems)
             if record is not None:
                 records.append(record)

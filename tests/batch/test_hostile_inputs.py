@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -122,10 +121,10 @@ def check(path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("fuzzed")
     write_images(path, 1)
-    yield path
+    return path
 
 
 LINES = st.sampled_from(

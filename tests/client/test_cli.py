@@ -164,3 +164,41 @@ def test_drawings_never_share_a_name_or_hide_an_image(tmp_path: Path) -> None:
         "x-4",
     ]
     assert drawing_stems(expand(arguments[:1]), tmp_path) == ["x-2"]
+
+
+def test_names_with_commands_for_a_terminal_are_shown_without_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = tmp_path / "\x1b]0;title\x07\nforged \u202e.png"
+    assert main(["detect", str(image), "--server", CLOSED]) == 1
+    said = capsys.readouterr().err
+    assert "\\x1b]0;title\\x07\\nforged \\u202e.png" in said
+    assert not {"\x1b", "\x07", "\u202e"} & set(said)
+
+
+def test_a_pipe_among_the_images_is_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to(tmp_path / "b.png")
+    assert main(["detect", str(tmp_path), "--server", CLOSED]) == 1
+    said = capsys.readouterr().err
+    assert "is not a regular file" in said
+    assert "Too many levels of symbolic links" in said
+
+
+def test_drawings_of_one_name_with_ever_longer_numbers_stay_distinct(tmp_path: Path) -> None:
+    names = ["😀" * 62, "😀" * 62, "a", "a", "a-2", "a"]
+    sources = expand([f"http://host/{number}/{name}.jpg" for number, name in enumerate(names)])
+    stems = drawing_stems(sources, tmp_path)
+    assert len(set(stems)) == len(names)
+    assert max(len(stem.encode()) for stem in stems) < 220
+    assert stems[2:] == ["a", "a-2", "a-2-2", "a-3"]
+
+
+def test_output_that_cannot_encode_a_name_shows_it_escaped(tmp_path: Path) -> None:
+    image = tmp_path / "貨物.png"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "vfnet_client", "detect", str(image), f"--server={CLOSED}"]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False, env=environment)
+    assert done.returncode == 1
+    assert b"Traceback" not in done.stderr
+    assert b"\\u8ca8\\u7269.png" in done.stderr

@@ -10,6 +10,10 @@ from vfnet_batch.entries import to_line
 from vfnet_batch.errors import BatchError
 from vfnet_batch.inputs.folders import is_image_name
 from vfnet_batch.inputs.source import InputSource
+from vfnet_client.contract import is_url
+
+_RAW: dict[str, Any] = {"client_kwargs": {"auto_decompress": False}, "headers": {"Accept-Encoding": "identity"}}
+"""For fsspec's http driver: a page that lists a folder is not decompressed, when a few bytes could become gigabytes."""
 
 
 def url_source(url: str) -> InputSource:
@@ -44,7 +48,8 @@ def open_store(url: str) -> tuple[Any, str]:
     import fsspec
 
     try:
-        store, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
+        is_web = is_url(url) and "::" not in url
+        store, path = fsspec.core.url_to_fs(url, use_listings_cache=False, **(_RAW if is_web else {}))
     except (ImportError, ValueError) as error:
         raise BatchError(f"cannot open {url}: {error}") from error
     return store, str(path)
