@@ -94,9 +94,12 @@ class Inflicter:
         try:
             if blow.what == KILL:
                 victim.kill()
-                return
-            victim.send_signal(signal.SIGSTOP)
+            else:
+                victim.send_signal(signal.SIGSTOP)
+            self._absent_at = time.monotonic()
         except psutil.NoSuchProcess:
+            return
+        if blow.what == KILL:
             return
         timer = threading.Timer(blow.seconds, _wake, args=(victim,))
         timer.daemon = True
