@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,26 @@ class ModelProcess:
             return False
         before, self._all_times_run = self._all_times_run, _times_run(tasks)
         return bool(before) and before == self._all_times_run and not _some_could_run(tasks)
+
+
+class DeadChildren:
+    """Children of Triton that are dead, and that it does not take leave of: it waits for them, or has lost them."""
+
+    def __init__(self) -> None:
+        self._since: dict[int, float] = {}
+
+    def look(self, children: Iterable[psutil.Process], known: Container[int] = ()) -> None:
+        """Note those of `children` that are dead; those `known` are somebody else's matter."""
+        now, dead = time.monotonic(), set[int]()
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if child.pid not in known and child.status() == psutil.STATUS_ZOMBIE:
+                    dead.add(child.pid)
+        self._since = {pid: self._since.get(pid, now) for pid in dead}
+
+    def seconds(self) -> float:
+        """For how long the first of them has been dead."""
+        return time.monotonic() - min(self._since.values()) if self._since else 0.0
 
 
 def _times_run(tasks: Path, *, only_second: bool = False) -> dict[str, str]:

@@ -8,7 +8,7 @@ import time
 import psutil
 
 from vfnet_serve.installation import TritonLostError
-from vfnet_serve.model_process import DEAD_LOADER_SECONDS, SILENT_SECONDS, ModelProcess, Silence
+from vfnet_serve.model_process import DEAD_LOADER_SECONDS, SILENT_SECONDS, DeadChildren, ModelProcess, Silence
 from vfnet_serve.triton_process import TritonProcess
 
 _LOOK_SECONDS = 0.1
@@ -43,6 +43,7 @@ class _Start:
         """The model of a process that has gone."""
         self._lost_since = self._looked = time.monotonic()
         self._processes: dict[int, ModelProcess] = {}
+        self._dead = DeadChildren()
         self._silence = Silence()
 
     def look(self) -> None:
@@ -62,7 +63,11 @@ class _Start:
         if now - self._looked < _DISCOVER_SECONDS:
             return
         self._looked = now
-        for child in self.server.children():
+        children = self.server.children()
+        self._dead.look(children)
+        if self._dead.seconds() > DEAD_LOADER_SECONDS and not self.server.log.load_failures:
+            raise TritonLostError(self.say_what_was_lost())
+        for child in children:
             if child.pid not in self._processes and (found := ModelProcess.of(child)) is not None:
                 self._processes[child.pid] = found
         if self._silence.seconds(self._family()) > SILENT_SECONDS:
@@ -71,7 +76,9 @@ class _Start:
     def say_what_was_lost(self, *said: str) -> str:
         """With the last words of Triton's processes."""
         words = " ".join(self.server.log.last_words)
-        return "; ".join([f"a process of {self.lost} died while it was loaded", *said, *([words] if words else [])])
+        return "; ".join(
+            [f"a process of {self.lost or 'a model'} died while it was loaded", *said, *([words] if words else [])]
+        )
 
     def _family(self) -> list[psutil.Process]:
         processes = [process.process for process in self._processes.values()]

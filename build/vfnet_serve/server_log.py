@@ -11,6 +11,7 @@ from datetime import datetime
 _LINE = re.compile(r"^(?P<level>[IWE])\d{4} (?P<clock>[\d:]{8})\.\d+ \d+ (?P<source>[\w.]+):\d+\] \"?(?P<text>.*?)\"?$")
 _FAILED_LOAD = re.compile(r"failed to load '(?P<model>[^']+)' version \d+: (?P<cause>.*)", re.DOTALL)
 _LEVELS = {"I": "INFO", "W": "WARNING", "E": "ERROR"}
+_TABLE = ("+", "|")
 _EXPECTED = (
     # said on every machine without an NVIDIA GPU
     "CUDA driver version is insufficient",
@@ -42,7 +43,7 @@ class ServerLog:
         line = line.rstrip("\n")
         match = _LINE.match(line)
         if match is None:
-            if line.strip() and not any(words in line for words in _EXPECTED):
+            if line.strip() and not line.startswith(_TABLE) and not any(words in line for words in _EXPECTED):
                 self.last_words.append(line)
             return line if self.verbose else None
         level, text = match["level"], match["text"].replace("\\n", "\n")

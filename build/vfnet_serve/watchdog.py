@@ -18,7 +18,7 @@ import psutil
 
 from vfnet_serve.activity_records import void_tickets
 from vfnet_serve.installation import ServerError, StaleRepositoryError, TritonLostError
-from vfnet_serve.model_process import DEAD_LOADER_SECONDS, SILENT_SECONDS, ModelProcess, Silence
+from vfnet_serve.model_process import DEAD_LOADER_SECONDS, SILENT_SECONDS, DeadChildren, ModelProcess, Silence
 from vfnet_serve.triton_process import TritonProcess
 
 LOOK_SECONDS = 0.1
@@ -84,6 +84,8 @@ class Watchdog:
     def __post_init__(self) -> None:
         self._gone: set[int] = set()
         """Killed or dead ones; a killed one takes a moment to end, and is not to be found again meanwhile."""
+        self._dead = DeadChildren()
+        """Those that died before they were seen alive."""
         self._last_look = self._last_discovery = time.monotonic()
         self._triton_stopped_since: float | None = None
 
@@ -169,12 +171,12 @@ class Watchdog:
         for pid, process in self.processes.items():
             if process.model == load.model and not process.is_leaving:
                 load.processes[pid] = process
-        lost = [pid for pid in load.processes if pid not in self.processes]
-        if not lost:
+        if not [pid for pid in load.processes if pid not in self.processes]:
             load.lost_since = None
         elif load.lost_since is None:
             load.lost_since = now
-        elif now - load.lost_since > DEAD_LOADER_SECONDS:
+        lost_for = 0.0 if load.lost_since is None else now - load.lost_since
+        if max(lost_for, self._dead.seconds()) > DEAD_LOADER_SECONDS:
             raise TritonLostError(f"a process of {load.model} died while it was loaded, and Triton waits for it")
         if load.silence.seconds(process.process for process in load.processes.values()) > SILENT_SECONDS:
             raise TritonLostError(f"{load.model} was not loaded, and nothing happened for {SILENT_SECONDS:g} s")
@@ -197,7 +199,9 @@ class Watchdog:
 
     def _discover(self) -> None:
         self._last_discovery = time.monotonic()
-        for child in self.server.children():
+        children = self.server.children()
+        self._dead.look(children, self._gone | self.processes.keys())
+        for child in children:
             if child.pid not in self.processes and child.pid not in self._gone:
                 found = ModelProcess.of(child)
                 if found is not None:
