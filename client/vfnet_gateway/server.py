@@ -121,7 +121,10 @@ class _Server(uvicorn.Server):
         if listening.state_file is not None:
             state = {"pid": os.getpid(), "identity": process_identity(os.getpid()), "address": address}
             state["stop_timeout"] = listening.drain_timeout + 20
-            write_whole(listening.state_file, json.dumps(state).encode() + b"\n")
+            try:
+                write_whole(listening.state_file, json.dumps(state).encode() + b"\n")
+            except OSError as error:  # a full disk, say: it serves all the same
+                log.note("WARNING", f"{listening.state_file} could not be written: {error.strerror}")
 
 
 def _listen(listening: Listening) -> socket.socket:

@@ -13,6 +13,7 @@ from vfnet_build.commands.build import add_checkpoint_arguments, build_from
 from vfnet_build.manifest import MANIFEST, Manifest
 from vfnet_build.repository import RepositoryError
 from vfnet_client.client import VFNetClient
+from vfnet_client.commands.options import port_number
 from vfnet_client.detections import Detections
 from vfnet_client.drawing import annotate
 from vfnet_client.exceptions import VFNetClientError
@@ -52,11 +53,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_checkpoint_arguments(parser)
     add_server_arguments(parser)
     parser.add_argument(
-        "--score-port", type=int, default=GatewayOptions.port, metavar="PORT", help="of /score and /ui: %(default)s"
+        "--score-port",
+        type=port_number,
+        default=GatewayOptions.port,
+        metavar="PORT",
+        help="of /score and /ui: %(default)s",
     )
     parser.add_argument(
         "--score-grpc-port",
-        type=int,
+        type=port_number,
         default=DEFAULT_GRPC_PORT,
         metavar="PORT",
         help="where the gateway speaks gRPC: %(default)s",

@@ -6,9 +6,10 @@ import argparse
 import os
 from pathlib import Path
 
-from vfnet_client.commands.options import at_least_one, seconds
+from vfnet_client.commands.options import at_least_one, port_number, seconds
 from vfnet_client.exceptions import CommandError
 from vfnet_client.supervision_ring import join_ring
+from vfnet_client.transport import parse_server_url
 from vfnet_gateway.address_policy import AddressPolicy
 from vfnet_gateway.keys import KEYS_VARIABLE, keys_in
 from vfnet_gateway.server import Listening, serve
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     default = Listening()
     where.add_argument("--server", metavar="URL", default=GatewaySettings.server, help="Triton (default: %(default)s)")
     where.add_argument("--host", default=default.host, help="address to listen on (default: %(default)s)")
-    where.add_argument("--port", type=int, default=default.port, help="(default: %(default)s)")
+    where.add_argument("--port", type=port_number, default=default.port, help="(default: %(default)s)")
     where.add_argument("--certificate", type=Path, metavar="FILE", help="PEM chain: serve with TLS")
     where.add_argument("--certificate-key", type=Path, metavar="FILE", help="its key, if not in the same file")
     where.add_argument("--state-file", type=Path, metavar="FILE", help="while ready, holds process number and address")
@@ -71,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     join_ring()
     try:
         limited = {name.replace("-", "_"): getattr(arguments, name.replace("-", "_")) for name in (*_TIMES, *_COUNTS)}
+        parse_server_url(arguments.server)
         settings = GatewaySettings(
             server=arguments.server,
             **limited,
