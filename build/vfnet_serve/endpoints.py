@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import ipaddress
 import socket
 from dataclasses import dataclass
 
@@ -20,22 +22,46 @@ class Endpoints:
     @property
     def local_host(self) -> str:
         """An address of this machine that reaches `host`."""
-        return "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def _url_host(self) -> str:
+        return _bracketed(self.local_host)
 
     @property
     def http_url(self) -> str:
         """Base of Triton's HTTP endpoints."""
-        return f"http://{self.local_host}:{self.http_port}"
+        return f"http://{self._url_host}:{self.http_port}"
 
     @property
     def grpc_url(self) -> str:
         """What `vfnet detect --server` takes."""
-        return f"grpc://{self.local_host}:{self.grpc_port}"
+        return f"grpc://{self._url_host}:{self.grpc_port}"
 
     @property
     def metrics_url(self) -> str:
         """Prometheus metrics."""
-        return f"http://{self.local_host}:{self.metrics_port}/metrics"
+        return f"http://{self._url_host}:{self.metrics_port}/metrics"
+
+    def triton_options(self) -> list[str]:
+        """As tritonserver wants them: its HTTP servers and its gRPC server read IPv6 addresses each in its own way."""
+        http = f"ipv6:{self.host}" if ":" in self.host else self.host
+        return [
+            f"--http-address={http}",
+            f"--grpc-address={_bracketed(self.host)}",
+            f"--metrics-address={http}",
+            f"--http-port={self.http_port}",
+            f"--grpc-port={self.grpc_port}",
+            f"--metrics-port={self.metrics_port}",
+        ]
 
     def check_free(self) -> None:
         """Raise ServerError if one of the ports is taken."""
@@ -43,13 +69,19 @@ class Endpoints:
         if len(set(ports.values())) < len(ports):
             raise ServerError(f"the three ports must differ: {ports}")
         for name, port in ports.items():
-            family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-            with socket.socket(family) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((self.host, port))
-                except OSError as error:
-                    raise ServerError(
-                        f"cannot listen on {self.host} port {port} ({error.strerror}): "
-                        f"another server may be running; choose another with --{name}-port"
-                    ) from None
+            try:
+                family, _, _, _, address = socket.getaddrinfo(self.host, port, type=socket.SOCK_STREAM)[0]
+                with socket.socket(family) as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind(address)
+            except OSError as error:
+                advice = (
+                    f"another server may be running; choose another with --{name}-port"
+                    if error.errno == errno.EADDRINUSE
+                    else "choose another address with --host"
+                )
+                raise ServerError(f"cannot listen on {self.host} port {port} ({error.strerror}): {advice}") from None
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

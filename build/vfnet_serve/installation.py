@@ -21,6 +21,10 @@ class StaleRepositoryError(ServerError):
     """A model cannot be loaded again, for its repository is another by now."""
 
 
+class TritonLostError(ServerError):
+    """The server has died, or has to end: started again it may serve."""
+
+
 @dataclass(frozen=True)
 class TritonInstallation:
     """A server binary with what surrounds it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
+from collections import deque
 from datetime import datetime
 
 _LINE = re.compile(r"^(?P<level>[IWE])\d{4} (?P<clock>[\d:]{8})\.\d+ \d+ (?P<source>[\w.]+):\d+\] \"?(?P<text>.*?)\"?$")
@@ -32,6 +33,8 @@ class ServerLog:
         self.load_failures: dict[str, str] = {}
         """Model -> why it did not load, in the model's own words."""
         self.last_errors: list[str] = []
+        self.last_words: deque[str] = deque(maxlen=5)
+        """What it wrote last that is no line of Triton's log: a model process that cannot start says why so."""
         self._inside_event = False
 
     def read(self, line: str) -> str | None:
@@ -39,6 +42,8 @@ class ServerLog:
         line = line.rstrip("\n")
         match = _LINE.match(line)
         if match is None:
+            if line.strip() and not any(words in line for words in _EXPECTED):
+                self.last_words.append(line)
             return line if self.verbose else None
         level, text = match["level"], match["text"].replace("\\n", "\n")
         if failure := _FAILED_LOAD.search(text):

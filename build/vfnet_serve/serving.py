@@ -7,31 +7,32 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from vfnet_client.exceptions import VFNetClientError
 from vfnet_client.process_identity import process_identity
 from vfnet_client.writing import write_whole
 from vfnet_serve.adapted_repository import read_configs
+from vfnet_serve.control_plane import ControlPlane
 from vfnet_serve.endpoints import Endpoints
-from vfnet_serve.installation import ServerError, find_triton
+from vfnet_serve.installation import ServerError, StaleRepositoryError, TritonLostError, find_triton
 from vfnet_serve.machine import this_machine
-from vfnet_serve.measured_speed import measure_speed
+from vfnet_serve.readiness import wait_until_ready
+from vfnet_serve.restart_policy import RestartPolicy
+from vfnet_serve.scratch_folder import remove_abandoned
 from vfnet_serve.served_build import ServedBuild
 from vfnet_serve.server_log import ServerLog, say
-from vfnet_serve.serving_settings import GivenSettings, ServingSettings, choose_settings
-from vfnet_serve.triton_process import TritonProcess, wait_until_ready
-from vfnet_serve.watchdog import Watchdog
+from vfnet_serve.serving_settings import GivenSettings, choose_settings
+from vfnet_serve.triton_process import TritonProcess
+from vfnet_serve.wait_limits import WaitLimits
+from vfnet_serve.watchdog import LOOK_SECONDS, Watchdog
 
-_LOOK_SECONDS = 0.5
-_DOOR = "vfnet_preprocess"
-"""The model whose queue is the ensemble's, and that counts what is in there."""
+_BUILD_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,10 @@ class ServeOptions:
     exit_timeout: int = 30
     triton: Path | None = None
     state_file: Path | None = None
+    expose_triton: bool = False
+    """Whether the address may be one that other machines reach."""
+    max_restarts: int = 5
+    """Starts of Triton in a row that may fail; a server that was ready is always started again."""
     until_rebuilt: bool = False
     """Whether to stop when the repository is built anew."""
     verbose: bool = False
@@ -56,92 +61,164 @@ class ServeOptions:
 def serve(options: ServeOptions) -> None:
     """Serve until SIGTERM, SIGINT or a terminal that closes; requests in flight are finished first.
 
-    Must run on the main thread.
+    A Triton that dies is started again on the same ports. Must run on the main thread.
 
     Raises:
-        ServerError: it cannot start, the server process ended by itself, or it lost a model process whose files are
-            no longer there.
+        ServerError: it cannot start, `max_restarts` times in a row, or it lost a process whose files are no longer
+            there.
     """
     stop = threading.Event()
     with _stop_on_signals(stop):
         installation = find_triton(options.triton)
+        _check_exposure(options)
         options.endpoints.check_free()
+        if remove_abandoned():
+            say("removed what a server that was killed had left in the temporary folder and /dev/shm")
         build = ServedBuild(options.repository.absolute())
         configs = read_configs(build.repository, options.model_config_name)
         machine = this_machine(visible=options.gpus)
         settings = choose_settings(machine, configs, options.settings)
         settings.apply(configs)
         say(settings.describe(machine, options.settings))
-        server = TritonProcess(
-            installation,
-            build,
-            options.endpoints,
-            ServerLog(options.verbose),
-            configs,
-            gpus=options.gpus,
-            exit_timeout=options.exit_timeout,
-        )
         say(f"starting Triton on {options.repository}")
-        started = time.monotonic()
-        with server:
-            if wait_until_ready(server, stop):
-                watchdog = Watchdog(server, options.stall_timeout, say)
-                watchdog.begin()
-                if options.settings.max_in_flight is None or options.settings.max_waiting is None:
-                    _bound_the_wait(server, watchdog, settings, options.settings, configs, stop)
-                seconds, where = time.monotonic() - started, options.endpoints
-                say(f"ready after {seconds:.1f} s: {where.grpc_url} {where.http_url} {where.metrics_url}")
-                with _state_file(options):
-                    _watch(server, watchdog, stop, options.until_rebuilt)
-            say("stopping: finishing what is in flight")
+        control = ControlPlane()
+
+        def new_server() -> TritonProcess:
+            return TritonProcess(
+                installation,
+                build,
+                options.endpoints,
+                ServerLog(options.verbose),
+                configs,
+                control=control,
+                gpus=options.gpus,
+                exit_timeout=options.exit_timeout,
+            )
+
+        _Service(options, new_server, WaitLimits(settings, options.settings, configs), control, stop).run()
         say("stopped")
 
 
-def _bound_the_wait(
-    server: TritonProcess,
-    watchdog: Watchdog,
-    settings: ServingSettings,
-    given: GivenSettings,
-    configs: Mapping[str, ModelConfig],
-    stop: threading.Event,
-) -> None:
-    """Let fewer in than chosen where the server turns out to be too slow for them; see `--max-wait`.
-
-    Raises:
-        ServerError: the server process ended.
+def _check_exposure(options: ServeOptions) -> None:
     """
-    try:
-        speed = measure_speed(server.endpoints, settings.fewest_in_flight, stop)
-        bounded = settings.within_max_wait(speed, given)
-        if bounded != settings and not stop.is_set():
-            bounded.apply(configs)
-            watchdog.expect_new(_DOOR)
-            server.reconfigure(_DOOR, configs[_DOOR])
-        say(
-            f"{speed:.3g} images/s measured: --max-in-flight {bounded.max_in_flight} --max-waiting "
-            f"{bounded.max_waiting}, so that the newest waits for {bounded.longest_wait(speed):.2g} s at most"
+    Raises:
+        ServerError: others would reach Triton, and nobody said that they may.
+    """
+    host = options.endpoints.host
+    if options.endpoints.is_loopback:
+        return
+    if not options.expose_triton:
+        raise ServerError(
+            f"--host {host} would let other machines reach Triton, which one malformed request ends: serve strangers "
+            "with vfnet gateway and leave --host, or add --expose-triton on a network that you trust"
         )
-    except (OSError, ServerError, VFNetClientError) as error:
-        if server.has_ended(within=1):
-            raise server.failure() from None
-        say(f"--max-wait bounds nothing, for the speed could not be measured or heeded: {error}", "WARNING")
+    say(
+        f"--expose-triton: whoever reaches {host} can ask without a key, read statistics and metrics, and end Triton "
+        "with a malformed request (it is started again); loading models, shared memory, tracing and logging are closed",
+        "WARNING",
+    )
 
 
-def _watch(server: TritonProcess, watchdog: Watchdog, stop: threading.Event, until_rebuilt: bool) -> None:
-    was_rebuilt = False
-    while not stop.wait(_LOOK_SECONDS):
-        if server.has_ended():
-            raise server.failure()
-        if not was_rebuilt and server.build.is_replaced():
-            was_rebuilt = True
-            if until_rebuilt:
-                say(f"{server.build.repository} was built anew: start this again to serve it")
+class _Service:
+    """One Triton server after another, until told to stop."""
+
+    def __init__(
+        self,
+        options: ServeOptions,
+        new_server: Callable[[], TritonProcess],
+        limits: WaitLimits,
+        control: ControlPlane,
+        stop: threading.Event,
+    ) -> None:
+        self.options, self.new_server, self.limits, self.control, self.stop = options, new_server, limits, control, stop
+        self.policy = RestartPolicy(options.max_restarts)
+        self.was_ready = self.was_rebuilt = False
+        self._looked_for_build = 0.0
+
+    def run(self) -> None:
+        """
+        Raises:
+            ServerError: see `serve`.
+        """
+        with ExitStack() as files:
+            while not self.stop.is_set():
+                started, ready = time.monotonic(), None
+                try:
+                    with self.new_server() as server:
+                        if wait_until_ready(server, self.stop):
+                            ready = time.monotonic()
+                            self._serve_with(server, started, files)
+                        say("stopping: finishing what is in flight")
+                    return
+                except StaleRepositoryError:
+                    raise
+                except ServerError as error:
+                    if ready is None and not self.was_ready and not isinstance(error, TritonLostError):
+                        raise  # it said what is wrong, and will say so again
+                    delay = self._seconds_until_next(error, ready)
+                    say(f"{error}; starting Triton again", "ERROR")
+                    self.stop.wait(delay)
+
+    def _serve_with(self, server: TritonProcess, started: float, files: ExitStack) -> None:
+        """Until told to stop, or rebuilt.
+
+        Raises:
+            ServerError: the server was lost.
+        """
+        watchdog = Watchdog(server, self.options.stall_timeout, say)
+        watchdog.begin()
+        if not self.was_ready:
+            self.limits.measure(server, watchdog, self.stop)
+        if self.stop.is_set():
+            return
+        seconds, where = time.monotonic() - started, self.options.endpoints
+        say(f"ready after {seconds:.1f} s: {where.grpc_url} {where.http_url} {where.metrics_url}")
+        if not self.was_ready:
+            self.was_ready = True
+            files.enter_context(self.control.written_beside(self.options.state_file))
+            files.enter_context(_state_file(self.options))
+            _shorten_warm_up(self.limits.configs)
+        self._watch(server, watchdog)
+
+    def _watch(self, server: TritonProcess, watchdog: Watchdog) -> None:
+        while not self.stop.wait(LOOK_SECONDS):
+            if server.has_ended():
+                raise server.failure()
+            if self._is_rebuilt(server.build):
                 return
-            say(
-                f"{server.build.repository} was built anew: served is what it was, until this is started again",
-                "WARNING",
-            )
-        watchdog.look()
+            watchdog.look()
+            self.limits.look(server, watchdog, self.stop)
+
+    def _is_rebuilt(self, build: ServedBuild) -> bool:
+        """Whether that is a reason to stop; said once, and looked for once a second."""
+        if self.was_rebuilt or time.monotonic() < self._looked_for_build + _BUILD_SECONDS:
+            return False
+        self._looked_for_build = time.monotonic()
+        if not build.is_replaced():
+            return False
+        self.was_rebuilt = True
+        if self.options.until_rebuilt:
+            say(f"{build.repository} was built anew: start this again to serve it")
+            return True
+        say(f"{build.repository} was built anew: served is what it was, until this is started again", "WARNING")
+        return False
+
+    def _seconds_until_next(self, error: ServerError, ready: float | None) -> float:
+        if self.was_rebuilt:
+            raise StaleRepositoryError(
+                f"{error}; it cannot be started again, for {self.options.repository} was built anew since: "
+                "start this again"
+            ) from error
+        if ready is None:
+            return self.policy.seconds_after_failing(error)
+        return self.policy.seconds_after_serving(time.monotonic() - ready)
+
+
+def _shorten_warm_up(configs: Mapping[str, ModelConfig]) -> None:
+    """A server that is started again is waited for: it warms up by what it is asked."""
+    for config in configs.values():
+        if "warm_up_seconds" in config.parameters:
+            config.parameters["warm_up_seconds"].string_value = "0"
 
 
 @contextmanager

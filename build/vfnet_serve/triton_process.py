@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 import urllib.error
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
+from typing import Any
 
+import psutil
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from vfnet_client.cache import default_cache_dir
 from vfnet_serve.adapted_repository import write_adapted, write_config
+from vfnet_serve.chosen_environment import chosen_environment
+from vfnet_serve.control_plane import ControlPlane
 from vfnet_serve.endpoints import Endpoints
-from vfnet_serve.installation import ServerError, StaleRepositoryError, TritonInstallation
-from vfnet_serve.leftovers import scratch_prefix
+from vfnet_serve.hidden_arguments import TracingForbiddenError, start_with_hidden, start_with_shown
+from vfnet_serve.installation import ServerError, StaleRepositoryError, TritonInstallation, TritonLostError
 from vfnet_serve.local_http import fetch
-from vfnet_serve.parent_death import terminated_with_parent
+from vfnet_serve.scratch_folder import ScratchFolder
 from vfnet_serve.served_build import ServedBuild
-from vfnet_serve.server_log import ServerLog, print_line
+from vfnet_serve.server_log import ServerLog, print_line, say
 
 _SECONDS_AFTER_LOSS = 2.0
 _UNLOAD_SECONDS = 5.0
 """For models that nothing waits for any more. One whose process was killed, or hangs, never goes."""
-_LOAD_TIMEOUT = 300.0
-"""Seconds; a detector may have to be compiled."""
+_LOAD_TIMEOUT = 1800.0
+"""Seconds; a detector may have to be compiled, and whoever waits also looks whether anything happens."""
+_DEAD_PROCESS = "is not healthy"
+"""What Triton says of a model process that does not run."""
+_ASK_SECONDS, _ANSWER_SECONDS = 1.0, 3.0
 ENSEMBLE = "vfnet"
 """The model that callers call."""
 
@@ -48,6 +54,7 @@ class TritonProcess:
         log: ServerLog,
         configs: Mapping[str, ModelConfig],
         *,
+        control: ControlPlane,
         gpus: str | None = None,
         exit_timeout: int = 30,
     ) -> None:
@@ -55,38 +62,43 @@ class TritonProcess:
         Args:
             build: its repository is left as it is.
             configs: what its models are served with, by name.
+            control: who may load its models again.
             gpus: what the server sees of this machine's GPUs, as CUDA_VISIBLE_DEVICES; None: as this process does.
         """
         self.build = build
+        self.control = control
         self.endpoints = endpoints
         self.log = log
         self.exit_timeout = exit_timeout
+        self.is_watched = False
+        """Whether it was ready."""
+        self._answered = 0.0
+        self._ends = threading.Event()
         self._others = [model for model in configs if model != ENSEMBLE]
         self.has_lost_a_process = False
         """Set by whoever sees that a model process died, or does not end."""
-        self._scratch = tempfile.TemporaryDirectory(prefix=scratch_prefix())
-        scratch = Path(self._scratch.name)
+        self._scratch = ScratchFolder()
+        scratch = self._scratch.path
         self._repository = scratch / "repository"
         self.activity_dir = scratch / "activity"
         self.activity_dir.mkdir()
         write_adapted(build.repository, configs, self._repository)
-        self._shm_prefix = f"vfnet-{os.getpid()}-"
         self._command = [
             str(installation.binary),
             f"--model-repository={self._repository}",
             *installation.link_backends(scratch),
-            *(f"--{name}-address={endpoints.host}" for name in ("http", "grpc", "metrics")),
-            f"--http-port={endpoints.http_port}",
-            f"--grpc-port={endpoints.grpc_port}",
-            f"--metrics-port={endpoints.metrics_port}",
+            *endpoints.triton_options(),
             # Only under explicit control can a model be loaded again.
             "--model-control-mode=explicit",
             *(f"--load-model={name}" for name in configs),
             f"--exit-timeout-secs={exit_timeout}",
-            f"--backend-config=python,shm-region-prefix-name={self._shm_prefix}",
+            f"--backend-config=python,shm-region-prefix-name={self._scratch.shared_memory_prefix}",
         ]
+        if all(config.backend == "python" or config.platform == "ensemble" for config in configs.values()):
+            # Else each model's code is run once more only to ask it for what is written: seconds of every start.
+            self._command.append("--disable-auto-complete-config")
         self._environment = (
-            os.environ
+            chosen_environment(os.environ)
             | {"VFNET_CACHE_DIR": str(default_cache_dir())}
             | installation.environment()
             | {
@@ -97,21 +109,33 @@ class TritonProcess:
         )
 
     def __enter__(self) -> TritonProcess:
-        self.process = subprocess.Popen(
-            terminated_with_parent(self._command),
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            # A terminal's Ctrl-C is for us alone: the models must finish what they are doing.
-            start_new_session=True,
-        )
+        self.process = self._start()
         self._reader = threading.Thread(target=self._print_log, daemon=True)
         self._reader.start()
         threading.Thread(target=self._end_what_it_leaves, daemon=True).start()
         return self
+
+    def _start(self) -> subprocess.Popen[str]:
+        how: dict[str, Any] = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.STDOUT,
+            "text": True,
+            "errors": "replace",
+            # A terminal's Ctrl-C is for us alone: the models must finish what they are doing.
+            "start_new_session": True,
+        }
+        hidden = self.control.server_options()
+        try:
+            return start_with_hidden(self._command, hidden, self._environment, **how)
+        except (TracingForbiddenError, OSError) as error:
+            why = str(error) or "tracing is forbidden here"
+            say(
+                f"other accounts of this machine can read in Triton's arguments what controls it ({why}): "
+                "with it they can load models of theirs",
+                "WARNING",
+            )
+            return start_with_shown(self._command, hidden, self._environment, **how)
 
     def _end_what_it_leaves(self) -> None:
         """Kill the model processes when the server has died.
@@ -146,16 +170,45 @@ class TritonProcess:
             self.process.wait(within)
         return self.process.poll() is not None
 
+    def has_answered(self) -> None:
+        """Now, or it could not be asked."""
+        self._answered = time.monotonic()
+
+    def seconds_without_answer(self) -> float:
+        """Since it last said that it lives, for which it is asked every second once it is ready."""
+        return time.monotonic() - self._answered if self.is_watched else 0.0
+
+    def watch_answers(self) -> None:
+        """Ask it from now on; it was ready."""
+        self.has_answered()
+        self.is_watched = True
+        threading.Thread(target=self._keep_asking, name="triton answers", daemon=True).start()
+
+    def _keep_asking(self) -> None:
+        while not self._ends.wait(_ASK_SECONDS):
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                self._request("/v2/health/live", None, timeout=_ANSWER_SECONDS)
+                self.has_answered()
+
+    def children(self) -> list[psutil.Process]:
+        """The processes that it started."""
+        try:
+            return list(psutil.Process(self.process.pid).children())
+        except psutil.NoSuchProcess:
+            return []
+
     def failure(self) -> ServerError:
-        """Why the process ended, from its log."""
+        """Why the process ended, from its log: for good if it said why it cannot serve."""
         self._reader.join(timeout=5)
-        if self.log.load_failures:
+        if self.log.load_failures and not self.is_watched:
             causes = [f"{model} failed to load: {cause}" for model, cause in self.log.load_failures.items()]
             roots = [cause for cause in causes if "depends on" not in cause]
-            return ServerError("; ".join(roots or causes))
+            died = any(_DEAD_PROCESS in cause for cause in self.log.load_failures.values())
+            return (TritonLostError if died else ServerError)("; ".join(roots or causes))
         code = self.process.returncode
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        return ServerError("; ".join([f"the Triton server {how}", *self.log.last_errors[-1:]]))
+        said = "; ".join([f"the Triton server {how}", *self.log.last_errors[-1:]])
+        return TritonLostError(said) if code < 0 or self.is_watched else ServerError(said)
 
     def reload(self, model: str) -> None:
         """Start a model anew, at once and therefore not warmed up; the old one finishes what it has.
@@ -173,7 +226,12 @@ class TritonProcess:
                 f"{model} has to be loaded again, but {self.build.repository} was built anew since: start this again"
             )
         with _saying_what_could_not_be_loaded(model):
-            config = json.loads(self._request(f"/v2/models/{model}/config", None))
+            try:
+                config = json.loads(self._request(f"/v2/models/{model}/config", None))
+            except urllib.error.HTTPError:  # it was unloaded
+                self._request(f"/v2/repository/models/{model}/load", b"{}")
+                self._request(f"/v2/repository/models/{ENSEMBLE}/load", b"{}")
+                return
             parameters = config.setdefault("parameters", {})
             parameters["loaded_at"] = {"string_value": f"{time.time():.3f}"}
             if "warm_up_seconds" in parameters:
@@ -194,7 +252,7 @@ class TritonProcess:
 
     def _request(self, path: str, body: bytes | None, timeout: float = _LOAD_TIMEOUT) -> bytes:
         """POST `body`, or GET where there is none."""
-        return fetch(f"{self.endpoints.http_url}{path}", body, timeout=timeout)
+        return fetch(f"{self.endpoints.http_url}{path}", body, timeout=timeout, headers=self.control.http_headers)
 
     def drain(self) -> None:
         """Take no new images and finish those under way, for at most `exit_timeout` seconds; let the models go.
@@ -224,9 +282,13 @@ class TritonProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._ends.set()
         try:
-            self.drain()
-            self.process.terminate()
+            if isinstance(error, TritonLostError):
+                self._kill_all()  # nothing that it still does would end well
+            else:
+                self.drain()
+                self.process.terminate()
             # A server one of whose model processes was killed waits for it in vain (2.51).
             self.process.wait(_SECONDS_AFTER_LOSS if self.has_lost_a_process else self.exit_timeout + 5)
         except subprocess.TimeoutExpired:
@@ -235,9 +297,7 @@ class TritonProcess:
             self._kill_all()
             self.process.wait()
             self._reader.join(timeout=5)
-            for region in Path("/dev/shm").glob(f"{self._shm_prefix}*"):
-                region.unlink(missing_ok=True)  # a killed process leaves its shared memory behind
-            self._scratch.cleanup()
+            self._scratch.__exit__(None, None, None)  # a killed process leaves its shared memory behind
 
 
 def _until(deadline: float) -> float:
@@ -253,17 +313,3 @@ def _saying_what_could_not_be_loaded(model: str) -> Iterator[None]:
         raise ServerError(f"could not load {model}: {error.read().decode(errors='replace')}") from None
     except OSError as error:
         raise ServerError(f"could not load {model}: {error}") from None
-
-
-def wait_until_ready(server: TritonProcess, stop: threading.Event) -> bool:
-    """Wait for readiness; False if `stop` was set first.
-
-    Raises:
-        ServerError: the server ended instead.
-    """
-    while not stop.wait(0.1):
-        if server.process.poll() is not None:
-            raise server.failure()
-        if server.is_ready():
-            return True
-    return False

@@ -1,42 +1,65 @@
-"""Replaces Python model processes that die or hang.
+"""Replaces Python model processes that die, stop or hang, and says when Triton itself has to be started again.
 
 Triton never does: a model whose process is gone keeps saying that it is ready while every request fails
-(tried with 2.51). Loading the model again, as if its configuration had changed, starts new processes.
+(tried with 2.51). Loading the model again, as if its configuration had changed, starts new processes. Nothing here
+waits: models are loaded beside the watch.
 """
 
 from __future__ import annotations
 
+import random
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import psutil
 
-from vfnet_serve.activity_records import forget_record, read_record, void_tickets
-from vfnet_serve.installation import ServerError, StaleRepositoryError
+from vfnet_serve.activity_records import void_tickets
+from vfnet_serve.installation import ServerError, StaleRepositoryError, TritonLostError
+from vfnet_serve.model_process import DEAD_LOADER_SECONDS, SILENT_SECONDS, ModelProcess, Silence
 from vfnet_serve.triton_process import TritonProcess
 
-STUB = "triton_python_backend_stub"
-_RETRY_SECONDS = 10.0
+LOOK_SECONDS = 0.1
+_OWN_PAUSE_SECONDS = 1.0
+"""Whoever looks so late was itself not running, and cannot blame others for it."""
+_DISCOVER_SECONDS = 0.3
+_RETRY_SECONDS = 1.0
+_MOST_LOADS = 3
+"""In a row that fail; then Triton is started again."""
+_STOPPED_TRITON_SECONDS = 3.0
+_DEAF_TRITON_SECONDS = 20.0
 
 
 @dataclass
-class ModelProcess:
-    """One process of a Python model."""
+class ModelLoad:
+    """One model being loaded, by a thread of its own."""
 
-    process: psutil.Process
     model: str
-    shared_memory: str
-    stopped_since: float | None = None
+    run: Callable[[], None]
+    reason: str | None
+    """Why, where a process was lost."""
+    started: float = field(default_factory=time.monotonic)
+    processes: dict[int, ModelProcess] = field(default_factory=dict)
+    """The new ones, as far as seen."""
+    error: ServerError | None = None
+    lost_since: float | None = None
+    silence: Silence = field(default_factory=Silence)
 
-    def is_alive(self) -> bool:
-        """Whether it runs; a zombie does not."""
+    def __post_init__(self) -> None:
+        self._thread = threading.Thread(target=self._run, name=f"load {self.model}", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
         try:
-            return bool(self.process.status() != psutil.STATUS_ZOMBIE and self.process.is_running())
-        except psutil.NoSuchProcess:
-            return False
+            self.run()
+        except ServerError as error:
+            self.error = error
+
+    def is_done(self) -> bool:
+        """Whether it has ended, either way."""
+        return not self._thread.is_alive()
 
 
 @dataclass
@@ -49,91 +72,140 @@ class Watchdog:
     say: Callable[[str, str], None]
     """Takes a message and its level."""
     processes: dict[int, ModelProcess] = field(default_factory=dict)
-    retired: set[int] = field(default_factory=set)
-    """Processes killed here, and those of a model loaded again: they end soon, and that is no death to act on."""
     expected: Counter[str] = field(default_factory=Counter)
     """Processes that each model should have."""
+    loads: dict[str, ModelLoad] = field(default_factory=dict)
+    failed_loads: Counter[str] = field(default_factory=Counter)
     not_before: dict[str, float] = field(default_factory=dict)
     """Models that could not be loaded again, and when to try next (monotonic seconds)."""
+    faults: dict[str, str] = field(default_factory=dict)
+    """What was wrong with the process of a model that was killed here."""
+
+    def __post_init__(self) -> None:
+        self._gone: set[int] = set()
+        """Killed or dead ones; a killed one takes a moment to end, and is not to be found again meanwhile."""
+        self._last_look = self._last_discovery = time.monotonic()
+        self._triton_stopped_since: float | None = None
 
     def begin(self) -> None:
         """Note how many processes each model has. Call it once, when the server is ready."""
         self._discover()
         self.expected = Counter(process.model for process in self.processes.values())
+        self._last_look = time.monotonic()
 
     def look(self) -> None:
-        """Replace dead and hung processes. Call it every half second or so.
+        """Kill what hangs, and replace what is gone. Call it every `LOOK_SECONDS`; it does not wait for anything.
 
         Raises:
             StaleRepositoryError: one is lost, and the repository is another by now.
+            TritonLostError: Triton has to be started again.
         """
-        hung: set[str] = set()
-        for pid, process in list(self.processes.items()):
-            if process.is_alive():
-                if not self._is_hung(process):
-                    continue
-                hung.add(process.model)
-                process.process.kill()
-            del self.processes[pid]
-            self.retired.add(pid)  # a killed one takes a moment to end, and is not to be found again meanwhile
-            forget_record(self.server.activity_dir, pid)
-            Path("/dev/shm", process.shared_memory).unlink(missing_ok=True)
-        # Counted, not noticed: a process may die before it was ever seen.
-        alive = Counter(process.model for process in self.processes.values())
-        if alive != self.expected:  # after a loss, or there are new ones to find, which costs more than a look
-            self._discover()
-            alive = Counter(process.model for process in self.processes.values())
-        for model, count in self.expected.items():
-            if alive[model] < count and time.monotonic() >= self.not_before.get(model, 0):
-                self._replace(model, f"completed nothing for {self.stall_timeout:g} s" if model in hung else "died")
+        now = time.monotonic()
+        if now - self._last_look > _OWN_PAUSE_SECONDS:
+            for process in self.processes.values():
+                process.forget_time()
+            self._triton_stopped_since = None
+            self.server.has_answered()
+        self._last_look = now
+        self._look_at_triton(now)
+        self._look_at_processes()
+        if self.loads or self._missing():
+            if now - self._last_discovery > _DISCOVER_SECONDS or not self.loads:
+                self._discover()
+            for load in list(self.loads.values()):
+                self._look_at_load(load, now)
+            for model in self._missing():
+                if now >= self.not_before.get(model, 0):
+                    self._replace(model)
 
-    def expect_new(self, model: str) -> None:
-        """A model is about to be loaded again: its processes go, after what they are doing, when new ones have come."""
-        leaving = [pid for pid, process in self.processes.items() if process.model == model]
-        for pid in leaving:
-            del self.processes[pid]
-        self.retired.update(leaving)
+    def load(self, model: str, run: Callable[[], None]) -> None:
+        """Have a model loaded again beside the watch; its processes go, after what they do, when new ones have come."""
+        for process in self.processes.values():
+            if process.model == model:
+                process.is_leaving = True
+        self.loads[model] = ModelLoad(model, run, None)
 
-    def _discover(self) -> None:
+    def is_idle(self) -> bool:
+        """Whether nothing is being loaded."""
+        return not self.loads
+
+    def _missing(self) -> list[str]:
+        """Counted, not noticed: a process may die before it was ever seen."""
+        alive = Counter(process.model for process in self.processes.values() if not process.is_leaving)
+        return [model for model, count in self.expected.items() if alive[model] < count and model not in self.loads]
+
+    def _look_at_triton(self, now: float) -> None:
+        triton = self.server.process
         try:
-            children = psutil.Process(self.server.process.pid).children()
+            is_stopped = psutil.Process(triton.pid).status() == psutil.STATUS_STOPPED
         except psutil.NoSuchProcess:
             return
-        for child in children:
-            if child.pid in self.processes or child.pid in self.retired:
-                continue
-            try:
-                command = child.cmdline()
-            except psutil.Error:
-                continue
-            if len(command) > 2 and Path(command[0]).name == STUB:
-                # stub, .../<model>/<version>/model.py, shared memory region, ...
-                self.processes[child.pid] = ModelProcess(child, Path(command[1]).parents[1].name, command[2])
+        if not is_stopped:
+            self._triton_stopped_since = None
+        elif self._triton_stopped_since is None:
+            self._triton_stopped_since = now
+        elif now - self._triton_stopped_since > _STOPPED_TRITON_SECONDS:
+            raise TritonLostError(f"the Triton server was stopped for {_STOPPED_TRITON_SECONDS:g} s")
+        if self.server.seconds_without_answer() > _DEAF_TRITON_SECONDS:
+            raise TritonLostError(f"the Triton server answered nothing for {_DEAF_TRITON_SECONDS:g} s")
 
-    def _is_hung(self, process: ModelProcess) -> bool:
-        now = time.monotonic()
-        if process.process.status() != psutil.STATUS_STOPPED:
-            process.stopped_since = None
-        elif process.stopped_since is None:
-            process.stopped_since = now
-        # A stopped process takes no work, so that its record alone would not tell.
-        if process.stopped_since is not None and now - process.stopped_since > self.stall_timeout:
-            return True
-        record = read_record(self.server.activity_dir, process.process.pid)
-        return record is not None and record.at_work > 0 and now - record.changed > self.stall_timeout
+    def _look_at_processes(self) -> None:
+        for pid, process in list(self.processes.items()):
+            if process.is_alive():
+                fault = process.fault(self.server.activity_dir, self.stall_timeout)
+                if fault is None:
+                    continue
+                self.faults[process.model] = fault
+                process.kill()
+            del self.processes[pid]
+            self._gone.add(pid)
+            process.clean_up(self.server.activity_dir)
 
-    def _replace(self, model: str, what: str) -> None:
-        self.say(f"a process of {model} {what}: replacing it", "WARNING")
+    def _look_at_load(self, load: ModelLoad, now: float) -> None:
+        if load.is_done():
+            del self.loads[load.model]
+            self._finish(load, now)
+            return
+        for pid, process in self.processes.items():
+            if process.model == load.model and not process.is_leaving:
+                load.processes[pid] = process
+        lost = [pid for pid in load.processes if pid not in self.processes]
+        if not lost:
+            load.lost_since = None
+        elif load.lost_since is None:
+            load.lost_since = now
+        elif now - load.lost_since > DEAD_LOADER_SECONDS:
+            raise TritonLostError(f"a process of {load.model} died while it was loaded, and Triton waits for it")
+        if load.silence.seconds(process.process for process in load.processes.values()) > SILENT_SECONDS:
+            raise TritonLostError(f"{load.model} was not loaded, and nothing happened for {SILENT_SECONDS:g} s")
+
+    def _finish(self, load: ModelLoad, now: float) -> None:
+        if load.error is None:
+            self._discover()
+            self.failed_loads[load.model] = 0
+            if load.reason is not None:
+                self.say(f"{load.model} serves again after {now - load.started:.1f} s", "INFO")
+            return
+        if isinstance(load.error, StaleRepositoryError):
+            raise load.error
+        self.failed_loads[load.model] += 1
+        if self.failed_loads[load.model] >= _MOST_LOADS:
+            raise TritonLostError(f"{load.error}, {_MOST_LOADS} times in a row")
+        seconds = _RETRY_SECONDS * random.uniform(0.5, 1.5)
+        self.say(f"{load.error}; trying again in {seconds:.1f} s", "ERROR")
+        self.not_before[load.model] = now + seconds
+
+    def _discover(self) -> None:
+        self._last_discovery = time.monotonic()
+        for child in self.server.children():
+            if child.pid not in self.processes and child.pid not in self._gone:
+                found = ModelProcess.of(child)
+                if found is not None:
+                    self.processes[child.pid] = found
+
+    def _replace(self, model: str) -> None:
+        self.say(f"a process of {model} {self.faults.pop(model, 'died')}: replacing it", "WARNING")
         self.server.has_lost_a_process = True
         void_tickets(self.server.activity_dir)  # what it worked on will not come out
-        self.expect_new(model)
-        started = time.monotonic()
-        try:
-            self.server.reload(model)
-        except StaleRepositoryError:
-            raise
-        except ServerError as error:
-            self.say(f"{error}; trying again in {_RETRY_SECONDS:g} s", "ERROR")
-            self.not_before[model] = time.monotonic() + _RETRY_SECONDS
-        else:
-            self.say(f"{model} serves again after {time.monotonic() - started:.1f} s", "INFO")
+        self.load(model, lambda: self.server.reload(model))
+        self.loads[model].reason = "lost"

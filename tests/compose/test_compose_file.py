@@ -91,7 +91,8 @@ def test_a_profile_is_complete(profile: str) -> None:
             assert source in COMPOSE["volumes"] or (ROOT / source).exists()
     # What the gateway and Prometheus call is the server of either profile.
     (triton,) = (name for name in services if name.startswith("triton"))
-    assert "triton" in {triton, *services[triton]["networks"]["default"]["aliases"]}
+    assert "triton" in {triton, *services[triton]["networks"]["inner"]["aliases"]}
+    assert all("inner" in services[asking]["networks"] for asking in ("gateway", "prometheus"))
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -148,3 +149,16 @@ def test_nothing_is_published_beyond_this_machine() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert ports
     assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+@pytest.mark.parametrize("service", [name for name in SERVICES if name.startswith("triton")])
+def test_triton_is_reached_by_the_inner_network_only(service: str) -> None:
+    assert "ports" not in SERVICES[service]
+    assert list(SERVICES[service]["networks"]) == ["inner"]
+    assert COMPOSE["networks"]["inner"]["internal"] is True
+    assert "--expose-triton" in shlex.split(SERVICES[service]["command"])
+
+
+def test_the_gateway_is_what_is_published() -> None:
+    published = {name for name, service in SERVICES.items() if service.get("ports")}
+    assert published == {"gateway", "prometheus", "grafana"}

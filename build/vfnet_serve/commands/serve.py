@@ -31,6 +31,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--state-file", type=Path, metavar="FILE", help="while ready, holds the process number and ports as JSON"
     )
     parser.add_argument(
+        "--expose-triton",
+        action="store_true",
+        help="let --host be an address that other machines reach; who reaches Triton's ports can end it: strangers "
+        "belong in front of vfnet gateway",
+    )
+    parser.add_argument(
+        "--max-restarts",
+        type=int,
+        default=ServeOptions.max_restarts,
+        metavar="N",
+        help="starts of Triton in a row that may fail; one that served is always started again (default: %(default)s)",
+    )
+    parser.add_argument(
         "--until-rebuilt",
         action="store_true",
         help="stop, after what is in flight, when the repository is built anew: for who starts it again by itself",
@@ -109,6 +122,8 @@ def run(arguments: argparse.Namespace) -> int:
         exit_timeout=arguments.exit_timeout,
         triton=arguments.triton,
         state_file=arguments.state_file,
+        expose_triton=arguments.expose_triton,
+        max_restarts=arguments.max_restarts,
         until_rebuilt=arguments.until_rebuilt,
         verbose=arguments.verbose,
     )

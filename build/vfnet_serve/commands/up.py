@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from vfnet_build.checkpoints.errors import CheckpointError
@@ -116,7 +117,7 @@ def _ensure_running(folder: StateFolder, arguments: argparse.Namespace) -> None:
 
 
 def _wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dict[str, WantedProcess]:
-    endpoints = endpoints_from(arguments)
+    endpoints = _triton_endpoints(arguments)
     options = [f"--stall-timeout={arguments.stall_timeout}", f"--exit-timeout={arguments.exit_timeout}"]
     if arguments.triton is not None:
         options.append(f"--triton={arguments.triton.absolute()}")
@@ -132,7 +133,10 @@ def _wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dic
         stop_timeout=2 * arguments.exit_timeout + 20,
     )
     gateway_options = GatewayOptions(
-        arguments.score_port, arguments.keys_file, arguments.score_grpc_port if GATEWAY_SPEAKS_GRPC else None
+        arguments.score_port,
+        arguments.keys_file,
+        arguments.score_grpc_port if GATEWAY_SPEAKS_GRPC else None,
+        arguments.host,
     )
     gateway = WantedProcess(
         command=gateway_options.command(folder, endpoints),
@@ -140,8 +144,8 @@ def _wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dic
         log=str(folder.gateway.log),
         code=code_version(["vfnet_gateway", "vfnet_client"]),
         environment={KEYS_VARIABLE: gateway_keys()},
-        listener=Listener(endpoints.host, arguments.score_port),
-        health_url=f"http://{_in_url(endpoints.local_host)}:{arguments.score_port}/health",
+        listener=Listener(arguments.host, arguments.score_port),
+        health_url=f"{Endpoints(arguments.host, arguments.score_port).http_url}/health",
         start_timeout=GATEWAY_START_TIMEOUT,
         stop_timeout=50,
     )
@@ -160,11 +164,16 @@ def _check_ports(folder: StateFolder, arguments: argparse.Namespace) -> None:
     if len(set(ports.values())) < len(ports):
         raise ServerError("the ports must differ: " + ", ".join(f"--{name} {port}" for name, port in ports.items()))
     ours = ports_of_running(folder)
-    check_free(arguments.host, {name: port for name, port in ports.items() if port not in ours})
+    for host, is_score in ((_triton_endpoints(arguments).host, False), (arguments.host, True)):
+        check_free(
+            host, {n: port for n, port in ports.items() if n.startswith("score") is is_score and port not in ours}
+        )
 
 
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _triton_endpoints(arguments: argparse.Namespace) -> Endpoints:
+    """Triton stays on this machine, whatever address the gateway listens on, which is the door for others."""
+    given = endpoints_from(arguments)
+    return given if given.is_loopback else replace(given, host=Endpoints().host)
 
 
 def _build_of(folder: StateFolder) -> str:

@@ -82,11 +82,12 @@ class TritonPythonModel:
         self.activity.change(+1)
 
         def respond(response: Any) -> None:
+            self.activity.pauses.end_if_given_up()
             send_only_response(sender, response)
             self.activity.change(-1)
             finished.release()
 
-        if request.is_cancelled():
+        if self.activity.is_cancelled(request):
             respond(cancelled())
             return
         pixels = _pixels(request).as_numpy()

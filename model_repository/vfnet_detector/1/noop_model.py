@@ -31,7 +31,7 @@ class TritonPythonModel:
 
     def answer(self, request: Any) -> Any:
         """The candidates, in the pixels of this image."""
-        if request.is_cancelled():
+        if self.activity.is_cancelled(request):
             return cancelled()
         if self.seconds:
             time.sleep(self.seconds)

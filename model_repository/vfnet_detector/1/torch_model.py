@@ -46,7 +46,7 @@ class TritonPythonModel:
         for request in requests:
             sender = request.get_response_sender()
             self.activity.change(+1)
-            if request.is_cancelled():
+            if self.activity.is_cancelled(request):
                 self.respond(sender, cancelled())
                 continue
             pixels = pb_utils.get_input_tensor_by_name(request, "PIXELS").as_numpy()
@@ -59,6 +59,7 @@ class TritonPythonModel:
 
     def respond(self, sender: Any, response: Any) -> None:
         """Send one request's only response."""
+        self.activity.pauses.end_if_given_up()
         send_only_response(sender, response)
         self.activity.change(-1)
 

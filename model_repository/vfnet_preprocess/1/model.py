@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import cv2
@@ -38,16 +39,19 @@ class TritonPythonModel:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response per request; a failure is that request's alone."""
-        return [self.answer(request) for request in requests]
+        responses = [self.answer(request) for request in requests]
+        self.activity.pauses.end_if_given_up()
+        return responses
 
     def answer(self, request: Any) -> Any:
         """Tensors, or an error: the caller's for what cannot be read as an image."""
-        if request.is_cancelled():
+        if self.activity.is_cancelled(request):
             return self.refusals.count("cancelled", cancelled())
         # Who calls this model by itself takes no place in the ensemble.
         needs_ticket = "TICKET" in request.requested_output_names()
+        has_gone = partial(self.activity.is_cancelled, request)
         try:
-            ticket = self.door.enter(request.is_cancelled) if needs_ticket else 0  # waiting is no work
+            ticket = self.door.enter(has_gone) if needs_ticket else 0  # waiting is no work
         except CallerGoneError:
             return self.refusals.count("cancelled", cancelled())
         with self.activity.working():

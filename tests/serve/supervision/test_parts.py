@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from vfnet_serve.leftovers import remove_leftovers
 from vfnet_serve.supervision.code_version import code_version
 from vfnet_serve.supervision.log_files import KEPT, rotate_if_large, tail
 from vfnet_serve.supervision.restart_policy import MOST_FAILURES, RestartPolicy
@@ -98,21 +97,3 @@ def test_other_code_has_another_version(tmp_path: Path, monkeypatch: pytest.Monk
     assert second != first
     (tmp_path / "dependency-2.0.dist-info").mkdir()
     assert code_version(["some_package"]) not in (first, second)
-
-
-def test_what_killed_servers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    shared, me, gone = tmp_path / "shm", os.getpid(), 2**22 + 1  # above any process number
-    shared.mkdir()
-    kept = [tmp_path / f"vfnet-serve-{me}-abc", tmp_path / "vfnet-serve-abc", tmp_path / f"vfnet-bench-{gone}-abc"]
-    left = [tmp_path / f"vfnet-serve-{gone}-abc", tmp_path / f"vfnet-serve-{gone}-d_f"]
-    for folder in (*kept, *left):
-        folder.mkdir()
-        (folder / "file").write_text("")
-    (shared / f"vfnet-{gone}-region").write_text("")
-    (shared / f"vfnet-{me}-region").write_text("")
-    target = tmp_path / f"vfnet-serve-{gone}-link"
-    target.symlink_to(kept[0], target_is_directory=True)
-    removed = remove_leftovers(tmp_path, shared)
-    assert sorted(removed) == sorted([*left, shared / f"vfnet-{gone}-region", target])
-    assert all((folder / "file").exists() for folder in kept)
-    assert (shared / f"vfnet-{me}-region").exists()

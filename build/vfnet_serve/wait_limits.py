@@ -1,0 +1,128 @@
+"""How many images are let in: no more than the server answers within `--max-wait`, by the speed that it shows."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from vfnet_client.exceptions import VFNetClientError
+from vfnet_serve.activity_records import read_record
+from vfnet_serve.measured_speed import measure_speed
+from vfnet_serve.server_log import say
+from vfnet_serve.serving_settings import GivenSettings, ServingSettings
+from vfnet_serve.triton_process import TritonProcess
+from vfnet_serve.watchdog import LOOK_SECONDS, Watchdog
+
+_DOOR = "vfnet_preprocess"
+"""The model whose queue is the ensemble's, and that counts what is in there."""
+_MEASURED_AGAIN = (60.0, 300.0, 1800.0)
+"""Seconds after the start: a machine that was busy then may not be any more."""
+_IDLE_SECONDS = 3.0
+
+
+class WaitLimits:
+    """The limits of one `vfnet serve`, which its next Triton server keeps.
+
+    Args:
+        settings: chosen for the machine.
+        configs: of the models, by name, which are changed.
+    """
+
+    def __init__(self, settings: ServingSettings, given: GivenSettings, configs: Mapping[str, ModelConfig]) -> None:
+        self.settings, self.given, self.configs = settings, given, configs
+        self.current = settings
+        self._again = list(_MEASURED_AGAIN)
+        self._since: float | None = None
+        self._measurement: _Measurement | None = None
+
+    def measure(self, server: TritonProcess, watchdog: Watchdog, stop: threading.Event) -> None:
+        """Once, when the first server is ready: let fewer in than chosen where it turns out to be too slow for them.
+
+        Raises:
+            TritonLostError: the server has to be started again.
+        """
+        if self.given.max_in_flight is not None and self.given.max_waiting is not None:
+            return
+        measurement = _Measurement(server, self.settings.fewest_in_flight, stop)
+        while not stop.wait(LOOK_SECONDS):
+            watchdog.look()
+            if server.has_ended(within=1 if measurement.failed() else 0):
+                raise server.failure()
+            if measurement.is_done():
+                break
+        else:
+            return
+        if measurement.speed is None:
+            say(f"--max-wait bounds nothing, for the speed could not be measured: {measurement.error}", "WARNING")
+            return
+        self._bound(measurement.speed, server, watchdog)
+        while not watchdog.is_idle() and not stop.wait(LOOK_SECONDS):
+            watchdog.look()
+            if server.has_ended():
+                raise server.failure()
+        if self.current != self.settings:
+            self._since = time.monotonic()
+
+    def look(self, server: TritonProcess, watchdog: Watchdog, stop: threading.Event) -> None:
+        """Measure again, at a few times, where fewer are let in than chosen and nobody asks. It does not wait."""
+        if self._measurement is not None:
+            if not self._measurement.is_done():
+                return
+            speed, self._measurement = self._measurement.speed, None
+            if speed is not None and self._bounded(speed).max_in_flight > self.current.max_in_flight:
+                self._bound(speed, server, watchdog)
+        if self._since is None or not self._again or self.current == self.settings:
+            return
+        if time.monotonic() - self._since > self._again[0] and watchdog.is_idle() and _is_idle(server, watchdog):
+            del self._again[0]
+            self._measurement = _Measurement(server, self.settings.fewest_in_flight, stop)
+
+    def _bounded(self, speed: float) -> ServingSettings:
+        return self.settings.within_max_wait(speed, self.given)
+
+    def _bound(self, speed: float, server: TritonProcess, watchdog: Watchdog) -> None:
+        bounded = self._bounded(speed)
+        if bounded != self.current:
+            bounded.apply(self.configs)
+            self.current = bounded
+            watchdog.load(_DOOR, lambda: server.reconfigure(_DOOR, self.configs[_DOOR]))
+        say(
+            f"{speed:.3g} images/s measured: --max-in-flight {bounded.max_in_flight} --max-waiting "
+            f"{bounded.max_waiting}, so that the newest waits for {bounded.longest_wait(speed):.2g} s at most"
+        )
+
+
+class _Measurement:
+    """A measurement, by a thread of its own."""
+
+    def __init__(self, server: TritonProcess, at_once: int, stop: threading.Event) -> None:
+        self.speed: float | None = None
+        self.error: Exception | None = None
+        self._arguments = (server.endpoints, at_once, stop)
+        self._thread = threading.Thread(target=self._run, name="speed", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.speed = measure_speed(*self._arguments)
+        except (OSError, VFNetClientError) as error:
+            self.error = error
+
+    def is_done(self) -> bool:
+        return not self._thread.is_alive()
+
+    def failed(self) -> bool:
+        return self.is_done() and self.error is not None
+
+
+def _is_idle(server: TritonProcess, watchdog: Watchdog) -> bool:
+    """Whether no model process has done anything for a while."""
+    latest = time.monotonic() - _IDLE_SECONDS
+    for pid in watchdog.processes:
+        record = read_record(server.activity_dir, pid)
+        if record is None or record.at_work or record.changed > latest:
+            return False
+    return True
