@@ -16,7 +16,13 @@ from vfnet_client import contract
 from vfnet_client.contract import ImageURL, ScoreReply, ScoreRequest
 from vfnet_client.credentials import Credentials
 from vfnet_client.detections import Detections
-from vfnet_client.exceptions import DeadlineExceededError, InvalidImageError, RequestError, VFNetClientError
+from vfnet_client.exceptions import (
+    DeadlineExceededError,
+    InvalidImageError,
+    RequestError,
+    ServerUnavailableError,
+    VFNetClientError,
+)
 from vfnet_client.images import ImageLike, ImageLoader
 from vfnet_client.outcomes import Outcome, typed
 from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
@@ -59,6 +65,7 @@ class AsyncVFNetClient:
             request is never tried twice.
         credentials: a bearer key, headers, certificates.
         priority: of every image, in Triton's levels: 1 is served first; 0 leaves it to the model. An endpoint has none.
+        on_waiting: is told, in the event loop, of each time that the server stays away and is asked again.
     """
 
     def __init__(
@@ -70,6 +77,7 @@ class AsyncVFNetClient:
         retries: int | None = None,
         credentials: Credentials | None = None,
         priority: int = 0,
+        on_waiting: Callable[[ServerUnavailableError], None] | None = None,
     ) -> None:
         self._is_endpoint = is_score_endpoint(parse_server_url(server))
         if concurrency < 1 or (retries is not None and retries < 0):
@@ -78,7 +86,7 @@ class AsyncVFNetClient:
         self.retries, self.credentials, self.priority = retries, credentials, priority
         self._loader = ImageLoader()
         self._opened: Transport | None = None
-        self._policy = RetryPolicy(self._prove, retries)
+        self._policy = RetryPolicy(self._prove, retries, on_waiting)
         self._turns = self._new_turns()
         """Of all calls of `detect`: those that come later do not overtake one that the server refused."""
 

@@ -39,6 +39,8 @@ SECOND_DEATH_PAUSE_S = 3.0
 """Before an image's last chance: of several instances of a model a dead one answers fastest, and has to be replaced."""
 MOST_WRONG_ANSWERS = 3
 """How often a server is asked again that knows of no such model or path, where nothing says that it will."""
+_TELL_FROM = 3
+"""The first pauses together are half a second."""
 _PROOF_TIMEOUT_S = 10.0
 _BUSY_IS_PROOF_FROM = 5
 _PROOF_WIDTH, _PROOF_HEIGHT = 1333, 32
@@ -77,15 +79,22 @@ class RetryPolicy:
             `Transport.infer` does.
         retries: at most so many times an image is sent again; None: as often as the deadline allows. 0 also means
             that nothing is waited for.
+        on_waiting: is told once of each time that the server stays away for more than a moment.
     """
 
-    def __init__(self, prove: Callable[[float], Awaitable[object]], retries: int | None = None) -> None:
-        self._prove, self._retries = prove, retries
+    def __init__(
+        self,
+        prove: Callable[[float], Awaitable[object]],
+        retries: int | None = None,
+        on_waiting: Callable[[ServerUnavailableError], None] | None = None,
+    ) -> None:
+        self._prove, self._retries, self._on_waiting = prove, retries, on_waiting
+        self._told_at = -math.inf
         self._proving = asyncio.Lock()
-        self._proven_at = -math.inf
+        self._proven_at = 0.0
         self._last_chance = asyncio.Lock()
         """Of two that may have killed a process, only one is in flight: so the other is not blamed."""
-        self._answered_at = self._away_at = -math.inf
+        self._answered_at = self._away_at = self._died_at = -math.inf
         self.waiting = 0
         """Images that wait for a server that is away or heals."""
 
@@ -128,11 +137,18 @@ class RetryPolicy:
                         wait = jittered(pause, error.retry_after)
                         if tries > self._most_tries(error) or monotonic() + wait >= deadline.at:
                             raise
+                        if tries == _TELL_FROM:
+                            self._tell(error)
                         with self._counted():
                             await asyncio.sleep(wait)
                         pause = min(2 * pause, LONGEST_PAUSE_S)
         except TimeoutError as error:
             raise last or DeadlineExceededError("no answer in the time allowed") from error
+
+    def _tell(self, error: ServerUnavailableError) -> None:
+        if self._on_waiting is not None and self._told_at <= self._answered_at:
+            self._told_at = monotonic()
+            self._on_waiting(error)
 
     def _most_tries(self, error: ServerUnavailableError) -> float:
         most = math.inf if self._retries is None else self._retries
@@ -143,11 +159,14 @@ class RetryPolicy:
     ) -> T:
         if is_last_chance:
             async with self._last_chance:
+                await self._healed(self._died_at, deadline)  # of the suspect before this one
                 return await self._attempt(call, deadline, is_last_chance=False)
         try:
             answer = await call(deadline.remaining())
-        except ServerUnavailableError:
+        except ServerUnavailableError as error:
             self._away_at = monotonic()
+            if isinstance(error, ModelProcessDiedError):
+                self._died_at = self._away_at
             raise
         except (InvalidImageError, ServerBusyError):
             self._answered_at = monotonic()

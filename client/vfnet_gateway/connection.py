@@ -69,8 +69,9 @@ def connection_protocol(settings: GatewaySettings) -> type[H11Protocol]:
                 ("content-length", str(len(body))),
                 ("connection", "close"),
             ]
+            head = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
             with contextlib.suppress(h11.LocalProtocolError):
-                for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
+                for event in (head, h11.Data(data=body), h11.EndOfMessage()):
                     self.transport.write(self.conn.send(event) or b"")
             self.transport.close()
 

@@ -152,18 +152,21 @@ def test_a_server_that_has_room_for_nobody_does_not_keep_an_image_waiting_for_pr
 
 
 class Detector:
-    """Some images kill its only process, and with it fails whatever is inside."""
+    """Some images kill its only process, and with it fails whatever is inside, or comes until it is replaced."""
 
     def __init__(self) -> None:
-        self.inside = 0
         self.generation = 0
+        self.back_at = 0.0
 
     def call(self, *, kills: bool) -> Callable[[float | None], Awaitable[str]]:
         async def infer(_left: float | None) -> str:
             generation = self.generation
+            if monotonic() < self.back_at:
+                raise DIED
             await asyncio.sleep(0.005)
             if generation == self.generation and kills:
                 self.generation += 1
+                self.back_at = monotonic() + 0.05
             if generation != self.generation:
                 raise DIED
             return "answer"
@@ -202,6 +205,24 @@ def test_who_waits_is_counted() -> None:
         assert policy.waiting == 1
         await asking
         assert policy.waiting == 0
+
+    asyncio.run(main())
+
+
+def test_who_asked_to_be_told_is_told_once_of_each_time_that_the_server_stays_away() -> None:
+    told: list[str] = []
+    server = Server(*[GONE] * 9)
+
+    async def main() -> None:
+        policy = RetryPolicy(server.prove, on_waiting=lambda error: told.append(str(error)))
+        await asyncio.gather(*(policy.ask(server.answer, Deadline.after(30)) for _ in range(2)))
+        assert told == ["gone"]
+        server.errors = [GONE]
+        await policy.ask(server.answer, Deadline.after(30))
+        assert told == ["gone"]
+        server.errors = [GONE] * 4
+        await policy.ask(server.answer, Deadline.after(30))
+        assert told == ["gone"] * 2
 
     asyncio.run(main())
 

@@ -81,8 +81,7 @@ def test_a_client_that_leaves_takes_its_inferences_along(narrow: RunningGateway)
     body = json.dumps({"input_data": table([GOOD] * 40)}).encode()
     before = detected(narrow)
     with socket.create_connection(("127.0.0.1", narrow.port)) as connection:
-        head = f"POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-        connection.sendall(head.encode() + b"x-request-id: leaver\r\n\r\n" + body)
+        connection.sendall(POST + f"content-length: {len(body)}\r\nx-request-id: leaver\r\n\r\n".encode() + body)
         assert eventually(lambda: narrow.metric("vfnet_gateway_images_in_flight") == 2)
     assert eventually(lambda: narrow.metric("vfnet_gateway_images_in_flight") == 0)
     assert eventually(lambda: any(line.get("request_id") == "leaver" for line in narrow.log_lines()))

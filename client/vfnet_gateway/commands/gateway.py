@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     access.add_argument(
         "--without-keys", action="store_true",
-        help="serve whoever reaches it where no keys are configured; needed beyond loopback",
+        help="serve whoever reaches it, where no keys are configured: needed to listen beyond loopback without any",
     )  # fmt: skip
     access.add_argument(
         "--allow-host", action="append", default=[], metavar="NAME",
