@@ -12,24 +12,32 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Receive, Scope, Send
 
-from vfnet_client.transport import open_transport
+from vfnet_client.transport import MODEL, open_transport
+from vfnet_client.url_images.url_images import URLImageFetcher
 from vfnet_gateway import swagger
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.bodies import BodyReader
+from vfnet_gateway.ensemble import Ensemble
 from vfnet_gateway.envelope import Envelope
 from vfnet_gateway.health_routes import HealthRoutes
 from vfnet_gateway.keys import KeyRing
+from vfnet_gateway.kserve.grpc_messages import MessageReader
+from vfnet_gateway.kserve.grpc_server import GRPCServer
+from vfnet_gateway.kserve.grpc_service import InferenceService
+from vfnet_gateway.kserve.inference import Inference
+from vfnet_gateway.kserve.rest import KServeRoutes
+from vfnet_gateway.kserve.statistics import ModelStatistics
 from vfnet_gateway.metrics import CONTENT_TYPE, GatewayMetrics
+from vfnet_gateway.readiness import Readiness
 from vfnet_gateway.score_routes import ScoreRoutes
 from vfnet_gateway.scoring import Scorer
 from vfnet_gateway.settings import GatewaySettings
 from vfnet_gateway.triton_facts import TritonFacts
 from vfnet_gateway.ui_routes import UIRoutes
-from vfnet_gateway.url_images import URLImageFetcher
 
 
 class Gateway:
-    """ASGI. Everything that binds itself to an event loop is made when the server starts it.
+    """ASGI, and a port for gRPC. Everything that binds itself to an event loop is made when the server starts it.
 
     Raises:
         CommandError: the keys' file cannot be read.
@@ -37,12 +45,15 @@ class Gateway:
 
     def __init__(self, settings: GatewaySettings, log_stream: TextIO | None = None) -> None:
         self.settings = settings
+        self.grpc_server: GRPCServer | None = None
+        """Started and stopped with the application; None: no port for gRPC."""
         self.log = AccessLog(log_stream or sys.stdout)
         self.metrics = GatewayMetrics()
         self.keys = KeyRing(settings.keys, settings.keys_file, lambda line: self.log.note("INFO", line))
         self.bodies = BodyReader(settings)
         self._router = Router(redirect_slashes=False, lifespan=self._lifespan)
-        self._envelope = Envelope(self._router, self.metrics, self.log)
+        host_policy = settings.host_policy if self.keys.is_open else None
+        self._envelope = Envelope(self._router, self.metrics, self.log, host_policy)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the server's start and stop."""
@@ -54,27 +65,38 @@ class Gateway:
         settings = self.settings
         transport, facts = open_transport(settings.server), TritonFacts(settings.server)
         fetcher = URLImageFetcher(settings.url_policy, settings.url_limits)
-        scorer = Scorer(settings, transport, fetcher.fetch)
-        self._watch(scorer)
+        ensemble = Ensemble(settings, transport)
+        scorer = Scorer(settings, ensemble, fetcher.fetch)
+        self._watch(ensemble)
+        readiness, statistics = Readiness(transport, ensemble), ModelStatistics(facts)
+        inference = Inference({MODEL: ensemble}, self.metrics, settings.timeout, settings.max_image_bytes)
         routes: list[BaseRoute] = [
             *ScoreRoutes(self.keys, self.bodies, scorer, self.metrics).routes(),
-            *HealthRoutes(transport).routes(),
+            *HealthRoutes(readiness).routes(),
+            *KServeRoutes(self.keys, self.bodies, inference, readiness, statistics).routes(),
             *swagger.routes(),
             Route("/metrics", self._metrics),
-            *UIRoutes(settings, self.keys, facts, fetcher.fetch).routes(),
+            *UIRoutes(settings, self.keys, facts, fetcher.fetch, self.bodies).routes(),
         ]
         self._router.routes[:] = routes
+        if self.grpc_server is not None:
+            messages = MessageReader(self.bodies, settings.max_message_bytes)
+            await self.grpc_server.start(
+                InferenceService(self.keys, messages, inference, readiness, statistics, self.metrics, self.log)
+            )
         try:
             yield
         finally:
+            if self.grpc_server is not None:
+                await self.grpc_server.stop(0)  # begun before, with patience, where the gateway was told to stop
             await fetcher.close()
             await facts.close()
             await transport.close()
 
-    def _watch(self, scorer: Scorer) -> None:
-        flights, budget = scorer.flights, self.bodies.budget
-        self.metrics.watch("images_in_flight", "Images in the ensemble.", lambda: flights.in_flight)
-        self.metrics.watch("requests_waiting", "Requests waiting for a first place.", lambda: flights.newcomers)
+    def _watch(self, ensemble: Ensemble) -> None:
+        budget = self.bodies.budget
+        self.metrics.watch("images_in_flight", "Images in the ensemble.", lambda: ensemble.in_flight)
+        self.metrics.watch("requests_waiting", "Requests waiting for a first place.", lambda: ensemble.newcomers)
         self.metrics.watch("held_bytes", "Bytes of bodies being worked on.", lambda: budget.held)
 
     async def _metrics(self, request: Request) -> Response:

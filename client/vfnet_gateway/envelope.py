@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import traceback
 import uuid
 from collections.abc import MutableMapping
@@ -21,12 +22,16 @@ from vfnet_client.exceptions import (
     ServerUnavailableError,
     VFNetClientError,
 )
+from vfnet_client.safe_text import printable_line
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.bodies import ClientGoneError
 from vfnet_gateway.exchange import SCOPE_KEY, Exchange
+from vfnet_gateway.host_policy import HostPolicy
 from vfnet_gateway.metrics import REFUSALS, GatewayMetrics
 
 LONGEST_REQUEST_ID = 100
+LONGEST_REASON = 500
+"""Characters of what a caller is told, and of what the log keeps of it."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 _RETRY_AFTER_S = {429: "1", 503: "2"}
 _TOLD_OF_THE_SERVER: dict[type[VFNetClientError], str] = {
@@ -40,10 +45,16 @@ _CLIENT_GONE = 499
 
 
 class Envelope:
-    """ASGI middleware, the outermost."""
+    """ASGI middleware, the outermost: every route is behind the same checks.
 
-    def __init__(self, app: ASGIApp, metrics: GatewayMetrics, log: AccessLog) -> None:
-        self._app, self._metrics, self._log = app, metrics, log
+    Args:
+        host_policy: by which names, and from whose pages, it may be asked; None where keys say who may.
+    """
+
+    def __init__(
+        self, app: ASGIApp, metrics: GatewayMetrics, log: AccessLog, host_policy: HostPolicy | None = None
+    ) -> None:
+        self._app, self._metrics, self._log, self._host_policy = app, metrics, log, host_policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens inside."""
@@ -64,33 +75,34 @@ class Envelope:
             if len(exchange.request_id) > LONGEST_REQUEST_ID:
                 exchange.request_id = exchange.request_id[:LONGEST_REQUEST_ID]
                 raise RequestError(431, f"x-request-id must not exceed {LONGEST_REQUEST_ID} characters")
+            if self._host_policy is not None:
+                self._host_policy.check(scope["method"], Headers(scope=scope))
             await self._app(scope, receive, stamp)
         except ClientGoneError:
             exchange.reason = "the client left"
         except asyncio.CancelledError:  # the server stops, and this took longer than it waits
             exchange.reason = "given up when stopping"
             if exchange.status is None:
-                await error_response(ServerUnavailableError("stopping"))(scope, receive, stamp)
+                field = "error" if _is_kserve(scope["path"]) else "message"
+                await error_response(ServerUnavailableError("stopping"), field)(scope, receive, stamp)
         except Exception as error:
             if exchange.status is not None:
                 raise  # half an answer is out: all that is left is to close the connection
-            response = error_response(error)
-            exchange.reason = str(error) if isinstance(error, VFNetClientError) else type(error).__name__
+            response = error_response(error, "error" if _is_kserve(scope["path"]) else "message")
+            exchange.reason = (
+                printable_line(str(error), LONGEST_REASON)
+                if isinstance(error, VFNetClientError)
+                else type(error).__name__
+            )
             if response.status_code == 500:
-                self._log.note("ERROR", f"{exchange.request_id}: {_innermost(error)}")
+                self._log.note("ERROR", f"{exchange.request_id}: {innermost(error)}")
             await response(scope, receive, stamp)
 
     def _record(self, scope: MutableMapping[str, Any], exchange: Exchange) -> None:
-        metrics, status = self._metrics, exchange.status or _CLIENT_GONE
+        status = exchange.status or _CLIENT_GONE
         route = getattr(scope.get("route"), "path", "other")
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        metrics.requests.labels(route, method, str(status)).inc()
-        metrics.request_seconds.labels(route).observe(exchange.seconds())
-        metrics.received.inc(exchange.bytes_in)
-        for stage, seconds in exchange.stages.items():
-            metrics.stage_seconds.labels(stage).observe(seconds)
-        if status in REFUSALS:
-            metrics.refusals.labels(REFUSALS[status]).inc()
+        self._metrics.answered(route, method, str(status), REFUSALS.get(status), exchange)
         self._log.request(scope, exchange, status)
 
 
@@ -113,26 +125,40 @@ class _Stamp:
         await self._send(message)
 
 
-def error_response(error: Exception) -> Response:
-    """`{"message": "..."}` with the status an error earns. What nobody expected is a 500 that tells nothing."""
-    headers: dict[str, str] = {}
-    status, message = 500, "the server failed on this request; its log says why"
-    if isinstance(error, HTTPException):  # the router's own
-        status, message, headers = error.status_code, error.detail, dict(error.headers or {})
-    elif isinstance(error, RequestError):
-        status, message = error.status, str(error)
-    elif isinstance(error, VFNetClientError) and type(error) in _TOLD_OF_THE_SERVER:
-        status, message = error.status, _TOLD_OF_THE_SERVER[type(error)]
+def error_response(error: Exception, field: str = "message") -> Response:
+    """`{"message": "..."}`, or another field, with the status an error earns."""
+    status, message = told_of(error)
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if status in _RETRY_AFTER_S:
         headers["retry-after"] = _RETRY_AFTER_S[status]
     if status == 401:
         headers["www-authenticate"] = "Bearer"
     if status in (408, 413):
         headers["connection"] = "close"
-    return Response(error_body(Exception(message)), status, headers, media_type="application/json")
+    body = error_body(Exception(message)) if field == "message" else json.dumps({field: message}).encode()
+    return Response(body, status, headers, media_type="application/json")
 
 
-def _innermost(error: Exception) -> str:
+def told_of(error: Exception) -> tuple[int, str]:
+    """HTTP's status for an error and what its caller is told. What nobody expected is a 500 that tells nothing."""
+    status, message = 500, "the server failed on this request; its log says why"
+    if isinstance(error, HTTPException):  # the router's own
+        status, message = error.status_code, error.detail
+    elif isinstance(error, RequestError):
+        status, message = error.status, str(error)
+    else:
+        for kind, told in _TOLD_OF_THE_SERVER.items():
+            if isinstance(error, kind):
+                status, message = kind.status, told
+    return status, printable_line(message, LONGEST_REASON)
+
+
+def _is_kserve(path: str) -> bool:
+    """Whether a path is KServe's, whose errors have a field of another name."""
+    return path == "/v2" or path.startswith("/v2/")
+
+
+def innermost(error: Exception) -> str:
     """What happened and where, in one line without the caller's data."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} at {frame.name}, line {frame.lineno} of {frame.filename}"

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from time import monotonic
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from vfnet_client.exceptions import ServerUnavailableError
-from vfnet_client.transport import Transport
-
-_ASK_AGAIN_AFTER_S = 0.5
-_PATIENCE_S = 3.0
+from vfnet_gateway.readiness import Readiness
 
 
 class HealthRoutes:
     """`/` says that the gateway runs; `/ping` and `/health` that the detector behind it is ready."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-        self._ready, self._asked_at = False, -_ASK_AGAIN_AFTER_S
+    def __init__(self, readiness: Readiness) -> None:
+        self._readiness = readiness
 
     def routes(self) -> list[Route]:
         """For the application's table."""
@@ -37,11 +32,8 @@ class HealthRoutes:
         return PlainTextResponse("Healthy")
 
     async def ready(self, _request: Request) -> Response:
-        """MLflow answers an empty line. 503 while Triton could not serve; asked at most twice a second."""
-        if monotonic() - self._asked_at >= _ASK_AGAIN_AFTER_S:
-            self._ready = await self._transport.is_ready(timeout=_PATIENCE_S)
-            self._asked_at = monotonic()
-        if not self._ready:
+        """MLflow answers an empty line. 503 while Triton could not serve."""
+        if not await self._readiness.is_ready():
             raise ServerUnavailableError("Triton is not ready")
         return PlainTextResponse("\n")
 

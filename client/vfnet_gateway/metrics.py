@@ -7,14 +7,18 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from vfnet_gateway.exchange import Exchange
+
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 REFUSALS = {
     400: "malformed",
     401: "no_valid_key",
+    403: "other_site",
     408: "slow_body",
     413: "too_large",
     415: "not_json",
+    421: "other_name",
     429: "busy",
     431: "long_request_id",
     503: "not_ready",
@@ -47,9 +51,24 @@ class GatewayMetrics:
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
         self.stage_seconds = Histogram(
-            "vfnet_gateway_stage_seconds", "Seconds of a request to /score or /invocations by stage.", ["stage"],
+            "vfnet_gateway_stage_seconds", "Seconds of a request that detects, by stage.", ["stage"],
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
+
+    def answered(self, route: str, method: str, status: str, refusal: str | None, exchange: Exchange) -> None:
+        """Count a request that has been answered.
+
+        Args:
+            status: HTTP's number or gRPC's word.
+            refusal: one of `REFUSALS`; None where it was not refused.
+        """
+        self.requests.labels(route, method, status).inc()
+        self.request_seconds.labels(route).observe(exchange.seconds())
+        self.received.inc(exchange.bytes_in)
+        for stage, seconds in exchange.stages.items():
+            self.stage_seconds.labels(stage).observe(seconds)
+        if refusal is not None:
+            self.refusals.labels(refusal).inc()
 
     def watch(self, name: str, help_text: str, value: Callable[[], float]) -> None:
         """A gauge whose value is asked for when it is scraped."""

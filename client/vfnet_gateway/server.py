@@ -22,7 +22,8 @@ from vfnet_client.supervision_ring import inherited_listener
 from vfnet_client.writing import write_whole
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.application import Gateway
-from vfnet_gateway.connection import timed_protocol
+from vfnet_gateway.connection import connection_protocol
+from vfnet_gateway.kserve.grpc_server import DEFAULT_GRPC_PORT, GRPCListening, GRPCServer
 from vfnet_gateway.settings import DEFAULT_PORT, GatewaySettings
 
 _BACKLOG = 2048
@@ -41,7 +42,16 @@ class Listening:
     drain_timeout: int = 30
     """Seconds that requests in flight may take to finish when stopping."""
     state_file: Path | None = None
-    """While ready, holds the process number and the address as JSON."""
+    """While ready, holds the process number and the addresses as JSON."""
+    grpc_port: int = DEFAULT_GRPC_PORT
+    """Of KServe v2 over gRPC, on the same host and with the same certificate; 0: none."""
+
+    @property
+    def grpc(self) -> GRPCListening | None:
+        """The port for gRPC; None without one."""
+        if not self.grpc_port:
+            return None
+        return GRPCListening(self.host, self.grpc_port, self.certificate, self.certificate_key)
 
 
 def serve(settings: GatewaySettings, listening: Listening) -> None:
@@ -60,7 +70,7 @@ class _Server(uvicorn.Server):
         self._gateway, self._listening, self._listener = gateway, listening, listener
         config = uvicorn.Config(
             gateway,
-            http=timed_protocol(gateway.settings.header_timeout),
+            http=connection_protocol(gateway.settings),
             ws="none",
             lifespan="on",
             log_config=None,
@@ -75,6 +85,9 @@ class _Server(uvicorn.Server):
     async def run(self) -> None:  # type: ignore[override]
         """Until a signal says stop."""
         _log_as_json(self._gateway.log)
+        settings, grpc_listening = self._gateway.settings, self._listening.grpc
+        if grpc_listening is not None:
+            self._gateway.grpc_server = GRPCServer(grpc_listening, settings.max_message_bytes, settings.header_timeout)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         await self.serve(sockets=[self._listener])
 
@@ -89,6 +102,8 @@ class _Server(uvicorn.Server):
         self._gateway.log.note("INFO", "stopping: finishing what is in flight")
         if self._listening.state_file is not None:
             self._listening.state_file.unlink(missing_ok=True)
+        if self._gateway.grpc_server is not None:
+            self._gateway.grpc_server.stop(self._listening.drain_timeout)
         await super().shutdown(sockets)
         self._gateway.log.note("INFO", "stopped")
 
@@ -105,6 +120,8 @@ class _Server(uvicorn.Server):
         if self.config.ssl is not None:
             try:
                 _load_certificate(self.config.ssl, self._listening)
+                if self._gateway.grpc_server is not None:
+                    self._gateway.grpc_server.reload()
             except CommandError as error:
                 self._gateway.log.note("ERROR", f"{error}; the one known is used on")
 
@@ -113,13 +130,24 @@ class _Server(uvicorn.Server):
         host, port = self._listener.getsockname()[:2]
         scheme = "http" if self.config.ssl is None else "https"
         address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-        log.note("INFO", f"listening on {address} for Triton at {self._gateway.settings.server}")
+        grpc_address = None if listening.grpc is None else listening.grpc.address
+        both = address if grpc_address is None else f"{address} and {grpc_address}"
+        log.note("INFO", f"listening on {both} for Triton at {self._gateway.settings.server}")
         if keys.is_open:
             log.note("WARNING", "no keys are configured: anyone who reaches this address is served")
         else:
             log.note("INFO", f"{len(keys)} keys are valid")
+        if keys.others_may_read_the_file():
+            file = self._gateway.settings.keys_file
+            log.note("WARNING", f"other accounts can read or change the keys in {file}: chmod 600 it")
         if listening.state_file is not None:
-            state = {"pid": os.getpid(), "identity": process_identity(os.getpid()), "address": address}
+            state: dict[str, object] = {
+                "pid": os.getpid(),
+                "identity": process_identity(os.getpid()),
+                "address": address,
+            }
+            if grpc_address is not None:
+                state["grpc_address"] = grpc_address
             state["stop_timeout"] = listening.drain_timeout + 20
             try:
                 write_whole(listening.state_file, json.dumps(state).encode() + b"\n")

@@ -52,12 +52,16 @@ class TritonFacts:
         """Give the connection back."""
         await self._client.close()
 
-    async def _statistics(self, model: str) -> dict[str, int]:
+    async def statistics(self, model: str) -> list[Any]:
+        """Triton's own `ModelStatistics` of every version of a model. Raises as `stages` does."""
         try:
             answer = await self._client.get_inference_statistics(model, client_timeout=_PATIENCE_S)
         except InferenceServerException as error:
             raise ServerUnavailableError(f"no statistics of {model}: {error}") from error
-        totals = [entry.inference_stats for entry in answer.model_stats]
+        return list(answer.model_stats)
+
+    async def _statistics(self, model: str) -> dict[str, int]:
+        totals = [entry.inference_stats for entry in await self.statistics(model)]
         parts = [part for s in totals for part in (s.compute_input, s.compute_infer, s.compute_output)]
         return {
             "count": sum(s.success.count for s in totals),

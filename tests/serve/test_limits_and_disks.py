@@ -85,11 +85,12 @@ def test_a_malformed_server_is_one_sentence(server: str) -> None:
 
 
 def test_a_port_that_is_taken_is_seen_before_anything_is_done(tmp_path: Path, demo_checkpoint: Path) -> None:
-    http, grpc, metrics, score = free_ports(4)
+    http, grpc, metrics, score, score_grpc = free_ports(5)
     with socket.create_server(("127.0.0.1", score)):
         done = subprocess.run(
             [*VFNET, "up", f"--state={tmp_path / 'var'}", f"--checkpoint={demo_checkpoint}", f"--http-port={http}",
-             f"--grpc-port={grpc}", f"--metrics-port={metrics}", f"--score-port={score}"],
+             f"--grpc-port={grpc}", f"--metrics-port={metrics}", f"--score-port={score}",
+             f"--score-grpc-port={score_grpc}"],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
     assert done.returncode == 1

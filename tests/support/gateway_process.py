@@ -23,6 +23,11 @@ class RunningGateway:
     process: subprocess.Popen[bytes]
     log: Path
     address: str
+    grpc_address: str
+
+    @property
+    def grpc_authority(self) -> str:
+        return self.grpc_address.partition("//")[2]
 
     @property
     def port(self) -> int:
@@ -46,8 +51,9 @@ def running_gateway(
     server: str, folder: Path, *options: str, environment: Mapping[str, str] | None = None
 ) -> Iterator[RunningGateway]:
     """A gateway to the Triton at the URL `server` while in the context; log and state go to `folder`."""
-    (port,) = free_ports(1)
+    port, grpc_port = free_ports(2)
     log, state = folder / "gateway.log", folder / "gateway.json"
-    arguments = ("gateway", f"--server={server}", f"--port={port}", *options)
+    arguments = ("gateway", f"--server={server}", f"--port={port}", f"--grpc-port={grpc_port}", *options)
     with running_vfnet(*arguments, log=log, state=state, patience=60, environment=environment) as process:
-        yield RunningGateway(process, log, json.loads(state.read_text())["address"])
+        said = json.loads(state.read_text())
+        yield RunningGateway(process, log, said["address"], said.get("grpc_address", ""))

@@ -9,8 +9,8 @@ from ipaddress import ip_address
 from typing import TypeVar
 
 from scripted_site import Script, ScriptedSite, scripted_site
-from vfnet_gateway.address_policy import Address, AddressPolicy
-from vfnet_gateway.url_images import FetchLimits, URLImageFetcher
+from vfnet_client.url_images.address_policy import Address, AddressPolicy
+from vfnet_client.url_images.url_images import FetchLimits, URLImageFetcher
 
 T = TypeVar("T")
 IMAGE = b"\x89PNG and so on"

@@ -44,8 +44,6 @@ from vfnet_serve.supervision.wanted import Listener, WantedProcess
 _DRAWN_SCORE = 0.5
 DEFAULT_GRPC_PORT = 5002
 _PORTS = ("http-port", "grpc-port", "metrics-port", "score-port", "score-grpc-port")
-GATEWAY_SPEAKS_GRPC = False
-"""Whether `vfnet gateway` has `--grpc-port`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -135,7 +133,7 @@ def _wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dic
     gateway_options = GatewayOptions(
         arguments.score_port,
         arguments.keys_file,
-        arguments.score_grpc_port if GATEWAY_SPEAKS_GRPC else None,
+        arguments.score_grpc_port,
         arguments.host,
     )
     gateway = WantedProcess(
@@ -158,9 +156,7 @@ def _check_ports(folder: StateFolder, arguments: argparse.Namespace) -> None:
     Raises:
         ServerError: another program listens on one of them, or two are the same.
     """
-    ports = {name: getattr(arguments, name.replace("-", "_")) for name in _PORTS}
-    if not GATEWAY_SPEAKS_GRPC:
-        del ports["score-grpc-port"]
+    ports = {name: port for name in _PORTS if (port := getattr(arguments, name.replace("-", "_")))}  # 0: none
     if len(set(ports.values())) < len(ports):
         raise ServerError("the ports must differ: " + ", ".join(f"--{name} {port}" for name, port in ports.items()))
     ours = ports_of_running(folder)
@@ -213,14 +209,16 @@ def _show(folder: StateFolder, image: Path | None) -> None:
     manifest = Manifest.read(folder.repository)
     if manifest is not None and manifest.untrained:
         _say("WARNING: these weights are UNTRAINED, so the boxes mean nothing; see the README for trained ones")
-    _say_endpoints(endpoints, gateway.state["address"], sample)
+    _say_endpoints(endpoints, gateway.state["address"], gateway.state.get("grpc_address"), sample)
 
 
-def _say_endpoints(where: Endpoints, gateway: str, sample: Path) -> None:
+def _say_endpoints(where: Endpoints, gateway: str, grpc_gateway: str | None, sample: Path) -> None:
     gateway = gateway.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//127.0.0.1:")
     _say(f"gRPC    {where.grpc_url}    try: {sys.argv[0]} detect PHOTO.jpg --server {where.grpc_url}")
     _say(f"HTTP    {where.http_url}    KServe v2: POST /v2/models/vfnet/infer")
     _say(f"metrics {where.metrics_url}")
+    if grpc_gateway is not None:
+        _say(f"KServe v2 for others than local callers: {gateway} and {grpc_gateway}")
     _say(f"page    {gateway}/ui")
     _say(f"score   {gateway}/score    try:")
     body = """echo '{"input_data": {"columns": ["image"], "data": ["'$(base64 -w0 SAMPLE)'"]}}'"""

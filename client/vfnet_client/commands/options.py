@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vfnet_client.credentials import Credentials
-from vfnet_client.exceptions import CommandError
+from vfnet_client.exceptions import CommandError, ServerUnavailableError
 from vfnet_client.transport import DEFAULT_SERVER, parse_server_url
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ KEY_VARIABLE = "VFNET_API_KEY"
 
 
 def add_server_options(
-    parser: argparse.ArgumentParser, timeout: float = 60.0, retries: int = 3, *, several: bool = False
+    parser: argparse.ArgumentParser, timeout: float = 60.0, retries: int | None = None, *, several: bool = False
 ) -> None:
     """Which server, how long to wait for it, and who we are to it. `connected` reads them, of one server."""
     parser.add_argument(
@@ -45,7 +46,7 @@ def add_server_options(
         type=count,
         default=retries,
         help="how often to try again when the connection is refused or lost; 0 also does not wait for a busy server "
-        "(default: %(default)s)",
+        f"(default: {'as often as --timeout allows' if retries is None else retries})",
     )
     parser.add_argument(
         "--key",
@@ -66,9 +67,16 @@ def connected(arguments: argparse.Namespace, concurrency: int = 16) -> VFNetClie
     """
     from vfnet_client.client import VFNetClient
 
-    credentials = credentials_from(arguments)
+    def say(error: ServerUnavailableError) -> None:
+        print(f"vfnet: {error}; asking again for up to {arguments.timeout:g} s", file=sys.stderr, flush=True)
+
     return VFNetClient(
-        arguments.server, concurrency, arguments.timeout, retries=arguments.retries, credentials=credentials
+        arguments.server,
+        concurrency,
+        arguments.timeout,
+        retries=arguments.retries,
+        credentials=credentials_from(arguments),
+        on_waiting=say,
     )
 
 

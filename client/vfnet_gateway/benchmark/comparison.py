@@ -32,7 +32,12 @@ async def compare(road: Road, image: bytes, callers: int, seconds: float) -> Pai
 
 async def load_grpc(road: Road, image: bytes, callers: int, seconds: float) -> Load:
     """Callers of Triton itself, sharing a connection as the gateway's images do."""
-    transport = open_transport(road.grpc_url)
+    return await load_kserve(road.grpc_url, image, callers, seconds)
+
+
+async def load_kserve(url: str, image: bytes, callers: int, seconds: float) -> Load:
+    """Callers of whatever speaks KServe v2 at a URL, `grpc://` or `http://`, all with one transport of our client's."""
+    transport = open_transport(url)
 
     async def call() -> None:
         await transport.infer(image, timeout=_TIMEOUT_S)

@@ -29,6 +29,7 @@ class Road:
     grpc_url: str
     gateway_host: str
     gateway_port: int
+    gateway_grpc_url: str
     gateway_pid: int
 
 
@@ -39,7 +40,7 @@ def road(repository: Path, scratch: Path, model_config_name: str | None = NO_OP)
     Raises:
         CommandError: one of the two did not start.
     """
-    *ports, score = free_ports(4)
+    *ports, score, kserve = free_ports(5)
     folder, endpoints = StateFolder(scratch), Endpoints("127.0.0.1", *ports)
     options = [f"--max-waiting={_MAX_WAITING}"]
     options += [f"--model-config-name={model_config_name}"] if model_config_name else []
@@ -48,11 +49,11 @@ def road(repository: Path, scratch: Path, model_config_name: str | None = NO_OP)
         stopped.callback(folder.gateway.stop)
         try:
             start_server(folder, endpoints, options, repository=repository, is_ours=True)
-            gateway = GatewayOptions(score).command(folder, endpoints)
+            gateway = [*GatewayOptions(score).command(folder, endpoints), f"--grpc-port={kserve}"]
             pid = folder.gateway.start(gateway, GATEWAY_START_TIMEOUT, is_ours=True)
         except ServerError as error:
             raise CommandError(str(error)) from None
-        yield Road(endpoints.grpc_url, endpoints.host, score, pid)
+        yield Road(endpoints.grpc_url, endpoints.host, score, f"grpc://{endpoints.host}:{kserve}", pid)
 
 
 def build_demo(repository: Path) -> None:

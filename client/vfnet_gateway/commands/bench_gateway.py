@@ -1,4 +1,4 @@
-"""`vfnet bench-gateway`: what /score costs beside direct gRPC, the network replaced by a no-op."""
+"""`vfnet bench-gateway`: what the gateway costs beside direct gRPC, the network replaced by a no-op or not."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 from vfnet_client.commands.options import at_least_one, seconds
 from vfnet_gateway.benchmark.comparison import Pair, compare, memory_over
 from vfnet_gateway.benchmark.load import Load
-from vfnet_gateway.benchmark.processes import Road, build_demo, road
+from vfnet_gateway.benchmark.processes import NO_OP, Road, build_demo, road
 from vfnet_gateway.benchmark.road_repository import without_decoding
 from vfnet_gateway.benchmark.sample_photo import sample_jpeg
+from vfnet_gateway.benchmark.ways import compare_ways
 
 _JPEG_BYTES = 200_000
 _MEMORY_CALLERS = 8
@@ -26,6 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", default="640x480", metavar="WxH", help="of the made-up JPEG (default: %(default)s)")
     parser.add_argument(
         "--decode", action="store_true", help="let vfnet_preprocess decode and resize; else only the road is timed"
+    )
+    parser.add_argument(
+        "--kserve", action="store_true", help="compare the gateway's KServe v2 with direct gRPC, instead of /score"
+    )
+    parser.add_argument("--network", action="store_true", help="with the real network and real decoding")
+    parser.add_argument(
+        "--rounds", type=at_least_one, default=5, metavar="N", help="of --kserve (default: %(default)s)"
     )
     parser.add_argument("--callers", type=at_least_one, nargs="+", default=[1, 8, 64], metavar="N", help="1 8 64")
     parser.add_argument("--seconds", type=seconds, default=10.0, help="for each measurement (default: %(default)g)")
@@ -44,12 +52,13 @@ def run(arguments: argparse.Namespace) -> int:
             build_demo(repository)
         width, height = (int(side) for side in arguments.size.split("x"))
         image = arguments.image.read_bytes() if arguments.image else sample_jpeg(width, height, _JPEG_BYTES)
-        if not arguments.decode:
+        if not (arguments.decode or arguments.network):
             repository = without_decoding(repository, scratch / "road")
-        decoded = "decoded and resized" if arguments.decode else "not decoded"
-        print(f"image: {len(image)} bytes, {decoded}; detector: no-op; requests of one image each")
-        with road(repository.absolute(), scratch) as where:
-            asyncio.run(_measure(where, image, arguments))
+        decoded = "decoded and resized" if arguments.decode or arguments.network else "not decoded"
+        detector = "the network" if arguments.network else "no-op"
+        print(f"image: {len(image)} bytes, {decoded}; detector: {detector}; requests of one image each")
+        with road(repository.absolute(), scratch, None if arguments.network else NO_OP) as where:
+            asyncio.run((_measure_ways if arguments.kserve else _measure)(where, image, arguments))
     return 0
 
 
@@ -63,6 +72,17 @@ async def _measure(where: Road, image: bytes, arguments: argparse.Namespace) -> 
         print(f"memory over {arguments.memory_requests} requests, MiB: {', '.join(f'{s / 2**20:.1f}' for s in sizes)}")
 
 
+async def _measure_ways(where: Road, image: bytes, arguments: argparse.Namespace) -> None:
+    print("| callers | way | images/s | p50 ms | p99 ms | of direct gRPC |")
+    print("|--:|:--|--:|--:|--:|--:|")
+    for callers in arguments.callers:
+        ways = await compare_ways(where, image, callers, arguments.seconds, arguments.rounds, _say)
+        for way in ways:
+            times = f"{way.milliseconds(50):.1f} | {way.milliseconds(99):.1f}"
+            share = way.share_of(ways[0])
+            print(f"| {callers} | {way.name} | {way.rate():.1f} | {times} | {share:.3f} |", flush=True)
+
+
 def _row(callers: int, pair: Pair) -> str:
     ratio = pair.score.percentile(99) / pair.score.percentile(50)
     return f"| {callers} | {_cells(pair.grpc)} | {_cells(pair.score)} | {ratio:.2f} |"
@@ -73,4 +93,8 @@ def _cells(load: Load) -> str:
 
 
 def _say_memory(done: int, size: int) -> None:
-    print(f"vfnet bench-gateway: {done} requests, {size / 2**20:.1f} MiB", file=sys.stderr, flush=True)
+    _say(f"{done} requests, {size / 2**20:.1f} MiB")
+
+
+def _say(line: str) -> None:
+    print(f"vfnet bench-gateway: {line}", file=sys.stderr, flush=True)

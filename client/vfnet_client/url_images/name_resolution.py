@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from typing import Protocol
 
-from vfnet_gateway.address_policy import Address
+from vfnet_client.url_images.address_policy import Address
 
 _LOOKUPS_AT_ONCE = 16
 

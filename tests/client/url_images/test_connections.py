@@ -13,8 +13,8 @@ import pytest
 from scripted_site import ScriptedSite, answer, scripted_site
 from url_fetching import HERE, IMAGE, Names
 from vfnet_client.exceptions import InvalidImageError
-from vfnet_gateway.address_policy import AddressPolicy
-from vfnet_gateway.url_images import FetchLimits, URLImageFetcher
+from vfnet_client.url_images.address_policy import AddressPolicy
+from vfnet_client.url_images.url_images import FetchLimits, URLImageFetcher
 
 
 def test_a_second_address_is_tried_when_the_first_is_closed() -> None:

@@ -9,8 +9,8 @@ from time import monotonic
 
 import httpcore
 
-from vfnet_gateway.address_policy import Address, AddressPolicy
-from vfnet_gateway.name_resolution import Resolver
+from vfnet_client.url_images.address_policy import Address, AddressPolicy
+from vfnet_client.url_images.name_resolution import Resolver
 
 
 class AddressRefusedError(Exception):

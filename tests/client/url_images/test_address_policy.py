@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vfnet_gateway.address_policy import NOT_PUBLIC, AddressPolicy, why_not_public
+from vfnet_client.url_images.address_policy import NOT_PUBLIC, AddressPolicy, why_not_public
 
 ADDRESSES = st.ip_addresses()
 IPV4 = st.ip_addresses(v=4).map(IPv4Address)

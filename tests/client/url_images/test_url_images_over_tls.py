@@ -11,8 +11,8 @@ import pytest
 from certificates import Certificate, make_certificate, needs_openssl
 from scripted_site import answer, scripted_site
 from vfnet_client.exceptions import InvalidImageError
-from vfnet_gateway.address_policy import Address, AddressPolicy
-from vfnet_gateway.url_images import URLImageFetcher
+from vfnet_client.url_images.address_policy import Address, AddressPolicy
+from vfnet_client.url_images.url_images import URLImageFetcher
 
 pytestmark = needs_openssl
 IMAGE = b"\x89PNG and so on"

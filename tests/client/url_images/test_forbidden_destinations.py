@@ -12,8 +12,8 @@ import pytest
 from scripted_site import answer, redirect, scripted_site
 from url_fetching import HERE, IMAGE, Names, fetch_from, fetch_once, fetch_url
 from vfnet_client.exceptions import InvalidImageError
-from vfnet_gateway.address_policy import AddressPolicy
-from vfnet_gateway.url_images import URLImageFetcher
+from vfnet_client.url_images.address_policy import AddressPolicy
+from vfnet_client.url_images.url_images import URLImageFetcher
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Images by URL, for the gateway, the client and batch scoring alike: checked addresses, bounded sizes and times."""

@@ -1,0 +1,8 @@
+"""KServe v2 at the gateway, over REST and gRPC, for the public models only.
+
+A request is checked in Python before Triton sees anything, and what Triton sees is a request built anew from the
+checked values: nothing of the caller's bytes but the image itself goes through.
+
+https://github.com/kserve/open-inference-protocol and, for binary tensors over HTTP,
+https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/protocol/extension_binary_data.html
+"""

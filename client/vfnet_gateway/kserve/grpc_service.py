@@ -1,0 +1,283 @@
+"""`inference.GRPCInferenceService` and `grpc.health.v1.Health`, call by call."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import unquote
+
+import grpc
+import grpc.aio
+from tritonclient.grpc import service_pb2
+
+from vfnet_client.exceptions import RequestError, ServerUnavailableError, VFNetClientError
+from vfnet_client.safe_text import is_printable_line
+from vfnet_gateway.access_log import AccessLog
+from vfnet_gateway.bodies import ClientGoneError
+from vfnet_gateway.envelope import LONGEST_REQUEST_ID, innermost, told_of
+from vfnet_gateway.exchange import Exchange
+from vfnet_gateway.keys import KeyRing
+from vfnet_gateway.kserve.checked_request import check
+from vfnet_gateway.kserve.control_plane import CONTROL_METHODS, refusal
+from vfnet_gateway.kserve.grpc_messages import MessageReader
+from vfnet_gateway.kserve.grpc_request import config_response, given, infer_response, metadata_response, parse
+from vfnet_gateway.kserve.inference import Inference
+from vfnet_gateway.kserve.rest import EXTENSIONS, SERVER_NAME
+from vfnet_gateway.kserve.statistics import ModelStatistics
+from vfnet_gateway.metrics import REFUSALS, GatewayMetrics
+from vfnet_gateway.priorities import Priority, priority_of
+from vfnet_gateway.readiness import Readiness
+
+SERVICE = "inference.GRPCInferenceService"
+HEALTH_SERVICE = "grpc.health.v1.Health"
+_CODES = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    404: grpc.StatusCode.NOT_FOUND,
+    408: grpc.StatusCode.DEADLINE_EXCEEDED,
+    413: grpc.StatusCode.INVALID_ARGUMENT,  # RESOURCE_EXHAUSTED would say: try again
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    431: grpc.StatusCode.INVALID_ARGUMENT,
+    499: grpc.StatusCode.CANCELLED,
+    501: grpc.StatusCode.UNIMPLEMENTED,
+    503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+_CLIENT_GONE, _DEADLINE = 499, 504
+_SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
+"""`grpc.health.v1.HealthCheckResponse` with its status, field 1."""
+
+
+@dataclass
+class Call:
+    """One call while it is answered."""
+
+    context: grpc.aio.ServicerContext
+    headers: Mapping[str, str]
+    exchange: Exchange
+
+    def time_left(self) -> float | None:
+        """Seconds until the caller's own deadline."""
+        left: float | None = self.context.time_remaining()
+        return left
+
+
+Answer = Callable[[Call, Any], Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class _Method:
+    request: type[Any]
+    answer: Answer
+    needs_key: bool = True
+
+
+class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """Every call that arrives, of whatever name: known, refused or unknown.
+
+    All are handled as calls whose requests are a stream, which differ from others in nothing on the wire, so that
+    a message is read when the call has been looked at, and not before.
+    """
+
+    def __init__(
+        self,
+        keys: KeyRing,
+        messages: MessageReader,
+        inference: Inference,
+        readiness: Readiness,
+        statistics: ModelStatistics,
+        metrics: GatewayMetrics,
+        log: AccessLog,
+    ) -> None:
+        self._keys, self._messages, self._inference = keys, messages, inference
+        self._readiness, self._statistics = readiness, statistics
+        self._metrics, self._log = metrics, log
+        self.calls: set[asyncio.Task[Any]] = set()
+        """Those being answered."""
+        self.is_stopping = False
+        """Then a call that is cancelled is told that the server is away."""
+        self._methods = {
+            f"/{SERVICE}/ServerLive": _Method(service_pb2.ServerLiveRequest, self._server_live, False),
+            f"/{SERVICE}/ServerReady": _Method(service_pb2.ServerReadyRequest, self._server_ready, False),
+            f"/{SERVICE}/ModelReady": _Method(service_pb2.ModelReadyRequest, self._model_ready, False),
+            f"/{SERVICE}/ServerMetadata": _Method(service_pb2.ServerMetadataRequest, self._server_metadata),
+            f"/{SERVICE}/ModelMetadata": _Method(service_pb2.ModelMetadataRequest, self._model_metadata),
+            f"/{SERVICE}/ModelConfig": _Method(service_pb2.ModelConfigRequest, self._model_config),
+            f"/{SERVICE}/ModelStatistics": _Method(service_pb2.ModelStatisticsRequest, self._model_statistics),
+            f"/{SERVICE}/ModelInfer": _Method(service_pb2.ModelInferRequest, self._infer),
+            # Its request has the one field that this message has first, too: the name of a service.
+            f"/{HEALTH_SERVICE}/Check": _Method(service_pb2.ModelReadyRequest, self._health, False),
+        }
+
+    def service(self, handler_call_details: Any) -> Any:
+        """How gRPC asks for what answers a call."""
+        path = str(handler_call_details.method)
+        if path == f"/{SERVICE}/ModelStreamInfer":
+            return grpc.stream_stream_rpc_method_handler(self._streaming(path))
+        method = self._methods.get(path)
+        if method is None:
+            return grpc.stream_unary_rpc_method_handler(self._refusing(path))
+        return grpc.stream_unary_rpc_method_handler(self._answering(path, method))
+
+    def _answering(self, path: str, method: _Method) -> Any:
+        async def answer(_requests: Any, context: grpc.aio.ServicerContext) -> bytes:
+            async def work(call: Call) -> bytes:
+                if method.needs_key:
+                    self._keys.check(call.headers.get("authorization"))
+                async with self._messages.reading(context, call.exchange) as message:
+                    answer = await method.answer(call, parse(method.request, message))
+                body = answer if isinstance(answer, bytes) else answer.SerializeToString()
+                call.exchange.bytes_out += len(body)
+                return body
+
+            return bytes(await self._run(path, context, work))
+
+        return answer
+
+    def _streaming(self, path: str) -> Any:
+        async def answer(_requests: Any, context: grpc.aio.ServicerContext) -> None:
+            async def work(call: Call) -> None:
+                self._keys.check(call.headers.get("authorization"))
+                with self._messages.stream():
+                    while await self._answer_in_stream(call):
+                        pass
+
+            await self._run(path, context, work)
+
+        return answer
+
+    async def _answer_in_stream(self, call: Call) -> bool:
+        """One request of a stream and its answer, in which an error is no end of the stream; whether there was one."""
+        self._keys.check(call.headers.get("authorization"))  # it may have lost its meaning since
+        async with self._messages.reading_in_stream(call.context, call.exchange) as message:
+            if message is None:
+                return False
+            try:
+                response = await self._infer(call, parse(service_pb2.ModelInferRequest, message))
+                answer = service_pb2.ModelStreamInferResponse(infer_response=response)
+            except VFNetClientError as error:
+                answer = service_pb2.ModelStreamInferResponse(error_message=told_of(error)[1])
+        body = answer.SerializeToString()
+        call.exchange.bytes_out += len(body)
+        await call.context.write(body)
+        return True
+
+    def _refusing(self, path: str) -> Any:
+        is_control = path.startswith(f"/{SERVICE}/") and CONTROL_METHODS.search(path) is not None
+
+        async def refuse(_requests: Any, context: grpc.aio.ServicerContext) -> bytes:
+            async def work(_call: Call) -> bytes:
+                raise refusal() if is_control else RequestError(501, "the gateway has no such method")
+
+            return bytes(await self._run(path if is_control else "other", context, work))
+
+        return refuse
+
+    async def _run(self, route: str, context: grpc.aio.ServicerContext, work: Callable[[Call], Awaitable[Any]]) -> Any:
+        """Around every call: its id, its log line, its metrics, and errors in gRPC's words."""
+        headers = _headers(context)
+        call = Call(context, headers, Exchange(_request_id(headers)))
+        task = asyncio.current_task()
+        assert task is not None
+        self.calls.add(task)
+        self._metrics.requests_in_flight.inc()
+        status = 200
+        try:
+            return await work(call)
+        except asyncio.CancelledError:
+            if self.is_stopping and not context.cancelled():
+                status, call.exchange.reason = 503, "given up when stopping"
+                return await _abort(context, 503, told_of(ServerUnavailableError("stopping"))[1])
+            status, call.exchange.reason = _CLIENT_GONE, "the client left"
+            if call.time_left() == 0:
+                status, call.exchange.reason = _DEADLINE, "the caller's deadline"
+            raise
+        except ClientGoneError:
+            status, call.exchange.reason = _CLIENT_GONE, "the client left"
+            return await _abort(context, status, "the client left")
+        except Exception as error:
+            status, message = told_of(error)
+            call.exchange.reason = str(error) if isinstance(error, VFNetClientError) else type(error).__name__
+            if status == 500:
+                self._log.note("ERROR", f"{call.exchange.request_id}: {innermost(error)}")
+            return await _abort(context, status, message)
+        finally:
+            self.calls.discard(task)
+            self._metrics.requests_in_flight.dec()
+            code = "OK" if status == 200 else _CODES.get(status, grpc.StatusCode.INTERNAL).name
+            self._metrics.answered(route, "gRPC", code, REFUSALS.get(status), call.exchange)
+            self._log.request(
+                {"client": (_address(context),), "method": "gRPC", "path": route}, call.exchange, code
+            )  # fmt: skip
+
+    async def _server_live(self, _call: Call, _request: Any) -> Any:
+        return service_pb2.ServerLiveResponse(live=True)
+
+    async def _server_ready(self, _call: Call, _request: Any) -> Any:
+        return service_pb2.ServerReadyResponse(ready=await self._readiness.is_ready())
+
+    async def _model_ready(self, _call: Call, request: Any) -> Any:
+        self._inference.models.check(request.name, request.version)
+        return service_pb2.ModelReadyResponse(ready=await self._readiness.is_ready())
+
+    async def _server_metadata(self, _call: Call, _request: Any) -> Any:
+        return service_pb2.ServerMetadataResponse(name=SERVER_NAME, version=version("vfnet"), extensions=EXTENSIONS)
+
+    async def _model_metadata(self, _call: Call, request: Any) -> Any:
+        models = self._inference.models
+        return metadata_response(models.metadata(models.check(request.name, request.version)))
+
+    async def _model_config(self, _call: Call, request: Any) -> Any:
+        models = self._inference.models
+        return config_response(models.config(models.check(request.name, request.version)))
+
+    async def _model_statistics(self, _call: Call, request: Any) -> Any:
+        models = self._inference.models
+        names = [models.check(request.name, request.version)] if request.name else models.names
+        found = [(await self._statistics.of(name)).to_message() for name in names]
+        return service_pb2.ModelStatisticsResponse(model_stats=found)
+
+    async def _infer(self, call: Call, request: Any) -> Any:
+        priority: Priority = priority_of(call.headers)
+        model = self._inference.models.check(request.model_name, request.model_version)
+        with call.exchange.stage("parse"):
+            checked = check(given(request), self._inference.max_image_bytes)
+            request.Clear()  # the image is in memory once
+        tensors = await self._inference.infer(
+            model, checked, call.exchange, priority=priority, time_left=call.time_left()
+        )
+        with call.exchange.stage("write"):
+            return infer_response(model, checked.id, tensors)
+
+    async def _health(self, _call: Call, request: Any) -> bytes:
+        if request.name not in ("", SERVICE, *self._inference.models.names):
+            raise RequestError(404, "there is no service of that name")
+        return _SERVING if await self._readiness.is_ready() else _NOT_SERVING
+
+
+async def _abort(context: grpc.aio.ServicerContext, status: int, message: str) -> Any:
+    await context.abort(_CODES.get(status, grpc.StatusCode.INTERNAL), message)
+
+
+def _headers(context: grpc.aio.ServicerContext) -> dict[str, str]:
+    """A call's metadata that is text; of a name that is there twice the first."""
+    headers: dict[str, str] = {}
+    for key, value in context.invocation_metadata() or ():
+        if isinstance(value, str):
+            headers.setdefault(key, value)
+    return headers
+
+
+def _request_id(headers: Mapping[str, str]) -> str:
+    given_id = headers.get("x-request-id", "")
+    return given_id if 0 < len(given_id) <= LONGEST_REQUEST_ID and is_printable_line(given_id) else str(uuid.uuid4())
+
+
+def _address(context: grpc.aio.ServicerContext) -> str:
+    """The caller's address without its port, of `ipv4:127.0.0.1:1234` or `ipv6:%5B::1%5D:1234`."""
+    return unquote(str(context.peer())).partition(":")[2].rpartition(":")[0].strip("[]")

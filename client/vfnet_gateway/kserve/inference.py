@@ -1,0 +1,84 @@
+"""A checked request carried out: its place in the ensemble, its deadline, what is counted of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from vfnet_client.exceptions import DeadlineExceededError, InvalidImageError, RequestError, ServerUnavailableError
+from vfnet_client.retry_policy import Deadline
+from vfnet_gateway.ensemble import Ensemble
+from vfnet_gateway.exchange import Exchange
+from vfnet_gateway.flights import Flight
+from vfnet_gateway.kserve.checked_request import CheckedRequest, bounded_timeout
+from vfnet_gateway.kserve.public_models import PublicModels
+from vfnet_gateway.kserve.tensors_out import OutputTensor, output_tensors
+from vfnet_gateway.metrics import GatewayMetrics
+from vfnet_gateway.priorities import Priority
+
+_MOMENT_S = 0.1
+"""By which the inference's own deadline comes before that of waiting for it: it knows better what there is to say."""
+
+
+class Inference:
+    """The public models, each in front of the ensemble that serves it. To be used by one event loop.
+
+    Args:
+        timeout: seconds that any request may take.
+        max_image_bytes: of one encoded image.
+    """
+
+    def __init__(
+        self, ensembles: Mapping[str, Ensemble], metrics: GatewayMetrics, timeout: float, max_image_bytes: int
+    ) -> None:
+        self._ensembles, self._metrics = ensembles, metrics
+        self.models = PublicModels(ensembles)
+        self.timeout, self.max_image_bytes = timeout, max_image_bytes
+
+    async def infer(
+        self,
+        model: str,
+        request: CheckedRequest,
+        exchange: Exchange,
+        *,
+        priority: Priority,
+        time_left: float | None = None,
+    ) -> list[OutputTensor]:
+        """The outputs asked for. Cancelling it cancels the inference.
+
+        Args:
+            model: of `models`.
+            priority: what the headers say; the request's own parameter can only be less urgent.
+            time_left: seconds until the caller's own deadline.
+
+        Raises:
+            RequestError: 400, the image cannot be detected on.
+            ServerBusyError, ServerUnavailableError, DeadlineExceededError, InferenceError: it is not the image.
+        """
+        ensemble = self._ensembles[model]
+        deadline = Deadline.after(bounded_timeout(self.timeout, request.timeout, time_left))
+        flight = ensemble.of_a_request(max(priority, request.priority or priority))
+        exchange.images = 1
+        try:
+            with exchange.stage("inference"):
+                arrays = await self._in_its_place(ensemble, flight, request, deadline)
+        except InvalidImageError as error:
+            self._metrics.images.labels("unreadable").inc()
+            raise RequestError(400, str(error)) from error
+        self._metrics.images.labels("detected").inc()
+        return output_tensors(arrays, request.outputs)
+
+    async def _in_its_place(
+        self, ensemble: Ensemble, flight: Flight, request: CheckedRequest, deadline: Deadline
+    ) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(bounded_timeout(deadline.remaining()) + _MOMENT_S), flight.place():
+                return await ensemble.infer(
+                    flight, request.image, deadline,
+                    score_threshold=request.score_threshold, outputs=request.outputs,
+                )  # fmt: skip
+        except TimeoutError as error:
+            if ensemble.is_away:
+                raise ServerUnavailableError("Triton was not back in the time allowed") from error
+            raise DeadlineExceededError("no answer in the time allowed") from error

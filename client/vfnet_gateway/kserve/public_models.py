@@ -1,0 +1,95 @@
+"""The models that strangers may ask for, and what the protocol tells of them: nothing of what they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from vfnet_client.exceptions import RequestError
+from vfnet_client.safe_text import printable_line
+
+VERSION = "1"
+"""The one version of every public model, whatever Triton serves behind it."""
+_SHOWN = 60
+"""Characters of a caller's text in an answer."""
+_CONFIG_TYPES = {"BYTES": "TYPE_STRING", "FP32": "TYPE_FP32", "INT32": "TYPE_INT32"}
+
+
+@dataclass(frozen=True)
+class TensorSpecification:
+    """A tensor of the public interface; -1 in its shape is any length."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    is_optional: bool = False
+
+    def metadata(self) -> dict[str, Any]:
+        """As model metadata has it."""
+        return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
+
+    def config(self, *, is_input: bool) -> dict[str, Any]:
+        """As a model's configuration has it."""
+        optional = {"optional": self.is_optional} if is_input else {}
+        return {
+            "name": self.name, "data_type": _CONFIG_TYPES[self.datatype], "dims": list(self.shape), **optional
+        }  # fmt: skip
+
+
+IMAGE = TensorSpecification("IMAGE", "BYTES", (1,))
+SCORE_THRESHOLD = TensorSpecification("SCORE_THRESHOLD", "FP32", (1,), is_optional=True)
+INPUTS = (IMAGE, SCORE_THRESHOLD)
+OUTPUTS = (
+    TensorSpecification("DETECTIONS", "BYTES", (1,)),
+    TensorSpecification("BOXES", "FP32", (-1, 4)),
+    TensorSpecification("SCORES", "FP32", (-1,)),
+    TensorSpecification("LABELS", "INT32", (-1,)),
+)
+
+
+class PublicModels:
+    """By name. All have the interface of the `vfnet` ensemble, of which callers do not learn that it is one."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+
+    def check(self, name: str, version: str = "") -> str:
+        """The name of a model that is public, in the version that there is.
+
+        Raises:
+            RequestError: 404.
+        """
+        if name not in self.names:
+            known = ", ".join(self.names)
+            raise RequestError(404, f"there is no model {shown(name)} here; there is: {known}")
+        if version not in ("", VERSION):
+            raise RequestError(404, f"there is no version {shown(version)} of model {name}; there is: {VERSION}")
+        return name
+
+    def metadata(self, name: str) -> dict[str, Any]:
+        """Model metadata."""
+        return {
+            "name": name,
+            "versions": [VERSION],
+            "platform": "vfnet",
+            "inputs": [tensor.metadata() for tensor in INPUTS],
+            "outputs": [tensor.metadata() for tensor in OUTPUTS],
+        }
+
+    def config(self, name: str) -> dict[str, Any]:
+        """What stock clients look for in Triton's model configuration; perf_analyzer sizes its requests by it."""
+        return {
+            "name": name,
+            "platform": "vfnet",
+            "backend": "vfnet",
+            "version_policy": {"latest": {"num_versions": 1}},
+            "max_batch_size": 0,
+            "input": [tensor.config(is_input=True) for tensor in INPUTS],
+            "output": [tensor.config(is_input=False) for tensor in OUTPUTS],
+        }
+
+
+def shown(text: object) -> str:
+    """A caller's text within an answer: quoted, printable and short."""
+    return f"'{printable_line(str(text), _SHOWN)}'"
