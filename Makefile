@@ -97,7 +97,7 @@ audit: ## known vulnerabilities of what is locked (asks pypi.org)
 	@$(PYTHON) -m venv $(VENV)-audit
 	@$(VENV)-audit/bin/python -m pip install --quiet --disable-pip-version-check "pip-audit>=2.9,<3"
 	@for lock in $(LOCKS); do echo "$$lock:"; \
-		$(VENV)-audit/bin/pip-audit --disable-pip --require-hashes --requirement $$lock || failed=1; done; \
+		$(VENV)-audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement $$lock || failed=1; done; \
 		rm -rf $(VENV)-audit; exit $${failed:-0}
 
 clean: down ## remove what was built and installed

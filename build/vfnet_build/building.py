@@ -14,6 +14,7 @@ from vfnet_build.engines.errors import EngineError
 from vfnet_build.engines.native_code import compile_deformable_convolution
 from vfnet_build.manifest import BuildOptions, Manifest, QuantizationOptions
 from vfnet_build.repository import RepositoryError, build_versions, check_replaceable, template_sha256, write_repository
+from vfnet_client import full_disk
 
 ENGINES = {"openvino": openvino, "torch": pytorch, "libtorch": libtorch, "tensorrt": tensorrt}
 """By the name of the detector's configuration."""
@@ -104,8 +105,9 @@ def _exporter(
     }
 
     def export(directory: Path) -> None:
-        for engine in options.engines:
-            exporters[engine](directory)
+        with full_disk.told_as_oserror(directory):
+            for engine in options.engines:
+                exporters[engine](directory)
 
     return export
 

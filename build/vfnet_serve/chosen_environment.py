@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from vfnet_client.supervision_ring import MARK_VARIABLE
+
 _NAMES = frozenset(
     {
         "HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LD_PRELOAD", "LOGNAME", "PATH", "SHELL", "TEMP", "TMP",
         "TMPDIR", "TZ", "USER", "VFNET_ACTIVITY_DIR", "VFNET_CACHE_DIR", "VIRTUAL_ENV", "DO_NOT_TRACK",
+        MARK_VARIABLE,  # by which a supervisor finds what a killed `vfnet serve` has left
     }
 )  # fmt: skip
 _PREFIXES = (

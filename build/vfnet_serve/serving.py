@@ -251,7 +251,10 @@ def _state_file(options: ServeOptions) -> Iterator[None]:
         "repository": str(options.repository.absolute()),
         "endpoints": asdict(options.endpoints),
     }
-    write_whole(path, json.dumps(state, indent=2).encode() + b"\n")
+    try:
+        write_whole(path, json.dumps(state, indent=2).encode() + b"\n")
+    except OSError as error:  # a full disk, say: it serves all the same
+        say(f"{path} could not be written ({error.strerror}): serving on without", "WARNING")
     try:
         yield
     finally:

@@ -80,11 +80,13 @@ class GatewayOptions:
     port: int = 5001
     keys_file: Path | None = None
     grpc_port: int | None = None
-    """None: it does not listen for gRPC."""
+    """None: the gateway's own default."""
+    host: str | None = None
+    """To listen on; None: where Triton does."""
 
     def command(self, folder: StateFolder, endpoints: Endpoints) -> list[str]:
         """The gateway's command line."""
-        command = [*_VFNET, "gateway", f"--server={endpoints.grpc_url}", f"--host={endpoints.host}"]
+        command = [*_VFNET, "gateway", f"--server={endpoints.grpc_url}", f"--host={self.host or endpoints.host}"]
         command += [f"--port={self.port}", f"--manifest={folder.repository / MANIFEST}"]
         command += [] if self.grpc_port is None else [f"--grpc-port={self.grpc_port}"]
         command.append(f"--state-file={folder.gateway.state_file}")

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import torch
 
+from vfnet_client import full_disk
 from vfnet_client.writing import durable_file
 
 
 def save_durably(path: Path, content: Mapping[str, object]) -> None:
     """`torch.save` beside, flushed to the disk, then renamed: the old file or the new one, never half of it."""
-    with durable_file(path) as file:
+    with full_disk.told_as_oserror(path.parent), durable_file(path) as file:
         torch.save(dict(content), file)

@@ -59,7 +59,11 @@ def parse_server_url(url: str) -> SplitResult:
     Raises:
         ValueError: it is none of these.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        given_port = parts.port
+    except ValueError:  # a port that is no number from 0 to 65535, or a bracket too few
+        parts, given_port = SplitResult("", "", "", "", ""), None
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.username is not None:
         raise ValueError(
             f"server URL {url!r} should read grpc://host:port, grpcs://, http:// or https://, "
@@ -67,7 +71,7 @@ def parse_server_url(url: str) -> SplitResult:
         )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     path = "" if parts.scheme.startswith("grpc") else parts.path.rstrip("/")
-    port = parts.port or (80 if parts.scheme == "http" and path.endswith("/score") else DEFAULT_PORTS[parts.scheme])
+    port = given_port or (80 if parts.scheme == "http" and path.endswith("/score") else DEFAULT_PORTS[parts.scheme])
     return SplitResult(parts.scheme, f"{host}:{port}", path, "", "")
 
 

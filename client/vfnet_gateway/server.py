@@ -149,7 +149,10 @@ class _Server(uvicorn.Server):
             if grpc_address is not None:
                 state["grpc_address"] = grpc_address
             state["stop_timeout"] = listening.drain_timeout + 20
-            write_whole(listening.state_file, json.dumps(state).encode() + b"\n")
+            try:
+                write_whole(listening.state_file, json.dumps(state).encode() + b"\n")
+            except OSError as error:  # a full disk, say: it serves all the same
+                log.note("WARNING", f"{listening.state_file} could not be written: {error.strerror}")
 
 
 def _listen(listening: Listening) -> socket.socket:

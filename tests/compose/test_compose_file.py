@@ -26,8 +26,8 @@ OURS = [name for name, service in SERVICES.items() if "VFNET" in service["image"
 PROFILES = ("cpu", "gpu")
 KEYS = {
     "build", "cap_drop", "command", "depends_on", "deploy", "entrypoint", "environment", "healthcheck", "image",
-    "networks", "ports", "profiles", "pull_policy", "read_only", "restart", "security_opt", "shm_size", "stop_grace_period", "tmpfs",
-    "ulimits", "user", "volumes",
+    "networks", "ports", "profiles", "pull_policy", "read_only", "restart", "security_opt", "shm_size",
+    "stop_grace_period", "tmpfs", "ulimits", "user", "volumes",
 }  # fmt: skip
 """Of a service in the compose specification, those used here: a spelling mistake is none of them."""
 

@@ -17,8 +17,8 @@ from vfnet_client.free_ports import free_ports
 
 @pytest.fixture
 def ports() -> list[str]:
-    http, grpc, metrics, score = free_ports(4)
-    return [f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}", f"--score-port={score}"]
+    names = ("http", "grpc", "metrics", "score", "score-grpc")
+    return [f"--{name}-port={port}" for name, port in zip(names, free_ports(5), strict=True)]
 
 
 def vfnet(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -167,8 +167,8 @@ time.sleep(0.5)
 
 
 def test_build_serve_gateway_and_client(guard: Guard, tmp_path: Path) -> None:
-    http, grpc, metrics, score = free_ports(4)
-    ports = [f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}", f"--score-port={score}"]
+    names = ("http", "grpc", "metrics", "score", "score-grpc")
+    ports = [f"--{name}-port={port}" for name, port in zip(names, free_ports(5), strict=True)]
     vfnet, state = [sys.executable, "-m", "vfnet_client"], f"--state={tmp_path / 'var'}"
     try:
         up = guard.run(*vfnet, "up", state, *ports)

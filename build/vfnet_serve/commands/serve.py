@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from vfnet_client.commands.options import at_least_one, milliseconds, seconds
+from vfnet_client.commands.options import at_least_one, milliseconds, port_number, seconds
 from vfnet_client.supervision_ring import join_ring
 from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.installation import ServerError
@@ -61,9 +61,11 @@ def add_server_arguments(parser: argparse.ArgumentParser) -> None:
     """Where and how the server runs, shared with `vfnet up`."""
     default = Endpoints()
     parser.add_argument("--host", default=default.host, help="address to listen on (default: %(default)s)")
-    parser.add_argument("--http-port", type=int, default=default.http_port, metavar="PORT", help="%(default)s")
-    parser.add_argument("--grpc-port", type=int, default=default.grpc_port, metavar="PORT", help="%(default)s")
-    parser.add_argument("--metrics-port", type=int, default=default.metrics_port, metavar="PORT", help="%(default)s")
+    parser.add_argument("--http-port", type=port_number, default=default.http_port, metavar="PORT", help="%(default)s")
+    parser.add_argument("--grpc-port", type=port_number, default=default.grpc_port, metavar="PORT", help="%(default)s")
+    parser.add_argument(
+        "--metrics-port", type=port_number, default=default.metrics_port, metavar="PORT", help="%(default)s"
+    )
     parser.add_argument(
         "--stall-timeout",
         type=float,

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from vfnet_build.checkpoints.errors import CheckpointError
@@ -13,6 +14,7 @@ from vfnet_build.commands.build import add_checkpoint_arguments, build_from
 from vfnet_build.manifest import MANIFEST, Manifest
 from vfnet_build.repository import RepositoryError
 from vfnet_client.client import VFNetClient
+from vfnet_client.commands.options import port_number
 from vfnet_client.detections import Detections
 from vfnet_client.drawing import annotate
 from vfnet_client.exceptions import VFNetClientError
@@ -42,8 +44,6 @@ from vfnet_serve.supervision.wanted import Listener, WantedProcess
 _DRAWN_SCORE = 0.5
 DEFAULT_GRPC_PORT = 5002
 _PORTS = ("http-port", "grpc-port", "metrics-port", "score-port", "score-grpc-port")
-GATEWAY_SPEAKS_GRPC = True
-"""Whether `vfnet gateway` has `--grpc-port`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,11 +52,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_checkpoint_arguments(parser)
     add_server_arguments(parser)
     parser.add_argument(
-        "--score-port", type=int, default=GatewayOptions.port, metavar="PORT", help="of /score and /ui: %(default)s"
+        "--score-port",
+        type=port_number,
+        default=GatewayOptions.port,
+        metavar="PORT",
+        help="of /score and /ui: %(default)s",
     )
     parser.add_argument(
         "--score-grpc-port",
-        type=int,
+        type=port_number,
         default=DEFAULT_GRPC_PORT,
         metavar="PORT",
         help="where the gateway speaks gRPC: %(default)s",
@@ -111,7 +115,7 @@ def _ensure_running(folder: StateFolder, arguments: argparse.Namespace) -> None:
 
 
 def _wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dict[str, WantedProcess]:
-    endpoints = endpoints_from(arguments)
+    endpoints = _triton_endpoints(arguments)
     options = [f"--stall-timeout={arguments.stall_timeout}", f"--exit-timeout={arguments.exit_timeout}"]
     if arguments.triton is not None:
         options.append(f"--triton={arguments.triton.absolute()}")
@@ -127,7 +131,10 @@ def _wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dic
         stop_timeout=2 * arguments.exit_timeout + 20,
     )
     gateway_options = GatewayOptions(
-        arguments.score_port, arguments.keys_file, arguments.score_grpc_port if GATEWAY_SPEAKS_GRPC else None
+        arguments.score_port,
+        arguments.keys_file,
+        arguments.score_grpc_port,
+        arguments.host,
     )
     gateway = WantedProcess(
         command=gateway_options.command(folder, endpoints),
@@ -135,8 +142,8 @@ def _wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dic
         log=str(folder.gateway.log),
         code=code_version(["vfnet_gateway", "vfnet_client"]),
         environment={KEYS_VARIABLE: gateway_keys()},
-        listener=Listener(endpoints.host, arguments.score_port),
-        health_url=f"http://{_in_url(endpoints.local_host)}:{arguments.score_port}/health",
+        listener=Listener(arguments.host, arguments.score_port),
+        health_url=f"{Endpoints(arguments.host, arguments.score_port).http_url}/health",
         start_timeout=GATEWAY_START_TIMEOUT,
         stop_timeout=50,
     )
@@ -149,17 +156,20 @@ def _check_ports(folder: StateFolder, arguments: argparse.Namespace) -> None:
     Raises:
         ServerError: another program listens on one of them, or two are the same.
     """
-    ports = {name: getattr(arguments, name.replace("-", "_")) for name in _PORTS}
-    if not GATEWAY_SPEAKS_GRPC:
-        del ports["score-grpc-port"]
+    ports = {name: port for name in _PORTS if (port := getattr(arguments, name.replace("-", "_")))}  # 0: none
     if len(set(ports.values())) < len(ports):
         raise ServerError("the ports must differ: " + ", ".join(f"--{name} {port}" for name, port in ports.items()))
     ours = ports_of_running(folder)
-    check_free(arguments.host, {name: port for name, port in ports.items() if port not in ours})
+    for host, is_score in ((_triton_endpoints(arguments).host, False), (arguments.host, True)):
+        check_free(
+            host, {n: port for n, port in ports.items() if n.startswith("score") is is_score and port not in ours}
+        )
 
 
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _triton_endpoints(arguments: argparse.Namespace) -> Endpoints:
+    """Triton stays on this machine, whatever address the gateway listens on, which is the door for others."""
+    given = endpoints_from(arguments)
+    return given if given.is_loopback else replace(given, host=Endpoints().host)
 
 
 def _build_of(folder: StateFolder) -> str:
@@ -199,14 +209,16 @@ def _show(folder: StateFolder, image: Path | None) -> None:
     manifest = Manifest.read(folder.repository)
     if manifest is not None and manifest.untrained:
         _say("WARNING: these weights are UNTRAINED, so the boxes mean nothing; see the README for trained ones")
-    _say_endpoints(endpoints, gateway.state["address"], sample)
+    _say_endpoints(endpoints, gateway.state["address"], gateway.state.get("grpc_address"), sample)
 
 
-def _say_endpoints(where: Endpoints, gateway: str, sample: Path) -> None:
+def _say_endpoints(where: Endpoints, gateway: str, grpc_gateway: str | None, sample: Path) -> None:
     gateway = gateway.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//127.0.0.1:")
     _say(f"gRPC    {where.grpc_url}    try: {sys.argv[0]} detect PHOTO.jpg --server {where.grpc_url}")
     _say(f"HTTP    {where.http_url}    KServe v2: POST /v2/models/vfnet/infer")
     _say(f"metrics {where.metrics_url}")
+    if grpc_gateway is not None:
+        _say(f"KServe v2 for others than local callers: {gateway} and {grpc_gateway}")
     _say(f"page    {gateway}/ui")
     _say(f"score   {gateway}/score    try:")
     body = """echo '{"input_data": {"columns": ["image"], "data": ["'$(base64 -w0 SAMPLE)'"]}}'"""

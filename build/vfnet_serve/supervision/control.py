@@ -15,7 +15,7 @@ from typing import Any
 
 from vfnet_client.supervision_ring import SUPERVISOR_LOG, SupervisorLock, process_state, start_supervisor
 from vfnet_serve.installation import ServerError
-from vfnet_serve.leftovers import remove_leftovers
+from vfnet_serve.scratch_folder import remove_abandoned
 from vfnet_serve.supervision.code_version import code_version
 from vfnet_serve.supervision.log_files import tail
 from vfnet_serve.supervision.marked_processes import end, kill, marked_processes
@@ -125,7 +125,7 @@ class Supervision:
             processes = marked_processes(self._folder, role)
             end([process for process in processes if process.mark.fingerprint], WantedProcess.stop_timeout)
             kill(marked_processes(self._folder, role))
-        remove_leftovers()
+        remove_abandoned()
         (self._folder / STATUS).unlink(missing_ok=True)
         deadline = time.monotonic() + _REAP_SECONDS
         while any(process_state(each.pid) for each in all_that_ran) and time.monotonic() < deadline:

@@ -29,8 +29,8 @@ from vfnet_client.supervision_ring import (
     inherited_listener,
     opened_log,
 )
-from vfnet_serve.leftovers import remove_leftovers
 from vfnet_serve.local_http import fetch
+from vfnet_serve.scratch_folder import remove_abandoned
 from vfnet_serve.supervision.log_files import append, rotate_if_large, size_of, tail
 from vfnet_serve.supervision.marked_processes import MarkedProcess, end, kill, marked_processes
 from vfnet_serve.supervision.restart_policy import MOST_FAILURES, SETTLED_SECONDS, RestartPolicy
@@ -155,7 +155,7 @@ class _Supervisor:
             if role.child is not None:
                 role.child.wait()
             kill(marked_processes(self._folder, name))
-        remove_leftovers()
+        remove_abandoned()
         (self._folder / STATUS).unlink(missing_ok=True)
 
     def _see_to(self, role: _Role) -> None:
@@ -211,7 +211,7 @@ class _Supervisor:
 
     def _start(self, role: _Role, wanted: WantedProcess) -> None:
         kill(marked_processes(self._folder, role.name))  # Triton, say, of a `vfnet serve` that was killed: on the ports
-        remove_leftovers()
+        remove_abandoned()
         self._say(role, f"starting the {role.name}")
         log = Path(wanted.log)
         role.log_start = size_of(log)

@@ -112,6 +112,13 @@ def fraction(text: str) -> float:
     return _number(text, "a number from 0 to 1", lambda value: 0 <= value <= 1)
 
 
+def port_number(text: str) -> int:
+    """An argument that is a TCP port; 0 is any that is free."""
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+    return int(text)
+
+
 def at_least_one(text: str) -> int:
     """An argument that counts something."""
     if not text.isdecimal() or int(text) < 1:

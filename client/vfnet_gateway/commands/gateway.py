@@ -6,9 +6,10 @@ import argparse
 import os
 from pathlib import Path
 
-from vfnet_client.commands.options import at_least_one, seconds
+from vfnet_client.commands.options import at_least_one, port_number, seconds
 from vfnet_client.exceptions import CommandError
 from vfnet_client.supervision_ring import join_ring
+from vfnet_client.transport import parse_server_url
 from vfnet_client.url_images.address_policy import AddressPolicy
 from vfnet_client.url_images.url_images import FetchLimits
 from vfnet_gateway.host_policy import HostPolicy, is_loopback
@@ -45,10 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     default = Listening()
     where.add_argument("--server", metavar="URL", default=GatewaySettings.server, help="Triton (default: %(default)s)")
     where.add_argument("--host", default=default.host, help="address to listen on (default: %(default)s)")
-    where.add_argument("--port", type=int, default=default.port, help="(default: %(default)s)")
+    where.add_argument("--port", type=port_number, default=default.port, help="(default: %(default)s)")
     where.add_argument(
         "--grpc-port",
-        type=int,
+        type=port_number,
         default=default.grpc_port,
         help="of KServe v2 over gRPC; 0: none (default: %(default)s)",
     )
@@ -93,6 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     join_ring()
     try:
         limited = {name.replace("-", "_"): getattr(arguments, name.replace("-", "_")) for name in (*_TIMES, *_COUNTS)}
+        parse_server_url(arguments.server)
         settings = GatewaySettings(
             server=arguments.server,
             **limited,

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+import waiting
 from vfnet_client.free_ports import free_ports
 from vfnet_client.supervision_ring import SupervisorLock, process_state
 from vfnet_serve.installation import ServerError
@@ -93,10 +94,7 @@ def pid_of(folder: Path, role: str) -> int | None:
 
 
 def eventually(holds: Callable[[], object], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert waiting.eventually(lambda: bool(holds()), seconds)
 
 
 def asked(port: int) -> int:
