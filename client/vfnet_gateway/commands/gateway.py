@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from vfnet_client.commands.options import at_least_one, port_number, seconds
+from vfnet_client.commands.options import GivenOnce, at_least_one, port_number, seconds
 from vfnet_client.exceptions import CommandError
 from vfnet_client.supervision_ring import join_ring
 from vfnet_client.transport import parse_server_url
@@ -44,7 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where, limits = parser.add_argument_group("where"), parser.add_argument_group("limits")
     access = parser.add_argument_group("access")
     default = Listening()
-    where.add_argument("--server", metavar="URL", default=GatewaySettings.server, help="Triton (default: %(default)s)")
+    where.add_argument(
+        "--server", metavar="URL", action=GivenOnce, default=GatewaySettings.server,
+        help="Triton (default: %(default)s)",
+    )  # fmt: skip
     where.add_argument("--host", default=default.host, help="address to listen on (default: %(default)s)")
     where.add_argument("--port", type=port_number, default=default.port, help="(default: %(default)s)")
     where.add_argument(
