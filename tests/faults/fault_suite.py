@@ -52,7 +52,9 @@ def main() -> int:
     print("\n".join(lines))
     if arguments.write:
         write_section("faults", lines)
-    return int(not all(is_good(outcome) for outcome in outcomes))
+    grown = after.growth_since(before)
+    print("\n".join(grown))
+    return int(bool(grown) or not all(is_good(outcome) for outcome in outcomes))
 
 
 def is_good(outcome: Outcome) -> bool:

@@ -25,8 +25,6 @@ from synthetic_checkpoint import write_synthetic_checkpoint
 from urls_and_keys import NAMES, key_attacks, url_attacks
 
 _SETTLE_SECONDS = 5.0
-_MEMORY_ALLOWED = 1.35
-"""Times what was there before: allocators keep what they once had."""
 
 
 def all_attacks(deployment: Deployment, sides: SideGateways) -> list[Attack]:
@@ -97,7 +95,8 @@ def main() -> int:
     print(f"every check: {arguments.record}")
     if arguments.write:
         write_section("hostile", lines)
-    grown = after.memory > _MEMORY_ALLOWED * before.memory or after.temporary_files > before.temporary_files
+    grown = after.growth_since(before)
+    print("\n".join(grown))
     return int(bool(unmended(verdicts, DOOR) or unmended(verdicts, TRITON) or attempts or grown))
 
 

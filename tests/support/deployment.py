@@ -50,6 +50,24 @@ class Resources:
     temporary_files: int
     """Entries of its own temporary folder."""
 
+    def growth_since(self, before: Resources) -> list[str]:
+        """What is more than allocators, pools and regions that keep what they once had would explain."""
+        return [
+            f"{name.replace('_', ' ')} went from {then} to {now}"
+            for name, factor, more in _GROWTH_ALLOWED
+            if (now := getattr(self, name)) > factor * (then := getattr(before, name)) + more
+        ]
+
+
+_GROWTH_ALLOWED = (
+    ("memory", 1.35, 50 << 20),
+    ("descriptors", 1.2, 20),
+    ("threads", 1.2, 20),
+    ("shared_memory", 2.0, 32 << 20),
+    ("temporary_files", 1.0, 0),
+)
+"""Name, how many times as much, and how much on top."""
+
 
 @dataclass
 class Deployment:
