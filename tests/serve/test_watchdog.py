@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 from tritonclient.utils import InferenceServerException
 
+from held_detector import gate_of, with_gate
 from score_requests import strip_png
 from served_inference import document
-from triton_server import ServedRepository, serving
+from triton_server import NO_OP, ServedRepository, serving
+from vfnet_serve.benchmark.served_repository import with_fixed_time
 
 PROCESSES = {"vfnet_preprocess": 2, "vfnet_detector": 1, "vfnet_postprocess": 1}
 MODELS = tuple(PROCESSES)
@@ -68,16 +72,38 @@ def test_a_killed_process_is_replaced(model: str, watched: ServedRepository, ima
     assert other_processes(watched, model) == others
 
 
-def test_a_process_that_completes_nothing_is_replaced(watched: ServedRepository, image: bytes) -> None:
-    expected = document(watched, image)
-    victim = watched.model_processes("vfnet_detector")[0]
-    victim.suspend()
-    time.sleep(STALL_TIMEOUT + 0.5)
-    # Replacing takes what loading takes; callers who come meanwhile get an error or wait.
-    seconds_until_served(watched, image, limit=60)
+@pytest.mark.parametrize(("model", "seconds"), [("vfnet_detector", 3.0), ("vfnet_postprocess", 5.0)])
+def test_a_process_that_is_stopped_never_wakes(
+    model: str, seconds: float, watched: ServedRepository, image: bytes
+) -> None:
+    """Triton would die of its late answer."""
+    expected, before = document(watched, image), watched.log.read_text()
+    triton = psutil.Process(watched.process.pid).children()[0]
+    victim = watched.model_processes(model)[0]
+    with ThreadPoolExecutor(2) as callers:
+        victim.suspend()
+        asked = [callers.submit(seconds_until_served, watched, image, 60) for _ in range(2)]
+        time.sleep(seconds)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            victim.resume()
+        for each in asked:
+            each.result()
     assert not victim.is_running() or victim.status() == psutil.STATUS_ZOMBIE
     assert document(watched, image) == expected
-    assert "completed nothing" in watched.log.read_text()
+    assert triton.is_running()
+    assert f"a process of {model} was stopped: replacing it" in watched.log.read_text()[len(before) :]
+
+
+def test_a_process_that_completes_nothing_is_replaced(demo_repository: Path, tmp_path: Path, image: bytes) -> None:
+    repository = with_gate(with_fixed_time(demo_repository, tmp_path / "repository", 0))
+    gate = gate_of(repository)
+    with serving(repository, tmp_path, NO_OP, "--stall-timeout=2") as served:
+        expected = document(served, image)
+        with gate.shut(), pytest.raises(InferenceServerException):
+            document(served, image)
+        seconds_until_served(served, image, limit=60)
+        assert document(served, image) == expected
+        assert "completed nothing for 2 s" in served.log.read_text()
 
 
 def test_work_that_takes_time_is_no_hang(watched: ServedRepository, image: bytes) -> None:
