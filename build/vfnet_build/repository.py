@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import glob
 import hashlib
 import importlib.metadata
+import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import vfnet_build
@@ -25,6 +32,7 @@ from vfnet_build.model_configuration import (
 from vfnet_build.photo_canvases import photo_canvases
 from vfnet_build.served_code import template_directory
 
+_YOUNG_SECONDS = 60.0
 PYTHON_MODELS = ("vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")
 
 
@@ -61,7 +69,8 @@ def write_repository(target: Path, config: VFNetConfig, manifest: Manifest, expo
     target = target.absolute()
     check_replaceable(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
+    _remove_abandoned(target)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch, _locked(Path(scratch)):
         fresh = Path(scratch) / "repository"
         _copy_template(fresh)
         _configure_models(fresh, config, manifest.options)
@@ -70,8 +79,39 @@ def write_repository(target: Path, config: VFNetConfig, manifest: Manifest, expo
         export(fresh / "vfnet_detector" / "1")
         manifest.write(fresh)
         if target.exists():
+            fresh.chmod(target.stat().st_mode & 0o7777)  # whom it was opened for, or closed to
             target.rename(Path(scratch) / "replaced")
         fresh.rename(target)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """While in the context, `_remove_abandoned` leaves it alone; the kernel lets go of it however this process ends."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """What builds of `target` that were killed have left beside it."""
+    for folder in target.parent.glob(f".{glob.escape(target.name)}.*"):
+        with contextlib.suppress(OSError):
+            status = folder.lstat()
+            if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and _is_old(status.st_mtime):
+                descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder)
+                finally:
+                    os.close(descriptor)
+
+
+def _is_old(changed: float) -> bool:
+    """One that has just been made may not be locked yet."""
+    return time.time() - changed > _YOUNG_SECONDS
 
 
 def check_replaceable(target: Path) -> None:
@@ -89,13 +129,24 @@ def check_replaceable(target: Path) -> None:
 
 
 def _copy_template(fresh: Path) -> None:
-    ignored = shutil.ignore_patterns("__pycache__", ".*", "every_model")
-    shutil.copytree(template_directory(), fresh, ignore=ignored)
+    _copy_folder(template_directory(), fresh)
     # A server that reads from an object store sees one model's folder at a time: each is complete.
     for model in PYTHON_MODELS:
         for module in (template_directory() / "every_model").glob("*.py"):
             shutil.copyfile(module, fresh / model / "1" / module.name)
     (fresh / "vfnet" / "1").mkdir(exist_ok=True)  # Triton wants a version folder even of an ensemble
+
+
+def _copy_folder(source: Path, target: Path) -> None:
+    """With the modes that the umask gives, and not those of the source, as `shutil.copytree` would."""
+    target.mkdir()
+    for path in source.iterdir():
+        if path.name.startswith(".") or path.name in ("__pycache__", "every_model"):
+            continue
+        if path.is_dir():
+            _copy_folder(path, target / path.name)
+        else:
+            shutil.copyfile(path, target / path.name)
 
 
 def _configure_models(repository: Path, config: VFNetConfig, options: BuildOptions) -> None:

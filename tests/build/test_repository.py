@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from vfnet_build import building
+from vfnet_build import repository as repository_module
 from vfnet_build.building import build
 from vfnet_build.checkpoints.demo import DEMO_CLASSES
 from vfnet_build.manifest import BuildOptions
@@ -92,3 +94,31 @@ def test_a_build_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: p
         build("demo", repository, BuildOptions(), force=True)
     assert contents(repository) == before
     assert list(tmp_path.iterdir()) == [repository]
+
+
+def test_the_umask_and_the_mode_of_the_folder_are_respected(tmp_path: Path, demo_checkpoint: Path) -> None:
+    repository, old = tmp_path / "repository", os.umask(0o077)
+    try:
+        build(str(demo_checkpoint), repository, BuildOptions("torch"))
+        assert {path.stat().st_mode & 0o077 for path in (repository, *repository.rglob("*"))} == {0}
+        repository.chmod(0o750)
+        build(str(demo_checkpoint), repository, BuildOptions("torch"), force=True)
+        assert repository.stat().st_mode & 0o777 == 0o750
+    finally:
+        os.umask(old)
+
+
+def test_what_a_killed_build_left_is_removed_and_what_another_is_doing_is_not(
+    tmp_path: Path,
+) -> None:
+    target = tmp_path / "repository"
+    abandoned, busy, young = (tmp_path / f".repository.{name}" for name in ("abandoned", "busy", "young"))
+    for folder in (abandoned, busy, young):
+        (folder / "repository").mkdir(parents=True)
+    for folder in (abandoned, busy):
+        os.utime(folder, (0, 0))
+    with repository_module._locked(busy):
+        repository_module._remove_abandoned(target)
+    assert not abandoned.exists()
+    assert busy.exists()
+    assert young.exists()
