@@ -23,6 +23,8 @@ _MOST_METADATA = 2**24
 """Bytes that an encoded file may have beside these."""
 _BAND_PIXELS = 2**20
 """Converted at a time, so that only the pixels and the result are ever there as a whole."""
+_WHOLE_PIXELS = 2**24
+"""Converted as a whole where that takes little beside the result; in bands it takes longer."""
 
 SIGNATURES = {  # how files begin, to name what Pillow could not open
     b"\xff\xd8\xff": "JPEG",
@@ -110,21 +112,29 @@ def _check_size(image: Image.Image, max_image_pixels: int) -> None:
 
 
 def _to_rgb(image: Image.Image) -> NDArray[Any]:
-    """uint8 [height, width, 3], band by band: a conversion of the whole takes up to 40 bytes a pixel."""
+    """uint8 [height, width, 3], C-contiguous. A conversion of the whole image takes up to 40 bytes a pixel."""
+    is_deep = image.mode.startswith("I") or image.mode == "F"
+    if not is_deep and image.width * image.height <= _WHOLE_PIXELS:
+        return _bytes_to_rgb(image, image.format)
     rgb = np.empty((image.height, image.width, 3), np.uint8)
-    if image.mode.startswith("I") or image.mode == "F":
+    if is_deep:
         highest = max(_highest_level(np.asarray(band)) for _, band in _bands(image))
         for rows, band in _bands(image):
             rgb[rows] = _to_8_bit(np.asarray(band), highest)[:, :, None]
         return rgb
     for rows, band in _bands(image):
-        if band.mode in ("RGBa", "La"):  # premultiplied alpha (TIFF) has no direct way to RGB
-            band = band.convert(band.mode.upper())
-        try:
-            rgb[rows] = np.asarray(band if band.mode == "RGB" else band.convert("RGB"))
-        except ValueError:
-            raise ImageError(f"the {image.format} image's colours ({image.mode}) cannot be converted to RGB") from None
+        rgb[rows] = _bytes_to_rgb(band, image.format)
     return rgb
+
+
+def _bytes_to_rgb(image: Image.Image, format_name: str | None) -> NDArray[Any]:
+    colours = image.mode
+    if colours in ("RGBa", "La"):  # premultiplied alpha (TIFF) has no direct way to RGB
+        image = image.convert(colours.upper())
+    try:
+        return np.ascontiguousarray(np.asarray(image if image.mode == "RGB" else image.convert("RGB")))
+    except ValueError:
+        raise ImageError(f"the {format_name} image's colours ({colours}) cannot be converted to RGB") from None
 
 
 def _bands(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
