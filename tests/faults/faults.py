@@ -44,8 +44,13 @@ class Fault:
     @property
     def goal(self) -> float:
         """Seconds to heal; of a pause, from its beginning and with what it takes by itself."""
-        longest = max(GOALS_S[blow.role] + min(blow.seconds, 3.0) for blow in self.blows)
+        longest = max(GOALS_S[blow.role] + _pause_of(blow) for blow in self.blows)
         return longest + self.apart + (GOALS_S["triton"] if len(self.blows) > 1 else 0.0)
+
+
+def _pause_of(blow: Blow) -> float:
+    """Seconds that pass before anybody acts. A `vfnet serve` that is stopped while its Triton serves is left alone."""
+    return blow.seconds if blow.role == "serve" else min(blow.seconds, 3.0)
 
 
 def every_fault(roles: tuple[str, ...], seed: int) -> list[Fault]:
