@@ -43,6 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     access = parser.add_argument_group("access")
     default = Listening()
     where.add_argument("--server", metavar="URL", default=GatewaySettings.server, help="Triton (default: %(default)s)")
+    where.add_argument(
+        "--model", action="append", metavar="NAME", help="a model that callers may ask for; may be repeated, "
+        f"/score asks the first (default: {', '.join(GatewaySettings.models)})",
+    )  # fmt: skip
     where.add_argument("--host", default=default.host, help="address to listen on (default: %(default)s)")
     where.add_argument("--port", type=int, default=default.port, help="(default: %(default)s)")
     where.add_argument(
@@ -93,6 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         limited = {name.replace("-", "_"): getattr(arguments, name.replace("-", "_")) for name in (*_TIMES, *_COUNTS)}
         settings = GatewaySettings(
             server=arguments.server,
+            models=tuple(arguments.model or GatewaySettings.models),
             **limited,
             url_policy=AddressPolicy.allowing(arguments.allow_urls_to),
             url_limits=FetchLimits(max_bytes=arguments.max_url_bytes),
