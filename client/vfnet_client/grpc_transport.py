@@ -27,14 +27,18 @@ CHANNEL_ARGUMENTS = [
 
 
 class GRPCTransport:
-    """See `vfnet_client.transport.Transport`."""
+    """See `vfnet_client.transport.Transport`.
 
-    def __init__(self, server: SplitResult, credentials: Credentials) -> None:
+    Args:
+        model: which of the server's to ask; all have the interface of `MODEL`.
+    """
+
+    def __init__(self, server: SplitResult, credentials: Credentials, model: str = MODEL) -> None:
         import tritonclient.grpc as protocol
         import tritonclient.grpc.aio as aio
 
         self._server = server.geturl()
-        self._protocol = protocol
+        self._protocol, self._model = protocol, model
         self._headers = credentials.request_headers()
         certificate = credentials.certificate_file
         private_key = credentials.private_key_file or certificate
@@ -64,7 +68,7 @@ class GRPCTransport:
 
         try:
             result = await self._client.infer(
-                MODEL,
+                self._model,
                 infer_inputs(self._protocol, image, score_threshold),
                 outputs=[self._protocol.InferRequestedOutput(name) for name in outputs],
                 priority=priority,
@@ -87,7 +91,7 @@ class GRPCTransport:
         from tritonclient.utils import InferenceServerException
 
         try:
-            return bool(await self._client.is_model_ready(MODEL, client_timeout=timeout, headers=self._headers))
+            return bool(await self._client.is_model_ready(self._model, client_timeout=timeout, headers=self._headers))
         except InferenceServerException:
             return False
 

@@ -80,11 +80,14 @@ def is_score_endpoint(server: SplitResult) -> bool:
     return server.scheme.startswith("http") and server.path.endswith("/score")
 
 
-def open_transport(url: str, credentials: Credentials | None = None) -> Transport:
+def open_transport(url: str, credentials: Credentials | None = None, *, model: str = MODEL) -> Transport:
     """A transport to the server at this URL; to be called inside the event loop that will use it.
 
     With TLS (`grpcs`, `https`) the authorities of `credentials` are trusted, else those in the file SSL_CERT_FILE
     names, else the usual ones.
+
+    Args:
+        model: which of the server's to ask over gRPC.
 
     Raises:
         OSError: a file of the credentials cannot be read.
@@ -93,7 +96,7 @@ def open_transport(url: str, credentials: Credentials | None = None) -> Transpor
     if server.scheme.startswith("grpc"):
         from vfnet_client.grpc_transport import GRPCTransport
 
-        return GRPCTransport(server, credentials)
+        return GRPCTransport(server, credentials, model)
     if is_score_endpoint(server):
         from vfnet_client.score_endpoint import ScoreEndpoint
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TextIO
 
@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Receive, Scope, Send
 
-from vfnet_client.transport import MODEL, open_transport
+from vfnet_client.transport import open_transport
 from vfnet_client.url_images.url_images import URLImageFetcher
 from vfnet_gateway import swagger
 from vfnet_gateway.access_log import AccessLog
@@ -24,11 +24,10 @@ from vfnet_gateway.keys import KeyRing
 from vfnet_gateway.kserve.grpc_messages import MessageReader
 from vfnet_gateway.kserve.grpc_server import GRPCServer
 from vfnet_gateway.kserve.grpc_service import InferenceService
-from vfnet_gateway.kserve.inference import Inference
+from vfnet_gateway.kserve.inference import Inference, ServedModel
 from vfnet_gateway.kserve.rest import KServeRoutes
 from vfnet_gateway.kserve.statistics import ModelStatistics
 from vfnet_gateway.metrics import CONTENT_TYPE, GatewayMetrics
-from vfnet_gateway.readiness import Readiness
 from vfnet_gateway.score_routes import ScoreRoutes
 from vfnet_gateway.scoring import Scorer
 from vfnet_gateway.settings import GatewaySettings
@@ -63,17 +62,19 @@ class Gateway:
     @asynccontextmanager
     async def _lifespan(self, _router: object) -> AsyncIterator[None]:
         settings = self.settings
-        transport, facts = open_transport(settings.server), TritonFacts(settings.server)
+        transports = {model: open_transport(settings.server, model=model) for model in settings.models}
+        facts = TritonFacts(settings.server)
         fetcher = URLImageFetcher(settings.url_policy, settings.url_limits)
-        ensemble = Ensemble(settings, transport)
-        scorer = Scorer(settings, ensemble, fetcher.fetch)
-        self._watch(ensemble)
-        readiness, statistics = Readiness(transport, ensemble), ModelStatistics(facts)
-        inference = Inference({MODEL: ensemble}, self.metrics, settings.timeout, settings.max_image_bytes)
+        served = {model: ServedModel.reached_by(transport, settings) for model, transport in transports.items()}
+        first = served[settings.models[0]]
+        scorer = Scorer(settings, first.ensemble, fetcher.fetch)
+        self._watch([each.ensemble for each in served.values()])
+        statistics = ModelStatistics(facts)
+        inference = Inference(served, self.metrics, settings.timeout, settings.max_image_bytes)
         routes: list[BaseRoute] = [
             *ScoreRoutes(self.keys, self.bodies, scorer, self.metrics).routes(),
-            *HealthRoutes(readiness).routes(),
-            *KServeRoutes(self.keys, self.bodies, inference, readiness, statistics).routes(),
+            *HealthRoutes(first.readiness).routes(),
+            *KServeRoutes(self.keys, self.bodies, inference, statistics).routes(),
             *swagger.routes(),
             Route("/metrics", self._metrics),
             *UIRoutes(settings, self.keys, facts, fetcher.fetch, self.bodies).routes(),
@@ -82,7 +83,7 @@ class Gateway:
         if self.grpc_server is not None:
             messages = MessageReader(self.bodies, settings.max_message_bytes)
             await self.grpc_server.start(
-                InferenceService(self.keys, messages, inference, readiness, statistics, self.metrics, self.log)
+                InferenceService(self.keys, messages, inference, statistics, self.metrics, self.log)
             )
         try:
             yield
@@ -91,12 +92,17 @@ class Gateway:
                 await self.grpc_server.stop(0)  # begun before, with patience, where the gateway was told to stop
             await fetcher.close()
             await facts.close()
-            await transport.close()
+            for transport in transports.values():
+                await transport.close()
 
-    def _watch(self, ensemble: Ensemble) -> None:
+    def _watch(self, ensembles: Sequence[Ensemble]) -> None:
         budget = self.bodies.budget
-        self.metrics.watch("images_in_flight", "Images in the ensemble.", lambda: ensemble.in_flight)
-        self.metrics.watch("requests_waiting", "Requests waiting for a first place.", lambda: ensemble.newcomers)
+        self.metrics.watch(
+            "images_in_flight", "Images in the ensemble.", lambda: sum(each.in_flight for each in ensembles)
+        )
+        self.metrics.watch(
+            "requests_waiting", "Requests waiting for a first place.", lambda: sum(each.newcomers for each in ensembles)
+        )
         self.metrics.watch("held_bytes", "Bytes of bodies being worked on.", lambda: budget.held)
 
     async def _metrics(self, request: Request) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vfnet_client.transport import DEFAULT_SERVER
+from vfnet_client.transport import DEFAULT_SERVER, MODEL
 from vfnet_client.url_images.address_policy import AddressPolicy
 from vfnet_client.url_images.url_images import FetchLimits
 from vfnet_gateway.host_policy import HostPolicy
@@ -20,6 +20,9 @@ class GatewaySettings:
 
     server: str = DEFAULT_SERVER
     """Triton over gRPC: `grpc://host:port` or `grpcs://`."""
+    models: tuple[str, ...] = (MODEL,)
+    """The models that KServe v2's callers may ask for, each with the interface of `vfnet` and places of its own in the
+    ensemble; /score asks the first."""
     timeout: float = 60.0
     """From the end of a request's body to its answer; what is left of it goes to Triton with every image."""
 
@@ -83,6 +86,8 @@ class GatewaySettings:
     def __post_init__(self) -> None:
         if not self.server.startswith(("grpc://", "grpcs://")):
             raise ValueError(f"the gateway speaks gRPC to Triton: {self.server!r} should read grpc://host:port")
+        if not self.models or len(set(self.models)) < len(self.models):
+            raise ValueError("the models to serve are named once each, and there is at least one")
         if self.max_held_bytes < self.max_body_bytes:
             raise ValueError(
                 f"one body may have {self.max_body_bytes} bytes, but all together only {self.max_held_bytes}"

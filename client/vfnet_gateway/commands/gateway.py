@@ -48,6 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--server", metavar="URL", action=GivenOnce, default=GatewaySettings.server,
         help="Triton (default: %(default)s)",
     )  # fmt: skip
+    where.add_argument(
+        "--model", action="append", metavar="NAME", help="a model that callers may ask for; may be repeated, "
+        f"/score asks the first (default: {', '.join(GatewaySettings.models)})",
+    )  # fmt: skip
     where.add_argument("--host", default=default.host, help="address to listen on (default: %(default)s)")
     where.add_argument("--port", type=port_number, default=default.port, help="(default: %(default)s)")
     where.add_argument(
@@ -100,6 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
         parse_server_url(arguments.server)
         settings = GatewaySettings(
             server=arguments.server,
+            models=tuple(arguments.model or GatewaySettings.models),
             **limited,
             url_policy=AddressPolicy.allowing(arguments.allow_urls_to),
             url_limits=FetchLimits(max_bytes=arguments.max_url_bytes),

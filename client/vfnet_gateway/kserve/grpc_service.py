@@ -30,7 +30,6 @@ from vfnet_gateway.kserve.rest import EXTENSIONS, SERVER_NAME
 from vfnet_gateway.kserve.statistics import ModelStatistics
 from vfnet_gateway.metrics import REFUSALS, GatewayMetrics
 from vfnet_gateway.priorities import Priority, priority_of
-from vfnet_gateway.readiness import Readiness
 
 SERVICE = "inference.GRPCInferenceService"
 HEALTH_SERVICE = "grpc.health.v1.Health"
@@ -89,13 +88,12 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
         keys: KeyRing,
         messages: MessageReader,
         inference: Inference,
-        readiness: Readiness,
         statistics: ModelStatistics,
         metrics: GatewayMetrics,
         log: AccessLog,
     ) -> None:
         self._keys, self._messages, self._inference = keys, messages, inference
-        self._readiness, self._statistics = readiness, statistics
+        self._statistics = statistics
         self._metrics, self._log = metrics, log
         self.calls: set[asyncio.Task[Any]] = set()
         """Those being answered."""
@@ -219,11 +217,11 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
         return service_pb2.ServerLiveResponse(live=True)
 
     async def _server_ready(self, _call: Call, _request: Any) -> Any:
-        return service_pb2.ServerReadyResponse(ready=await self._readiness.is_ready())
+        return service_pb2.ServerReadyResponse(ready=await self._inference.is_ready())
 
     async def _model_ready(self, _call: Call, request: Any) -> Any:
-        self._inference.models.check(request.name, request.version)
-        return service_pb2.ModelReadyResponse(ready=await self._readiness.is_ready())
+        model = self._inference.models.check(request.name, request.version)
+        return service_pb2.ModelReadyResponse(ready=await self._inference.is_ready(model))
 
     async def _server_metadata(self, _call: Call, _request: Any) -> Any:
         return service_pb2.ServerMetadataResponse(name=SERVER_NAME, version=version("vfnet"), extensions=EXTENSIONS)
@@ -257,7 +255,8 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
     async def _health(self, _call: Call, request: Any) -> bytes:
         if request.name not in ("", SERVICE, *self._inference.models.names):
             raise RequestError(404, "there is no service of that name")
-        return _SERVING if await self._readiness.is_ready() else _NOT_SERVING
+        model = request.name if request.name in self._inference.models.names else None
+        return _SERVING if await self._inference.is_ready(model) else _NOT_SERVING
 
 
 async def _abort(context: grpc.aio.ServicerContext, status: int, message: str) -> Any:

@@ -23,7 +23,6 @@ from vfnet_gateway.kserve.rest_request import HEADER_LENGTH, RESTRequest, check_
 from vfnet_gateway.kserve.statistics import ModelStatistics
 from vfnet_gateway.leaving import unless_gone
 from vfnet_gateway.priorities import Priority, priority_of
-from vfnet_gateway.readiness import Readiness
 
 SERVER_NAME = "vfnet"
 EXTENSIONS = ("binary_tensor_data", "model_configuration", "parameters", "statistics")
@@ -39,7 +38,6 @@ class KServeRoutes:
     keys: KeyRing
     bodies: BodyReader
     inference: Inference
-    readiness: Readiness
     statistics: ModelStatistics
 
     def routes(self) -> list[BaseRoute]:
@@ -81,7 +79,7 @@ class KServeRoutes:
     async def model_ready(self, request: Request) -> Response:
         """So is this model."""
         model = self._model(request)
-        await self._check_ready()
+        await self._check_ready(model)
         return JSONResponse({"name": model, "ready": True})
 
     async def server(self, request: Request) -> Response:
@@ -142,8 +140,8 @@ class KServeRoutes:
         if request.method not in ("GET", "HEAD"):
             await self.bodies.refuse_unread(request.headers, request.receive)
 
-    async def _check_ready(self) -> None:
-        if not await self.readiness.is_ready():
+    async def _check_ready(self, model: str | None = None) -> None:
+        if not await self.inference.is_ready(model):
             raise ServerUnavailableError("Triton is not ready")
 
     def _check_key(self, request: Request) -> None:

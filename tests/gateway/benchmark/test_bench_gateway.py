@@ -28,6 +28,17 @@ def test_it_measures_both_roads(demo_repository: Path) -> None:
     assert "memory over 20 requests" in done.stdout
 
 
+def test_it_compares_the_ways_of_kserve(demo_repository: Path) -> None:
+    command = [sys.executable, "-m", "vfnet_client", "bench-gateway", f"--repository={demo_repository}", "--kserve"]
+    options = ["--callers", "2", "--seconds", "0.3", "--size=64x64", "--rounds=2"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(
+        r"^\| 2 \| (direct gRPC|gateway gRPC|gateway REST) \|(?: [\d.]+ \|){4}$", done.stdout, re.MULTILINE
+    )
+    assert rows == ["direct gRPC", "gateway gRPC", "gateway REST"]
+
+
 def is_gateway(process: psutil.Process) -> bool:
     try:
         return "gateway" in process.cmdline()

@@ -262,6 +262,17 @@ def test_the_port_can_be_left_out(quick_server: ServedRepository, tmp_path: Path
             assert client.is_ready()
 
 
+def test_several_models_may_be_public(quick_server: ServedRepository, tmp_path: Path) -> None:
+    options = ("--model=vfnet", "--model=vfnet_next", "--timeout=2")
+    with running_gateway(quick_server.grpc_url, tmp_path, *options) as gateway, gateway.client() as client:
+        assert answer_of(gateway)
+        assert client.get("/v2/models/vfnet_next").json()["name"] == "vfnet_next"
+        assert client.get("/v2/models/vfnet/ready").status_code == 200
+        assert client.get("/v2/models/vfnet_next/ready").status_code == 503  # Triton does not have it yet
+        assert client.get("/v2/health/ready").status_code == 503
+        assert refusal(gateway, "ModelInfer", infer_message(model="vfnet_next"))[0] == "UNAVAILABLE"
+
+
 def test_many_callers_at_once_get_their_own_answers(gateway: RunningGateway) -> None:
     rpc, rest = answer_of(gateway)
     assert rpc == rest
