@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ from tritonclient.grpc import model_config_pb2
 from vfnet_build import building
 from vfnet_build.building import build
 from vfnet_build.checkpoints.demo import DEMO_CLASSES
-from vfnet_build.manifest import BuildOptions
-from vfnet_build.repository import PYTHON_MODELS, RepositoryError
+from vfnet_build.checkpoints.loading import load_checkpoint
+from vfnet_build.manifest import MANIFEST, MAX_MANIFEST, BuildOptions, Manifest
+from vfnet_build.repository import PYTHON_MODELS, RepositoryError, write_repository
+
+MADE_UP = Manifest("0" * 64, "made up", False, DEMO_CLASSES, BuildOptions(), "0" * 64, {})
 
 
 def configuration(repository: Path, model: str) -> model_config_pb2.ModelConfig:
@@ -92,3 +96,32 @@ def test_a_build_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: p
         build("demo", repository, BuildOptions(), force=True)
     assert contents(repository) == before
     assert list(tmp_path.iterdir()) == [repository]
+
+
+def test_a_manifest_that_somebody_else_wrote_is_no_manifest(tmp_path: Path) -> None:
+    manifest = tmp_path / MANIFEST
+    for content in (b"[" * 200_000, b"9" * 5000, b"\xff", b"{}", b'{"options": 1}', b" " * (MAX_MANIFEST + 1)):
+        manifest.write_bytes(content)
+        assert Manifest.read(tmp_path) is None
+    manifest.unlink()
+    os.mkfifo(manifest)
+    assert Manifest.read(tmp_path) is None
+
+
+def test_a_repository_that_cannot_be_written_is_an_error_of_one_sentence(demo_checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RepositoryError, match=r"cannot be written: Not a directory"):
+        write_repository(
+            tmp_path / "file" / "repository", load_checkpoint(demo_checkpoint).config, MADE_UP, lambda _: None
+        )
+
+
+def test_a_link_is_replaced_and_what_it_points_to_is_left(demo_checkpoint: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / MANIFEST).write_text("{}")
+    link = tmp_path / "repository"
+    link.symlink_to(elsewhere)
+    write_repository(link, load_checkpoint(demo_checkpoint).config, MADE_UP, lambda _: None)
+    assert not link.is_symlink()
+    assert [path.name for path in elsewhere.iterdir()] == [MANIFEST]
