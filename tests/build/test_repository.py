@@ -110,10 +110,9 @@ def test_a_manifest_that_somebody_else_wrote_is_no_manifest(tmp_path: Path) -> N
 
 def test_a_repository_that_cannot_be_written_is_an_error_of_one_sentence(demo_checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RepositoryError, match=r"cannot be written: Not a directory"):
-        write_repository(
-            tmp_path / "file" / "repository", load_checkpoint(demo_checkpoint).config, MADE_UP, lambda _: None
-        )
+    config = load_checkpoint(demo_checkpoint).config
+    with pytest.raises(RepositoryError, match=r"repository cannot be written: "):
+        write_repository(tmp_path / "file" / "repository", config, MADE_UP, lambda _: None)
 
 
 def test_a_link_is_replaced_and_what_it_points_to_is_left(demo_checkpoint: Path, tmp_path: Path) -> None:
