@@ -68,6 +68,14 @@ def write_repository(target: Path, config: VFNetConfig, manifest: Manifest, expo
     """
     target = target.absolute()
     check_replaceable(target)
+    try:
+        _write_beside(target, config, manifest, export)
+    except OSError as error:
+        raise RepositoryError(f"{target} cannot be written: {error.strerror or error}") from error
+
+
+def _write_beside(target: Path, config: VFNetConfig, manifest: Manifest, export: Callable[[Path], None]) -> None:
+    """See `write_repository`. A link at `target` is replaced by the folder, and what it points to is left."""
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(target)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch, _locked(Path(scratch)):
@@ -124,7 +132,11 @@ def check_replaceable(target: Path) -> None:
         return
     if not target.is_dir():
         raise RepositoryError(f"{target} is a file; a repository is a folder: choose another")
-    if any(target.iterdir()) and not (target / MANIFEST).is_file():
+    try:
+        is_empty = not any(target.iterdir())
+    except OSError as error:
+        raise RepositoryError(f"{target} cannot be read: {error.strerror}") from None
+    if not is_empty and not (target / MANIFEST).is_file():
         raise RepositoryError(f"{target} is not empty and was not written by vfnet build: choose another folder")
 
 

@@ -14,8 +14,11 @@ from vfnet_build import building
 from vfnet_build import repository as repository_module
 from vfnet_build.building import build
 from vfnet_build.checkpoints.demo import DEMO_CLASSES
-from vfnet_build.manifest import BuildOptions
-from vfnet_build.repository import PYTHON_MODELS, RepositoryError
+from vfnet_build.checkpoints.loading import load_checkpoint
+from vfnet_build.manifest import MANIFEST, MAX_MANIFEST, BuildOptions, Manifest
+from vfnet_build.repository import PYTHON_MODELS, RepositoryError, write_repository
+
+MADE_UP = Manifest("0" * 64, "made up", False, DEMO_CLASSES, BuildOptions(), "0" * 64, {})
 
 
 def configuration(repository: Path, model: str) -> model_config_pb2.ModelConfig:
@@ -122,3 +125,31 @@ def test_what_a_killed_build_left_is_removed_and_what_another_is_doing_is_not(
     assert not abandoned.exists()
     assert busy.exists()
     assert young.exists()
+
+
+def test_a_manifest_that_somebody_else_wrote_is_no_manifest(tmp_path: Path) -> None:
+    manifest = tmp_path / MANIFEST
+    for content in (b"[" * 200_000, b"9" * 5000, b"\xff", b"{}", b'{"options": 1}', b" " * (MAX_MANIFEST + 1)):
+        manifest.write_bytes(content)
+        assert Manifest.read(tmp_path) is None
+    manifest.unlink()
+    os.mkfifo(manifest)
+    assert Manifest.read(tmp_path) is None
+
+
+def test_a_repository_that_cannot_be_written_is_an_error_of_one_sentence(demo_checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    config = load_checkpoint(demo_checkpoint).config
+    with pytest.raises(RepositoryError, match=r"repository cannot be written: "):
+        write_repository(tmp_path / "file" / "repository", config, MADE_UP, lambda _: None)
+
+
+def test_a_link_is_replaced_and_what_it_points_to_is_left(demo_checkpoint: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / MANIFEST).write_text("{}")
+    link = tmp_path / "repository"
+    link.symlink_to(elsewhere)
+    write_repository(link, load_checkpoint(demo_checkpoint).config, MADE_UP, lambda _: None)
+    assert not link.is_symlink()
+    assert [path.name for path in elsewhere.iterdir()] == [MANIFEST]

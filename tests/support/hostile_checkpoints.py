@@ -91,8 +91,8 @@ class HostileCheckpoint:
 
     def entries(self) -> dict[str, bytes]:
         """The zip archive's."""
-        version = {"archive/version": b"3\n", "archive/byteorder": b"little"}
-        return {"archive/data.pkl": self.pickle()} | version | {f"archive/data/{key}": c for key, c in self.numbers.items()}
+        head = {"archive/data.pkl": self.pickle(), "archive/version": b"3\n", "archive/byteorder": b"little"}
+        return head | {f"archive/data/{key}": content for key, content in self.numbers.items()}
 
     def zipped(self, compression: int = zipfile.ZIP_STORED) -> bytes:
         """The file's bytes, as torch has written them since 1.6."""

@@ -90,9 +90,7 @@ def _with_retries(download: _Download, shown: DownloadProgress, delay: float) ->
                 raise download.failure(f"{error}, after {connection} connections") from None
             if failures >= ATTEMPTS:
                 if download.reuse_unverified():
-                    shown.say(
-                        f"{printable_line(download.url, 500)} cannot be reached ({error}); using the copy fetched before"
-                    )
+                    shown.say(f"{download.address} cannot be reached ({error}); using the copy fetched before")
                     return None
                 raise download.failure(f"{error}, {ATTEMPTS} times in a row") from None
             shown.say(f"{error}; trying again")
