@@ -45,9 +45,11 @@ def main() -> int:
             inflicter = Inflicter(deployment, reference, arguments.seed, lambda line: print(line, flush=True))
             faults = [fault for fault in every_fault(roles, arguments.seed) if arguments.only in str(fault)]
             before = deployment.resources()
+            print(deployment.describe())
             outcomes = inflicter.run(faults, arguments.seconds)
             time.sleep(_SETTLE_SECONDS)
             after = deployment.resources()
+            print(deployment.describe())
     lines = _report(outcomes, len(faults), arguments.seed, before, after)
     print("\n".join(lines))
     if arguments.write:

@@ -88,6 +88,7 @@ def main() -> int:
                 took = time.monotonic() - started
             time.sleep(_SETTLE_SECONDS)
             after, attempts = deployment.resources(), deployment.network_attempts()
+            print(deployment.describe())
     lines = _report(verdicts, before, after, attempts, took)
     print("\n".join(lines))
     arguments.record.parent.mkdir(parents=True, exist_ok=True)

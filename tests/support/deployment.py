@@ -217,6 +217,17 @@ class Deployment:
                     threads += process.num_threads()
         return Resources(memory, descriptors, threads, self._shared_memory(), len(list(self.temporary.iterdir())))
 
+    def describe(self) -> str:
+        """Threads and descriptors of each process, by role."""
+        parts = []
+        for role, processes in sorted(self.processes().items()):
+            counts = []
+            for process in processes:
+                with contextlib.suppress(psutil.Error):
+                    counts.append(f"{process.num_threads()}/{process.num_fds()}")
+            parts.append(f"{role} {' '.join(counts)}")
+        return "threads/descriptors: " + ", ".join(parts)
+
     def _shared_memory(self) -> int:
         mine = {str(pid) for pid in self._pids_seen}
         total = 0
