@@ -18,6 +18,7 @@ from pathlib import Path
 
 import vfnet_build
 from vfnet_build.architecture.config import VFNetConfig
+from vfnet_build.copied_folder import copy_folder
 from vfnet_build.manifest import MANIFEST, BuildOptions, Manifest
 from vfnet_build.model_configuration import (
     add_profiles,
@@ -141,24 +142,12 @@ def check_replaceable(target: Path) -> None:
 
 
 def _copy_template(fresh: Path) -> None:
-    _copy_folder(template_directory(), fresh)
+    copy_folder(template_directory(), fresh, ("__pycache__", "every_model"))
     # A server that reads from an object store sees one model's folder at a time: each is complete.
     for model in PYTHON_MODELS:
         for module in (template_directory() / "every_model").glob("*.py"):
             shutil.copyfile(module, fresh / model / "1" / module.name)
     (fresh / "vfnet" / "1").mkdir(exist_ok=True)  # Triton wants a version folder even of an ensemble
-
-
-def _copy_folder(source: Path, target: Path) -> None:
-    """With the modes that the umask gives, and not those of the source, as `shutil.copytree` would."""
-    target.mkdir()
-    for path in source.iterdir():
-        if path.name.startswith(".") or path.name in ("__pycache__", "every_model"):
-            continue
-        if path.is_dir():
-            _copy_folder(path, target / path.name)
-        else:
-            shutil.copyfile(path, target / path.name)
 
 
 def _configure_models(repository: Path, config: VFNetConfig, options: BuildOptions) -> None:

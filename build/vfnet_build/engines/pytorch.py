@@ -6,12 +6,12 @@ wrote them, while here the CPU, a GPU, and a GPU with our own kernels compute th
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import vfnet_build.architecture
 from vfnet_build.architecture.network_file import write_network
 from vfnet_build.architecture.vfnet import VFNet
+from vfnet_build.copied_folder import copy_folder
 
 PRECISIONS = ("f32", "bf16", "fp16")
 
@@ -21,5 +21,5 @@ def export(network: VFNet, directory: Path) -> None:
     write_network(network, directory / "network.pt")
     source = Path(vfnet_build.architecture.__file__).parent
     target = directory / "vfnet_build" / "architecture"
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_folder(source, target)
     (target.parent / "__init__.py").touch()
