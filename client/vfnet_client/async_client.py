@@ -49,6 +49,8 @@ class _Call:
     slots: asyncio.Semaphore
     """Images read and in flight at once."""
     turns: Turns
+    is_lost: asyncio.Event
+    """Whether an image of the call has waited for the server in vain: the others need not wait as long each."""
 
 
 class AsyncVFNetClient:
@@ -202,16 +204,21 @@ class AsyncVFNetClient:
         return Turns(patience)
 
     def _call(self, score_threshold: float | None) -> _Call:
-        return _Call(score_threshold, asyncio.Semaphore(self.concurrency), self._new_turns())
+        return _Call(score_threshold, asyncio.Semaphore(self.concurrency), self._new_turns(), asyncio.Event())
 
     async def _outcome(self, call: _Call, position: int, image: ImageLike) -> Outcome:
         encoded = None
         try:
             async with call.slots:
                 encoded = await self._loader.load(image)
-                answer = await self._infer(encoded, call.score_threshold, call.turns)
+                answer = await self._infer(
+                    encoded, call.score_threshold, call.turns, is_known_to_be_away=call.is_lost.is_set()
+                )
+            call.is_lost.clear()
             return Outcome(position, detections=typed(answer), image=encoded)
         except VFNetClientError as error:
+            if isinstance(error, ServerUnavailableError):
+                call.is_lost.set()
             return Outcome(position, error=error, image=encoded)
 
     def _transport(self) -> Transport:
@@ -220,7 +227,13 @@ class AsyncVFNetClient:
         return self._opened
 
     async def _infer(
-        self, image: bytes, score_threshold: float | None, turns: Turns, deadline: Deadline | None = None
+        self,
+        image: bytes,
+        score_threshold: float | None,
+        turns: Turns,
+        deadline: Deadline | None = None,
+        *,
+        is_known_to_be_away: bool = False,
     ) -> bytes:
         async def infer(left: float | None) -> bytes:
             outputs = await self._transport().infer(
@@ -229,7 +242,7 @@ class AsyncVFNetClient:
             answer: bytes = outputs["DETECTIONS"][0]
             return answer
 
-        return await self._ask(infer, turns, deadline)
+        return await self._ask(infer, turns, deadline, is_known_to_be_away=is_known_to_be_away)
 
     async def _prove(self, timeout: float) -> None:
         await self._transport().infer(proof_picture(), timeout=timeout)
@@ -240,12 +253,19 @@ class AsyncVFNetClient:
 
         return await self._ask(post, self._new_turns(), Deadline.after(self.timeout))
 
-    async def _ask(self, call: Callable[[float | None], Awaitable[T]], turns: Turns, deadline: Deadline | None) -> T:
+    async def _ask(
+        self,
+        call: Callable[[float | None], Awaitable[T]],
+        turns: Turns,
+        deadline: Deadline | None,
+        *,
+        is_known_to_be_away: bool = False,
+    ) -> T:
         """Await `call(seconds left)`, again where that may help; without a deadline, `timeout` from each turn on."""
 
         async def in_turn() -> T:
             until = deadline or Deadline.after(self.timeout)
-            return await self._policy.ask(call, until)
+            return await self._policy.ask(call, until, is_known_to_be_away=is_known_to_be_away)
 
         try:
             left = None if deadline is None else deadline.remaining()

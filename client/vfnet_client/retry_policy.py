@@ -37,8 +37,8 @@ MOST_DEATHS = 2
 """How often an image is sent again that was in a model process when it died."""
 SECOND_DEATH_PAUSE_S = 3.0
 """Before an image's last chance: of several instances of a model a dead one answers fastest, and has to be replaced."""
-MOST_WRONG_ANSWERS = 3
-"""How often a server is asked again that knows of no such model or path, where nothing says that it will."""
+A_FEW_TRIES = 3
+"""How often a server is asked again that knows of no such model or path, or is known to be away for long."""
 _TELL_FROM = 3
 """The first pauses together are half a second."""
 _PROOF_TIMEOUT_S = 10.0
@@ -103,8 +103,13 @@ class RetryPolicy:
         """Whether the last that was heard of the server is that it is away, or has lost a model's process."""
         return self._away_at > self._answered_at
 
-    async def ask(self, call: Callable[[float | None], Awaitable[T]], deadline: Deadline) -> T:
+    async def ask(
+        self, call: Callable[[float | None], Awaitable[T]], deadline: Deadline, *, is_known_to_be_away: bool = False
+    ) -> T:
         """Await `call(seconds left)`, again and again while that may help.
+
+        Args:
+            is_known_to_be_away: whether somebody has waited for this server in vain: then it is asked a few times only.
 
         Raises:
             FatalImageError: a model process died each time that it had this image.
@@ -135,7 +140,8 @@ class RetryPolicy:
                         last = error
                         tries += 1
                         wait = jittered(pause, error.retry_after)
-                        if tries > self._most_tries(error) or monotonic() + wait >= deadline.at:
+                        few = is_known_to_be_away or isinstance(error, WrongServerError)
+                        if tries > self._most_tries(few) or monotonic() + wait >= deadline.at:
                             raise
                         if tries == _TELL_FROM:
                             self._tell(error)
@@ -150,9 +156,9 @@ class RetryPolicy:
             self._told_at = monotonic()
             self._on_waiting(error)
 
-    def _most_tries(self, error: ServerUnavailableError) -> float:
+    def _most_tries(self, few: bool) -> float:
         most = math.inf if self._retries is None else self._retries
-        return min(most, MOST_WRONG_ANSWERS) if isinstance(error, WrongServerError) else most
+        return min(most, A_FEW_TRIES) if few else most
 
     async def _attempt(
         self, call: Callable[[float | None], Awaitable[T]], deadline: Deadline, *, is_last_chance: bool

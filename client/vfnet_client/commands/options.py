@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vfnet_client.credentials import Credentials
 from vfnet_client.exceptions import CommandError, ServerUnavailableError
@@ -28,7 +28,7 @@ def add_server_options(
         "--server",
         metavar="URL",
         type=server_url,
-        action="append" if several else "store",
+        action="append" if several else GivenOnce,
         default=None if several else DEFAULT_SERVER,
         help="Triton at grpc://host:port, grpcs://, http:// or https://, or an endpoint, https://host/score "
         f"{'; may be given several times ' if several else ''}(default: {DEFAULT_SERVER})",
@@ -57,6 +57,24 @@ def add_server_options(
     parser.add_argument("--ca-file", metavar="PEM", type=Path, help="trust these authorities instead of the usual ones")
     parser.add_argument("--certificate", metavar="PEM", type=Path, help="the certificate to show to the server")
     parser.add_argument("--private-key", metavar="PEM", type=Path, help="its key, if in another file")
+
+
+class GivenOnce(argparse.Action):
+    """Stores an option's value, and refuses a second one instead of forgetting the first."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> None:
+        """Raises as argparse wants it."""
+        given: set[str] = namespace.__dict__.setdefault("_given_once", set())
+        if self.dest in given:
+            raise argparse.ArgumentError(self, "may be given once only")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
 
 
 def connected(arguments: argparse.Namespace, concurrency: int = 16) -> VFNetClient:

@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from vfnet_client.commands.options import at_least_one, seconds
+from vfnet_client.commands.options import GivenOnce, at_least_one, seconds
 from vfnet_client.exceptions import CommandError
 from vfnet_client.url_images.address_policy import AddressPolicy
 from vfnet_client.url_images.url_images import FetchLimits
@@ -42,7 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where, limits = parser.add_argument_group("where"), parser.add_argument_group("limits")
     access = parser.add_argument_group("access")
     default = Listening()
-    where.add_argument("--server", metavar="URL", default=GatewaySettings.server, help="Triton (default: %(default)s)")
+    where.add_argument(
+        "--server", metavar="URL", action=GivenOnce, default=GatewaySettings.server,
+        help="Triton (default: %(default)s)",
+    )  # fmt: skip
     where.add_argument(
         "--model", action="append", metavar="NAME", help="a model that callers may ask for; may be repeated, "
         f"/score asks the first (default: {', '.join(GatewaySettings.models)})",
