@@ -19,6 +19,7 @@ from vfnet_client.exceptions import (
     DeadlineExceededError,
     InferenceError,
     InvalidImageError,
+    ModelProcessDiedError,
     ServerBusyError,
     ServerUnavailableError,
 )
@@ -121,7 +122,7 @@ def infer(url: str, timeout: float | None = 20) -> dict[str, Any]:
         (("RESOURCE_EXHAUSTED", "429"), "slow down", ServerBusyError, "slow down"),
         (("UNAVAILABLE", "503"), "Server is stopping", ServerUnavailableError, "Server is stopping"),
         (("NOT_FOUND", "404"), "unknown model: 'vfnet'", ServerUnavailableError, "unknown model: 'vfnet'"),
-        (("INTERNAL", "500"), "Stub process is not healthy", InferenceError, "Stub process is not healthy"),
+        (("INTERNAL", "500"), "Stub process is not healthy", ModelProcessDiedError, "Stub process is not healthy"),
         (("DEADLINE_EXCEEDED", "504"), "late", DeadlineExceededError, "within 20 s"),
     ],
 )
