@@ -17,7 +17,6 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from vfnet_client.exceptions import (
     DeadlineExceededError,
-    InferenceError,
     InvalidImageError,
     ModelProcessDiedError,
     ServerBusyError,
