@@ -16,6 +16,9 @@ from vfnet_gateway.kserve.tensors_out import OutputTensor
 M = TypeVar("M")
 _CONTENTS = {"BYTES": "bytes_contents", "FP32": "fp32_contents"}
 _MOST_ENTRIES = 32
+FINAL_RESPONSE_WANTED = "triton_enable_empty_final_response"
+"""A parameter for models with several answers to a request. Each of ours is the last, and a stream's say so."""
+FINAL_RESPONSE = "triton_final_response"
 
 
 def parse(kind: type[M], message: bytes) -> M:
@@ -49,7 +52,7 @@ def given(request: Any) -> GivenRequest:
             GivenOutput(output.name, _without(_parameters(output.parameters), "binary_data"))
             for output in request.outputs
         ],
-        _without(_parameters(request.parameters), "binary_data_output"),
+        _without(_without(_parameters(request.parameters), "binary_data_output"), FINAL_RESPONSE_WANTED),
     )
 
 
@@ -72,7 +75,7 @@ def _tensor(tensor: Any, raw: bytes | None) -> GivenTensor:
 
 
 def _without(parameters: dict[str, object], of_rest: str, value: object = True) -> dict[str, object]:
-    """Without what says nothing new: KServe's own client sends REST's parameters over gRPC too."""
+    """Without what says nothing new: KServe's client sends REST's parameters over gRPC too, perf_analyzer its own."""
     if of_rest in parameters and parameters[of_rest] in (value, False):
         del parameters[of_rest]
     return parameters

@@ -24,7 +24,14 @@ from vfnet_gateway.keys import KeyRing
 from vfnet_gateway.kserve.checked_request import check
 from vfnet_gateway.kserve.control_plane import CONTROL_METHODS, refusal
 from vfnet_gateway.kserve.grpc_messages import MessageReader
-from vfnet_gateway.kserve.grpc_request import config_response, given, infer_response, metadata_response, parse
+from vfnet_gateway.kserve.grpc_request import (
+    FINAL_RESPONSE,
+    config_response,
+    given,
+    infer_response,
+    metadata_response,
+    parse,
+)
 from vfnet_gateway.kserve.inference import Inference
 from vfnet_gateway.kserve.rest import EXTENSIONS, SERVER_NAME
 from vfnet_gateway.kserve.statistics import ModelStatistics
@@ -157,6 +164,7 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
                 return False
             try:
                 response = await self._infer(call, parse(service_pb2.ModelInferRequest, message))
+                response.parameters[FINAL_RESPONSE].bool_param = True
                 answer = service_pb2.ModelStreamInferResponse(infer_response=response)
             except VFNetClientError as error:
                 answer = service_pb2.ModelStreamInferResponse(error_message=told_of(error)[1])

@@ -19,7 +19,7 @@ import tritonclient.http.aio
 from tritonclient.utils import InferenceServerException
 
 from gateway_process import RunningGateway
-from kserve_requests import STRIP, base64_input, call, threshold_input
+from kserve_requests import STRIP, base64_input, call, infer_message, threshold_input
 from score_requests import GOOD, score
 from served_inference import ARRAYS, infer
 from triton_server import ServedRepository
@@ -113,6 +113,17 @@ def test_tritons_stream(gateway: RunningGateway) -> None:
     client.stop_stream()
     assert (first[0].get_response().id, third[0].get_response().id) == ("a", "c")
     assert "image" in str(second[1])  # and the stream went on
+
+
+def test_parameters_that_other_clients_always_send_are_understood(gateway: RunningGateway) -> None:
+    """KServe's client says over gRPC what belongs to REST, perf_analyzer whether it wants an empty last answer."""
+    message = infer_message()
+    message.inputs[0].parameters["binary_data_size"].int64_param = len(message.raw_input_contents[0])
+    message.parameters["triton_enable_empty_final_response"].bool_param = True
+    assert call(gateway, "ModelInfer", message) == call(gateway, "ModelInfer", infer_message())
+    message.inputs[0].parameters["binary_data_size"].int64_param = 1
+    with pytest.raises(grpc.RpcError, match="binary_data_size"):
+        call(gateway, "ModelInfer", message)
 
 
 def test_values_may_stand_in_the_message_itself(gateway: RunningGateway) -> None:
