@@ -74,18 +74,21 @@ class TicketLedger:
         self._map = mmap.mmap(self._file, LAYOUT.itemsize)
         self._ledger = np.frombuffer(self._map, LAYOUT, 1)
         self._places, self._detectors = self._ledger["places"][0], self._ledger["detectors"][0]
+        self._tickets = self._places["ticket"]
 
     def take(self, capacity: int) -> int | None:
         """A ticket, unless `capacity` are out."""
-        if self.count() >= capacity:
+        if np.count_nonzero(self._tickets) >= capacity and self.count() >= capacity:
             return None  # without the lock: who waits asks often
         with self._locked():
-            self._places["ticket"][~self._find_out()] = 0
-            free = np.flatnonzero(self._places["ticket"] == 0)
-            if PLACES - len(free) >= capacity or not len(free):
+            if np.count_nonzero(self._tickets) >= capacity:
+                taken, is_out = self._find_out()
+                self._tickets[taken[~is_out]] = 0
+            free = int(self._tickets.argmin())
+            if np.count_nonzero(self._tickets) >= min(capacity, PLACES):
                 return None
             ticket, now = secrets.randbelow(2**63 - 1) + 1, time.monotonic_ns()
-            self._places[free[0]] = (ticket, _PREPARING, now, now)
+            self._places[free] = (ticket, _PREPARING, now, now)
             return ticket
 
     def pass_on(self, ticket: int) -> None:
@@ -122,17 +125,17 @@ class TicketLedger:
             if (place := self._find(ticket)) is not None:
                 seconds = min((time.monotonic_ns() - int(self._places["taken"][place])) / 1e9, self.lifetime)
                 self._ledger["slowest"] = max(seconds, _FADING * float(self._ledger["slowest"][0]))
-                self._places["ticket"][place] = 0
+                self._tickets[place] = 0
 
     def count(self) -> int:
         """Tickets that are out and not void."""
-        return int(np.count_nonzero(self._places["ticket"])) and int(np.count_nonzero(self._find_out()))
+        return int(np.count_nonzero(self._find_out()[1]))
 
     def close(self) -> None:
         """Leave; the last one removes the file."""
         with self._locked():
             self._detectors[self._detectors["process"] == os.getpid()] = (0, 0)
-        del self._ledger, self._places, self._detectors
+        del self._ledger, self._places, self._detectors, self._tickets
         self._map.close()
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -144,7 +147,7 @@ class TicketLedger:
     def _find(self, ticket: int) -> int | None:
         if ticket < 1:
             return None
-        found = np.flatnonzero(self._places["ticket"] == ticket)
+        found = np.flatnonzero(self._tickets == ticket)
         return int(found[0]) if len(found) else None
 
     def _enter(self, ticket: int, stage: int, following: int) -> bool:
@@ -167,10 +170,11 @@ class TicketLedger:
         if len(own):
             self._detectors[own[0]] = (os.getpid(), idle_since)
 
-    def _find_out(self) -> NDArray[Any]:
-        """bool [PLACES], where there is a ticket that is not void."""
-        now = time.monotonic_ns()
-        stage, since, taken = (self._places[name] for name in ("stage", "since", "taken"))
+    def _find_out(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Places with a ticket, int64 [n], and whether it is not void, bool [n]."""
+        places = np.flatnonzero(self._tickets)
+        now, found = time.monotonic_ns(), self._places[places]
+        stage, since, taken = found["stage"], found["since"], found["taken"]
         if (self._detectors["process"] != 0).any():
             is_lost = (stage == _WAITING) & (since < self._nothing_waits_since(now) - _nanoseconds(_HANDOVER_SECONDS))
             is_lost |= (stage == _DETECTED) & (since < now - _nanoseconds(_POSTPROCESS_SECONDS))
@@ -179,8 +183,7 @@ class TicketLedger:
             patience = 1.5 * slowest + 0.25 if slowest else self.lifetime
             is_lost = (stage == _WAITING) & (taken < now - _nanoseconds(patience))
         is_lost |= taken < max(int(self._ledger["void_before"][0]), now - _nanoseconds(self.lifetime))
-        is_out: NDArray[Any] = (self._places["ticket"] != 0) & ~is_lost
-        return is_out
+        return places, ~is_lost
 
     def _nothing_waits_since(self, now: int) -> int:
         """The last time at which a detector had all that had reached it."""
