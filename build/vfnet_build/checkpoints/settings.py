@@ -53,10 +53,10 @@ class Settings:
     def one_of(self, key: str, supported: Sequence[Any], default: Any = REQUIRED) -> Any:
         """The one of the supported that the value equals."""
         value = self.take(key, default)
-        for other in supported:
-            if value == other and isinstance(value, bool) == isinstance(other, bool):
-                return other  # 1 where the config says 1.0, which nothing can be counted by
-        self.refuse(key, value, ", ".join(repr(other) for other in supported))
+        equal = [other for other in supported if value == other and isinstance(value, bool) == isinstance(other, bool)]
+        if not equal:
+            self.refuse(key, value, ", ".join(repr(other) for other in supported))
+        return equal[0]  # 1 where the config says 1.0, by which nothing can be counted
 
     def only(self, key: str, *supported: Any) -> None:
         """The key must be absent or hold one of the values that change nothing."""
