@@ -51,11 +51,12 @@ class Settings:
         return value
 
     def one_of(self, key: str, supported: Sequence[Any], default: Any = REQUIRED) -> Any:
-        """A value that must be one of the supported."""
+        """The one of the supported that the value equals."""
         value = self.take(key, default)
-        if not any(value == other and isinstance(value, bool) == isinstance(other, bool) for other in supported):
+        equal = [other for other in supported if value == other and isinstance(value, bool) == isinstance(other, bool)]
+        if not equal:
             self.refuse(key, value, ", ".join(repr(other) for other in supported))
-        return value
+        return equal[0]  # 1 where the config says 1.0, by which nothing can be counted
 
     def only(self, key: str, *supported: Any) -> None:
         """The key must be absent or hold one of the values that change nothing."""

@@ -405,7 +405,7 @@ def outcomes(
 def test_a_hostile_checkpoint_costs_a_sentence(outcomes: dict[str, tuple[str | None, float, float]], name: str) -> None:
     message, grown, seconds = outcomes[name]
     assert outcomes["sound"][0] is None
-    assert grown < 350, f"{grown} MiB"
+    assert grown < 200, f"{grown} MiB"
     assert seconds < 20
     says = CASES[name][1]
     if says is None:  # harmless: whatever stands there is not looked at

@@ -155,6 +155,7 @@ def test_absent_keys_take_mmdets_defaults() -> None:
     ("old", "new", "part", "expected"),
     [
         ("depth=50", "depth=101", "backbone", {"depth": 101}),
+        ("start_level=1", "start_level=1.0", "neck", {}),
         ("style='pytorch'", "style='caffe'", "backbone", {"style": "caffe"}),
         ("style='pytorch'", "deep_stem=True", "backbone", {"deep_stem": True}),
         ("type='ResNet'", "type='ResNetV1d'", "backbone", {"deep_stem": True, "avg_down": True}),
@@ -250,3 +251,10 @@ def test_a_config_without_model_or_pipeline_is_refused() -> None:
     model_alone = CONFIG_2020.partition("dataset_type")[0]
     with pytest.raises(UnsupportedModelError, match=r"neither data\.test\.pipeline nor test_pipeline"):
         read(model_alone)
+
+
+def test_whole_numbers_written_as_floats_become_integers() -> None:
+    neck = read(changed("start_level=1", "start_level=1.0").replace("[256, 512,", "[256.0, 512,")).neck
+    assert type(neck.start_level) is int
+    assert [type(channels) for channels in neck.in_channels] == [int] * 4
+    assert neck == DEFAULT_STOCK.config.neck
