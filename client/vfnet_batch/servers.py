@@ -11,13 +11,15 @@ from vfnet_client.commands.health import generated_picture
 from vfnet_client.detections import Detections
 from vfnet_client.exceptions import (
     DeadlineExceededError,
+    FatalImageError,
     InferenceError,
+    ModelProcessDiedError,
     ServerBusyError,
     ServerUnavailableError,
     VFNetClientError,
 )
 from vfnet_client.images import encode_png
-from vfnet_client.retrying import jittered
+from vfnet_client.retry_policy import jittered
 
 BATCH_PRIORITY = 2
 """Of Triton's two levels the one that waits; interactive requests have 1."""
@@ -87,6 +89,12 @@ class ServerPool:
                 found = await server.client.detect(encoded, score_threshold=self._threshold)
                 self._last_answer = monotonic()
                 return found
+            except ModelProcessDiedError as error:  # the image itself may be the killer
+                failures += 1
+                self._lose(server, error)
+                if failures == _TRIES:
+                    await self._least_busy()
+                    raise FatalImageError(f"a model's process died each of the {failures} times") from error
             except ServerUnavailableError as error:
                 self._lose(server, error)
             except ServerBusyError as error:

@@ -16,10 +16,16 @@ from vfnet_client import contract
 from vfnet_client.contract import ImageURL, ScoreReply, ScoreRequest
 from vfnet_client.credentials import Credentials
 from vfnet_client.detections import Detections
-from vfnet_client.exceptions import DeadlineExceededError, InvalidImageError, RequestError, VFNetClientError
+from vfnet_client.exceptions import (
+    DeadlineExceededError,
+    InvalidImageError,
+    RequestError,
+    ServerUnavailableError,
+    VFNetClientError,
+)
 from vfnet_client.images import ImageLike, ImageLoader
 from vfnet_client.outcomes import Outcome, typed
-from vfnet_client.retrying import Deadline, retried
+from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
 from vfnet_client.server_errors import deadline_exceeded
 from vfnet_client.transport import DEFAULT_SERVER, Transport, is_score_endpoint, open_transport, parse_server_url
 from vfnet_client.turns import Turns
@@ -32,6 +38,8 @@ Fetch = Callable[[str], Awaitable[bytes]]
 READ_AHEAD = 2
 """Times `concurrency`, images asked for or answered, and not yet taken: keeps all slots busy behind a slow image."""
 
+_MOMENT_S = 0.1
+
 
 @dataclass(frozen=True)
 class _Call:
@@ -41,6 +49,8 @@ class _Call:
     slots: asyncio.Semaphore
     """Images read and in flight at once."""
     turns: Turns
+    is_lost: asyncio.Event
+    """Whether an image of the call has waited for the server in vain: the others need not wait as long each."""
 
 
 class AsyncVFNetClient:
@@ -50,11 +60,14 @@ class AsyncVFNetClient:
         server: Triton at `grpc://host:port`, `grpcs://`, `http://` or `https://`; or an endpoint, `https://host/score`.
         concurrency: images of one `detect_many` or `score` in flight at once. Calls of `detect` are not counted.
         timeout: seconds for the answer to one image, all tries together; None waits forever.
-        retries: how often an image is sent again after a connection was refused or lost, with growing, jittered
-            pauses. 0 also means not to wait for a server that others keep busy, which is asked again for `timeout`
-            seconds otherwise. What is wrong with an image or a request is never tried twice.
+        retries: how often an image is sent again after a connection was refused or lost, or while the server says
+            that it is not ready, with growing, jittered pauses; None: as often as `timeout` allows. An image that was
+            in a model's process when it died is sent again twice at most. 0 also means not to wait for a server that
+            others keep busy, which is asked again for `timeout` seconds otherwise. What is wrong with an image or a
+            request is never tried twice.
         credentials: a bearer key, headers, certificates.
         priority: of every image, in Triton's levels: 1 is served first; 0 leaves it to the model. An endpoint has none.
+        on_waiting: is told, in the event loop, of each time that the server stays away and is asked again.
     """
 
     def __init__(
@@ -63,17 +76,19 @@ class AsyncVFNetClient:
         concurrency: int = 16,
         timeout: float | None = 60.0,
         *,
-        retries: int = 3,
+        retries: int | None = None,
         credentials: Credentials | None = None,
         priority: int = 0,
+        on_waiting: Callable[[ServerUnavailableError], None] | None = None,
     ) -> None:
         self._is_endpoint = is_score_endpoint(parse_server_url(server))
-        if concurrency < 1 or retries < 0:
+        if concurrency < 1 or (retries is not None and retries < 0):
             raise ValueError(f"concurrency must be at least 1 and retries 0, got {concurrency} and {retries}")
         self.server, self.concurrency, self.timeout = server, concurrency, timeout
         self.retries, self.credentials, self.priority = retries, credentials, priority
         self._loader = ImageLoader()
         self._opened: Transport | None = None
+        self._policy = RetryPolicy(self._prove, retries, on_waiting)
         self._turns = self._new_turns()
         """Of all calls of `detect`: those that come later do not overtake one that the server refused."""
 
@@ -89,7 +104,7 @@ class AsyncVFNetClient:
             InferenceError.
         """
         encoded = await self._loader.load(image)
-        turns = self._turns if self.retries else self._new_turns()
+        turns = self._new_turns() if self.retries == 0 else self._turns
         return typed(await self._infer(encoded, score_threshold, turns, Deadline.after(self.timeout)))
 
     async def detect_many(
@@ -189,16 +204,21 @@ class AsyncVFNetClient:
         return Turns(patience)
 
     def _call(self, score_threshold: float | None) -> _Call:
-        return _Call(score_threshold, asyncio.Semaphore(self.concurrency), self._new_turns())
+        return _Call(score_threshold, asyncio.Semaphore(self.concurrency), self._new_turns(), asyncio.Event())
 
     async def _outcome(self, call: _Call, position: int, image: ImageLike) -> Outcome:
         encoded = None
         try:
             async with call.slots:
                 encoded = await self._loader.load(image)
-                answer = await self._infer(encoded, call.score_threshold, call.turns)
+                answer = await self._infer(
+                    encoded, call.score_threshold, call.turns, is_known_to_be_away=call.is_lost.is_set()
+                )
+            call.is_lost.clear()
             return Outcome(position, detections=typed(answer), image=encoded)
         except VFNetClientError as error:
+            if isinstance(error, ServerUnavailableError):
+                call.is_lost.set()
             return Outcome(position, error=error, image=encoded)
 
     def _transport(self) -> Transport:
@@ -207,7 +227,13 @@ class AsyncVFNetClient:
         return self._opened
 
     async def _infer(
-        self, image: bytes, score_threshold: float | None, turns: Turns, deadline: Deadline | None = None
+        self,
+        image: bytes,
+        score_threshold: float | None,
+        turns: Turns,
+        deadline: Deadline | None = None,
+        *,
+        is_known_to_be_away: bool = False,
     ) -> bytes:
         async def infer(left: float | None) -> bytes:
             outputs = await self._transport().infer(
@@ -216,7 +242,10 @@ class AsyncVFNetClient:
             answer: bytes = outputs["DETECTIONS"][0]
             return answer
 
-        return await self._ask(infer, turns, deadline)
+        return await self._ask(infer, turns, deadline, is_known_to_be_away=is_known_to_be_away)
+
+    async def _prove(self, timeout: float) -> None:
+        await self._transport().infer(proof_picture(), timeout=timeout)
 
     async def _post(self, body: bytes) -> ScoreReply:
         async def post(left: float | None) -> ScoreReply:
@@ -224,15 +253,24 @@ class AsyncVFNetClient:
 
         return await self._ask(post, self._new_turns(), Deadline.after(self.timeout))
 
-    async def _ask(self, call: Callable[[float | None], Awaitable[T]], turns: Turns, deadline: Deadline | None) -> T:
+    async def _ask(
+        self,
+        call: Callable[[float | None], Awaitable[T]],
+        turns: Turns,
+        deadline: Deadline | None,
+        *,
+        is_known_to_be_away: bool = False,
+    ) -> T:
         """Await `call(seconds left)`, again where that may help; without a deadline, `timeout` from each turn on."""
 
         async def in_turn() -> T:
             until = deadline or Deadline.after(self.timeout)
-            return await retried(lambda: call(until.remaining()), self.retries, until)
+            return await self._policy.ask(call, until, is_known_to_be_away=is_known_to_be_away)
 
         try:
-            async with asyncio.timeout(deadline.remaining() if deadline else None):
+            left = None if deadline is None else deadline.remaining()
+            # A moment more than the policy takes, which knows better what there is to say.
+            async with asyncio.timeout(None if left is None else left + _MOMENT_S):
                 return await turns.send(in_turn)
         except (DeadlineExceededError, TimeoutError) as error:  # its words are of the last try
             raise deadline_exceeded(self.server, self.timeout) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -14,7 +14,7 @@ from vfnet_client.async_client import READ_AHEAD, AsyncVFNetClient, Fetch
 from vfnet_client.contract import ScoreReply
 from vfnet_client.credentials import Credentials
 from vfnet_client.detections import Detections
-from vfnet_client.exceptions import VFNetClientError
+from vfnet_client.exceptions import ServerUnavailableError, VFNetClientError
 from vfnet_client.images import ImageLike
 from vfnet_client.outcomes import Outcome
 from vfnet_client.transport import DEFAULT_SERVER
@@ -34,12 +34,19 @@ class VFNetClient:
         concurrency: int = 16,
         timeout: float | None = 60.0,
         *,
-        retries: int = 3,
+        retries: int | None = None,
         credentials: Credentials | None = None,
         priority: int = 0,
+        on_waiting: Callable[[ServerUnavailableError], None] | None = None,
     ) -> None:
         self._client = AsyncVFNetClient(
-            server, concurrency, timeout, retries=retries, credentials=credentials, priority=priority
+            server,
+            concurrency,
+            timeout,
+            retries=retries,
+            credentials=credentials,
+            priority=priority,
+            on_waiting=on_waiting,
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="vfnet-client", daemon=True)

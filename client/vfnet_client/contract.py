@@ -17,12 +17,15 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from vfnet_client.exceptions import ImageItemError, InvalidImageError, RequestError
+from vfnet_client.safe_text import printable_line
 
 IMAGE_COLUMN = "image"
 THRESHOLD_PARAMETER = "box_score_threshold"
 _BASE64_BLOCK = 1 << 20
 """Characters decoded at once (a multiple of 4). Python changes threads only between calls, so that a large image
 decoded on a thread of its own leaves the others their turns."""
+_LONGEST_ECHO = 200
+"""Characters of what is no scalar, in an answer."""
 _WHITESPACE = b" \t\r\n\v\f"
 _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
@@ -135,7 +138,7 @@ def decode_image_item(item: Any) -> bytes | ImageURL:
         head, comma, text = text.partition(",")
         if not comma or not head.lower().endswith(";base64"):
             raise ImageItemError("a data URI must read data:<type>;base64,<data>")
-        if "%" in text:
+        if "%" in text and text.isascii():
             text = unquote_to_bytes(text).decode("ascii", "replace")
     image = _decode_base64(text)
     if not image:
@@ -264,12 +267,17 @@ def _kind(value: Any) -> str:
 
 
 def _quote(key: Any) -> str:
-    text = json.dumps(str(key))
+    text = json.dumps(str(key)[:_LONGEST_ECHO])
     return text if len(text) <= 60 else f'{text[:60]}..."'
 
 
 def _echo(value: Any) -> Any:
     """An entry of `index` as it may appear in an answer: JSON has no infinity, and only scalars name a row."""
-    if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+    if isinstance(value, str):  # a lone surrogate is no text, and strict parsers refuse an answer that has one
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+    if value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    return str(value)
+    try:
+        return printable_line(str(value), _LONGEST_ECHO)
+    except RecursionError:
+        return "a value that is nested too deeply to be shown"

@@ -30,6 +30,10 @@ class ImageItemError(InvalidImageError):
     """An item of a scoring request that is neither base64 of something nor a URL."""
 
 
+class FatalImageError(InvalidImageError):
+    """A model process died each time that it had this image, which was therefore given up."""
+
+
 class ServerBusyError(VFNetClientError):
     """The server's queue is full; the same request may succeed a little later.
 
@@ -51,6 +55,14 @@ class ServerUnavailableError(VFNetClientError):
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class ModelProcessDiedError(ServerUnavailableError):
+    """A process of one of the server's models died or hangs, perhaps of this very image; the server replaces it."""
+
+
+class WrongServerError(ServerUnavailableError):
+    """Something answers there and knows of no such model or path: a proxy whose server is away, or a wrong URL."""
 
 
 class AccessDeniedError(VFNetClientError):

@@ -22,7 +22,7 @@ CHANNEL_ARGUMENTS = [
     ("grpc.enable_http_proxy", 0),  # straight to the server, as over HTTP
     # gRPC's own back-off grows to two minutes: long after a server that restarts is back.
     ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 2000),
+    ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 
 

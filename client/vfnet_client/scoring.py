@@ -17,7 +17,7 @@ def score(
     *,
     key: str | None = None,
     timeout: float | None = 60.0,
-    retries: int = 3,
+    retries: int | None = None,
 ) -> ScoreReply:
     """Answer one documented scoring request.
 

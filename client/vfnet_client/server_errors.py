@@ -9,9 +9,11 @@ from vfnet_client.exceptions import (
     DeadlineExceededError,
     InferenceError,
     InvalidImageError,
+    ModelProcessDiedError,
     ServerBusyError,
     ServerUnavailableError,
     VFNetClientError,
+    WrongServerError,
 )
 from vfnet_client.safe_text import printable_line
 
@@ -19,6 +21,25 @@ _LONGEST_MESSAGE = 2000
 """Characters of a server's words."""
 _ENSEMBLE_PREFIX = re.compile(r"^in ensemble '[^']*', ")
 _BUSY = re.compile(r"queue|busy|overload|too many|in flight|request timeout expired", re.IGNORECASE)
+
+# What Triton 2.51 to 2.60 say, in the sources of its Python backend (python_be.cc, stub_launcher.cc), core
+# (model_lifecycle.cc, model_repository_manager.cc, server.cc, dynamic_batch_scheduler.cc) and front ends.
+_PROCESS_DIED = re.compile(
+    r"stub process\b.*(not healthy|unhealthy|exited unexpectedly)|failed to obtain the health mutex"
+    r"|failed to initialize (the )?stub|stub process is not",
+    re.IGNORECASE,
+)
+_UNKNOWN_MODEL = re.compile(r"^request for unknown model\b", re.IGNORECASE)
+_AWAY = re.compile(
+    r"request for unknown model|has no available versions|not at ready state|is not ready|server not ready"
+    r"|server exiting|is stopping|shutting down|stopped accepting|unloading|unloaded|is unavailable"
+    r"|unexpected deadlock, at least one output is not set"  # a step of the ensemble went while it was inside
+    r"|rst_stream|goaway|stream removed|socket closed|connection reset|broken pipe",
+    re.IGNORECASE,
+)
+_FAILED = frozenset({"INTERNAL", "UNKNOWN", "500"})
+_PROCESS_BACK_AFTER_S = 2.0
+"""Seconds after which it is worth asking again for a model process that died; most are replaced in two to four."""
 
 
 def error_for(
@@ -33,13 +54,22 @@ def error_for(
         retry_after: the seconds that the server asks to wait.
     """
     reason = _ENSEMBLE_PREFIX.sub("", printable_line(" ".join(message[:_LONGEST_MESSAGE].split()), _LONGEST_MESSAGE))
+    if status in _FAILED and _PROCESS_DIED.search(reason):
+        return process_died(server, reason, retry_after)
     if status in ("INVALID_ARGUMENT", "400"):
+        if _UNKNOWN_MODEL.search(reason):  # so some versions answer over HTTP while a model is reloaded
+            return unavailable(server, reason, retry_after)
         return InvalidImageError(reason)
     if status in ("UNAUTHENTICATED", "PERMISSION_DENIED", "401", "403"):
         return AccessDeniedError(f"{server} does not accept the key or certificate: {reason}")
     if status in ("RESOURCE_EXHAUSTED", "429") or (status in ("UNAVAILABLE", "503") and _BUSY.search(reason)):
         return ServerBusyError(f"the server at {server} is busy: {reason}", retry_after)
-    if status in ("UNAVAILABLE", "NOT_FOUND", "404", "502", "503"):
+    if status in ("NOT_FOUND", "404") and not _AWAY.search(reason):
+        return WrongServerError(unavailable(server, reason).args[0], retry_after)
+    # CANCELLED: a server that ends cancels what is in it; a call that we cancel ourselves does not come here.
+    if status in ("UNAVAILABLE", "CANCELLED", "NOT_FOUND", "404", "499", "502", "503"):
+        return unavailable(server, reason, retry_after)
+    if status in _FAILED and _AWAY.search(reason):
         return unavailable(server, reason, retry_after)
     if status in ("DEADLINE_EXCEEDED", "504"):
         return deadline_exceeded(server, timeout)
@@ -50,6 +80,13 @@ def unavailable(server: str, reason: str, retry_after: float | None = None) -> S
     """Nobody there, or not ready."""
     return ServerUnavailableError(
         f"no VFNet is ready at {server}: {printable_line(reason, _LONGEST_MESSAGE)}", retry_after
+    )
+
+
+def process_died(server: str, reason: str, retry_after: float | None = None) -> ModelProcessDiedError:
+    """Somebody there, but one of the models has lost its process."""
+    return ModelProcessDiedError(
+        f"no VFNet is ready at {server}: {reason}", _PROCESS_BACK_AFTER_S if retry_after is None else retry_after
     )
 
 

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TypeVar
 
 from vfnet_client.exceptions import ServerBusyError
-from vfnet_client.retrying import jittered
+from vfnet_client.retry_policy import jittered
 
 T = TypeVar("T")
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0

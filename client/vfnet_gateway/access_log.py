@@ -12,9 +12,10 @@ from typing import Any, TextIO
 
 import orjson
 
+from vfnet_client.safe_text import printable_line
 from vfnet_gateway.exchange import Exchange
 
-_LONGEST_PATH = 200
+_LONGEST_PATH, _LONGEST_REASON, _LONGEST_MESSAGE = 200, 500, 2000
 
 
 class AccessLog:
@@ -27,10 +28,10 @@ class AccessLog:
         """A request and what became of it; times in milliseconds."""
         client = scope.get("client")
         line: dict[str, Any] = {
-            "request_id": exchange.request_id,
+            "request_id": printable_line(exchange.request_id),
             "client": client[0] if client else None,
             "method": scope["method"],
-            "path": scope["path"][:_LONGEST_PATH],
+            "path": printable_line(scope["path"], _LONGEST_PATH),
             "status": status,
             "bytes_in": exchange.bytes_in,
             "bytes_out": exchange.bytes_out,
@@ -39,12 +40,12 @@ class AccessLog:
             **{f"{stage}_ms": round(1000 * seconds, 3) for stage, seconds in exchange.stages.items()},
         }
         if exchange.reason is not None:
-            line["reason"] = exchange.reason
+            line["reason"] = printable_line(exchange.reason, _LONGEST_REASON)
         self._write(line)
 
     def note(self, level: str, message: str) -> None:
         """Anything but a request."""
-        self._write({"level": level, "message": message})
+        self._write({"level": level, "message": printable_line(message, _LONGEST_MESSAGE)})
 
     def _write(self, line: dict[str, Any]) -> None:
         time = datetime.now(UTC).isoformat(timespec="milliseconds")

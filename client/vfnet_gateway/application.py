@@ -17,6 +17,7 @@ from vfnet_client.url_images.url_images import URLImageFetcher
 from vfnet_gateway import swagger
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.bodies import BodyReader
+from vfnet_gateway.ensemble import Ensemble
 from vfnet_gateway.envelope import Envelope
 from vfnet_gateway.health_routes import HealthRoutes
 from vfnet_gateway.keys import KeyRing
@@ -42,7 +43,8 @@ class Gateway:
         self.keys = KeyRing(settings.keys, settings.keys_file, lambda line: self.log.note("INFO", line))
         self.bodies = BodyReader(settings)
         self._router = Router(redirect_slashes=False, lifespan=self._lifespan)
-        self._envelope = Envelope(self._router, self.metrics, self.log)
+        host_policy = settings.host_policy if self.keys.is_open else None
+        self._envelope = Envelope(self._router, self.metrics, self.log, host_policy)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the server's start and stop."""
@@ -54,14 +56,15 @@ class Gateway:
         settings = self.settings
         transport, facts = open_transport(settings.server), TritonFacts(settings.server)
         fetcher = URLImageFetcher(settings.url_policy, settings.url_limits)
-        scorer = Scorer(settings, transport, fetcher.fetch)
-        self._watch(scorer)
+        ensemble = Ensemble(settings, transport)
+        scorer = Scorer(settings, ensemble, fetcher.fetch)
+        self._watch(ensemble)
         routes: list[BaseRoute] = [
             *ScoreRoutes(self.keys, self.bodies, scorer, self.metrics).routes(),
-            *HealthRoutes(transport).routes(),
+            *HealthRoutes(transport, ensemble).routes(),
             *swagger.routes(),
             Route("/metrics", self._metrics),
-            *UIRoutes(settings, self.keys, facts, fetcher.fetch).routes(),
+            *UIRoutes(settings, self.keys, facts, fetcher.fetch, self.bodies).routes(),
         ]
         self._router.routes[:] = routes
         try:
@@ -71,10 +74,10 @@ class Gateway:
             await facts.close()
             await transport.close()
 
-    def _watch(self, scorer: Scorer) -> None:
-        flights, budget = scorer.flights, self.bodies.budget
-        self.metrics.watch("images_in_flight", "Images in the ensemble.", lambda: flights.in_flight)
-        self.metrics.watch("requests_waiting", "Requests waiting for a first place.", lambda: flights.newcomers)
+    def _watch(self, ensemble: Ensemble) -> None:
+        budget = self.bodies.budget
+        self.metrics.watch("images_in_flight", "Images in the ensemble.", lambda: ensemble.in_flight)
+        self.metrics.watch("requests_waiting", "Requests waiting for a first place.", lambda: ensemble.newcomers)
         self.metrics.watch("held_bytes", "Bytes of bodies being worked on.", lambda: budget.held)
 
     async def _metrics(self, request: Request) -> Response:

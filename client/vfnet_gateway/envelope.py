@@ -21,12 +21,16 @@ from vfnet_client.exceptions import (
     ServerUnavailableError,
     VFNetClientError,
 )
+from vfnet_client.safe_text import printable_line
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.bodies import ClientGoneError
 from vfnet_gateway.exchange import SCOPE_KEY, Exchange
+from vfnet_gateway.host_policy import HostPolicy
 from vfnet_gateway.metrics import REFUSALS, GatewayMetrics
 
 LONGEST_REQUEST_ID = 100
+LONGEST_REASON = 500
+"""Characters of what a caller is told, and of what the log keeps of it."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 _RETRY_AFTER_S = {429: "1", 503: "2"}
 _TOLD_OF_THE_SERVER: dict[type[VFNetClientError], str] = {
@@ -40,10 +44,16 @@ _CLIENT_GONE = 499
 
 
 class Envelope:
-    """ASGI middleware, the outermost."""
+    """ASGI middleware, the outermost: every route is behind the same checks.
 
-    def __init__(self, app: ASGIApp, metrics: GatewayMetrics, log: AccessLog) -> None:
-        self._app, self._metrics, self._log = app, metrics, log
+    Args:
+        host_policy: by which names, and from whose pages, it may be asked; None where keys say who may.
+    """
+
+    def __init__(
+        self, app: ASGIApp, metrics: GatewayMetrics, log: AccessLog, host_policy: HostPolicy | None = None
+    ) -> None:
+        self._app, self._metrics, self._log, self._host_policy = app, metrics, log, host_policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens inside."""
@@ -64,6 +74,8 @@ class Envelope:
             if len(exchange.request_id) > LONGEST_REQUEST_ID:
                 exchange.request_id = exchange.request_id[:LONGEST_REQUEST_ID]
                 raise RequestError(431, f"x-request-id must not exceed {LONGEST_REQUEST_ID} characters")
+            if self._host_policy is not None:
+                self._host_policy.check(scope["method"], Headers(scope=scope))
             await self._app(scope, receive, stamp)
         except ClientGoneError:
             exchange.reason = "the client left"
@@ -75,7 +87,11 @@ class Envelope:
             if exchange.status is not None:
                 raise  # half an answer is out: all that is left is to close the connection
             response = error_response(error)
-            exchange.reason = str(error) if isinstance(error, VFNetClientError) else type(error).__name__
+            exchange.reason = (
+                printable_line(str(error), LONGEST_REASON)
+                if isinstance(error, VFNetClientError)
+                else type(error).__name__
+            )
             if response.status_code == 500:
                 self._log.note("ERROR", f"{exchange.request_id}: {_innermost(error)}")
             await response(scope, receive, stamp)
@@ -121,15 +137,19 @@ def error_response(error: Exception) -> Response:
         status, message, headers = error.status_code, error.detail, dict(error.headers or {})
     elif isinstance(error, RequestError):
         status, message = error.status, str(error)
-    elif isinstance(error, VFNetClientError) and type(error) in _TOLD_OF_THE_SERVER:
-        status, message = error.status, _TOLD_OF_THE_SERVER[type(error)]
+    elif isinstance(error, VFNetClientError):
+        told = [message for kind, message in _TOLD_OF_THE_SERVER.items() if isinstance(error, kind)]
+        if told:
+            status, message = error.status, told[0]
     if status in _RETRY_AFTER_S:
         headers["retry-after"] = _RETRY_AFTER_S[status]
     if status == 401:
         headers["www-authenticate"] = "Bearer"
     if status in (408, 413):
         headers["connection"] = "close"
-    return Response(error_body(Exception(message)), status, headers, media_type="application/json")
+    return Response(
+        error_body(Exception(printable_line(message, LONGEST_REASON))), status, headers, media_type="application/json"
+    )
 
 
 def _innermost(error: Exception) -> str:

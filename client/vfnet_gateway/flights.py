@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from vfnet_client.exceptions import ServerBusyError
 from vfnet_gateway.priorities import Priority
+
+_STEPS_OF_PATIENCE = 10
 
 
 class Flights:
@@ -23,9 +25,13 @@ class Flights:
         capacity: images in the ensemble at once.
         max_waiting: requests of each priority that may wait for their first place.
         queue_timeout: seconds they may wait for it.
+        is_stalled: whether nothing can become free because the server is away: meanwhile nobody who waits is refused.
     """
 
-    def __init__(self, capacity: int, max_waiting: int, queue_timeout: float) -> None:
+    def __init__(
+        self, capacity: int, max_waiting: int, queue_timeout: float, is_stalled: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._is_stalled = is_stalled
         self.capacity, self.max_waiting, self.queue_timeout = capacity, max_waiting, queue_timeout
         self._places = {Priority.INTERACTIVE: capacity, Priority.BATCH: capacity - capacity // 4}
         """How many each priority may have."""
@@ -80,14 +86,41 @@ class Flights:
             raise ServerBusyError("the server is busy with other requests; try again a little later")
         self._newcomers[flight.priority] += 1
         try:
-            async with asyncio.timeout(self.queue_timeout):
-                await self._wait(flight)
+            async with asyncio.timeout(None) as patience:
+                with self._losing(patience):
+                    await self._wait(flight)
         except TimeoutError as error:
             raise ServerBusyError(
                 f"the server is busy with other requests: none was finished within {self.queue_timeout:g} s"
             ) from error
         finally:
             self._newcomers[flight.priority] -= 1
+
+    @contextmanager
+    def _losing(self, patience: asyncio.Timeout) -> Iterator[None]:
+        """Let `patience` end after `queue_timeout` seconds, those not counted in which the server is away."""
+        loop = asyncio.get_running_loop()
+        left = _STEPS_OF_PATIENCE
+
+        timer: asyncio.TimerHandle
+
+        def look_later() -> None:
+            nonlocal timer
+            timer = loop.call_later(self.queue_timeout / _STEPS_OF_PATIENCE, look)
+
+        def look() -> None:
+            nonlocal left
+            left -= not self._is_stalled()
+            if left > 0:
+                look_later()
+            else:
+                patience.reschedule(loop.time())
+
+        look_later()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     async def _wait(self, flight: Flight) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()

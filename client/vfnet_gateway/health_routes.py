@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from vfnet_client.exceptions import ServerUnavailableError
 from vfnet_client.transport import Transport
+from vfnet_gateway.ensemble import Ensemble
 
 _ASK_AGAIN_AFTER_S = 0.5
 _PATIENCE_S = 3.0
@@ -19,8 +20,8 @@ _PATIENCE_S = 3.0
 class HealthRoutes:
     """`/` says that the gateway runs; `/ping` and `/health` that the detector behind it is ready."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    def __init__(self, transport: Transport, ensemble: Ensemble) -> None:
+        self._transport, self._ensemble = transport, ensemble
         self._ready, self._asked_at = False, -_ASK_AGAIN_AFTER_S
 
     def routes(self) -> list[Route]:
@@ -37,7 +38,12 @@ class HealthRoutes:
         return PlainTextResponse("Healthy")
 
     async def ready(self, _request: Request) -> Response:
-        """MLflow answers an empty line. 503 while Triton could not serve; asked at most twice a second."""
+        """MLflow answers an empty line. 503 while Triton could not serve; asked at most twice a second.
+
+        Triton goes on saying that it is ready when a model's process has died: the images that wait know better.
+        """
+        if self._ensemble.is_waited_for:
+            raise ServerUnavailableError("images wait for Triton, which is away or heals")
         if monotonic() - self._asked_at >= _ASK_AGAIN_AFTER_S:
             self._ready = await self._transport.is_ready(timeout=_PATIENCE_S)
             self._asked_at = monotonic()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
+import stat
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,6 +15,8 @@ from vfnet_client.exceptions import CommandError, RequestError
 KEYS_VARIABLE = "VFNET_GATEWAY_KEYS"
 """Environment variable: keys separated by commas or white space."""
 _LOOK_AT_THE_FILE_EVERY = 1.0
+_KEY = re.compile(r"[\x21-\x7e]+")
+_LONGEST_FILE = 1 << 20
 
 
 class KeyRing:
@@ -20,11 +24,11 @@ class KeyRing:
 
     Args:
         keys: fixed ones.
-        file: one a line, `#` begins a comment. An empty file opens nothing: it locks everybody out.
+        file: one a line; a line that begins with `#` is a comment. An empty file opens nothing: it locks everybody out.
         say: takes a line for the log.
 
     Raises:
-        CommandError: the file cannot be read.
+        CommandError: the file cannot be read, or has a line that is no key.
     """
 
     def __init__(self, keys: Iterable[str], file: Path | None, say: Callable[[str], None]) -> None:
@@ -51,7 +55,7 @@ class KeyRing:
         """Let a request pass.
 
         Args:
-            authorization: the header's value.
+            authorization: the header's value; over gRPC the metadata's of the same name.
 
         Raises:
             RequestError: 401.
@@ -61,7 +65,7 @@ class KeyRing:
         if time.monotonic() - self._looked_at > _LOOK_AT_THE_FILE_EVERY:
             self.reload()
         scheme, _, key = (authorization or "").partition(" ")
-        given = _digest(key.strip().encode())
+        given = _digest(key.strip().encode(errors="replace"))
         # All are compared, and in constant time, so that the time says nothing about any.
         matches = [hmac.compare_digest(given, known) for known in (*self._fixed, *self._from_file)]
         if scheme.lower() != "bearer" or not any(matches):
@@ -81,16 +85,54 @@ class KeyRing:
                 self._say(f"cannot read the keys in {self._file}, those known stay valid: {_reason(error)}")
             self._version = None
 
+    def others_may_read_the_file(self) -> bool:
+        """Whether other accounts of this machine can read the keys, or write them."""
+        try:
+            return self._file is not None and bool(self._file.stat().st_mode & (stat.S_IRWXO | stat.S_IWGRP))
+        except OSError:
+            return False
+
     def _read(self, file: Path) -> None:
         version = _version(file)
-        lines = (line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines())
-        self._from_file = [_digest(line.encode()) for line in lines if line]
+        with file.open("rb") as opened:
+            content = opened.read(_LONGEST_FILE + 1)
+        if len(content) > _LONGEST_FILE:
+            raise ValueError(f"it has more than {_LONGEST_FILE} bytes")
+        self._from_file = [_digest(key.encode()) for key in _keys_in_lines(content)]
         self._version = version
 
 
-def keys_in(text: str) -> tuple[str, ...]:
-    """The keys in the environment variable's value."""
-    return tuple(text.replace(",", " ").split())
+def keys_in(text: str | None) -> tuple[str, ...]:
+    """The keys in the environment variable's value; none where it is not set.
+
+    Raises:
+        ValueError: it is set and holds no key, or what cannot be sent as one.
+    """
+    if text is None:
+        return ()
+    keys = tuple(text.replace(",", " ").split())
+    if not keys:
+        raise ValueError(f"{KEYS_VARIABLE} is set and holds no key: set one, or unset it")
+    wrong = next((position for position, key in enumerate(keys, 1) if not _KEY.fullmatch(key)), None)
+    if wrong is not None:
+        raise ValueError(f"key {wrong} in {KEYS_VARIABLE} has characters outside printable ASCII: choose another")
+    return keys
+
+
+def _keys_in_lines(content: bytes) -> list[str]:
+    """Raises `ValueError` that names the line and never the key."""
+    if content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        raise ValueError("line 1 begins with a byte order mark: save the file as plain text without one")
+    keys = []
+    for number, line in enumerate(content.decode("latin-1").split("\n"), 1):
+        key = line.strip(" \t\r")
+        if not key or key.startswith("#"):
+            continue
+        if not _KEY.fullmatch(key):
+            hint = "a comment has to begin its line" if "#" in key else "a key is printable ASCII without spaces"
+            raise ValueError(f"line {number} is no key: {hint}")
+        keys.append(key)
+    return keys
 
 
 def _version(file: Path) -> tuple[int, int, int]:
@@ -104,4 +146,4 @@ def _digest(key: bytes) -> bytes:
 
 
 def _reason(error: OSError | ValueError) -> str:
-    return str(error.strerror if isinstance(error, OSError) else "it is not UTF-8 text")
+    return str(error.strerror if isinstance(error, OSError) else error)

@@ -12,9 +12,11 @@ _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
 REFUSALS = {
     400: "malformed",
     401: "no_valid_key",
+    403: "other_site",
     408: "slow_body",
     413: "too_large",
     415: "not_json",
+    421: "other_name",
     429: "busy",
     431: "long_request_id",
     503: "not_ready",

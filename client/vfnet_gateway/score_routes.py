@@ -14,8 +14,9 @@ from starlette.routing import Route
 from vfnet_client import contract
 from vfnet_client.contract import ScoreRequest
 from vfnet_client.exceptions import InvalidImageError, RequestError, VFNetClientError
+from vfnet_client.safe_text import printable_line
 from vfnet_gateway.bodies import BodyReader, ClientGoneError
-from vfnet_gateway.envelope import error_response
+from vfnet_gateway.envelope import LONGEST_REASON, error_response
 from vfnet_gateway.exchange import Exchange, exchange_of
 from vfnet_gateway.json_bodies import parse_body
 from vfnet_gateway.keys import KeyRing
@@ -25,6 +26,8 @@ from vfnet_gateway.scoring import Answers, Scorer
 
 Understand = Callable[[Any], ScoreRequest]
 Frame = Callable[[bytes], bytes]
+_BUILD_ON_A_THREAD_FROM = 64
+"""Images of one request."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,17 @@ class ScoreRoutes:
             priority = await self._check(request)
             async with self.bodies.reading(request.headers, exchange.receiving(request.receive)) as body:
                 with exchange.stage("parse"):
-                    wanted = understand(await parse_body(body))
+                    most = self.bodies.settings.max_images
+                    wanted = understand(await parse_body(body, most))
                     body.clear()
+                    if len(wanted.items) > most:
+                        raise RequestError(
+                            413, f"the request has {len(wanted.items)} images, and at most {most} are allowed at a time"
+                        )
                 exchange.images = len(wanted.items)
                 response = await self._detect(request, exchange, wanted, priority, frame)
         except VFNetClientError as error:
-            exchange.reason = str(error)
+            exchange.reason = printable_line(str(error), LONGEST_REASON)
             response = error_response(error)
         response.headers["x-ms-run-function-failed"] = str(response.status_code == 422 or response.status_code >= 500)
         response.headers["x-ms-run-fn-exec-ms"] = f"{1000 * exchange.stages.get('inference', 0):.3f}"
@@ -92,11 +100,16 @@ class ScoreRoutes:
         self.metrics.images.labels("unreadable").inc(len(answers.reasons))
         with exchange.stage("write"):
             if not answers.reasons:
-                body = frame(contract.score_response(answers.results))
+                body = await _built(answers, lambda: frame(contract.score_response(answers.results)))
                 return Response(body, media_type="application/json")
-            body = contract.partial_failure(answers.results, answers.reasons, index)
+            body = await _built(answers, lambda: contract.partial_failure(answers.results, answers.reasons, index))
         exchange.reason = f"{len(answers.reasons)} images could not be read"
         return Response(body, InvalidImageError.status, media_type="application/json")
+
+
+async def _built(answers: Answers, build: Callable[[], bytes]) -> bytes:
+    """A body, away from the event loop where it is a large one."""
+    return await asyncio.to_thread(build) if len(answers.results) > _BUILD_ON_A_THREAD_FROM else build()
 
 
 async def _unless_gone(request: Request, scorer: Scorer, wanted: ScoreRequest, priority: Priority) -> Answers:

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
-from time import perf_counter
 from typing import Any
 
 from vfnet_client import contract
 from vfnet_client.contract import ImageURL, ScoreRequest
-from vfnet_client.exceptions import DeadlineExceededError, InvalidImageError
-from vfnet_client.transport import Transport
-from vfnet_client.turns import Turns
-from vfnet_gateway.flights import Flight, Flights
+from vfnet_client.exceptions import DeadlineExceededError, InvalidImageError, ServerUnavailableError
+from vfnet_client.retry_policy import Deadline
+from vfnet_client.safe_text import printable_line
+from vfnet_gateway.ensemble import Ensemble
+from vfnet_gateway.flights import Flight
 from vfnet_gateway.priorities import Priority
 from vfnet_gateway.settings import GatewaySettings
 
 Fetch = Callable[[str], Awaitable[bytes]]
 _DECODE_ON_A_THREAD_FROM = 1 << 20
 """Characters of base64; fewer take less than two milliseconds."""
-_BUSY_PATIENCE_S = 2.0
-"""How long a gateway that has nothing in the ensemble keeps asking a Triton that others fill."""
+_LONGEST_REASON = 300
+"""Characters."""
+_MOMENT_S = 0.1
+"""By which an image's own deadline comes before its request's, because it knows better what there is to say."""
 
 
 @dataclass
@@ -42,19 +42,15 @@ class _Batch:
 
     request: ScoreRequest
     flight: Flight
-    deadline: float
+    deadline: Deadline
     answers: Answers
 
 
 class Scorer:
-    """Runs requests against one Triton. To be used by one event loop."""
+    """Runs requests in the ensemble. To be used by one event loop."""
 
-    def __init__(self, settings: GatewaySettings, transport: Transport, fetch: Fetch) -> None:
-        self.settings, self._transport, self._fetch = settings, transport, fetch
-        self.flights = Flights(settings.max_in_flight, settings.max_waiting, settings.queue_timeout)
-        # All requests share them: an image that Triton refuses waits for one that it answers, and none pushes in.
-        # Triton has a queue for each priority, so that they are refused separately.
-        self._turns = {priority: Turns(_BUSY_PATIENCE_S) for priority in Priority}
+    def __init__(self, settings: GatewaySettings, ensemble: Ensemble, fetch: Fetch) -> None:
+        self.settings, self.ensemble, self._fetch = settings, ensemble, fetch
         # As many fetched images are in memory as there are places to send them to.
         self._fetches = asyncio.Semaphore(settings.max_in_flight)
 
@@ -69,14 +65,16 @@ class Scorer:
         timeout = self.settings.timeout
         batch = _Batch(
             request,
-            self.flights.of_a_request(priority),
-            perf_counter() + timeout,
+            self.ensemble.of_a_request(priority),
+            Deadline.after(timeout),
             Answers([None] * len(request.items)),
         )
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout + _MOMENT_S):
                 await self._run(batch)
         except TimeoutError as error:
+            if self.ensemble.is_away:
+                raise ServerUnavailableError(f"Triton was not back within {timeout:g} s") from error
             raise DeadlineExceededError(f"no answer within {timeout:g} s; send fewer images at a time") from error
         return batch.answers
 
@@ -100,7 +98,8 @@ class Scorer:
             try:
                 batch.answers.results[position] = await self._detect(batch, item)
             except InvalidImageError as error:
-                batch.answers.reasons[position] = str(error)
+                batch.answers.reasons[position] = printable_line(str(error), _LONGEST_REASON)
+                await asyncio.sleep(0)  # of a thousand unreadable ones, none would wait for anything
 
     async def _detect(self, batch: _Batch, item: Any) -> bytes:
         if isinstance(item, str) and contract.is_url(item.strip()):
@@ -112,18 +111,11 @@ class Scorer:
     async def _send(self, batch: _Batch, item: Any) -> bytes:
         async with batch.flight.place():
             image = item if isinstance(item, bytes) else await decode_item(item)
-            return await self._turns[batch.flight.priority].send(partial(self._infer, batch, image))
-
-    async def _infer(self, batch: _Batch, image: bytes) -> bytes:
-        left = batch.deadline - perf_counter()
-        outputs = await self._transport.infer(
-            image,
-            score_threshold=batch.request.score_threshold,
-            timeout=max(left, 1e-3),
-            priority=batch.flight.priority,
-        )
-        answer: bytes = outputs["DETECTIONS"][0]
-        return answer
+            outputs = await self.ensemble.infer(
+                batch.flight, image, batch.deadline, score_threshold=batch.request.score_threshold
+            )
+            answer: bytes = outputs["DETECTIONS"][0]
+            return answer
 
 
 async def decode_item(item: Any) -> bytes:
@@ -132,8 +124,3 @@ async def decode_item(item: Any) -> bytes:
     found = await asyncio.to_thread(contract.decode_image_item, item) if long else contract.decode_image_item(item)
     assert not isinstance(found, ImageURL)
     return found
-
-
-def retry_after(seconds: float) -> str:
-    """The value of a Retry-After header: whole seconds, at least one."""
-    return str(max(1, math.ceil(seconds)))

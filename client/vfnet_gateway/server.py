@@ -21,7 +21,7 @@ from vfnet_client.process_identity import process_identity
 from vfnet_client.writing import write_whole
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.application import Gateway
-from vfnet_gateway.connection import timed_protocol
+from vfnet_gateway.connection import connection_protocol
 from vfnet_gateway.settings import DEFAULT_PORT, GatewaySettings
 
 _BACKLOG = 2048
@@ -59,7 +59,7 @@ class _Server(uvicorn.Server):
         self._gateway, self._listening, self._listener = gateway, listening, listener
         config = uvicorn.Config(
             gateway,
-            http=timed_protocol(gateway.settings.header_timeout),
+            http=connection_protocol(gateway.settings),
             ws="none",
             lifespan="on",
             log_config=None,
@@ -117,6 +117,9 @@ class _Server(uvicorn.Server):
             log.note("WARNING", "no keys are configured: anyone who reaches this address is served")
         else:
             log.note("INFO", f"{len(keys)} keys are valid")
+        if keys.others_may_read_the_file():
+            file = self._gateway.settings.keys_file
+            log.note("WARNING", f"other accounts can read or change the keys in {file}: chmod 600 it")
         if listening.state_file is not None:
             state = {"pid": os.getpid(), "identity": process_identity(os.getpid()), "address": address}
             state["stop_timeout"] = listening.drain_timeout + 20

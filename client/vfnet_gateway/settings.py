@@ -8,6 +8,7 @@ from pathlib import Path
 from vfnet_client.transport import DEFAULT_SERVER
 from vfnet_client.url_images.address_policy import AddressPolicy
 from vfnet_client.url_images.url_images import FetchLimits
+from vfnet_gateway.host_policy import HostPolicy
 
 DEFAULT_PORT = 5001
 
@@ -23,14 +24,27 @@ class GatewaySettings:
 
     max_body_bytes: int = 64 << 20
     """A larger body is refused with 413."""
+    max_images: int = 1000
+    """A request with more images is refused with 413, and one with very many values or deep nesting before it is
+    parsed."""
     max_held_bytes: int = 256 << 20
-    """All bodies being read or worked on together. Beyond it a body is left unread until there is room."""
+    """All that has arrived of bodies being read or worked on. Beyond it only the oldest body is read on, until there
+    is room: no more than one body exceeds it."""
+    min_body_rate: int = 8 << 10
+    """Bytes a second, over every `body_idle_timeout`, that a body has to arrive with; eight times as many while others
+    wait for room."""
     body_idle_timeout: float = 10.0
-    """A body of which nothing arrives for so long is given up with 408."""
+    """A body of which nothing, or less than `min_body_rate` wants, arrives for so long is given up with 408."""
     body_timeout: float = 120.0
     """The whole body has to arrive within this."""
     header_timeout: float = 10.0
     """The head of a request has to arrive within this."""
+    write_timeout: float = 30.0
+    """A client that takes nothing of its answer for so long is hung up on."""
+    max_connections: int = 4096
+    """Connections at once; one more is hung up on. Fewer where the process may not open as many files."""
+    max_peer_connections: int = 2048
+    """Of them from one address."""
 
     max_in_flight: int = 16
     """Images in the ensemble at once, of all requests. Those that Triton has no room for wait for its answers to the
@@ -50,6 +64,8 @@ class GatewaySettings:
     """Bearer keys, one a line; read again when it changes."""
     keys: tuple[str, ...] = ()
     """More bearer keys."""
+    host_policy: HostPolicy = field(default_factory=HostPolicy)
+    """By which names it may be asked, and from whose pages, where there are no keys."""
     protect_metrics: bool = False
     """Whether /metrics needs a key too."""
 
@@ -63,5 +79,7 @@ class GatewaySettings:
             raise ValueError(
                 f"one body may have {self.max_body_bytes} bytes, but all together only {self.max_held_bytes}"
             )
+        if min(self.max_images, self.max_connections, self.max_peer_connections) < 1:
+            raise ValueError("at least one image and one connection must be allowed")
         if min(self.max_in_flight, self.request_window) < 1:
             raise ValueError("at least one image must be allowed in flight")

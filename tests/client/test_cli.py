@@ -77,6 +77,8 @@ def test_help_lists_every_subcommand(capsys: pytest.CaptureFixture[str]) -> None
         ["health", "--timeout", "inf"],
         ["health", "--server", "localhost:8001"],
         ["health", "--server", "grpc://host:port"],
+        ["detect", "a.png", "--server", "grpc://a:1", "--server", "grpc://b:1"],
+        ["gateway", "--server", "grpc://a:1", "--server", "grpc://b:1"],
     ],
 )
 def test_a_usage_error_exits_with_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,13 +88,25 @@ def test_a_usage_error_exits_with_2(argv: list[str], capsys: pytest.CaptureFixtu
     assert "usage: vfnet" in captured.err
 
 
-@pytest.mark.parametrize("argv", [["health"], ["detect", __file__]])
+@pytest.mark.parametrize("argv", [["health"], ["detect", __file__, "--retries=0"]])
 def test_a_closed_port_is_one_line_and_exit_code_1(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*argv, "--server", CLOSED]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith(f"vfnet {argv[0]}: no VFNet is ready at {CLOSED}: ")
     assert captured.err.count("\n") == 1
+
+
+def test_a_server_that_is_away_is_waited_for_as_long_as_allowed_and_that_is_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    started = time.monotonic()
+    assert main(["detect", __file__, "--server", CLOSED, "--timeout=1.5"]) == 1
+    assert time.monotonic() - started > 0.4
+    waiting, error = capsys.readouterr().err.splitlines()
+    assert waiting.startswith(f"vfnet: no VFNet is ready at {CLOSED}: ")
+    assert waiting.endswith("; asking again for up to 1.5 s")
+    assert error.startswith(f"vfnet detect: no VFNet is ready at {CLOSED}: ")
 
 
 def test_a_missing_request_file_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:

@@ -116,6 +116,14 @@ def test_a_server_that_comes_up_meanwhile_is_found() -> None:
         late.stop(None).wait()
 
 
+def test_images_after_one_that_waited_in_vain_wait_less() -> None:
+    started = monotonic()
+    with VFNetClient("grpc://127.0.0.1:1", concurrency=1, timeout=2) as client:
+        outcomes = list(client.detect_many([b"image"] * 5))
+    assert [type(outcome.error) for outcome in outcomes] == [ServerUnavailableError] * 5
+    assert 1 < monotonic() - started < 8
+
+
 def test_one_bad_image_and_lost_connections_cost_the_others_nothing(serve: Start) -> None:
     servicer = Servicer(GONE, BAD, GONE, BUSY)
     with VFNetClient(serve(servicer), concurrency=2) as client:

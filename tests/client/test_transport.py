@@ -17,8 +17,8 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from vfnet_client.exceptions import (
     DeadlineExceededError,
-    InferenceError,
     InvalidImageError,
+    ModelProcessDiedError,
     ServerBusyError,
     ServerUnavailableError,
 )
@@ -121,7 +121,7 @@ def infer(url: str, timeout: float | None = 20) -> dict[str, Any]:
         (("RESOURCE_EXHAUSTED", "429"), "slow down", ServerBusyError, "slow down"),
         (("UNAVAILABLE", "503"), "Server is stopping", ServerUnavailableError, "Server is stopping"),
         (("NOT_FOUND", "404"), "unknown model: 'vfnet'", ServerUnavailableError, "unknown model: 'vfnet'"),
-        (("INTERNAL", "500"), "Stub process is not healthy", InferenceError, "Stub process is not healthy"),
+        (("INTERNAL", "500"), "Stub process is not healthy", ModelProcessDiedError, "Stub process is not healthy"),
         (("DEADLINE_EXCEEDED", "504"), "late", DeadlineExceededError, "within 20 s"),
     ],
 )

@@ -66,7 +66,7 @@ def test_impossible_targets_and_bad_data_are_told_before_the_work(
 
 
 def test_a_server_that_is_not_there_ends_it(annotations: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", "--annotations", str(annotations), "--server", "grpc://127.0.0.1:1"]) == 1
+    assert main(["evaluate", "--annotations", str(annotations), "--server", "grpc://127.0.0.1:1", "--timeout=1"]) == 1
     assert "127.0.0.1:1" in capsys.readouterr().err
 
 

@@ -30,7 +30,7 @@ def status(gateway: RunningGateway, key: str) -> int:
 
 def test_keys_open_what_detects_and_nothing_else_is_locked(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
-    keys.write_text("# ours\nfirst-key\n\nsecond-key # of the other team\n")
+    keys.write_text("# ours\nfirst-key\n\n  # of the other team\nsecond-key\n")
     environment = {"VFNET_GATEWAY_KEYS": "third-key, fourth-key"}
     options = (f"--keys-file={keys}", "--protect-metrics")
     with running_gateway(NO_SERVER, tmp_path, *options, environment=environment) as gateway, gateway.client() as client:

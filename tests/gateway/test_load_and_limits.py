@@ -81,8 +81,7 @@ def test_a_client_that_leaves_takes_its_inferences_along(narrow: RunningGateway)
     body = json.dumps({"input_data": table([GOOD] * 40)}).encode()
     before = detected(narrow)
     with socket.create_connection(("127.0.0.1", narrow.port)) as connection:
-        head = f"POST /score HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-        connection.sendall(head.encode() + b"x-request-id: leaver\r\n\r\n" + body)
+        connection.sendall(POST + f"content-length: {len(body)}\r\nx-request-id: leaver\r\n\r\n".encode() + body)
         assert eventually(lambda: narrow.metric("vfnet_gateway_images_in_flight") == 2)
     assert eventually(lambda: narrow.metric("vfnet_gateway_images_in_flight") == 0)
     assert eventually(lambda: any(line.get("request_id") == "leaver" for line in narrow.log_lines()))
@@ -107,7 +106,7 @@ def test_the_deadline_is_a_504_and_reaches_triton(slow_server: ServedRepository,
 def test_without_triton_it_is_503_and_recovers_when_triton_returns(demo_repository: Path, tmp_path: Path) -> None:
     with serving(demo_repository, tmp_path, "--model-config-name=noop") as first:
         pass
-    with running_gateway(first.grpc_url, tmp_path) as gateway, gateway.client() as client:
+    with running_gateway(first.grpc_url, tmp_path, "--timeout=2") as gateway, gateway.client() as client:
         reply = score(client, [GOOD])
         assert reply.status_code == 503
         assert int(reply.headers["retry-after"]) >= 1
@@ -162,7 +161,7 @@ def raw_status(port: int, *parts: bytes) -> bytes:
     return answer.partition(b"\r\n")[0]
 
 
-POST = b"POST /score HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+POST = b"POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 
 
 def test_a_body_that_stops_arriving_is_408(gateway: RunningGateway) -> None:

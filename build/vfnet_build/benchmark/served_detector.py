@@ -64,7 +64,7 @@ def serving_detector(root: Path, image: bytes, concurrency: int) -> Iterator[Ser
     """
     with serving(root / "repository", root) as served:
         url = served.endpoints.grpc_url
-        with VFNetClient(url, concurrency=concurrency, timeout=None) as client:
+        with VFNetClient(url, concurrency=concurrency, timeout=None, retries=3) as client:
             version = _triton_version(served.endpoints)
             yield ServedDetector(client, image, version, served.seconds_to_ready, served.process)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vfnet_client.credentials import Credentials
-from vfnet_client.exceptions import CommandError
+from vfnet_client.exceptions import CommandError, ServerUnavailableError
 from vfnet_client.transport import DEFAULT_SERVER, parse_server_url
 
 if TYPE_CHECKING:
@@ -20,14 +21,14 @@ KEY_VARIABLE = "VFNET_API_KEY"
 
 
 def add_server_options(
-    parser: argparse.ArgumentParser, timeout: float = 60.0, retries: int = 3, *, several: bool = False
+    parser: argparse.ArgumentParser, timeout: float = 60.0, retries: int | None = None, *, several: bool = False
 ) -> None:
     """Which server, how long to wait for it, and who we are to it. `connected` reads them, of one server."""
     parser.add_argument(
         "--server",
         metavar="URL",
         type=server_url,
-        action="append" if several else "store",
+        action="append" if several else GivenOnce,
         default=None if several else DEFAULT_SERVER,
         help="Triton at grpc://host:port, grpcs://, http:// or https://, or an endpoint, https://host/score "
         f"{'; may be given several times ' if several else ''}(default: {DEFAULT_SERVER})",
@@ -45,7 +46,7 @@ def add_server_options(
         type=count,
         default=retries,
         help="how often to try again when the connection is refused or lost; 0 also does not wait for a busy server "
-        "(default: %(default)s)",
+        f"(default: {'as often as --timeout allows' if retries is None else retries})",
     )
     parser.add_argument(
         "--key",
@@ -58,6 +59,24 @@ def add_server_options(
     parser.add_argument("--private-key", metavar="PEM", type=Path, help="its key, if in another file")
 
 
+class GivenOnce(argparse.Action):
+    """Stores an option's value, and refuses a second one instead of forgetting the first."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> None:
+        """Raises as argparse wants it."""
+        given: set[str] = namespace.__dict__.setdefault("_given_once", set())
+        if self.dest in given:
+            raise argparse.ArgumentError(self, "may be given once only")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
 def connected(arguments: argparse.Namespace, concurrency: int = 16) -> VFNetClient:
     """A client as `add_server_options` describes it.
 
@@ -66,9 +85,16 @@ def connected(arguments: argparse.Namespace, concurrency: int = 16) -> VFNetClie
     """
     from vfnet_client.client import VFNetClient
 
-    credentials = credentials_from(arguments)
+    def say(error: ServerUnavailableError) -> None:
+        print(f"vfnet: {error}; asking again for up to {arguments.timeout:g} s", file=sys.stderr, flush=True)
+
     return VFNetClient(
-        arguments.server, concurrency, arguments.timeout, retries=arguments.retries, credentials=credentials
+        arguments.server,
+        concurrency,
+        arguments.timeout,
+        retries=arguments.retries,
+        credentials=credentials_from(arguments),
+        on_waiting=say,
     )
 
 

@@ -12,6 +12,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from time import monotonic
 
 import httpcore
 import httpx
@@ -26,8 +27,13 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _UNSPECIFIC_TYPES = frozenset({"", "application/octet-stream", "binary/octet-stream", "application/x-download"})
 """What stores of files answer for an image whose kind nobody told them. The decoder judges the bytes."""
 _ASK_AGAIN = frozenset({408, 425, 429})
+_FREE_PIECES, _LEAST_PIECE = 1000, 64
+"""So many pieces an image may come in; beyond them, a piece must have so many bytes on average."""
+_YIELD_EVERY = 16
 _PORTS = range(1, 2**16)
 _MAX_HOST = 253
+_MOST_DIGITS = 18
+"""Of a length that is worth reading."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,10 @@ class FetchLimits:
     """Seconds to resolve the name and connect, for each hop."""
     total_timeout: float = 30.0
     """Seconds for the whole image, with all redirects."""
+    min_rate: int = 4 << 10
+    """Bytes a second, over every `rate_window`, that an image has to arrive with."""
+    rate_window: float = 5.0
+    """Seconds."""
     max_redirects: int = 5
     max_connections: int = 32
     keepalive_expiry: float = 15.0
@@ -174,13 +184,23 @@ class URLImageFetcher:
         if encoding not in ("", "identity"):
             raise InvalidImageError(f"{host} compresses the image ({encoding[:60]!r}) although asked not to")
         length = headers.get("content-length", "")
-        if length.isdecimal() and int(length) > self._limits.max_bytes:
+        if length.isdecimal() and (len(length) > _MOST_DIGITS or int(length) > self._limits.max_bytes):
             raise self._too_large(host)
         body = bytearray()
+        pieces, since, before = 0, monotonic(), 0
         async for chunk in answer.aiter_stream():
             body += chunk
             if len(body) > self._limits.max_bytes:
                 raise self._too_large(host)
+            pieces += 1
+            if pieces % _YIELD_EVERY == 0:  # pieces that are there already come without anything being waited for
+                await asyncio.sleep(0)
+            if pieces > _FREE_PIECES and len(body) < _LEAST_PIECE * pieces:
+                raise InvalidImageError(f"{host} sends the image in pieces of a few bytes")
+            if (elapsed := monotonic() - since) >= self._limits.rate_window:
+                if len(body) - before < self._limits.min_rate * elapsed:
+                    raise FetchFailedError(f"{host} sends the image too slowly")
+                since, before = monotonic(), len(body)
         if not body:
             raise InvalidImageError(f"{host} sent nothing (0 bytes)")
         return bytes(body)

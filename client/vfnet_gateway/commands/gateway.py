@@ -6,10 +6,11 @@ import argparse
 import os
 from pathlib import Path
 
-from vfnet_client.commands.options import at_least_one, seconds
+from vfnet_client.commands.options import GivenOnce, at_least_one, seconds
 from vfnet_client.exceptions import CommandError
 from vfnet_client.url_images.address_policy import AddressPolicy
 from vfnet_client.url_images.url_images import FetchLimits
+from vfnet_gateway.host_policy import HostPolicy, is_loopback
 from vfnet_gateway.keys import KEYS_VARIABLE, keys_in
 from vfnet_gateway.server import Listening, serve
 from vfnet_gateway.settings import GatewaySettings
@@ -20,10 +21,15 @@ _TIMES = {
     "body-idle-timeout": "without a byte after which a body is given up",
     "body-timeout": "for a whole body to arrive",
     "header-timeout": "for the head of a request to arrive",
+    "write-timeout": "without progress after which a client that does not read its answer is hung up on",
 }
 _COUNTS = {
     "max-body-bytes": "largest body accepted",
+    "max-images": "images of one request",
     "max-held-bytes": "all bodies read or worked on together; others are left unread until there is room",
+    "min-body-rate": "bytes a second that a body has to arrive with; eight times as many while others wait for room",
+    "max-connections": "connections at once",
+    "max-peer-connections": "connections at once from one address",
     "max-in-flight": "images in the ensemble at once",
     "request-window": "images of one request in the ensemble at once",
     "max-waiting": "requests of each priority waiting for a first place in the ensemble; one more is refused with 429",
@@ -35,7 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where, limits = parser.add_argument_group("where"), parser.add_argument_group("limits")
     access = parser.add_argument_group("access")
     default = Listening()
-    where.add_argument("--server", metavar="URL", default=GatewaySettings.server, help="Triton (default: %(default)s)")
+    where.add_argument(
+        "--server", metavar="URL", action=GivenOnce, default=GatewaySettings.server,
+        help="Triton (default: %(default)s)",
+    )  # fmt: skip
     where.add_argument("--host", default=default.host, help="address to listen on (default: %(default)s)")
     where.add_argument("--port", type=int, default=default.port, help="(default: %(default)s)")
     where.add_argument("--certificate", type=Path, metavar="FILE", help="PEM chain: serve with TLS")
@@ -58,6 +67,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--keys-file", type=Path, metavar="FILE",
         help=f"bearer keys, one a line, read again when it changes; more in ${KEYS_VARIABLE}, separated by commas",
     )  # fmt: skip
+    access.add_argument(
+        "--without-keys", action="store_true",
+        help="serve whoever reaches it, where no keys are configured: needed to listen beyond loopback without any",
+    )  # fmt: skip
+    access.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME",
+        help="without keys: a name by which it may be asked beside localhost and its addresses, * for any; may be "
+        "repeated. Any web page can have a name resolve to this machine",
+    )  # fmt: skip
     access.add_argument("--protect-metrics", action="store_true", help="ask for a key at /metrics too")
     access.add_argument(
         "--allow-urls-to", action="append", default=[], metavar="NETWORK|HOST",
@@ -75,12 +93,18 @@ def run(arguments: argparse.Namespace) -> int:
             url_policy=AddressPolicy.allowing(arguments.allow_urls_to),
             url_limits=FetchLimits(max_bytes=arguments.max_url_bytes),
             keys_file=arguments.keys_file,
-            keys=keys_in(os.environ.get(KEYS_VARIABLE, "")),
+            keys=keys_in(os.environ.get(KEYS_VARIABLE)),
+            host_policy=HostPolicy.of(arguments.host, arguments.allow_host),
             protect_metrics=arguments.protect_metrics,
             manifest=arguments.manifest,
         )
     except ValueError as error:
         raise CommandError(str(error)) from error
+    if not (settings.keys or settings.keys_file or arguments.without_keys or is_loopback(arguments.host)):
+        raise CommandError(
+            f"--host {arguments.host} lets strangers in and no keys are configured: set {KEYS_VARIABLE}, give "
+            "--keys-file, or say --without-keys"
+        )
     serve(
         settings,
         Listening(

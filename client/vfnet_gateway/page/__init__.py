@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from vfnet_gateway.page.url_pictures import CheckKey, Fetch, url_picture_route
+from vfnet_gateway.page.url_pictures import Bodies, CheckKey, Fetch, url_picture_route
 
 CONTENT_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -52,7 +52,11 @@ class _Asset:
 
 
 def routes(
-    *, sample: bytes | None = None, fetch: Fetch | None = None, check_key: CheckKey | None = None
+    *,
+    sample: bytes | None = None,
+    fetch: Fetch | None = None,
+    check_key: CheckKey | None = None,
+    bodies: Bodies | None = None,
 ) -> list[BaseRoute]:
     """The page under /ui/; /ui redirects there. Routes of the same prefix go before these.
 
@@ -61,10 +65,11 @@ def routes(
         fetch: how the gateway gets an image by URL, so that the page can show it; None shows boxes of such images
             without the image.
         check_key: raises `RequestError` unless the Authorization header opens the gateway; guards `fetch` alone.
+        bodies: reads what `fetch` is asked for; needed with it.
     """
     found: list[BaseRoute] = [Route("/ui", _to_the_folder)]
-    if fetch is not None:
-        found.append(url_picture_route(fetch, check_key))
+    if fetch is not None and bodies is not None:
+        found.append(url_picture_route(fetch, check_key, bodies))
     for name, asset in _assets(sample).items():
         endpoint: Callable[[Request], Awaitable[Response]] = partial(_serve, asset)
         found.append(Route(f"/ui/{name}", endpoint, methods=["GET"]))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive
 
 from vfnet_client.exceptions import InvalidImageError, RequestError
 
@@ -18,7 +21,17 @@ CheckKey = Callable[[str | None], None]
 _LONGEST_BODY = 16 << 10
 
 
-def url_picture_route(fetch: Fetch, check_key: CheckKey | None) -> Route:
+class Bodies(Protocol):
+    """How a body is read: `vfnet_gateway.bodies.BodyReader`."""
+
+    def reading(
+        self, headers: Mapping[str, str], receive: Receive, *, most: int | None = None
+    ) -> AbstractAsyncContextManager[bytearray]:
+        """The whole body of at most `most` bytes, in time."""
+        ...
+
+
+def url_picture_route(fetch: Fetch, check_key: CheckKey | None, bodies: Bodies) -> Route:
     """`POST /ui/picture` with `{"url": ...}`: the image's bytes, to be read by the page and by nothing else."""
 
     async def answer(request: Request) -> Response:
@@ -27,8 +40,10 @@ def url_picture_route(fetch: Fetch, check_key: CheckKey | None) -> Route:
         # What a page of another origin cannot send without being asked for leave, which nobody gives.
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             raise RequestError(415, "Expects Content-Type to be application/json")
+        async with bodies.reading(request.headers, request.receive, most=_LONGEST_BODY) as body:
+            url = _url_in(bytes(body))
         try:
-            image = await fetch(_url_in(await _short_body(request)))
+            image = await fetch(url)
         except InvalidImageError as error:
             raise RequestError(InvalidImageError.status, str(error)) from error
         headers = {
@@ -40,15 +55,6 @@ def url_picture_route(fetch: Fetch, check_key: CheckKey | None) -> Route:
         return Response(image, media_type="application/octet-stream", headers=headers)
 
     return Route("/ui/picture", answer, methods=["POST"])
-
-
-async def _short_body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LONGEST_BODY:
-            raise RequestError(413, f"a URL request has at most {_LONGEST_BODY} bytes")
-    return bytes(body)
 
 
 def _url_in(body: bytes) -> str:

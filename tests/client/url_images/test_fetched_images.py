@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from time import monotonic
 
 import pytest
 
@@ -180,3 +181,50 @@ def test_a_name_that_nobody_has_is_said_to_be_none() -> None:
         fetch_url("http://nowhere.invalid/", resolver=Names({}))
     with pytest.raises(InvalidImageError, match="there is no host named nowhere"):
         fetch_url("http://nowhere.invalid/")  # by the operating system
+
+
+def in_chunks(body: bytes, size: int) -> bytes:
+    chunks = (body[start : start + size] for start in range(0, len(body), size))
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head + b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+
+
+def test_an_image_in_chunks_of_a_byte_is_refused_and_holds_up_nobody() -> None:
+    async def run() -> float:
+        slowest = 0.0
+
+        async def others() -> None:
+            nonlocal slowest
+            while True:
+                started = monotonic()
+                await asyncio.sleep(0.001)
+                slowest = max(slowest, monotonic() - started)
+
+        async with scripted_site({"/image": in_chunks(b"x" * 300_000, 1)}) as site:
+            watching = asyncio.create_task(others())
+            await asyncio.sleep(0.01)
+            with pytest.raises(InvalidImageError, match="pieces of a few bytes"):
+                await fetch_from(site, "/image")
+            watching.cancel()
+        return slowest
+
+    assert asyncio.run(run()) < 1
+
+
+def test_an_image_in_ordinary_chunks_is_fetched() -> None:
+    image = bytes(range(256)) * 1000
+    assert fetch_once(in_chunks(image, 100)) == image
+
+
+def test_an_image_that_drips_is_given_up() -> None:
+    async def drip(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 100000\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b"x" * 10)
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    started = monotonic()
+    with pytest.raises(InvalidImageError, match="too slowly"):
+        fetch_once(drip, FetchLimits(rate_window=0.3))
+    assert monotonic() - started < 10

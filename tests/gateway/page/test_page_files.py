@@ -19,9 +19,11 @@ from browser_page import SAMPLE
 from gateway_process import RunningGateway
 from vfnet_client.exceptions import InvalidImageError, RequestError
 from vfnet_gateway.access_log import AccessLog
+from vfnet_gateway.bodies import BodyReader
 from vfnet_gateway.envelope import Envelope
 from vfnet_gateway.metrics import GatewayMetrics
 from vfnet_gateway.page import CONTENT_TYPES, routes
+from vfnet_gateway.settings import GatewaySettings
 
 FOLDER = Path(vfnet_gateway.page.__file__).parent
 FILES = sorted(path for path in FOLDER.iterdir() if path.suffix in CONTENT_TYPES)
@@ -130,7 +132,7 @@ def check_key(authorization: str | None) -> None:
 
 
 def ask_for_picture(**request: Any) -> httpx.Response:
-    guarded = routes(fetch=fetch_a_cat, check_key=check_key)
+    guarded = routes(fetch=fetch_a_cat, check_key=check_key, bodies=BodyReader(GatewaySettings()))
     headers = {"authorization": "Bearer right"} | request.pop("headers", {})
     return ask(guarded, "POST", "/ui/picture", headers=headers, **request)
 

@@ -1,0 +1,87 @@
+"""The one place where the gateway sends an inference: in turn, and again where that may help."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
+from vfnet_client.transport import Transport
+from vfnet_client.turns import Turns
+from vfnet_gateway.flights import Flight, Flights
+from vfnet_gateway.priorities import Priority
+from vfnet_gateway.settings import GatewaySettings
+
+_BUSY_PATIENCE_S = 2.0
+"""How long a gateway that has nothing in the ensemble keeps asking a Triton that others fill."""
+
+
+class Ensemble:
+    """Places in the ensemble, and the inferences of whoever has one. To be used by one event loop.
+
+    A Triton that is away is asked again until the request's deadline, so that its callers do not see it restart.
+    """
+
+    def __init__(self, settings: GatewaySettings, transport: Transport) -> None:
+        self._transport = transport
+        self._policy = RetryPolicy(self._prove)
+        self._flights = Flights(
+            settings.max_in_flight, settings.max_waiting, settings.queue_timeout, is_stalled=lambda: self.is_away
+        )
+        # All requests share them: an image that Triton refuses waits for one that it answers, and none pushes in.
+        # Triton has a queue for each priority, so that they are refused separately.
+        self._turns = {priority: Turns(_BUSY_PATIENCE_S) for priority in Priority}
+
+    @property
+    def is_away(self) -> bool:
+        """Whether Triton is away or has lost a model's process, by what was last heard of it."""
+        return self._policy.is_away
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether it is away and images wait for it."""
+        return self._policy.waiting > 0
+
+    @property
+    def in_flight(self) -> int:
+        """Images that have a place."""
+        return self._flights.in_flight
+
+    @property
+    def newcomers(self) -> int:
+        """Requests waiting for their first place."""
+        return self._flights.newcomers
+
+    def of_a_request(self, priority: Priority = Priority.INTERACTIVE) -> Flight:
+        """What one request asks for its places: `async with flight.place()` around each `infer`."""
+        return self._flights.of_a_request(priority)
+
+    async def infer(
+        self,
+        flight: Flight,
+        image: bytes,
+        deadline: Deadline,
+        *,
+        score_threshold: float | None = None,
+        outputs: Sequence[str] = ("DETECTIONS",),
+    ) -> dict[str, Any]:
+        """One inference for a request that has a place; arguments and answer as of `Transport.infer`.
+
+        Raises:
+            InvalidImageError: the image is at fault, also where it kills the model's process.
+            ServerBusyError, ServerUnavailableError, DeadlineExceededError, InferenceError: it is not.
+        """
+
+        async def once(left: float | None) -> dict[str, Any]:
+            return await self._transport.infer(
+                image,
+                score_threshold=score_threshold,
+                outputs=outputs,
+                timeout=None if left is None else max(left, 1e-3),
+                priority=flight.priority,
+            )
+
+        return await self._turns[flight.priority].send(lambda: self._policy.ask(once, deadline))
+
+    async def _prove(self, timeout: float) -> None:
+        await self._transport.infer(proof_picture(), timeout=timeout, priority=Priority.INTERACTIVE)
