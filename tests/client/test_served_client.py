@@ -234,7 +234,7 @@ def test_images_by_url_are_fetched(client: VFNetClient) -> None:
         request = {"input_data": {"columns": ["image"], "data": [f"{root}/a.png", f"{root}/b.png"]}}
         answer = json.loads(client.score(request).body)
         assert client.detect(f"{root}/a.png").to_json() == answer["results"][0]
-        assert "answered 410 Gone" in answer["errors"][0]["reason"]
+        assert "answered with status 410" in answer["errors"][0]["reason"]
     finally:
         site.shutdown()
         site.server_close()

@@ -26,12 +26,14 @@ from vfnet_client.url_images.proxies import Proxies, http_proxy
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _UNSPECIFIC_TYPES = frozenset({"", "application/octet-stream", "binary/octet-stream", "application/x-download"})
 """What stores of files answer for an image whose kind nobody told them. The decoder judges the bytes."""
+_ASK_AGAIN = frozenset({408, 425, 429})
 _FREE_PIECES, _LEAST_PIECE = 1000, 64
 """So many pieces an image may come in; beyond them, a piece must have so many bytes on average."""
 _YIELD_EVERY = 16
-_ASK_AGAIN = frozenset({408, 425, 429})
 _PORTS = range(1, 2**16)
 _MAX_HOST = 253
+_MOST_DIGITS = 18
+"""Of a length that is worth reading."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,7 @@ class URLImageFetcher:
         if encoding not in ("", "identity"):
             raise InvalidImageError(f"{host} compresses the image ({encoding[:60]!r}) although asked not to")
         length = headers.get("content-length", "")
-        if length.isdecimal() and int(length) > self._limits.max_bytes:
+        if length.isdecimal() and (len(length) > _MOST_DIGITS or int(length) > self._limits.max_bytes):
             raise self._too_large(host)
         body = bytearray()
         pieces, since, before = 0, monotonic(), 0
@@ -197,7 +199,7 @@ class URLImageFetcher:
                 raise InvalidImageError(f"{host} sends the image in pieces of a few bytes")
             if (elapsed := monotonic() - since) >= self._limits.rate_window:
                 if len(body) - before < self._limits.min_rate * elapsed:
-                    raise InvalidImageError(f"{host} sends the image too slowly")
+                    raise FetchFailedError(f"{host} sends the image too slowly")
                 since, before = monotonic(), len(body)
         if not body:
             raise InvalidImageError(f"{host} sent nothing (0 bytes)")
