@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import json
 import random
+import re
 import socket
 import struct
 import threading
@@ -148,7 +149,7 @@ def _smuggled(target: str, path: str) -> Callable[[Deployment], Reply]:
                     received += piece
             except OSError:
                 pass
-        answers = received.count(b"HTTP/1.1 ")
+        answers = len(re.findall(rb"HTTP/1\.1 \d{3} ", received))
         return Reply("answered twice" if answers > 1 else "closed", received[:100].decode("utf-8", "replace"))
 
     return send

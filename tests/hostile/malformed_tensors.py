@@ -154,8 +154,9 @@ def tensor_attacks() -> list[Attack]:
     for name, tensors, allowed in [*_of_the_ensemble(), *_of_the_steps()]:
         _in_every_protocol(found, name, tensors, allowed)
     for name, message in _grpc_messages():
-        for target in (TRITON, DOOR):
-            found.add(f"gRPC, {name}", target, grpc_call(target, "ModelInfer", message))
+        by_triton = answered if name in _TRITON_FORGIVES else _refused_by_parser
+        found.add(f"gRPC, {name}", DOOR, grpc_call(DOOR, "ModelInfer", message))
+        found.add(f"gRPC, {name}", TRITON, grpc_call(TRITON, "ModelInfer", message), allowed=by_triton)
     for name, data in _http_messages():
         found.add(f"HTTP, {name}", DOOR, http(DOOR, data))
         found.add(f"HTTP, {name}", TRITON, http(TRITON, data), allowed=_refused_by_parser)
@@ -182,13 +183,13 @@ def _in_every_protocol(found: AttackList, name: str, tensors: Tensors, allowed: 
             found.add(f"{name}, JSON", target, http(target, tensors.as_json_http()), allowed=by_http)
 
 
-_TRITON_FORGIVES = ("timeout -1", "model with NUL")
+_TRITON_FORGIVES = ("timeout -1", "model with NUL", "more contents than inputs")
 """What Triton reads as another number, or up to the NUL, and serves; nobody is worse off. The door refuses it."""
 
 
 def _refused_by_parser(reply: Reply) -> bool:
-    """Triton's HTTP server (2.51) says 500 of JSON whose values have other types, before it asks any model."""
-    return refused(reply) or "Unable to parse" in reply.text
+    """Triton's servers (2.51) say 500, or INTERNAL, of what they cannot parse, before any model is asked."""
+    return refused(reply) or "Unable to parse" in reply.text or "failed to parse" in reply.text
 
 
 def _of_the_ensemble() -> list[tuple[str, Tensors, Allowed]]:
@@ -317,10 +318,6 @@ def _of_the_steps() -> list[tuple[str, Tensors, Allowed]]:
         ("no valid shape", Tensors("vfnet_detector").add("PIXELS", np.zeros((1, 32, 32, 3), np.uint8))),
         ("fewer bytes than the shape", Tensors("vfnet_detector", [("PIXELS", "UINT8", [1, 64, 64, 3], bytes(99))]).add(
             "VALID_SHAPE", np.array([[64, 64]], np.int32))),
-        ("forged ticket 1", _postprocess(TICKET=np.array([[1]], np.int64))),
-        ("forged ticket -1", _postprocess(TICKET=np.array([[-1]], np.int64))),
-        ("forged ticket 2^63-1", _postprocess(TICKET=np.array([[2**63 - 1]], np.int64))),
-        ("forged ticket -2^63", _postprocess(TICKET=np.array([[-(2**63)]], np.int64))),
         ("fewer scores than boxes", _postprocess(CANDIDATE_SCORES=np.ones((1, 3), np.float32))),
         ("more labels than boxes", _postprocess(CANDIDATE_LABELS=np.zeros((1, 9), np.int32))),
         ("boxes NaN", _postprocess(CANDIDATE_BOXES=np.full((1, 4, 4), np.nan, np.float32))),
@@ -341,6 +338,10 @@ def _of_the_steps() -> list[tuple[str, Tensors, Allowed]]:
         ("pixels of 32x32", _detector(np.zeros((1, 32, 32, 3), np.uint8))),
         ("pixels of 32x1312", _detector(np.zeros((1, 32, 1312, 3), np.uint8), (32, 1300))),
         ("no candidate", _postprocess(0)),
+        ("forged ticket 1", _postprocess(TICKET=np.array([[1]], np.int64))),
+        ("forged ticket -1", _postprocess(TICKET=np.array([[-1]], np.int64))),
+        ("forged ticket 2^63-1", _postprocess(TICKET=np.array([[2**63 - 1]], np.int64))),
+        ("forged ticket -2^63", _postprocess(TICKET=np.array([[-(2**63)]], np.int64))),
         ("ticket 0", _postprocess(TICKET=np.array([[0]], np.int64))),
     ]
     return [(name, each, refused) for name, each in wrong] + [(name, each, answered) for name, each in odd]
