@@ -80,8 +80,8 @@ lint: setup ## ruff and mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@for model in preprocess detector postprocess; do \
-		MYPYPATH=model_repository/every_model:model_repository/vfnet_$$model/1 $(BIN)/mypy \
-			model_repository/every_model/*.py model_repository/vfnet_$$model/1/*.py || exit 1; done
+		MYPYPATH=model_repository/vfnet_runtime/triton_models:model_repository/vfnet_$$model/1 $(BIN)/mypy \
+			model_repository/vfnet_runtime/triton_models/*.py model_repository/vfnet_$$model/1/*.py || exit 1; done
 
 format: setup ## let ruff write what it can
 	@$(BIN)/ruff check --fix .

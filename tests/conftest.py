@@ -14,7 +14,7 @@ from shared_data import SHARED
 from synthetic_checkpoint import write_synthetic_checkpoint
 from triton_server import NO_OP, ServedRepository, serving
 from vfnet_build.building import build
-from vfnet_build.manifest import BuildOptions
+from vfnet_model.manifest import BuildOptions
 
 # A machine that does something else for a moment makes no example wrong.
 hypothesis.settings.register_profile(

@@ -11,8 +11,8 @@ from typing import Any
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from vfnet_build.architecture.config import VFNetConfig
-from vfnet_build.architecture.padding import default_canvases
+from vfnet_runtime.architecture.config import VFNetConfig
+from vfnet_runtime.architecture.padding import default_canvases
 
 
 def configure(template: Path, target: Path, parameters: dict[str, str]) -> None:

@@ -32,47 +32,47 @@ SUBCOMMANDS = {
     "detect": Subcommand("vfnet_client.commands.detect", "detect on images, URLs or folders; print, save or draw"),
     "score": Subcommand("vfnet_client.commands.score", "answer a documented scoring request from a file"),
     "health": Subcommand("vfnet_client.commands.health", "prove with a real inference that the server works"),
-    "build": Subcommand("vfnet_build.commands.build", "turn a checkpoint into a model repository", "build"),
-    "serve": Subcommand("vfnet_serve.commands.serve", "run Triton on a model repository, and watch it", "serve"),
+    "build": Subcommand("vfnet.commands.build", "turn a checkpoint into a model repository", "build"),
+    "serve": Subcommand("vfnet.commands.serve", "run Triton on a model repository, and watch it", "serve"),
     "up": Subcommand(
-        "vfnet_serve.commands.up", "build what is missing and serve in the background", "build,gateway,serve"
+        "vfnet.commands.up", "build what is missing and serve in the background", "build,gateway,serve"
     ),
-    "down": Subcommand("vfnet_serve.commands.down", "stop what `up` started", "serve"),
-    "logs": Subcommand("vfnet_serve.commands.logs", "show the log of what `up` started", "serve"),
+    "down": Subcommand("vfnet.commands.down", "stop what `up` started", "serve"),
+    "logs": Subcommand("vfnet.commands.logs", "show the log of what `up` started", "serve"),
     "evaluate": Subcommand(
-        "vfnet_evaluate.commands.evaluate", "score a server or a checkpoint as COCO does", "build,train"
+        "vfnet.commands.evaluate", "score a server or a checkpoint as COCO does", "build,train"
     ),
     "finetune": Subcommand(
-        "vfnet_train.commands.finetune", "train a checkpoint on your own annotated images", "build,train"
+        "vfnet.commands.finetune", "train a checkpoint on your own annotated images", "build,train"
     ),
     "demonstration": Subcommand(
-        "vfnet_train.demonstration.command", "make the demonstration checkpoint anew", "build,train"
+        "demonstration.command", "make the demonstration checkpoint anew", "build,train"
     ),
-    "gateway": Subcommand("vfnet_gateway.commands.gateway", "answer POST /score in front of Triton", "gateway"),
+    "gateway": Subcommand("vfnet.commands.gateway", "answer POST /score in front of Triton", "gateway"),
     "bench-gateway": Subcommand(
-        "vfnet_gateway.commands.bench_gateway", "measure /score against direct gRPC", "gateway,build,serve"
+        "vfnet_bench.commands.gateway", "measure /score against direct gRPC", "gateway,build,serve"
     ),
     "batch": Subcommand(
-        "vfnet_batch.commands.batch", "score very many images, restartable, also on a cluster", "batch"
+        "vfnet.commands.batch", "score very many images, restartable, also on a cluster", "batch"
     ),
     "bench-batch": Subcommand(
-        "vfnet_batch.commands.bench_batch", "measure a batch against the server's best", "batch,build,serve"
+        "vfnet_bench.commands.batch", "measure a batch against the server's best", "batch,build,serve"
     ),
-    "bench-gpu": Subcommand("vfnet_build.commands.bench_gpu", "measure the torch engine on a GPU", "build,serve"),
+    "bench-gpu": Subcommand("vfnet_bench.commands.gpu", "measure the torch engine on a GPU", "build,serve"),
     "bench": Subcommand(
-        "vfnet_build.commands.bench", "measure serving against the bare network and others that detect", "bench"
+        "vfnet_bench.commands.network", "measure serving against the bare network and others that detect", "bench"
     ),
     "cost-growth": Subcommand(
-        "vfnet_load.growth.command", "plot images/s and memory against size, concurrency, detections", "load,build"
+        "vfnet_bench.commands.growth", "plot images/s and memory against size, concurrency, detections", "load,build"
     ),
     "bench-overload": Subcommand(
-        "vfnet_serve.commands.bench_overload", "measure a server asked for more than it can do", "build,gateway,serve"
+        "vfnet_bench.commands.overload", "measure a server asked for more than it can do", "build,gateway,serve"
     ),
     "bench-mixed": Subcommand(
-        "vfnet_serve.commands.bench_mixed", "measure photos of many shapes at once", "build,gateway,serve"
+        "vfnet_bench.commands.mixed", "measure photos of many shapes at once", "build,gateway,serve"
     ),
     "bench-training": Subcommand(
-        "vfnet_train.commands.bench_training", "measure a training step against MMDetection's", "build,train"
+        "vfnet_bench.commands.training", "measure a training step against MMDetection's", "build,train"
     ),
 }
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from vfnet_build.benchmark.machine import describe_machine
+from vfnet_load.machine import describe_machine
 from vfnet_client.writing import write_whole
 from vfnet_load.calls import NotAnsweredError
 from vfnet_load.options import LoadOptions

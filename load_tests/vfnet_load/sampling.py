@@ -24,7 +24,7 @@ import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from vfnet_build.benchmark.resident_memory import resident_bytes
+from vfnet_load.resident_memory import resident_bytes
 from vfnet_load.server_processes import group_processes
 
 TRITON_COUNTERS = (

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from vfnet_batch.commands.batch import add_arguments
+from vfnet.commands.batch import add_arguments
 
 FOLDER = Path(__file__).parents[2] / "build" / "kuberay"
 JOB: dict[str, Any] = yaml.safe_load((FOLDER / "rayjob.yaml").read_text(encoding="utf-8"))

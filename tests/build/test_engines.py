@@ -6,14 +6,14 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from canvases import OWN, parse_canvases
-from resizing import resize_onto_canvas
+from vfnet_runtime.canvases import OWN, parse_canvases
+from vfnet_runtime.resizing import resize_onto_canvas
 from sklearn.datasets import load_sample_image
 
-from vfnet_build.architecture.config import VFNetConfig
+from vfnet_runtime.architecture.config import VFNetConfig
 from vfnet_build.building import build
 from vfnet_build.engines.errors import EngineError
-from vfnet_build.manifest import BuildOptions, Manifest
+from vfnet_model.manifest import BuildOptions, Manifest
 from vfnet_build.model_configuration import read_configuration
 from vfnet_build.repository import RepositoryError, _configure_for, _copy_template
 

@@ -16,12 +16,12 @@ from box_matching import DetectionSet, box_iou
 from served_inference import detect
 from triton_server import ServedRepository, serving
 from vfnet_build.building import build
-from vfnet_build.commands.build import add_arguments, run
-from vfnet_build.manifest import BuildOptions, Manifest, QuantizationOptions
+from vfnet.commands.build import add_arguments, run
+from vfnet_model.manifest import BuildOptions, Manifest, QuantizationOptions
 from vfnet_build.quantizing import ACCURACY
 from vfnet_build.repository import RepositoryError
-from vfnet_data.rendered_scenes.dataset import write_rendered_dataset
-from vfnet_data.rendered_scenes.sample import sample_scene
+from demonstration.rendered_scenes.dataset import write_rendered_dataset
+from demonstration.rendered_scenes.sample import sample_scene
 
 pytest.importorskip("nncf")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vfnet_build.architecture.config import PreprocessConfig
+from vfnet_runtime.architecture.config import PreprocessConfig
 from vfnet_build.photo_canvases import PHOTO_SIZES, photo_canvases
 
 

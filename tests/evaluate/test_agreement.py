@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vfnet_evaluate.agreement import agreement
-from vfnet_evaluate.image_detections import ImageDetections
+from vfnet_model.detectors.image_detections import ImageDetections
 
 
 def detections(*rows: tuple[float, float, float, float, float, int]) -> ImageDetections:

@@ -7,7 +7,7 @@ import pytest
 
 from vfnet_data import DetectionDataset
 from vfnet_evaluate.coco_evaluation import FIGURES, evaluate_detections
-from vfnet_evaluate.image_detections import ImageDetections
+from vfnet_model.detectors.image_detections import ImageDetections
 
 
 def perfect(dataset: DetectionDataset) -> list[ImageDetections]:

@@ -9,7 +9,7 @@ import pytest
 
 from vfnet_data import DatasetError, DetectionDataset
 from vfnet_evaluate.coco_results import read_coco_results, write_coco_results
-from vfnet_evaluate.image_detections import ImageDetections
+from vfnet_model.detectors.image_detections import ImageDetections
 
 ENTRY = {"image_id": 2, "category_id": 3, "bbox": [1, 2, 3, 4], "score": 0.5}
 

@@ -10,7 +10,7 @@ from PIL import Image
 from vfnet_client.cli import main
 from vfnet_data import DetectionDataset
 from vfnet_evaluate.coco_results import write_coco_results
-from vfnet_evaluate.image_detections import ImageDetections
+from vfnet_model.detectors.image_detections import ImageDetections
 
 
 @pytest.fixture

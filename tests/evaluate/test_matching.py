@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vfnet_data import DetectionDataset
-from vfnet_evaluate.image_detections import ImageDetections
+from vfnet_model.detectors.image_detections import ImageDetections
 from vfnet_evaluate.matching import NOTHING, confusion_matrix, find_operating_point, match
 
 CAN, CARTON = 0, 1

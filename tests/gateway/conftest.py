@@ -11,7 +11,7 @@ import pytest
 from gateway_process import RunningGateway, running_gateway
 from held_detector import Gate, gate_of, with_gate
 from triton_server import NO_OP, ServedRepository, serving
-from vfnet_serve.benchmark.served_repository import with_fixed_time
+from vfnet_bench.served_repository import with_fixed_time
 
 SLOW_SECONDS = 0.25
 """What one image takes the slow detector, one after another."""

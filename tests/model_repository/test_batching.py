@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from batching import Batch, plan_batches
-from canvases import canvas_for, parse_canvases
+from vfnet_runtime.engines.batching import Batch, plan_batches
+from vfnet_runtime.canvases import canvas_for, parse_canvases
 from hypothesis import given
 from hypothesis import strategies as st
 

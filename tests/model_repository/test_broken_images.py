@@ -9,12 +9,12 @@ import sys
 import time
 from pathlib import Path
 
-import image_decoding
+from vfnet_runtime import image_decoding
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from image_decoding import ImageError, decode_image
+from vfnet_runtime.image_decoding import ImageError, decode_image
 
 PIXELS = 10**8
 JPEG_TAIL = 2
@@ -115,7 +115,7 @@ def test_bombs_are_refused_at_once_and_take_no_memory(oversized: dict[str, bytes
 import resource, sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from image_decoding import ImageError, decode_image
+from vfnet_runtime.image_decoding import ImageError, decode_image
 
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sys.argv[2:]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import image_decoding
+from vfnet_runtime import image_decoding
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,7 +21,7 @@ SCRIPT = """
 import json, resource, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from image_decoding import ImageError, decode_image
+from vfnet_runtime.image_decoding import ImageError, decode_image
 
 def status(name):
     return int(next(line for line in open("/proc/self/status") if line.startswith(name)).split()[1]) * 1024

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from detections import Detections, detect
+from vfnet_runtime.answers import Detections, detect
 
 CLASSES = ("can", "carton", "milk_bottle", "water_bottle")
 UNSCALED = np.ones(2, np.float32)

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from image_decoding import ImageError, decode_image
+from vfnet_runtime.image_decoding import ImageError, decode_image
 from PIL import Image
 
 from shared_data import SHARED, needs_shared

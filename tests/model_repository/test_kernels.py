@@ -49,7 +49,7 @@ def types_for(precision: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16", "f32"])
 def test_the_deformable_convolution_uses_the_matrix_units_and_wide_loads(precision: str) -> None:
-    from deformable_kernel import _deform_conv
+    from vfnet_runtime.engines.kernels.deformable_kernel import _deform_conv
 
     exact = precision == "f32"
     constants = {"CHANNELS": 256, "OUT_CHANNELS": 256, "KERNEL": 3, "PRECISION": "ieee" if exact else "tf32"}
@@ -62,8 +62,8 @@ def test_the_deformable_convolution_uses_the_matrix_units_and_wide_loads(precisi
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16", "f32"])
 def test_the_other_kernels_compile(precision: str) -> None:
-    from normalisation_kernels import _block_statistics, _normalise
-    from pointwise_kernel import _add_and_rectify
+    from vfnet_runtime.engines.kernels.normalisation_kernels import _block_statistics, _normalise
+    from vfnet_runtime.engines.kernels.pointwise_kernel import _add_and_rectify
 
     types = types_for(precision)
     compiled(_add_and_rectify, types, {"CHANNELS": 256, "HAS_RESIDUAL": True, "HAS_SIZES": True} | BLOCKS)
@@ -73,16 +73,16 @@ def test_the_other_kernels_compile(precision: str) -> None:
 
 @pytest.mark.parametrize("known", [{}, {"blocks": 1}], ids=["any number of blocks", "one block"])
 def test_statistics_of_groups_compile_for(known: dict[str, int]) -> None:
-    from normalisation_kernels import _group_statistics
+    from vfnet_runtime.engines.kernels.normalisation_kernels import _group_statistics
 
     constants = {"CHANNELS": 256, "GROUP": 8, "BLOCK": 64, "BLOCK_GROUP": 8} | known
     compiled(_group_statistics, types_for("fp16"), constants)
 
 
 def test_the_sizes_of_maps_make_no_kernels_of_their_own() -> None:
-    from deformable_kernel import _deform_conv
-    from normalisation_kernels import _block_statistics, _group_statistics, _normalise
-    from pointwise_kernel import _add_and_rectify
+    from vfnet_runtime.engines.kernels.deformable_kernel import _deform_conv
+    from vfnet_runtime.engines.kernels.normalisation_kernels import _block_statistics, _group_statistics, _normalise
+    from vfnet_runtime.engines.kernels.pointwise_kernel import _add_and_rectify
 
     kernels = (_deform_conv, _add_and_rectify, _block_statistics, _group_statistics, _normalise)
     special = {parameter.name for kernel in kernels for parameter in kernel.params if not parameter.do_not_specialize}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from openvino_engine import HeadOutputs, OpenVINOEngine, is_strip, openvino_core
+from vfnet_runtime.engines.openvino_engine import HeadOutputs, OpenVINOEngine, is_strip, openvino_core
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_an_image_that_cannot_be_computed_does_not_take_a_slot_away(network: Pat
 
 ENGINES_THAT_END_IN_ORDER = """
 import gc, pathlib, signal, sys
-from openvino_engine import OpenVINOEngine
+from vfnet_runtime.engines.openvino_engine import OpenVINOEngine
 
 engines = [OpenVINOEngine(pathlib.Path(sys.argv[1])) for _ in range(2)]
 while engines:

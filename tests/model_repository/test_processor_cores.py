@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from processor_cores import available_cores
+from vfnet_runtime.processor_cores import available_cores
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import tickets
-from admission import CallerGoneError, Door
-from tickets import TicketLedger, ledger_path
+from vfnet_runtime import tickets
+from vfnet_runtime.admission import CallerGoneError, Door
+from vfnet_runtime.tickets import TicketLedger, ledger_path
 
 from vfnet_serve.activity_records import void_tickets
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import process_activity
+from vfnet_runtime.triton_models import process_activity
 import pytest
-from process_activity import Pauses, ProcessActivity
-from triton_queue import TritonQueue
+from vfnet_runtime.triton_models.process_activity import Pauses, ProcessActivity
+from vfnet_runtime.triton_models.triton_queue import TritonQueue
 
 CONTROL, QUEUE, SIZE = 336, 496, 1000
 COMMAND = ["stub", "model.py", "region", "1048576", "1048576", "1", "python", str(CONTROL), "vfnet_detector_0_0"]

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-import warming_up
-from openvino_engine import OpenVINOEngine
-from warming_up import parse_canvases, warm_up
+from vfnet_runtime.engines import warming_up
+from vfnet_runtime.engines.openvino_engine import OpenVINOEngine
+from vfnet_runtime.engines.warming_up import parse_canvases, warm_up
 
 
 class RecordingEngine:

@@ -13,7 +13,7 @@ from shared_data import SHARED
 from vfnet_client.cli import main
 from vfnet_data import DetectionDataset, read_dataset
 from vfnet_evaluate.coco_results import write_coco_results
-from vfnet_evaluate.image_detections import ImageDetections
+from vfnet_model.detectors.image_detections import ImageDetections
 
 pytestmark = needs_mmdet
 DATA = SHARED / "data"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from candidates import CandidateSettings, select_candidates
-from detections import Detections, detect
+from vfnet_runtime.candidates import CandidateSettings, select_candidates
+from vfnet_runtime.answers import Detections, detect
 
 from shared_data import SHARED, needs_shared
-from vfnet_build.architecture import detector
-from vfnet_build.architecture.config import TestConfig
+from vfnet_runtime.architecture import detector
+from vfnet_runtime.architecture.config import TestConfig
 
 pytestmark = needs_shared
 

@@ -11,18 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from openvino_engine import OpenVINOEngine
+from vfnet_runtime.engines.openvino_engine import OpenVINOEngine
 
 from real_mmdet import needs_mmdet, run_in_mmdet
 from shared_data import SHARED
-from vfnet_build.architecture.detector import DensePredictor
-from vfnet_build.checkpoints.config_text import parse_config_text
-from vfnet_build.checkpoints.loading import Checkpoint, build_network, load_checkpoint
-from vfnet_build.checkpoints.model_config import read_model_config
-from vfnet_build.checkpoints.stock import ARCHITECTURES
+from vfnet_runtime.architecture.detector import DensePredictor
+from vfnet_model.checkpoints.config_text import parse_config_text
+from vfnet_model.checkpoints.loading import Checkpoint, build_network, load_checkpoint
+from vfnet_model.checkpoints.model_config import read_model_config
+from vfnet_model.checkpoints.stock import ARCHITECTURES
 from vfnet_build.engines import openvino
 from vfnet_build.engines.native_code import compile_deformable_convolution
-from vfnet_build.served_code import template_directory
+from vfnet_model.served_repository import template_directory
 
 pytestmark = needs_mmdet
 LEVELS = 5

@@ -11,13 +11,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from vfnet_client.process_identity import process_identity
+from vfnet_supervision.process_identity import process_identity
 from vfnet_serve.background import BackgroundProcess, StateFolder
 
 _STUBBORN = """
 import json, os, signal, subprocess, sys, time
 from pathlib import Path
-from vfnet_client.process_identity import process_identity
+from vfnet_supervision.process_identity import process_identity
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 state = {"pid": os.getpid(), "identity": process_identity(os.getpid()), "stop_timeout": 0.2, "child": child.pid}

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from triton_server import NO_OP, ROOM
-from vfnet_client import full_disk
+from vfnet_model import full_disk
 from vfnet_client.free_ports import free_ports
 from waiting import eventually
 

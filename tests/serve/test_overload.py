@@ -25,7 +25,7 @@ from served_inference import document
 from triton_server import ServedRepository, serving
 from vfnet_client.exceptions import DeadlineExceededError, ServerBusyError, VFNetClientError
 from vfnet_client.transport import Transport, open_transport
-from vfnet_serve.benchmark.served_repository import with_fixed_time
+from vfnet_bench.served_repository import with_fixed_time
 
 SECONDS = 0.05
 """What the detector takes for an image."""

@@ -12,7 +12,7 @@ import pytest
 from score_requests import strip_png
 from served_inference import document
 from triton_server import NO_OP, ServedRepository, serving
-from vfnet_build.manifest import MANIFEST
+from vfnet_model.manifest import MANIFEST
 from waiting import eventually
 
 

@@ -16,7 +16,7 @@ from held_detector import gate_of, with_gate
 from score_requests import strip_png
 from served_inference import document
 from triton_server import NO_OP, ServedRepository, serving
-from vfnet_serve.benchmark.served_repository import with_fixed_time
+from vfnet_bench.served_repository import with_fixed_time
 
 PROCESSES = {"vfnet_preprocess": 2, "vfnet_detector": 1, "vfnet_postprocess": 1}
 MODELS = tuple(PROCESSES)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from synthetic_checkpoint import synthetic_weights
-from vfnet_build.architecture.config import BackboneConfig, HeadConfig, NeckConfig, TestConfig, VFNetConfig
-from vfnet_build.architecture.vfnet import VFNet
+from vfnet_runtime.architecture.config import BackboneConfig, HeadConfig, NeckConfig, TestConfig, VFNetConfig
+from vfnet_runtime.architecture.vfnet import VFNet
 
 _DEFORMABLE = (False, True, True, True)
 BACKBONES = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vfnet_build.architecture.config import BackboneConfig, HeadConfig, NeckConfig, PreprocessConfig, VFNetConfig
+from vfnet_runtime.architecture.config import BackboneConfig, HeadConfig, NeckConfig, PreprocessConfig, VFNetConfig
 
 VFNET = Path(sys.executable).with_name("vfnet")
 COLOURS = {"red": (220, 40, 40), "blue": (40, 60, 220)}

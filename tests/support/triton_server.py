@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from tickets import TicketLedger
+from vfnet_runtime.tickets import TicketLedger
 
 from vfnet_client.free_ports import free_ports
 from vfnet_process import running_vfnet

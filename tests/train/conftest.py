@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tiny_training import tiny_config, write_scenes
-from vfnet_build.architecture.vfnet import VFNet
+from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_train.output_checkpoint import write_checkpoint
 from vfnet_train.training_state import Position
 

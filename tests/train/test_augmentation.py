@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from vfnet_build.architecture.config import PreprocessConfig
+from vfnet_runtime.architecture.config import PreprocessConfig
 from vfnet_data.dataset import AnnotatedImage
 from vfnet_train.augmentation import augment, choose_scale, flip_boxes, resize_boxes
 from vfnet_train.photometric_distortion import distort_colours

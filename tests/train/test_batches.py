@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from vfnet_build.architecture.config import PreprocessConfig
+from vfnet_runtime.architecture.config import PreprocessConfig
 from vfnet_data.dataset import AnnotatedImage
 from vfnet_data.reading import read_dataset
 from vfnet_train.augmentation import TrainingSample

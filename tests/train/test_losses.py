@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vfnet_build.architecture.config import HeadConfig
+from vfnet_runtime.architecture.config import HeadConfig
 from vfnet_train.losses import VFNetLoss, varifocal_loss
 
 HEAD = HeadConfig(num_classes=2, strides=(8, 16, 32, 64, 128))

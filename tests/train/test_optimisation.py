@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from tiny_training import tiny_config
-from vfnet_build.architecture.vfnet import VFNet
+from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_train.moving_average import MovingAverage
 from vfnet_train.optimisation import make_optimizer, parameter_groups, set_learning_rate
 from vfnet_train.precision import autocast, keep_in_float32

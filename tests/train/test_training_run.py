@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tiny_training import VFNET, finetune_arguments, write_scenes
-from vfnet_build.checkpoints.loading import load_checkpoint
+from vfnet_model.checkpoints.loading import load_checkpoint
 from vfnet_client.cli import main
 from vfnet_train.errors import FinetuneError
 from vfnet_train.preparation import prepare

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vfnet_build.architecture.deform_conv import DeformConv2d, ModulatedDeformConv2dPack
-from vfnet_build.architecture.vfnet import VFNet
+from vfnet_runtime.architecture.deform_conv import DeformConv2d, ModulatedDeformConv2dPack
+from vfnet_runtime.architecture.vfnet import VFNet
 
 
 class Float32Island(nn.Module):

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from vfnet_build.architecture.deform_conv import register_torchvision_operator
-from vfnet_build.architecture.detector import DensePredictor, Detector
-from vfnet_build.architecture.padding import mask_padding
-from vfnet_build.architecture.vfnet import VFNet
+from vfnet_runtime.architecture.deform_conv import register_torchvision_operator
+from vfnet_runtime.architecture.detector import DensePredictor, Detector
+from vfnet_runtime.architecture.padding import mask_padding
+from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_build.engines.half_precision import use_half_precision
 
 OPSET = 19

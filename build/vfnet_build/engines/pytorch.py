@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import vfnet_build.architecture
-from vfnet_build.architecture.network_file import write_network
-from vfnet_build.architecture.vfnet import VFNet
+import vfnet_runtime.architecture
+from vfnet_runtime.architecture.network_file import write_network
+from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_build.copied_folder import copy_folder
 
 PRECISIONS = ("f32", "bf16", "fp16")
 
 
 def export(network: VFNet, directory: Path) -> None:
-    """Write `network.pt` and the package `vfnet_build.architecture` into `directory`."""
+    """Write `network.pt` and the package `vfnet_runtime.architecture` into `directory`."""
     write_network(network, directory / "network.pt")
-    source = Path(vfnet_build.architecture.__file__).parent
+    source = Path(vfnet_runtime.architecture.__file__).parent
     target = directory / "vfnet_build" / "architecture"
     copy_folder(source, target)
     (target.parent / "__init__.py").touch()

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from small_networks import BACKBONES, small_network
-from vfnet_build.architecture.detector import Detector
-from vfnet_build.architecture.vfnet import VFNet
+from vfnet_runtime.architecture.detector import Detector
+from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_build.engines.libtorch import export
 
 pytestmark = [

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from small_networks import BACKBONES, small_network
-from vfnet_build.architecture.detector import Detector
-from vfnet_build.architecture.vfnet import VFNet
+from vfnet_runtime.architecture.detector import Detector
+from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_build.engines.onnx import INPUTS, OUTPUTS, export_detector
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -20,7 +20,7 @@ import pytest
 
 import waiting
 from vfnet_client.free_ports import free_ports
-from vfnet_client.supervision_ring import SupervisorLock, process_state
+from vfnet_supervision.ring import SupervisorLock, process_state
 from vfnet_serve.installation import ServerError
 from vfnet_serve.supervision.control import Supervision
 from vfnet_serve.supervision.marked_processes import MarkedProcess, marked_processes
@@ -29,7 +29,7 @@ from vfnet_serve.supervision.wanted import Listener, WantedProcess
 _PROGRAM = """
 import json, os, signal, subprocess, sys, time
 from pathlib import Path
-from vfnet_client.supervision_ring import inherited_listener, join_ring
+from vfnet_supervision.ring import inherited_listener, join_ring
 join_ring()
 state, behaviour = Path(sys.argv[1]), sys.argv[2]
 if behaviour == "refuse":

@@ -1,1 +1,0 @@
-"""The `vfnet evaluate` subcommand."""

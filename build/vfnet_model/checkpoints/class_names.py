@@ -1,0 +1,69 @@
+"""Class names as a line of `labels.txt` and a word of an answer can hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vfnet_model.checkpoints.bounds import LIMITS
+from vfnet_model.checkpoints.errors import CheckpointError
+from vfnet_model.checkpoints.input_files import read_input_text
+from vfnet_model.checkpoints.settings import shorten
+from vfnet_client.safe_text import is_printable_line
+
+MAX_NAME = 200
+"""Characters."""
+MAX_LIST_FILE = 4 * 2**20
+"""Bytes of a file of class names."""
+
+
+def check_class_names(names: Sequence[object], source: object) -> tuple[str, ...]:
+    """The names, if each of them is a line that can be shown, and each is another.
+
+    Neither is anything changed nor left out: what is served has to say what the checkpoint says.
+
+    Args:
+        source: where they are from, for the message.
+
+    Raises:
+        CheckpointError: names the one that cannot be.
+    """
+    most = LIMITS["num_classes"].maximum
+    if len(names) > most:
+        raise CheckpointError(f"{source} has {len(names):,} class names; at most {most:,} are supported")
+    seen: dict[str, int] = {}
+    for label, name in enumerate(names):
+        if not isinstance(name, str):
+            raise CheckpointError(f"{source}: class names must be texts; that of label {label} is {shorten(name)}")
+        if not name.strip():
+            raise CheckpointError(f"{source}: the class name of label {label} is empty")
+        if len(name) > MAX_NAME:
+            raise CheckpointError(
+                f"{source}: the class name of label {label} has {len(name):,} characters; at most {MAX_NAME} are "
+                "supported"
+            )
+        if not is_printable_line(name):
+            raise CheckpointError(
+                f"{source}: the class name of label {label}, {name!a}, holds a line break or another character "
+                "that cannot be shown; give other names (--classes)"
+            )
+        if name in seen:
+            raise CheckpointError(
+                f"{source}: labels {seen[name]} and {label} have the same class name, {name!r}; give other names "
+                "(--classes)"
+            )
+        seen[name] = label
+    return tuple(str(name) for name in names)
+
+
+def read_class_list(path: Path) -> list[str]:
+    """A text file of class names, one a line, in label order.
+
+    Raises:
+        CheckpointError: it cannot be read, is too large or no UTF-8, or a line is no class name.
+    """
+    text = read_input_text(path, MAX_LIST_FILE, "a text file of class names")
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")  # not splitlines: it breaks at other characters
+    if not text.strip():
+        raise CheckpointError(f"{path} names no classes; expected is one name a line")
+    return list(check_class_names(lines, path))

@@ -1,0 +1,57 @@
+"""Reads YAML as plain data within bounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vfnet_model.checkpoints.errors import CheckpointError
+from vfnet_client.safe_text import printable_line
+
+MAX_NODES = 10_000
+"""Values within values, with aliases replaced by what they stand for."""
+MAX_DEPTH = 32
+
+
+def read_yaml(text: str, path: Path) -> Any:
+    """The document, by YAML's safe rules: no tag of Python's, and no merge key.
+
+    Args:
+        text: bounded by whoever read it: PyYAML takes 3 seconds for 64 kB.
+        path: for messages.
+
+    Raises:
+        CheckpointError: it is no YAML, or beyond the bounds.
+    """
+    import yaml  # type: ignore[import-untyped]
+
+    try:
+        # Composed, not yet constructed: merge keys would multiply while that is done.
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        _measure(root, 0)
+        return yaml.safe_load(text)
+    except _BoundsError as error:
+        raise CheckpointError(f"{path} {error}") from None
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError, RecursionError, OverflowError) as error:
+        raise CheckpointError(f"{path} is no YAML: {printable_line(' '.join(str(error).split()))}") from None
+
+
+class _BoundsError(Exception):
+    pass
+
+
+def _measure(node: Any, depth: int) -> int:
+    """How many values a node is, written out; looks at no more than `MAX_NODES`."""
+    if depth > MAX_DEPTH:
+        raise _BoundsError(f"is nested more than {MAX_DEPTH} deep")
+    if node is None or isinstance(node.value, str):
+        return 1
+    count = 1
+    for child in node.value:
+        for part in child if isinstance(child, tuple) else (child,):
+            if part.tag == "tag:yaml.org,2002:merge":
+                raise _BoundsError("has a merge key (<<); write the values out")
+            count += _measure(part, depth + 1)
+            if count > MAX_NODES:
+                raise _BoundsError(f"has more than {MAX_NODES:,} values, aliases written out")
+    return count

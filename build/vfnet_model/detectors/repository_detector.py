@@ -1,0 +1,86 @@
+"""A built repository's own steps in this process, without Triton."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from vfnet_model.served_repository import import_served, served_parameters
+from vfnet_client.detections import Detections
+from vfnet_client.exceptions import InvalidImageError
+
+
+class RepositoryDetector:
+    """Preprocessing, network (OpenVINO), candidates and suppression as they are served. For several threads.
+
+    Args:
+        repository: written by `vfnet build`.
+        threads: of the network; 0 is every core this process may use.
+    """
+
+    def __init__(self, repository: Path, threads: int = 0) -> None:
+        self._decoding: Any = import_served(repository, "vfnet_preprocess", "image_decoding")
+        self._resizing: Any = import_served(repository, "vfnet_preprocess", "resizing")
+        self._candidates: Any = import_served(repository, "vfnet_detector", "candidates")
+        self._detections: Any = import_served(repository, "vfnet_postprocess", "detections")
+        engine: Any = import_served(repository, "vfnet_detector", "openvino_engine")
+        preprocess, detector, postprocess = (
+            served_parameters(repository, model)
+            for model in ("vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")
+        )
+        longest, shortest = (int(side) for side in preprocess["img_scale"].split(","))
+        self._scale, self._divisor = (longest, shortest), int(preprocess["size_divisor"])
+        self._max_image_pixels = int(preprocess["max_image_pixels"])
+        self._settings = self._candidates.CandidateSettings(
+            strides=tuple(int(stride) for stride in detector["strides"].split(",")),
+            point_offset=float(detector["point_offset"]),
+            nms_pre=int(detector["nms_pre"]),
+            score_threshold=float(detector["score_threshold"]),
+        )
+        self._engine = engine.OpenVINOEngine(
+            repository / "vfnet_detector" / "1" / "network.xml",
+            detector["inference_precision"],
+            int(detector["num_streams"]),
+            threads or int(detector["inference_num_threads"]),
+        )
+        self._iou_threshold = float(postprocess["iou_threshold"])
+        self._max_per_img = int(postprocess["max_per_img"])
+        self.classes = (repository / "vfnet_postprocess" / "labels.txt").read_text(encoding="utf-8").splitlines()
+
+    def detect(self, encoded: bytes, score_threshold: float = 0.0) -> Detections:
+        """What a server of the repository answers.
+
+        Raises:
+            InvalidImageError: it is not an image that can be read.
+        """
+        try:
+            image = self._decoding.decode_image(encoded, self._max_image_pixels)
+        except self._decoding.ImageError as error:
+            raise InvalidImageError(str(error)) from error
+        resized = self._resizing.resize_onto_canvas(image, self._scale, self._divisor)
+        boxes, scores, labels = self._candidates_of(resized)
+        width, height = resized.geometry[0, :2]
+        found = self._detections.detect(
+            boxes, scores, labels, resized.geometry[0, 2:], self._iou_threshold, self._max_per_img, score_threshold
+        )
+        return Detections.from_json(found.to_json(self.classes, float(width), float(height)))
+
+    def _candidates_of(self, resized: Any) -> Any:
+        answer: Future[Any] = Future()
+        valid_shape = resized.valid_shape
+
+        def done(outputs: Any, error: Exception | None) -> None:
+            try:
+                if error is not None:
+                    raise error
+                levels = len(self._settings.strides)
+                heads = [output[0] for output in outputs]
+                answer.set_result(
+                    self._candidates.select_candidates(heads[:levels], heads[levels:], valid_shape[0], self._settings)
+                )
+            except Exception as failure:
+                answer.set_exception(failure)
+
+        self._engine.submit(resized.pixels, valid_shape, done)
+        return answer.result()

@@ -1,1 +1,0 @@
-"""The batch subcommands; see `vfnet_client.cli`."""

@@ -1,0 +1,123 @@
+"""`vfnet evaluate`: a server, a checkpoint or saved detections against annotated images."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from vfnet_model.checkpoints.errors import CheckpointError
+from vfnet_client.commands.options import at_least_one, seconds, server_url
+from vfnet_client.safe_text import printable_lines
+from vfnet_client.writing import write_whole
+from vfnet_data.dataset import DetectionDataset
+from vfnet_data.reading import read_dataset
+from vfnet_evaluate.coco_results import read_coco_results, write_coco_results
+from vfnet_evaluate.errors import EvaluationError
+from vfnet_evaluate.report import make_report
+from vfnet_evaluate.report_folder import write_report_folder
+from vfnet_evaluate.sources import DetectedDataset, detect_with_network, detect_with_server
+
+_FAILURES_SHOWN = 20
+_LONGEST_LINE = 10_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `vfnet evaluate`."""
+    parser.add_argument(
+        "--annotations",
+        type=Path,
+        required=True,
+        metavar="FILE|FOLDER",
+        help="the truth: COCO JSON, AutoML JSONL, a folder of Pascal VOC or one of its ImageSets lists",
+    )
+    parser.add_argument(
+        "--images", type=Path, metavar="FOLDER", help="where the images are (default: near the annotations)"
+    )
+    evaluated = parser.add_mutually_exclusive_group(required=True)
+    evaluated.add_argument(
+        "--server", type=server_url, metavar="URL", help="a running server, such as grpc://host:8001"
+    )
+    evaluated.add_argument("--checkpoint", metavar="FILE|URL|coco|demo", help="a checkpoint, computed here by torch")
+    evaluated.add_argument("--detections", type=Path, metavar="FILE", help="detections in COCO's result format")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="write a report with curves and pictures")
+    parser.add_argument(
+        "--worst", type=at_least_one, default=8, metavar="N", help="images drawn (default: %(default)s)"
+    )
+    parser.add_argument("--save-detections", type=Path, metavar="FILE", help="write COCO's result format")
+    parser.add_argument(
+        "--device", metavar="NAME", help="where torch computes --checkpoint (default: cuda if there is one, else cpu)"
+    )
+    parser.add_argument(
+        "--concurrency", type=at_least_one, default=16, metavar="N", help="images sent at once (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="how long to wait for the server's answer to one image (default: %(default)g)",
+    )
+    parser.epilog = (
+        "An image that cannot be detected in counts as one without detections and is named on stderr. "
+        "AP and its kin are printed in percent, and written to --json as fractions; -1 there: nothing to count."
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate and print the figures; 0 however good they are."""
+    _check_targets(arguments)
+    dataset = read_dataset(arguments.annotations, arguments.images, allow_unreadable=True)
+    source, detected = _detect(arguments, dataset)
+    for note in detected.notes:
+        _say(note)
+    if arguments.save_detections is not None:
+        write_coco_results(dataset, detected.detections, arguments.save_detections)
+    report = make_report(source, dataset, detected)
+    if arguments.json is not None:
+        write_whole(arguments.json, json.dumps(report.to_json(), indent=2, ensure_ascii=False).encode() + b"\n")
+    if arguments.output is not None:
+        write_report_folder(report, arguments.output, arguments.worst)
+    failures = report.failures()
+    for _, path, reason in failures[:_FAILURES_SHOWN]:
+        _say(f"{path}: {reason}")
+    if failures:
+        _say(f"{len(failures)} of {len(dataset.images)} images failed and count as without detections")
+    print(printable_lines(report.to_markdown(), _LONGEST_LINE), flush=True)
+    return 0
+
+
+def _detect(arguments: argparse.Namespace, dataset: DetectionDataset) -> tuple[str, DetectedDataset]:
+    """What is evaluated, in words, and its detections."""
+    if arguments.server is not None:
+        found = detect_with_server(dataset, arguments.server, arguments.concurrency, arguments.timeout)
+        return f"server {arguments.server}", found
+    if arguments.detections is not None:
+        return f"detections {arguments.detections}", DetectedDataset(read_coco_results(dataset, arguments.detections))
+    # Here, so that a server can be evaluated without torch.
+    from vfnet_model.checkpoints.resolve import open_checkpoint
+    from vfnet_model.detectors.checkpoint_detector import CheckpointDetector, load_network
+
+    try:
+        checkpoint = open_checkpoint(arguments.checkpoint)
+        network = load_network(checkpoint, arguments.device)
+    except CheckpointError as error:
+        raise EvaluationError(str(error)) from error
+    _say(checkpoint.description)
+    found = detect_with_network(dataset, CheckpointDetector(network))
+    return f"checkpoint {checkpoint.path.name} ({checkpoint.description})", found
+
+
+def _check_targets(arguments: argparse.Namespace) -> None:
+    """Find out before the work whether its results could be written."""
+    for target in (arguments.json, arguments.save_detections):
+        if target is not None and not target.absolute().parent.is_dir():
+            raise EvaluationError(f"cannot write {target}: there is no such folder")
+    if arguments.output is not None:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+
+
+def _say(message: str) -> None:
+    print(printable_lines(f"vfnet evaluate: {message}"), file=sys.stderr, flush=True)

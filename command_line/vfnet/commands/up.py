@@ -1,0 +1,230 @@
+"""`vfnet up`: build, start server and gateway in the background, detect in a picture. What `make up` runs."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from vfnet_model.checkpoints.errors import CheckpointError
+from vfnet.commands.build import add_checkpoint_arguments, build_from
+from vfnet_model.manifest import MANIFEST, Manifest
+from vfnet_build.repository import RepositoryError
+from vfnet_client.client import VFNetClient
+from vfnet_client.commands.options import port_number
+from vfnet_client.detections import Detections
+from vfnet_client.drawing import annotate
+from vfnet_client.exceptions import VFNetClientError
+from vfnet_client.writing import write_inside
+from demonstration.rendered_scenes.sample import write_sample_scene
+from vfnet_serve.background import BackgroundProcess, StateFolder
+from vfnet.commands.serve import add_server_arguments, endpoints_from
+from vfnet.commands.state_folder import add_state_folder_argument
+from vfnet_serve.endpoints import Endpoints
+from vfnet_serve.installation import ServerError, find_triton
+from vfnet_serve.open_files import ensure_open_files
+from vfnet_serve.starting import (
+    GATEWAY_START_TIMEOUT,
+    KEYS_VARIABLE,
+    SERVER_START_TIMEOUT,
+    GatewayOptions,
+    check_free,
+    gateway_keys,
+    ports_of_running,
+    running_endpoints,
+    server_command,
+)
+from vfnet_serve.supervision.code_version import code_version
+from vfnet_serve.supervision.control import Supervision
+from vfnet_serve.supervision.wanted import Listener, WantedProcess
+
+_DRAWN_SCORE = 0.5
+DEFAULT_GRPC_PORT = 5002
+_PORTS = ("http-port", "grpc-port", "metrics-port", "score-port", "score-grpc-port")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `vfnet up`."""
+    add_state_folder_argument(parser)
+    add_checkpoint_arguments(parser)
+    add_server_arguments(parser)
+    parser.add_argument(
+        "--score-port",
+        type=port_number,
+        default=GatewayOptions.port,
+        metavar="PORT",
+        help="of /score and /ui: %(default)s",
+    )
+    parser.add_argument(
+        "--score-grpc-port",
+        type=port_number,
+        default=DEFAULT_GRPC_PORT,
+        metavar="PORT",
+        help="where the gateway speaks gRPC: %(default)s",
+    )
+    parser.add_argument(
+        "--keys-file",
+        type=Path,
+        metavar="FILE",
+        help="bearer keys that /score asks for, one a line",
+    )
+    parser.add_argument("--image", type=Path, metavar="FILE", help="a picture to detect in, instead of the sample")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Bring the server up and show it; 0, or 1 with the reason on stderr."""
+    folder = StateFolder(arguments.state)
+    try:
+        ensure_open_files()
+        with folder.locked():
+            _ensure_running(folder, arguments)
+        _show(folder, arguments.image)
+    except (CheckpointError, RepositoryError, ServerError, VFNetClientError) as error:
+        print(f"vfnet up: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _ensure_running(folder: StateFolder, arguments: argparse.Namespace) -> None:
+    """Build, and have server and gateway run, supervised, as they are asked for."""
+    find_triton(arguments.triton)  # before any long work
+    supervision = Supervision(folder.root)
+    _check_ports(folder, arguments)
+    if build_from(arguments, folder.repository):
+        _check_ports(folder, arguments)  # that took a while
+    wanted = _wanted_processes(StateFolder(folder.root.absolute()), arguments)
+    changed = supervision.changed(wanted)
+    if not changed and supervision.is_current():
+        _say("already running")
+        return
+    unsupervised = [each for each in (folder.gateway, folder.server) if _is_unsupervised(each, supervision)]
+    for name in supervision.running():
+        if name in changed:
+            _say(f"stopping the {name} that runs, to start the new one")
+    for old in unsupervised:  # of a version that had no supervisor
+        old.stop()
+    logs = {"server": folder.server.log, "gateway": folder.gateway.log}
+    for name in changed:
+        _say(f"starting {'Triton' if name == 'server' else f'the {name}'} (its log: {logs[name]})")
+    supervision.ask_for(wanted)
+    for name, process in wanted.items():
+        supervision.wait_until_running(name, process)
+
+
+def _wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dict[str, WantedProcess]:
+    endpoints = _triton_endpoints(arguments)
+    options = [f"--stall-timeout={arguments.stall_timeout}", f"--exit-timeout={arguments.exit_timeout}"]
+    if arguments.triton is not None:
+        options.append(f"--triton={arguments.triton.absolute()}")
+    server = WantedProcess(
+        command=server_command(folder, endpoints, options),
+        state_file=str(folder.server.state_file),
+        log=str(folder.server.log),
+        code=f"{code_version(['vfnet_serve', 'vfnet_build', 'vfnet_client'])} {_build_of(folder)}",
+        environment={KEYS_VARIABLE: None},  # neither Triton nor its models need the gateway's keys
+        health_url=f"{endpoints.http_url}/v2/health/ready",
+        serves_by_others=True,
+        start_timeout=SERVER_START_TIMEOUT,
+        stop_timeout=2 * arguments.exit_timeout + 20,
+    )
+    gateway_options = GatewayOptions(
+        arguments.score_port,
+        arguments.keys_file,
+        arguments.score_grpc_port,
+        arguments.host,
+    )
+    gateway = WantedProcess(
+        command=gateway_options.command(folder, endpoints),
+        state_file=str(folder.gateway.state_file),
+        log=str(folder.gateway.log),
+        code=code_version(["vfnet_gateway", "vfnet_client"]),
+        environment={KEYS_VARIABLE: gateway_keys()},
+        listener=Listener(arguments.host, arguments.score_port),
+        health_url=f"{Endpoints(arguments.host, arguments.score_port).http_url}/health",
+        start_timeout=GATEWAY_START_TIMEOUT,
+        stop_timeout=50,
+    )
+    return {"server": server, "gateway": gateway}
+
+
+def _check_ports(folder: StateFolder, arguments: argparse.Namespace) -> None:
+    """Before anything that works is stopped.
+
+    Raises:
+        ServerError: another program listens on one of them, or two are the same.
+    """
+    ports = {name: port for name in _PORTS if (port := getattr(arguments, name.replace("-", "_")))}  # 0: none
+    if len(set(ports.values())) < len(ports):
+        raise ServerError("the ports must differ: " + ", ".join(f"--{name} {port}" for name, port in ports.items()))
+    ours = ports_of_running(folder)
+    for host, is_score in ((_triton_endpoints(arguments).host, False), (arguments.host, True)):
+        check_free(
+            host, {n: port for n, port in ports.items() if n.startswith("score") is is_score and port not in ours}
+        )
+
+
+def _triton_endpoints(arguments: argparse.Namespace) -> Endpoints:
+    """Triton stays on this machine, whatever address the gateway listens on, which is the door for others."""
+    given = endpoints_from(arguments)
+    return given if given.is_loopback else replace(given, host=Endpoints().host)
+
+
+def _build_of(folder: StateFolder) -> str:
+    """Which build the repository is."""
+    try:
+        return hashlib.sha256((folder.repository / MANIFEST).read_bytes()).hexdigest()[:16]
+    except OSError:
+        return ""
+
+
+def _is_unsupervised(process: BackgroundProcess, supervision: Supervision) -> bool:
+    return process.find() is not None and process.name not in supervision.running()
+
+
+def _show(folder: StateFolder, image: Path | None) -> None:
+    """Detect in a picture and say what to do next."""
+    endpoints, gateway = running_endpoints(folder), folder.gateway.find()
+    if endpoints is None:
+        raise ServerError(f"the server has ended, see {folder.server.log}")
+    if gateway is None:
+        raise ServerError(f"the gateway has ended, see {folder.gateway.log}")
+    sample = image or folder.root / "sample.png"
+    if image is None and not sample.exists():  # rendering it takes seconds
+        write_sample_scene(sample)
+    encoded = sample.read_bytes()
+    with VFNetClient(endpoints.grpc_url) as client:
+        detections = client.detect(encoded)
+    print(json.dumps(detections.to_json(), indent=2), flush=True)
+    drawn = Detections([box for box in detections.boxes if box.score >= _DRAWN_SCORE])
+    picture, suffix = annotate(encoded, drawn)
+    annotated = folder.root / f"detections{suffix}"
+    write_inside(annotated, picture)
+    _say(
+        f"{len(detections.boxes)} detections in {sample}; the {len(drawn.boxes)} with scores from {_DRAWN_SCORE} on "
+        f"are drawn in {annotated}"
+    )
+    manifest = Manifest.read(folder.repository)
+    if manifest is not None and manifest.untrained:
+        _say("WARNING: these weights are UNTRAINED, so the boxes mean nothing; see the README for trained ones")
+    _say_endpoints(endpoints, gateway.state["address"], gateway.state.get("grpc_address"), sample)
+
+
+def _say_endpoints(where: Endpoints, gateway: str, grpc_gateway: str | None, sample: Path) -> None:
+    gateway = gateway.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//127.0.0.1:")
+    _say(f"gRPC    {where.grpc_url}    try: {sys.argv[0]} detect PHOTO.jpg --server {where.grpc_url}")
+    _say(f"HTTP    {where.http_url}    KServe v2: POST /v2/models/vfnet/infer")
+    _say(f"metrics {where.metrics_url}")
+    if grpc_gateway is not None:
+        _say(f"KServe v2 for others than local callers: {gateway} and {grpc_gateway}")
+    _say(f"page    {gateway}/ui")
+    _say(f"score   {gateway}/score    try:")
+    body = """echo '{"input_data": {"columns": ["image"], "data": ["'$(base64 -w0 SAMPLE)'"]}}'"""
+    post = "curl -s -H 'Content-Type: application/json' --data-binary @-"
+    print(f"  {body.replace('SAMPLE', str(sample))} |\n  {post} {gateway}/score", file=sys.stderr, flush=True)
+
+
+def _say(message: str) -> None:
+    print(f"vfnet up: {message}", file=sys.stderr, flush=True)

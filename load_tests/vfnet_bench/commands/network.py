@@ -1,0 +1,153 @@
+"""`vfnet bench`: the served detector against the bare network and others that detect, in one run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from types import FrameType
+
+from vfnet_bench.network.comparison import BenchmarkOptions, compare
+from vfnet_bench.errors import BenchmarkError
+from vfnet_bench.network.opponents import CHECKS, OPPONENTS
+from vfnet_model.checkpoints.class_names import read_class_list
+from vfnet_model.checkpoints.errors import CheckpointError
+from vfnet_model.checkpoints.resolve import open_checkpoint
+from vfnet.commands.build import add_checkpoint_arguments, build_from
+from vfnet_build.repository import RepositoryError
+from vfnet_client.commands.options import at_least_one
+from vfnet_client.exceptions import VFNetClientError
+from vfnet_client.installing import install_command
+from vfnet_client.writing import write_whole
+from demonstration.rendered_scenes.sample import write_sample_scene
+from vfnet_serve.installation import ServerError, find_triton
+
+MMDET_PYTHON = Path(".mmdet/bin/python")
+"""Where `make parity` installs MMDetection."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `vfnet bench`."""
+    add_checkpoint_arguments(parser)
+    parser.add_argument(
+        "--image",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="pictures instead of the sample: the first is timed, what is detected is compared in all",
+    )
+    parser.add_argument(
+        "--against",
+        type=_opponents,
+        metavar="NAME,...",
+        help=f"who else: {', '.join(OPPONENTS)} (default: mmdet, if there)",
+    )
+    parser.add_argument(
+        "--rounds", type=at_least_one, default=8, metavar="N", help="measure everything so often (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--concurrency",
+        type=at_least_one,
+        default=8,
+        metavar="N",
+        help="images in flight when throughput is measured (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--mmdet",
+        type=Path,
+        metavar="PYTHON",
+        help=f"interpreter of an environment with MMDetection 2.x (default: {MMDET_PYTHON}, if there)",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything that was measured")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw it, as PNG")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure; 0 whether or not the targets are met, 1 with the reason on stderr."""
+    try:
+        _check(arguments)
+        signal.signal(signal.SIGTERM, _leave)
+        with tempfile.TemporaryDirectory(prefix="vfnet-bench-") as scratch:
+            root = Path(scratch)
+            options = _options(arguments, root)
+            build_from(arguments, root / "repository")
+            report = compare(root, options)
+    except (BenchmarkError, CheckpointError, RepositoryError, ServerError, VFNetClientError) as error:
+        print(f"vfnet bench: {error}", file=sys.stderr)
+        return 1
+    print(report.to_markdown(), flush=True)
+    if arguments.json is not None:
+        write_whole(arguments.json, json.dumps(report.to_json(), indent=2, ensure_ascii=False).encode() + b"\n")
+    if arguments.plot is not None:
+        from vfnet_bench.plot import draw
+
+        write_whole(arguments.plot, draw(report))
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """What would fail only after minutes of work. Raises BenchmarkError, ServerError."""
+    for image in arguments.image or ():
+        if not image.is_file():
+            raise BenchmarkError(f"there is no image {image}")
+    for result in (arguments.json, arguments.plot):
+        if result is not None and not result.absolute().parent.is_dir():
+            raise BenchmarkError(f"there is no folder {result.absolute().parent} to write the result into")
+    if arguments.plot is not None and find_spec("matplotlib") is None:
+        raise BenchmarkError(f"--plot needs a package: {install_command('bench')}")
+    find_triton()
+
+
+def _options(arguments: argparse.Namespace, root: Path) -> BenchmarkOptions:
+    """Raises BenchmarkError: one of the opponents cannot be had."""
+    python = _mmdet_python(arguments.mmdet)
+    against = arguments.against
+    if against is None:
+        against = () if python is None else ("mmdet",)
+        if python is None:
+            print(f"vfnet bench: without MMDetection: there is no {MMDET_PYTHON}, and no --mmdet", file=sys.stderr)
+    for name in against:
+        if name in CHECKS:
+            CHECKS[name](python)
+    return BenchmarkOptions(
+        images=tuple(arguments.image or [write_sample_scene(root / "sample.png")]),
+        rounds=arguments.rounds,
+        concurrency=arguments.concurrency,
+        against=against,
+        checkpoint=_checkpoint_file(arguments),
+        mmdet_python=python,
+        command=("vfnet", *sys.argv[1:]),
+    )
+
+
+def _opponents(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if unknown := [name for name in names if name not in OPPONENTS]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(OPPONENTS)}")
+    return names
+
+
+def _mmdet_python(named: Path | None) -> Path | None:
+    """The interpreter to run MMDetection with, if any. Raises BenchmarkError: the one named is not there."""
+    python = named or MMDET_PYTHON
+    if python.is_file():
+        return python.absolute()
+    if named is not None:
+        raise BenchmarkError(f"there is no Python at {named}: --mmdet names an environment's bin/python")
+    return None
+
+
+def _checkpoint_file(arguments: argparse.Namespace) -> Path:
+    classes = arguments.classes
+    names = None if classes is None else read_class_list(classes)
+    checkpoint = open_checkpoint(arguments.checkpoint, architecture=arguments.architecture, classes=names)
+    return checkpoint.path.absolute()
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    """SIGTERM, as Ctrl-C: what was started is stopped on the way out."""
+    raise KeyboardInterrupt

@@ -1,0 +1,218 @@
+"""A VFNet rewritten for inference: batch norms folded into weights, what follows a convolution done in one pass.
+
+The answer stays that of the network it is made from; `ValidAreas` says what of each map is padding. Blocks that are
+not known here (Res2Net's) stay as they are, with masks around what looks at neighbours.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from vfnet_runtime.engines.network_operations import add_and_rectify, deform_conv_and_rectify, group_norm_and_rectify
+from torch import Tensor, nn
+
+from vfnet_runtime.architecture.deform_conv import DeformConv2d, ModulatedDeformConv2dPack
+from vfnet_runtime.architecture.padding import ValidAreas, mask_padding
+from vfnet_runtime.architecture.resnet import Bottleneck
+from vfnet_runtime.architecture.vfnet import VFNet
+from vfnet_runtime.architecture.vfnet_head import TowerConv, VFNetHead, star_dcn_offset
+
+
+def fuse(network: VFNet, dtype: torch.dtype) -> ValidAreas:
+    """Rewrite `network` in place for inference on any canvas, its maps and filters in `dtype`.
+
+    Float32 stay whatever the `dtype`: sums, statistics, biases, what predicts logits and boxes, where taps land.
+
+    Returns:
+        What has to be told of each batch, with `begin`, before the network runs.
+    """
+    areas = ValidAreas()
+    backbone = network.backbone
+    for stage in range(4):
+        blocks = backbone.get_submodule(f"layer{stage + 1}")
+        for name, block in blocks.named_children():
+            if isinstance(block, Bottleneck):
+                setattr(blocks, name, FusedBottleneck(block, areas))
+    if not backbone.deep_stem:
+        stem = FusedStem(backbone.conv1, backbone.bn1, areas)
+        for name, module in {"conv1": stem, "bn1": nn.Identity(), "relu": nn.Identity()}.items():
+            setattr(backbone, name, module)
+        backbone.maxpool.masks_padding = True  # type: ignore[assignment]  # the stem has done it
+    backbone.register_forward_pre_hook(lambda _, inputs: (inputs[0].to(dtype, memory_format=torch.channels_last),))
+    network.bbox_head = FusedHead(network.bbox_head, areas)  # type: ignore[assignment]
+    mask_padding(network, areas)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and not getattr(module, "stays_float32", False):
+            module.to(dtype)
+        elif isinstance(module, (FoldedConv, ModulatedDeformConv2dPack, DeformConv2d)):
+            module.weight.data = module.weight.data.to(dtype)
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return areas
+
+
+def folded(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Filters [out, in, kh, kw] that are followed by `norm` -> filters and float32 bias [out] that need none."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+    bias = norm.bias.double() - norm.running_mean.double() * scale
+    return (weight.double() * scale[:, None, None, None]).float().detach(), bias.float().detach()
+
+
+class FoldedConv(nn.Module):
+    """A convolution and its batch norm without what the norm adds, which is left to `bias`."""
+
+    bias: Tensor
+
+    def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+        super().__init__()
+        weight, bias = folded(conv.weight, norm)
+        self.weight = nn.Parameter(weight)
+        self.register_buffer("bias", bias)
+        self.stride, self.padding, self.groups = conv.stride, conv.padding, conv.groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, in, H, W] -> [N, out, Ho, Wo], to which `bias` is still to be added."""
+        return F.conv2d(x, self.weight, None, self.stride, self.padding, 1, self.groups)
+
+
+class FusedStem(nn.Module):
+    """The first convolution, batch norm and ReLU; its output is zero in the padding, as pooling wants it."""
+
+    masks_padding = True
+
+    def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d, areas: ValidAreas) -> None:
+        super().__init__()
+        self.conv, self.areas = FoldedConv(conv, norm), areas
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised image [N, 3, H, W], zero in the padding -> [N, C, H / 2, W / 2]."""
+        return add_and_rectify(self.conv(x), self.conv.bias, areas=self.areas)
+
+
+class FusedBottleneck(nn.Module):
+    """A `Bottleneck`: three convolutions, after each of which one pass adds, rectifies and masks."""
+
+    masks_padding = True
+
+    def __init__(self, block: Bottleneck, areas: ValidAreas) -> None:
+        super().__init__()
+        self.areas = areas
+        self.conv1, self.conv3 = FoldedConv(block.conv1, block.bn1), FoldedConv(block.conv3, block.bn3)
+        middle = block.conv2
+        self.conv2: nn.Module = (
+            FusedDeformConv(middle, block.bn2)
+            if isinstance(middle, ModulatedDeformConv2dPack)
+            else FoldedConv(middle, block.bn2)  # type: ignore[arg-type]
+        )
+        self.pool: nn.Module = nn.Identity()
+        self.shortcut: FoldedConv | None = None
+        if block.downsample is not None:
+            *pooling, conv, norm = block.downsample.children()
+            assert isinstance(conv, nn.Conv2d)
+            assert isinstance(norm, nn.BatchNorm2d)
+            self.pool = nn.Sequential(*pooling)
+            self.shortcut = FoldedConv(conv, norm)
+            # Both biases are added to the sum of both branches, in the last pass.
+            self.conv3.bias += self.shortcut.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, in, H, W] -> [N, planes * 4, H / stride, W / stride]; what comes out in the padding means nothing."""
+        identity = x if self.shortcut is None else self.shortcut(self.pool(x))
+        out = add_and_rectify(self.conv1(x), self.conv1.bias, areas=self.areas)
+        out = self.conv2(out)
+        if isinstance(self.conv2, FoldedConv):
+            out = add_and_rectify(out, self.conv2.bias)
+        return add_and_rectify(self.conv3(out), self.conv3.bias, identity)
+
+
+class FusedDeformConv(nn.Module):
+    """A `ModulatedDeformConv2dPack`, its batch norm and ReLU."""
+
+    bias: Tensor
+    masks_padding = True
+
+    def __init__(self, pack: ModulatedDeformConv2dPack, norm: nn.BatchNorm2d) -> None:
+        super().__init__()
+        weight, bias = folded(pack.weight, norm)
+        pack.weight.data = weight
+        self.pack = pack
+        self.register_buffer("bias", bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W], zero in the padding -> [N, out, Ho, Wo]."""
+        pack = self.pack
+        prediction = pack.conv_offset(x)
+        return deform_conv_and_rectify(
+            x, prediction, pack.weight, self.bias, pack.stride, pack.padding, modulated=True, rectify=True, areas=None
+        )
+
+
+class FusedTowerConv(nn.Module):
+    """A `TowerConv`: its input and its output are zero in the padding."""
+
+    def __init__(self, block: TowerConv, areas: ValidAreas) -> None:
+        super().__init__()
+        self.conv, self.gn, self.areas = block.conv, block.gn, areas
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, in_channels, H, W] -> [N, out_channels, H, W]."""
+        conv = self.conv
+        if isinstance(conv, ModulatedDeformConv2dPack):
+            x = deform_conv_and_rectify(
+                x, conv.conv_offset(x), conv.weight, None, 1, conv.padding, modulated=True, rectify=False, areas=None
+            )
+        else:
+            x = conv(x)
+        gn = self.gn
+        return group_norm_and_rectify(x, gn.num_groups, gn.weight, gn.bias, gn.eps, self.areas)
+
+
+class FusedHead(nn.Module):
+    """A `VFNetHead`; logits and boxes are computed in float32."""
+
+    masks_padding = True
+
+    def __init__(self, head: VFNetHead, areas: ValidAreas) -> None:
+        super().__init__()
+        self.head, self.areas = head, areas
+        self.cls_convs = nn.ModuleList(FusedTowerConv(block, areas) for block in head.cls_convs)  # type: ignore[arg-type]
+        self.reg_convs = nn.ModuleList(FusedTowerConv(block, areas) for block in head.reg_convs)  # type: ignore[arg-type]
+        self.vfnet_reg_conv = FusedTowerConv(head.vfnet_reg_conv, areas)
+        for conv in (head.vfnet_cls, head.vfnet_reg, head.vfnet_reg_refine):
+            conv.stays_float32 = True  # type: ignore[assignment]
+
+    def forward(self, feature_maps: list[Tensor]) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """As `VFNetHead.forward`; logits are minus infinity in the padding."""
+        levels = [self.forward_single(x, level) for level, x in enumerate(feature_maps)]
+        cls_scores, bbox_preds, bbox_preds_refine = (list(outputs) for outputs in zip(*levels, strict=True))
+        return cls_scores, bbox_preds, bbox_preds_refine
+
+    def forward_single(self, x: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor]:
+        """One level's `cls_score`, `bbox_pred`, `bbox_pred_refine`; the steps of `VFNetHead.forward_single`."""
+        head, areas = self.head, self.areas
+        cls_feat = reg_feat = areas.clear(x)
+        for conv in self.cls_convs:
+            cls_feat = conv(cls_feat)
+        for conv in self.reg_convs:
+            reg_feat = conv(reg_feat)
+
+        distances = head.scales[level](head.vfnet_reg(self.vfnet_reg_conv(reg_feat).float()))
+        bbox_pred = distances.exp() * head.bbox_factors[level]
+        offset = star_dcn_offset(bbox_pred, head.gradient_mul, head.strides[level])
+
+        reg_feat = self._sample(reg_feat, offset, head.vfnet_reg_refine_dconv)
+        refinement = head.scales_refine[level](head.vfnet_reg_refine(reg_feat.float()))
+        bbox_pred_refine = refinement.exp() * bbox_pred
+
+        logits = head.vfnet_cls(self._sample(cls_feat, offset, head.vfnet_cls_dconv).float())
+        logits = torch.where(areas.mask(logits), logits, -torch.inf)
+        return logits, bbox_pred, bbox_pred_refine
+
+    def _sample(self, x: Tensor, offset: Tensor, conv: DeformConv2d) -> Tensor:
+        return deform_conv_and_rectify(
+            x, offset, conv.weight, None, 1, conv.padding, modulated=False, rectify=True, areas=self.areas
+        )

@@ -1,0 +1,86 @@
+"""What the torch network does beside convolutions, each in one pass over its data: by kernels of our own on CUDA.
+
+Everywhere else, and where Triton's language (the package `triton`) is not installed, plain torch does the same. Maps
+are [N, C, H, W] with channels last in memory; arithmetic is in float32 whatever the maps hold.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vfnet_runtime.architecture.deform_conv import deform_conv2d
+from vfnet_runtime.architecture.padding import ValidAreas
+
+HAS_KERNELS = False
+if torch.cuda.is_available():
+    try:
+        from vfnet_runtime.engines.kernels import deformable_kernel
+        from vfnet_runtime.engines.kernels import normalisation_kernels
+        from vfnet_runtime.engines.kernels import pointwise_kernel
+
+        HAS_KERNELS = True
+    except ImportError:  # Triton's language is not installed
+        pass
+
+
+def add_and_rectify(x: Tensor, bias: Tensor, residual: Tensor | None = None, areas: ValidAreas | None = None) -> Tensor:
+    """ReLU of `x` + `bias` + `residual`, zero in the padding if `areas` are given; `x` may be overwritten.
+
+    Args:
+        x, residual: [N, C, H, W].
+        bias: float32 [C].
+    """
+    if HAS_KERNELS and x.is_cuda:
+        return pointwise_kernel.add_and_rectify(x, bias, residual, None if areas is None else areas.sizes(x))
+    out = x.float() + bias[:, None, None]
+    if residual is not None:
+        out = out + residual.float()
+    out = out.relu_().to(x.dtype)
+    return out if areas is None else areas.clear(out)
+
+
+def group_norm_and_rectify(
+    x: Tensor, num_groups: int, weight: Tensor, bias: Tensor, eps: float, areas: ValidAreas
+) -> Tensor:
+    """Group normalisation by the statistics of the valid cells, then ReLU; zero in the padding.
+
+    Args:
+        weight, bias: float32 [C].
+    """
+    if HAS_KERNELS and x.is_cuda:
+        return normalisation_kernels.group_norm_and_rectify(x, num_groups, weight, bias, eps, areas.sizes(x))
+    return areas.clear(torch.relu(areas.group_norm(x, num_groups, weight, bias, eps)))
+
+
+def deform_conv_and_rectify(
+    x: Tensor,
+    prediction: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: int,
+    padding: int,
+    *,
+    modulated: bool,
+    rectify: bool,
+    areas: ValidAreas | None,
+) -> Tensor:
+    """Deformable convolution, the bias, ReLU if `rectify`; zero in the padding of the output if `areas` are given.
+
+    Args:
+        x: [N, C, H, W], zero in its padding.
+        prediction: [N, 2 * taps, Ho, Wo] offsets (dy, dx) per tap in cells; if `modulated`, [N, 3 * taps, Ho, Wo] with
+            the logits of the masks behind them.
+        weight: [out_channels, C / groups, kh, kw].
+        bias: float32 [out_channels].
+    """
+    if HAS_KERNELS and x.is_cuda and deformable_kernel.takes(x, prediction, weight, modulated):
+        sizes = None if areas is None else areas.sizes(prediction)
+        return deformable_kernel.deform_conv(x, prediction, weight, bias, stride, padding, modulated, rectify, sizes)
+    offsets = prediction.shape[1] // 3 * 2 if modulated else prediction.shape[1]
+    mask = prediction[:, offsets:].float().sigmoid() if modulated else None
+    out = deform_conv2d(x, prediction[:, :offsets], weight, None, stride, padding, mask=mask).float()
+    if bias is not None:
+        out = out + bias[:, None, None]
+    out = (out.relu_() if rectify else out).to(x.dtype)
+    return out if areas is None else areas.clear(out)

@@ -1,0 +1,171 @@
+"""The network in PyTorch: on CUDA as captured graphs over fixed canvases, on the CPU as it is."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from vfnet_runtime.engines.batching import Batch, plan_batches
+from vfnet_runtime.canvases import OWN, parse_canvases
+from vfnet_runtime.engines.fused_network import fuse
+from numpy.typing import NDArray
+from vfnet_runtime.processor_cores import available_cores
+
+from vfnet_runtime.architecture.detector import Detector
+from vfnet_runtime.architecture.network_file import read_network
+from vfnet_runtime.architecture.padding import default_canvases
+
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+Candidates = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+"""One image's boxes float32 [1, K, 4], scores float32 [1, K], labels int32 [1, K]."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image on its own canvas: pixels uint8 [1, H, W, 3] and valid_shape int32 [1, 2]."""
+
+    pixels: NDArray[Any]
+    valid_shape: NDArray[Any]
+
+
+class Runner(Protocol):
+    """Runs batches on a device, in the order in which they are started."""
+
+    def start(self, batch: Batch, images: Sequence[Image]) -> Any:
+        """Begin `batch`, whose images are `images`; returns a ticket."""
+
+    def finish(self, ticket: Any) -> list[Candidates]:
+        """Wait for a batch; the candidates of its images."""
+
+
+class TorchEngine:
+    """A network on one device."""
+
+    def __init__(
+        self,
+        network_path: Path,
+        device: str = "cpu",
+        precision: str = "f32",
+        canvases: str = "auto",
+        batch_sizes: tuple[int, ...] = (1, 2, 4, 8),
+    ) -> None:
+        """Load; on CUDA also compile and capture.
+
+        Args:
+            network_path: written by `vfnet build`.
+            device: `cpu` or `cuda:N`.
+            precision: `f32`, `bf16` or `fp16`; see `fuse` for what stays in float32.
+            canvases: see `parse_canvases`; `auto`: each image's own on the CPU, `default_canvases` on CUDA.
+            batch_sizes: how many images the network is run with at once, rising from 1; used with canvases only.
+        """
+        network = read_network(network_path)
+        largest = network.config.preprocess.img_scale
+        self.device, self.batch_sizes = torch.device(device), batch_sizes
+        on_cuda = self.device.type == "cuda"
+        if canvases == "auto":
+            self.canvases = parse_canvases(default_canvases(largest) if on_cuda else OWN)
+        else:
+            self.canvases = parse_canvases(canvases)
+        areas = fuse(network, DTYPES[precision])
+        detector = Detector(network, areas).eval().to(self.device)
+        self.runner: Runner
+        if on_cuda:
+            from vfnet_runtime.engines.cuda_runner import CudaRunner  # it asks for a CUDA device when it is imported
+
+            # In f32 the CPU's answer is wanted; TF32 would round to 10 bits what is multiplied.
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "f32"
+            if not self.canvases:
+                raise ValueError("on CUDA the canvases are fixed, not x32")
+            self.runner = CudaRunner(detector, self.device, self.canvases, batch_sizes)
+            where = torch.cuda.get_device_name(self.device)
+        else:
+            torch.set_num_threads(available_cores())
+            self.runner = CpuRunner(detector)
+            where = f"CPU, {torch.get_num_threads()} thread(s)"
+        self.description = f"PyTorch {torch.__version__} {precision} on {where}"
+
+    def detect(self, images: Sequence[Image]) -> Iterator[tuple[int, Candidates | Exception]]:
+        """Positions in `images` with their candidates or what went wrong, as they are done.
+
+        A batch is started before the one before it is waited for: on CUDA, one is uploaded while one computes. Images
+        that fail together are tried again alone, so that one that cannot be computed takes no other along.
+        """
+        failed = list[int]()
+        for batch, found in self._run(images, range(len(images))):
+            if isinstance(found, Exception) and len(batch) > 1:
+                failed += batch
+            else:
+                yield from _each(batch, found)
+        for position in failed:
+            for batch, found in self._run(images, [position]):
+                yield from _each(batch, found)
+
+    def _run(
+        self, images: Sequence[Image], chosen: Sequence[int]
+    ) -> Iterator[tuple[list[int], list[Candidates] | Exception]]:
+        """Positions in `images` that were computed together, and what came of it; of the `chosen` ones."""
+        shapes = [(images[position].pixels.shape[1], images[position].pixels.shape[2]) for position in chosen]
+        started: tuple[Batch, Any] | None = None
+        for batch in (*plan_batches(shapes, self.canvases, self.batch_sizes), None):
+            before = started
+            if batch is not None:
+                started = (batch, _try(self.runner.start, batch, [images[chosen[i]] for i in batch.images]))
+            if before is not None:
+                done, ticket = before
+                found = ticket if isinstance(ticket, Exception) else _try(self.runner.finish, ticket)
+                yield [chosen[i] for i in done.images], found
+
+
+def _each(batch: Sequence[int], found: list[Candidates] | Exception) -> Iterator[tuple[int, Candidates | Exception]]:
+    for place, position in enumerate(batch):
+        yield position, found if isinstance(found, Exception) else found[place]
+
+
+def _try(work: Any, *arguments: Any) -> Any:
+    """What `work` returns, or what it raises."""
+    try:
+        return work(*arguments)
+    except Exception as error:
+        error.add_note("".join(traceback.format_exception(error)))
+        return error
+
+
+def place(pixels: NDArray[Any], valid_shape: NDArray[Any], images: Sequence[Image]) -> None:
+    """Put images into the first places of a batch.
+
+    Args:
+        pixels: uint8 [N, H, W, 3], overwritten; what lies beyond an image stays as it was, for the network ignores it.
+        valid_shape: int32 [N, 2], overwritten; 1 x 1 where there is no image.
+    """
+    valid_shape[:] = 1
+    for position, image in enumerate(images):
+        height, width = image.pixels.shape[1:3]
+        pixels[position, :height, :width] = image.pixels[0]
+        valid_shape[position] = image.valid_shape[0]
+
+
+class CpuRunner:
+    """The network on the CPU: a batch is computed when it is started."""
+
+    def __init__(self, detector: Detector) -> None:
+        self.detector = detector
+
+    @torch.inference_mode()
+    def start(self, batch: Batch, images: Sequence[Image]) -> list[Candidates]:
+        """Compute."""
+        pixels = np.zeros((len(images), *batch.canvas, 3), np.uint8)
+        valid_shape = np.zeros((len(images), 2), np.int32)
+        place(pixels, valid_shape, images)
+        boxes, scores, labels = self.detector(torch.from_numpy(pixels), torch.from_numpy(valid_shape))
+        return [
+            (boxes[i : i + 1].numpy(), scores[i : i + 1].numpy(), labels[i : i + 1].numpy()) for i in range(len(images))
+        ]
+
+    def finish(self, ticket: list[Candidates]) -> list[Candidates]:
+        """What `start` computed."""
+        return ticket

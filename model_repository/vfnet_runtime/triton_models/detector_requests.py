@@ -1,0 +1,82 @@
+"""What the detector's Python engines do with a request before and after computing: check it, and keep its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from vfnet_runtime.triton_models import checked_inputs
+import numpy as np
+from vfnet_runtime.triton_models.checked_inputs import InvalidInputError, PixelsContract
+from vfnet_runtime.triton_models.error_responses import cancelled, invalid_argument
+from numpy.typing import NDArray
+from vfnet_runtime.tickets import TicketLedger, ledger_path
+
+
+@dataclass
+class ReceivedImage:
+    """One request, whose pixels are those of an image unless there is a refusal."""
+
+    request: Any
+    sender: Any = None
+    """Of its response, where that is not returned."""
+    pixels: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
+    """uint8 [1, H, W, 3], on the image's own canvas."""
+    valid_shape: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
+    """int32 [1, 2]."""
+    ticket: int = 0
+    """0: it has no place in the ensemble to keep."""
+    refusal: Any = None
+    """The response of a request that is not to be computed."""
+
+
+class DetectorRequests:
+    """Receives batches, and says of every image when the detector is done with it."""
+
+    def __init__(
+        self,
+        parameters: dict[str, str],
+        max_batch_size: int,
+        is_cancelled: Callable[[Any], bool] = lambda request: bool(request.is_cancelled()),
+    ) -> None:
+        """
+        Args:
+            is_cancelled: whether a request's caller has gone.
+        """
+        self.contract = PixelsContract.from_parameters(parameters)
+        self.max_batch_size, self.is_cancelled = max_batch_size, is_cancelled
+        self.ledger = TicketLedger(ledger_path())
+        self.ledger.end_batch()
+
+    def receive(self, requests: Sequence[Any]) -> list[ReceivedImage]:
+        """A batch begins, to which `end` belongs."""
+        images = [self._read(request) for request in requests]
+        own = self.ledger.begin_batch([image.ticket for image in images], len(requests) >= self.max_batch_size)
+        for image in images:
+            image.ticket = image.ticket if image.ticket in own else 0
+        return images
+
+    def _read(self, request: Any) -> ReceivedImage:
+        image = ReceivedImage(request)
+        try:
+            image.ticket = checked_inputs.ticket(request)
+            image.pixels, image.valid_shape = self.contract.read(request)
+        except InvalidInputError as error:
+            image.refusal = invalid_argument(str(error))
+        if self.is_cancelled(request):
+            image.refusal = cancelled()
+        return image
+
+    def leave(self, image: ReceivedImage, response: Any) -> None:
+        """This will be the image's answer: it goes on to postprocessing, or an error ends its way."""
+        if image.ticket:
+            (self.ledger.give_back if response.has_error() else self.ledger.leave_detector)(image.ticket)
+
+    def end(self) -> None:
+        """Every image of the batch has left."""
+        self.ledger.end_batch()
+
+    def close(self) -> None:
+        """Leave the count."""
+        self.ledger.close()

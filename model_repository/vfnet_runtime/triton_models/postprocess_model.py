@@ -1,0 +1,78 @@
+"""Triton's entry to `vfnet_postprocess`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from vfnet_runtime.triton_models import checked_inputs
+import numpy as np
+import triton_python_backend_utils as pb_utils
+from vfnet_runtime.triton_models.checked_inputs import InvalidInputError
+from vfnet_runtime.answers import detect
+from vfnet_runtime.triton_models.error_responses import internal_error, invalid_argument
+from vfnet_runtime.triton_models.process_activity import ProcessActivity
+from vfnet_runtime.tickets import TicketLedger, ledger_path
+
+
+class TritonPythonModel:
+    """Candidates -> detections; one request at a time, a few milliseconds each."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Read the parameters and class names `vfnet build` wrote."""
+        parameters = {k: v["string_value"] for k, v in json.loads(args["model_config"])["parameters"].items()}
+        self.iou_threshold = float(parameters["iou_threshold"])
+        self.max_per_img = int(parameters["max_per_img"])
+        self.max_candidates = int(parameters["max_candidates"])
+        labels = Path(args["model_repository"]) / "labels.txt"
+        self.classes = labels.read_text(encoding="utf-8").splitlines()
+        self.ledger = TicketLedger(ledger_path())
+        self.activity = ProcessActivity()
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """One response per request; a failure is that request's alone."""
+        return self.activity.answer_each(requests, self.answer)
+
+    def answer(self, request: Any) -> Any:
+        """The requested outputs of one image, or an error; either way there is room for another image."""
+        try:
+            ticket = checked_inputs.ticket(request)
+        except InvalidInputError as error:
+            return invalid_argument(str(error))
+        try:
+            return pb_utils.InferenceResponse(output_tensors=self.postprocess(request))
+        except InvalidInputError as error:
+            return invalid_argument(str(error))
+        except Exception as error:
+            return internal_error("the detections could not be postprocessed", error)
+        finally:
+            self.ledger.give_back(ticket)
+
+    def postprocess(self, request: Any) -> list[Any]:
+        """Candidates and GEOMETRY -> DETECTIONS, BOXES, SCORES, LABELS, those the caller wants."""
+        score_threshold = checked_inputs.score_threshold(request)
+        given = checked_inputs.candidates(request, self.max_candidates, len(self.classes))
+        found = detect(
+            given.boxes,
+            given.scores,
+            given.labels,
+            given.scale_factor,
+            self.iou_threshold,
+            self.max_per_img,
+            score_threshold,
+        )
+        wanted = set(request.requested_output_names())
+        tensors = [
+            pb_utils.Tensor("BOXES", found.boxes),
+            pb_utils.Tensor("SCORES", found.scores),
+            pb_utils.Tensor("LABELS", found.labels),
+        ]
+        if "DETECTIONS" in wanted:
+            document = found.to_json(self.classes, given.width, given.height).encode()
+            tensors.append(pb_utils.Tensor("DETECTIONS", np.array([document], np.object_)))
+        return [tensor for tensor in tensors if tensor.name() in wanted]
+
+    def finalize(self) -> None:
+        """Leave the count."""
+        self.ledger.close()

@@ -1,0 +1,91 @@
+"""Triton's entry to `vfnet_preprocess`."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+import triton_python_backend_utils as pb_utils
+from vfnet_runtime.admission import CallerGoneError, Door
+from vfnet_runtime.canvases import parse_canvases
+from vfnet_runtime.triton_models.checked_inputs import InvalidInputError, image_bytes
+from vfnet_runtime.triton_models.error_responses import cancelled, internal_error, invalid_argument
+from vfnet_runtime.freed_memory import FreedMemory
+from vfnet_runtime.image_decoding import ImageError, decode_image
+from vfnet_runtime.triton_models.process_activity import ProcessActivity
+from vfnet_runtime.triton_models.refusals import Refusals
+from vfnet_runtime.resizing import resize_onto_canvas
+from vfnet_runtime.tickets import TicketLedger, ledger_path
+
+
+class TritonPythonModel:
+    """An encoded image -> its resized pixels; several processes of this model share the work."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Read the parameters `vfnet build` wrote."""
+        parameters = {k: v["string_value"] for k, v in json.loads(args["model_config"])["parameters"].items()}
+        longest, shortest = (int(side) for side in parameters["img_scale"].split(","))
+        self.img_scale = (longest, shortest)
+        self.size_divisor = int(parameters["size_divisor"])
+        self.canvases = parse_canvases(parameters["canvases"])
+        self.max_image_pixels = int(parameters["max_image_pixels"])
+        self.ledger = TicketLedger(ledger_path(), float(parameters["ticket_seconds"]))
+        self.door = Door(self.ledger, int(parameters["max_in_flight"]))
+        self.refusals = Refusals()
+        self.activity = ProcessActivity()
+        self.freed_memory = FreedMemory()
+        cv2.setNumThreads(1)  # the network needs the other cores
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """One response per request; a failure is that request's alone."""
+        responses = [self.answer(request) for request in requests]
+        self.activity.pauses.end_if_given_up()
+        return responses
+
+    def answer(self, request: Any) -> Any:
+        """Tensors, or an error: the caller's for what cannot be read as an image."""
+        if self.activity.is_cancelled(request):
+            return self.refusals.count("cancelled", cancelled())
+        # Who calls this model by itself takes no place in the ensemble.
+        needs_ticket = "TICKET" in request.requested_output_names()
+        has_gone = partial(self.activity.is_cancelled, request)
+        try:
+            ticket = self.door.enter(has_gone) if needs_ticket else 0  # waiting is no work
+        except CallerGoneError:
+            return self.refusals.count("cancelled", cancelled())
+        with self.activity.working():
+            response = self.answer_admitted(request, ticket)
+            self.freed_memory.give_back()
+        if needs_ticket:
+            if response.has_error():
+                self.door.leave(ticket)
+            else:
+                self.ledger.pass_on(ticket)
+        return response
+
+    def answer_admitted(self, request: Any, ticket: int) -> Any:
+        """See `answer`."""
+        try:
+            return pb_utils.InferenceResponse(output_tensors=self.preprocess(request, ticket))
+        except (InvalidInputError, ImageError) as error:
+            return self.refusals.count("unreadable", invalid_argument(str(error)))
+        except Exception as error:
+            return self.refusals.count("failed", internal_error("the image could not be preprocessed", error))
+
+    def preprocess(self, request: Any, ticket: int) -> list[Any]:
+        """IMAGE -> PIXELS, VALID_SHAPE, GEOMETRY, TICKET."""
+        image = decode_image(image_bytes(request), self.max_image_pixels)
+        resized = resize_onto_canvas(image, self.img_scale, self.size_divisor, self.canvases)
+        return [
+            pb_utils.Tensor("PIXELS", resized.pixels),
+            pb_utils.Tensor("VALID_SHAPE", resized.valid_shape),
+            pb_utils.Tensor("GEOMETRY", resized.geometry),
+            pb_utils.Tensor("TICKET", np.array([[ticket]], np.int64)),
+        ]
+
+    def finalize(self) -> None:
+        """Leave the count."""
+        self.ledger.close()

@@ -1,0 +1,95 @@
+"""Triton's entry to `vfnet_detector` in PyTorch: see configs/torch.pbtxt."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+# The network's own code travels with it, and comes before another version that may be installed here.
+sys.path.insert(0, str(Path(__file__).parent))
+sys.dont_write_bytecode = True  # that code's folder may be a repository's own, which stays as it was built
+
+import torch
+import triton_python_backend_utils as pb_utils
+from vfnet_runtime.triton_models.decoupled_responses import send_only_response
+from vfnet_runtime.triton_models.detector_requests import DetectorRequests, ReceivedImage
+from vfnet_runtime.triton_models.error_responses import internal_error
+from vfnet_runtime.triton_models.process_activity import ProcessActivity
+from vfnet_runtime.engines.torch_engine import Candidates, Image, TorchEngine
+
+FAILED = "the image could not be detected in"
+
+
+class TritonPythonModel:
+    """Pixels -> candidates, a batch of any sizes at a time, on the device of this instance."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Load the network that `vfnet build` wrote, with the parameters it wrote."""
+        config = json.loads(args["model_config"])
+        parameters = {k: v["string_value"] for k, v in config["parameters"].items()}
+        on_gpu = args["model_instance_kind"] == "GPU"
+        _keep_compiled_kernels()
+        self.engine = TorchEngine(
+            Path(args["model_repository"]) / args["model_version"] / "network.pt",
+            f"cuda:{args['model_instance_device_id']}" if on_gpu else "cpu",
+            parameters["inference_precision"],
+            parameters["canvases"],
+            tuple(int(size) for size in parameters["batch_sizes"].split(",")),
+        )
+        self.activity = ProcessActivity()
+        self.received = DetectorRequests(parameters, config["max_batch_size"], self.activity.is_cancelled)
+        pb_utils.Logger.log_info(f"vfnet_detector: {self.engine.description}")
+
+    def execute(self, requests: list[Any]) -> None:
+        """Answer each request as soon as its batch is done; return when all are."""
+        images = []
+        for image in self.received.receive(requests):
+            image.sender = image.request.get_response_sender()
+            self.activity.change(+1)
+            if image.refusal is not None:
+                self.respond(image, image.refusal)
+            else:
+                images.append(image)
+        for position, outcome in self.engine.detect([Image(image.pixels, image.valid_shape) for image in images]):
+            self.respond(images[position], answer(outcome))
+        self.received.end()
+        self.give_up_if_broken()
+
+    def respond(self, image: ReceivedImage, response: Any) -> None:
+        """Send one request's only response."""
+        self.activity.pauses.end_if_given_up()
+        self.received.leave(image, response)
+        send_only_response(image.sender, response)
+        self.activity.change(-1)
+
+    def give_up_if_broken(self) -> None:
+        """After some errors CUDA answers nothing more in this process; `vfnet serve` starts another in its place."""
+        if self.engine.device.type == "cuda":
+            try:
+                torch.cuda.synchronize(self.engine.device)
+            except RuntimeError as error:
+                pb_utils.Logger.log_error(f"vfnet_detector: the GPU can no longer be used from this process: {error}")
+                os._exit(1)
+
+    def finalize(self) -> None:
+        """Leave the count."""
+        self.received.close()
+
+
+def answer(outcome: Candidates | Exception) -> Any:
+    """One image's response."""
+    if isinstance(outcome, Exception):
+        return internal_error(FAILED, outcome)
+    names = ("CANDIDATE_BOXES", "CANDIDATE_SCORES", "CANDIDATE_LABELS")
+    return pb_utils.InferenceResponse(
+        output_tensors=[pb_utils.Tensor(name, values) for name, values in zip(names, outcome, strict=True)]
+    )
+
+
+def _keep_compiled_kernels() -> None:
+    """Kernels that Triton's language compiles are found again by the next start."""
+    if shared := os.environ.get("VFNET_CACHE_DIR"):
+        os.environ.setdefault("TRITON_CACHE_DIR", str(Path(shared) / "triton"))

@@ -1,0 +1,203 @@
+"""`vfnet gateway` as a function: uvicorn in the foreground until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from vfnet_client.exceptions import CommandError
+from vfnet_supervision.process_identity import process_identity
+from vfnet_supervision.ring import inherited_listener
+from vfnet_client.writing import write_whole
+from vfnet_gateway.access_log import AccessLog
+from vfnet_gateway.application import Gateway
+from vfnet_gateway.connection import connection_protocol
+from vfnet_gateway.kserve.grpc_server import DEFAULT_GRPC_PORT, GRPCListening, GRPCServer
+from vfnet_gateway.settings import DEFAULT_PORT, GatewaySettings
+
+_BACKLOG = 2048
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where and how the gateway is reached."""
+
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    certificate: Path | None = None
+    """PEM, with the chain; turns TLS on."""
+    certificate_key: Path | None = None
+    """PEM; None: it is in the certificate's file."""
+    drain_timeout: int = 30
+    """Seconds that requests in flight may take to finish when stopping."""
+    state_file: Path | None = None
+    """While ready, holds the process number and the addresses as JSON."""
+    grpc_port: int = DEFAULT_GRPC_PORT
+    """Of KServe v2 over gRPC, on the same host and with the same certificate; 0: none."""
+
+    @property
+    def grpc(self) -> GRPCListening | None:
+        """The port for gRPC; None without one."""
+        if not self.grpc_port:
+            return None
+        return GRPCListening(self.host, self.grpc_port, self.certificate, self.certificate_key)
+
+
+def serve(settings: GatewaySettings, listening: Listening) -> None:
+    """Serve until SIGTERM or SIGINT; requests in flight are finished first. Must run on the main thread.
+
+    Raises:
+        CommandError: it cannot start.
+    """
+    gateway = Gateway(settings)
+    listener = _listen(listening)
+    asyncio.run(_Server(gateway, listening, listener).run())
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, gateway: Gateway, listening: Listening, listener: socket.socket) -> None:
+        self._gateway, self._listening, self._listener = gateway, listening, listener
+        config = uvicorn.Config(
+            gateway,
+            http=connection_protocol(gateway.settings),
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=listening.drain_timeout,
+        )
+        config.load()
+        config.ssl = _tls(listening)
+        super().__init__(config)
+
+    async def run(self) -> None:  # type: ignore[override]
+        """Until a signal says stop."""
+        _log_as_json(self._gateway.log)
+        settings, grpc_listening = self._gateway.settings, self._listening.grpc
+        if grpc_listening is not None:
+            self._gateway.grpc_server = GRPCServer(grpc_listening, settings.max_message_bytes, settings.header_timeout)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+        await self.serve(sockets=[self._listener])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say where it listens, once it does."""
+        await super().startup(sockets)
+        if self.started:
+            self._tell()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, finish what is in flight."""
+        self._gateway.log.note("INFO", "stopping: finishing what is in flight")
+        if self._listening.state_file is not None:
+            self._listening.state_file.unlink(missing_ok=True)
+        if self._gateway.grpc_server is not None:
+            self._gateway.grpc_server.stop(self._listening.drain_timeout)
+        await super().shutdown(sockets)
+        self._gateway.log.note("INFO", "stopped")
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take signals without sending them to ourselves again in the end: stopping when told to is a success."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+    def _reload(self) -> None:
+        self._gateway.keys.reload()
+        if self.config.ssl is not None:
+            try:
+                _load_certificate(self.config.ssl, self._listening)
+                if self._gateway.grpc_server is not None:
+                    self._gateway.grpc_server.reload()
+            except CommandError as error:
+                self._gateway.log.note("ERROR", f"{error}; the one known is used on")
+
+    def _tell(self) -> None:
+        log, keys, listening = self._gateway.log, self._gateway.keys, self._listening
+        host, port = self._listener.getsockname()[:2]
+        scheme = "http" if self.config.ssl is None else "https"
+        address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+        grpc_address = None if listening.grpc is None else listening.grpc.address
+        both = address if grpc_address is None else f"{address} and {grpc_address}"
+        log.note("INFO", f"listening on {both} for Triton at {self._gateway.settings.server}")
+        if keys.is_open:
+            log.note("WARNING", "no keys are configured: anyone who reaches this address is served")
+        else:
+            log.note("INFO", f"{len(keys)} keys are valid")
+        if keys.others_may_read_the_file():
+            file = self._gateway.settings.keys_file
+            log.note("WARNING", f"other accounts can read or change the keys in {file}: chmod 600 it")
+        if listening.state_file is not None:
+            state: dict[str, object] = {
+                "pid": os.getpid(),
+                "identity": process_identity(os.getpid()),
+                "address": address,
+            }
+            if grpc_address is not None:
+                state["grpc_address"] = grpc_address
+            state["stop_timeout"] = listening.drain_timeout + 20
+            try:
+                write_whole(listening.state_file, json.dumps(state).encode() + b"\n")
+            except OSError as error:  # a full disk, say: it serves all the same
+                log.note("WARNING", f"{listening.state_file} could not be written: {error.strerror}")
+
+
+def _listen(listening: Listening) -> socket.socket:
+    if (given := inherited_listener()) is not None:  # bound there by who starts this again when it has ended
+        return given
+    family = socket.AF_INET6 if ":" in listening.host else socket.AF_INET
+    # The protocol is named, because asyncio turns Nagle's algorithm off only for sockets that name it; with it on, an
+    # answer's body waits 40 ms for the client's delayed acknowledgement of its head.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((listening.host, listening.port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise CommandError(
+            f"cannot listen on {listening.host} port {listening.port} ({error.strerror}): choose another with --port"
+        ) from error
+    return listener
+
+
+def _tls(listening: Listening) -> ssl.SSLContext | None:
+    if listening.certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _load_certificate(context, listening)
+    return context
+
+
+def _load_certificate(context: ssl.SSLContext, listening: Listening) -> None:
+    assert listening.certificate is not None
+    try:
+        context.load_cert_chain(listening.certificate, listening.certificate_key)
+    except OSError as error:  # ssl.SSLError is one
+        raise CommandError(f"cannot use the certificate {listening.certificate}: {error}") from error
+
+
+def _log_as_json(log: AccessLog) -> None:
+    """What uvicorn and asyncio have to say, in the log's own form; their information is ours already."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            log.note(record.levelname, record.getMessage())
+
+    for name in ("uvicorn.error", "asyncio"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [Handler(logging.WARNING)], False

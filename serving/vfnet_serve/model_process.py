@@ -1,0 +1,181 @@
+"""One process of a Python model, seen from outside: whether it lives, runs, and is still waited for."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from vfnet_model.served_repository import import_shared
+from vfnet_serve.activity_records import forget_record, read_record
+
+STUB = "triton_python_backend_stub"
+_STOPPED_SECONDS = 0.35
+"""Triton gives up on a process that has not run for 0.7 to 1 s; a stopped one must not wake after that."""
+_STILL_SECONDS = 1.5
+"""A process that runs has a thread of the backend's that wakes every 0.3 s, whatever its Python does."""
+_RUNNABLE = "R"
+DEAD_LOADER_SECONDS = 4.0
+"""In which Triton ends the load of a process that died while loading, if it can: not where that died very early."""
+SILENT_SECONDS = 120.0
+"""A load in which no process computes for so long will not end."""
+_SILENT_CPU_SECONDS = 0.5
+
+
+@dataclass
+class ModelProcess:
+    """One process of a Python model."""
+
+    process: psutil.Process
+    model: str
+    shared_memory: str
+    is_leaving: bool = False
+    """It finishes what it has, for another takes its place: its end is no loss."""
+    _queue: Any = None
+    _stopped_since: float | None = None
+    _still_since: float | None = None
+    _times_run: dict[str, str] = field(default_factory=dict)
+    _all_times_run: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, process: psutil.Process) -> ModelProcess | None:
+        """None: it is no model's process, or has gone."""
+        try:
+            command = process.cmdline()
+        except psutil.Error:
+            return None
+        if len(command) < 3 or Path(command[0]).name != STUB:
+            return None
+        # stub, .../<model>/<version>/model.py, shared memory region, two sizes, server, backend, handle, name, ...
+        model = Path(command[1]).parents[1].name
+        if command[8:9] == [model]:
+            return None  # one that is only asked for its configuration, and ends then
+        found = cls(process, model, command[2])
+        with contextlib.suppress(OSError, ValueError):
+            found._queue = import_shared("triton_queue").TritonQueue(command)
+        return found
+
+    def is_alive(self) -> bool:
+        """Whether it runs; a zombie does not."""
+        try:
+            return bool(self.process.status() != psutil.STATUS_ZOMBIE and self.process.is_running())
+        except psutil.NoSuchProcess:
+            return False
+
+    def forget_time(self) -> None:
+        """Whoever looks at it was not looking for a while: what was seen before says nothing."""
+        self._stopped_since = self._still_since = None
+
+    def fault(self, activity_dir: Path, stall_timeout: float) -> str | None:
+        """What is wrong with it, so that it must be killed; None: nothing. Ask several times a second."""
+        now = time.monotonic()
+        try:
+            is_stopped = self.process.status() == psutil.STATUS_STOPPED
+        except psutil.NoSuchProcess:
+            return None  # the next look finds that it has gone
+        if not is_stopped:
+            self._stopped_since = None
+        elif self._stopped_since is None:
+            self._stopped_since = now
+        elif now - self._stopped_since > _STOPPED_SECONDS:
+            return "was stopped"
+        if self._does_not_run(now):
+            return f"did not run for {_STILL_SECONDS:g} s"
+        record = read_record(activity_dir, self.process.pid)
+        if record is None or record.at_work <= 0:
+            return None
+        if now - record.changed > stall_timeout:
+            return f"completed nothing for {stall_timeout:g} s"
+        # Read between two looks at the record that are equal: it was at work all the while, see triton_queue.py.
+        if self._queue is not None and self._queue.waiting() and read_record(activity_dir, self.process.pid) == record:
+            return "did not answer in time"
+        return None
+
+    def kill(self) -> None:
+        """At once: it does not run any more, even to say so."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self.process.kill()
+
+    def clean_up(self, activity_dir: Path) -> None:
+        """It has gone: remove what it leaves."""
+        forget_record(activity_dir, self.process.pid)
+        Path("/dev/shm", self.shared_memory).unlink(missing_ok=True)
+        if self._queue is not None:
+            self._queue.close()
+
+    def _does_not_run(self, now: float) -> bool:
+        """Mostly a look at one thread suffices: the backend's own, which is the oldest but one."""
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        times = _times_run(tasks, only_second=True)
+        if self._still_since is None or not times or times != self._times_run:
+            self._still_since, self._times_run, self._all_times_run = now, times, {}
+            return False
+        if now - self._still_since < _STILL_SECONDS:
+            return False
+        before, self._all_times_run = self._all_times_run, _times_run(tasks)
+        return bool(before) and before == self._all_times_run and not _some_could_run(tasks)
+
+
+class DeadChildren:
+    """Children of Triton that are dead, and that it does not take leave of: it waits for them, or has lost them."""
+
+    def __init__(self) -> None:
+        self._since: dict[int, float] = {}
+
+    def look(self, children: Iterable[psutil.Process], known: Container[int] = ()) -> None:
+        """Note those of `children` that are dead; those `known` are somebody else's matter."""
+        now, dead = time.monotonic(), set[int]()
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if child.pid not in known and child.status() == psutil.STATUS_ZOMBIE:
+                    dead.add(child.pid)
+        self._since = {pid: self._since.get(pid, now) for pid in dead}
+
+    def seconds(self) -> float:
+        """For how long the first of them has been dead."""
+        return time.monotonic() - min(self._since.values()) if self._since else 0.0
+
+
+def _times_run(tasks: Path, *, only_second: bool = False) -> dict[str, str]:
+    """How often each thread has run, by thread; the second one alone, or nothing where the kernel does not say."""
+    found = {}
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        threads = sorted((path.name for path in tasks.iterdir()), key=int)
+        for thread in threads[1:2] if only_second else threads:
+            found[thread] = (tasks / thread / "schedstat").read_text().split()[2]
+    return found
+
+
+def _some_could_run(tasks: Path) -> bool:
+    """Whether a thread only waits for a processor."""
+    with contextlib.suppress(OSError, IndexError):
+        return any(
+            (thread / "stat").read_text(errors="replace").rpartition(")")[2].split()[0] == _RUNNABLE
+            for thread in tasks.iterdir()
+        )
+    return True
+
+
+class Silence:
+    """For how long processes have computed nothing."""
+
+    def __init__(self) -> None:
+        self._since, self._computed = time.monotonic(), 0.0
+
+    def seconds(self, processes: Iterable[psutil.Process]) -> float:
+        """Seconds in which all of them together used next to no processor time."""
+        computed = 0.0
+        for process in processes:
+            try:
+                times = process.cpu_times()
+            except psutil.Error:
+                continue
+            computed += times.user + times.system
+        if abs(computed - self._computed) > _SILENT_CPU_SECONDS:
+            self._since, self._computed = time.monotonic(), computed
+        return time.monotonic() - self._since

@@ -1,0 +1,261 @@
+"""`vfnet serve` as a function: run a server in the foreground until told to stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from vfnet_supervision.process_identity import process_identity
+from vfnet_client.writing import write_whole
+from vfnet_serve.adapted_repository import read_configs
+from vfnet_serve.control_plane import ControlPlane
+from vfnet_serve.endpoints import Endpoints
+from vfnet_serve.installation import ServerError, StaleRepositoryError, TritonLostError, find_triton
+from vfnet_serve.machine import this_machine
+from vfnet_serve.readiness import wait_until_ready
+from vfnet_serve.restart_policy import RestartPolicy
+from vfnet_serve.scratch_folder import remove_abandoned
+from vfnet_serve.served_build import ServedBuild
+from vfnet_serve.server_log import ServerLog, say
+from vfnet_serve.serving_settings import GivenSettings, choose_settings
+from vfnet_serve.triton_process import TritonProcess
+from vfnet_serve.wait_limits import WaitLimits
+from vfnet_serve.watchdog import LOOK_SECONDS, Watchdog
+
+_BUILD_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """What a person chooses."""
+
+    repository: Path
+    endpoints: Endpoints = field(default_factory=Endpoints)
+    model_config_name: str | None = None
+    gpus: str | None = None
+    """CUDA_VISIBLE_DEVICES of the server: each GPU it sees gets an instance of a detector that runs on GPUs."""
+    settings: GivenSettings = field(default_factory=GivenSettings)
+    stall_timeout: float = 60.0
+    exit_timeout: int = 30
+    triton: Path | None = None
+    state_file: Path | None = None
+    expose_triton: bool = False
+    """Whether the address may be one that other machines reach."""
+    max_restarts: int = 5
+    """Starts of Triton in a row that may fail; a server that was ready is always started again."""
+    until_rebuilt: bool = False
+    """Whether to stop when the repository is built anew."""
+    verbose: bool = False
+
+
+def serve(options: ServeOptions) -> None:
+    """Serve until SIGTERM, SIGINT or a terminal that closes; requests in flight are finished first.
+
+    A Triton that dies is started again on the same ports. Must run on the main thread.
+
+    Raises:
+        ServerError: it cannot start, `max_restarts` times in a row, or it lost a process whose files are no longer
+            there.
+    """
+    stop = threading.Event()
+    with _stop_on_signals(stop):
+        installation = find_triton(options.triton)
+        _check_exposure(options)
+        options.endpoints.check_free()
+        if remove_abandoned():
+            say("removed what a server that was killed had left in the temporary folder and /dev/shm")
+        build = ServedBuild(options.repository.absolute())
+        configs = read_configs(build.repository, options.model_config_name)
+        machine = this_machine(visible=options.gpus)
+        settings = choose_settings(machine, configs, options.settings)
+        settings.apply(configs)
+        say(settings.describe(machine, options.settings))
+        say(f"starting Triton on {options.repository}")
+        control = ControlPlane()
+
+        def new_server() -> TritonProcess:
+            return TritonProcess(
+                installation,
+                build,
+                options.endpoints,
+                ServerLog(options.verbose),
+                configs,
+                control=control,
+                gpus=options.gpus,
+                exit_timeout=options.exit_timeout,
+            )
+
+        _Service(options, new_server, WaitLimits(settings, options.settings, configs), control, stop).run()
+        say("stopped")
+
+
+def _check_exposure(options: ServeOptions) -> None:
+    """
+    Raises:
+        ServerError: others would reach Triton, and nobody said that they may.
+    """
+    host = options.endpoints.host
+    if options.endpoints.is_loopback:
+        return
+    if not options.expose_triton:
+        raise ServerError(
+            f"--host {host} would let other machines reach Triton, which one malformed request ends: serve strangers "
+            "with vfnet gateway and leave --host, or add --expose-triton on a network that you trust"
+        )
+    say(
+        f"--expose-triton: whoever reaches {host} can ask without a key, read statistics and metrics, and end Triton "
+        "with a malformed request (it is started again); loading models, shared memory, tracing and logging are closed",
+        "WARNING",
+    )
+
+
+class _Service:
+    """One Triton server after another, until told to stop."""
+
+    def __init__(
+        self,
+        options: ServeOptions,
+        new_server: Callable[[], TritonProcess],
+        limits: WaitLimits,
+        control: ControlPlane,
+        stop: threading.Event,
+    ) -> None:
+        self.options, self.new_server, self.limits, self.control, self.stop = options, new_server, limits, control, stop
+        self.policy = RestartPolicy(options.max_restarts)
+        self.was_ready = self.was_rebuilt = False
+        self._looked_for_build = 0.0
+
+    def run(self) -> None:
+        """
+        Raises:
+            ServerError: see `serve`.
+        """
+        with ExitStack() as files:
+            while not self.stop.is_set():
+                started, ready = time.monotonic(), None
+                try:
+                    with self.new_server() as server:
+                        if wait_until_ready(server, self.stop):
+                            ready = time.monotonic()
+                            self._serve_with(server, started, files)
+                        say("stopping: finishing what is in flight")
+                    return
+                except StaleRepositoryError:
+                    raise
+                except ServerError as error:
+                    if ready is None and not self.was_ready and not isinstance(error, TritonLostError):
+                        raise  # it said what is wrong, and will say so again
+                    delay = self._seconds_until_next(error, ready)
+                    say(f"{error}; starting Triton again", "ERROR")
+                    self.stop.wait(delay)
+
+    def _serve_with(self, server: TritonProcess, started: float, files: ExitStack) -> None:
+        """Until told to stop, or rebuilt.
+
+        Raises:
+            ServerError: the server was lost.
+        """
+        watchdog = Watchdog(server, self.options.stall_timeout, say)
+        watchdog.begin()
+        if not self.was_ready:
+            self.limits.measure(server, watchdog, self.stop)
+        if self.stop.is_set():
+            return
+        seconds, where = time.monotonic() - started, self.options.endpoints
+        say(f"ready after {seconds:.1f} s: {where.grpc_url} {where.http_url} {where.metrics_url}")
+        if not self.was_ready:
+            self.was_ready = True
+            files.enter_context(self.control.written_beside(self.options.state_file))
+            files.enter_context(_state_file(self.options))
+            _shorten_warm_up(self.limits.configs)
+        self._watch(server, watchdog)
+
+    def _watch(self, server: TritonProcess, watchdog: Watchdog) -> None:
+        while not self.stop.wait(LOOK_SECONDS):
+            if server.has_ended():
+                raise server.failure()
+            if self._is_rebuilt(server.build):
+                return
+            watchdog.look()
+            self.limits.look(server, watchdog, self.stop)
+
+    def _is_rebuilt(self, build: ServedBuild) -> bool:
+        """Whether that is a reason to stop; said once, and looked for once a second."""
+        if self.was_rebuilt or time.monotonic() < self._looked_for_build + _BUILD_SECONDS:
+            return False
+        self._looked_for_build = time.monotonic()
+        if not build.is_replaced():
+            return False
+        self.was_rebuilt = True
+        if self.options.until_rebuilt:
+            say(f"{build.repository} was built anew: start this again to serve it")
+            return True
+        say(f"{build.repository} was built anew: served is what it was, until this is started again", "WARNING")
+        return False
+
+    def _seconds_until_next(self, error: ServerError, ready: float | None) -> float:
+        if self.was_rebuilt:
+            raise StaleRepositoryError(
+                f"{error}; it cannot be started again, for {self.options.repository} was built anew since: "
+                "start this again"
+            ) from error
+        if ready is None:
+            return self.policy.seconds_after_failing(error)
+        return self.policy.seconds_after_serving(time.monotonic() - ready)
+
+
+def _shorten_warm_up(configs: Mapping[str, ModelConfig]) -> None:
+    """A server that is started again is waited for: it warms up by what it is asked."""
+    for config in configs.values():
+        if "warm_up_seconds" in config.parameters:
+            config.parameters["warm_up_seconds"].string_value = "0"
+
+
+@contextmanager
+def _stop_on_signals(stop: threading.Event) -> Iterator[None]:
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup's choice
+        numbers.append(signal.SIGHUP)
+    previous = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _state_file(options: ServeOptions) -> Iterator[None]:
+    """While ready, a file says who serves what and where."""
+    path = options.state_file
+    if path is None:
+        yield
+        return
+    state = {
+        "pid": os.getpid(),
+        "identity": process_identity(os.getpid()),
+        "stop_timeout": 2 * options.exit_timeout + 20,
+        "repository": str(options.repository.absolute()),
+        "endpoints": asdict(options.endpoints),
+    }
+    try:
+        write_whole(path, json.dumps(state, indent=2).encode() + b"\n")
+    except OSError as error:  # a full disk, say: it serves all the same
+        say(f"{path} could not be written ({error.strerror}): serving on without", "WARNING")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)

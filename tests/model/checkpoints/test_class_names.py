@@ -1,0 +1,60 @@
+"""Files of class names are read as `labels.txt` will be, or refused with a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vfnet_model.checkpoints.class_names import read_class_list
+from vfnet_model.checkpoints.errors import CheckpointError
+from vfnet_client.cli import main
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"can\nmilk bottle\n", b"can\nmilk bottle", b"can\r\nmilk bottle\r\n", b"\xef\xbb\xbfcan\nmilk bottle\n"],
+    ids=["newline", "no newline", "Windows", "byte order mark"],
+)
+def test_one_name_a_line(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "classes.txt"
+    path.write_bytes(content)
+    assert read_class_list(path) == ["can", "milk bottle"]
+
+
+@pytest.mark.parametrize("name", ["Kühlschrank", "牛乳", "حليب", "👩‍🍳 chef's knife", "a,b;c"])
+def test_names_of_every_language_are_kept(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "classes.txt"
+    path.write_text(f"{name}\n", encoding="utf-8")
+    assert read_class_list(path) == [name]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "names no classes"),
+        (b"\n\n", "names no classes"),
+        (b"can\n\nbottle\n", "the class name of label 1 is empty"),
+        (b"can\ncan\n", "labels 0 and 1 have the same class name, 'can'"),
+        ("can\nb\u2028c\n".encode(), r"label 1, 'b\u2028c', holds a line break"),
+        ("can\n\u202eelttob\n".encode(), r"label 1, '\u202eelttob', holds"),
+        (b"can\n\xff\n", "UTF-8 text"),
+        (b"can\x1b[2J\n", r"'can\x1b[2J', holds"),
+        (b"a" * 201, "has 201 characters; at most 200"),
+        (b"\n".join(b"c%d" % i for i in range(6000)), "has 6,000 class names; at most 5,000"),
+        (b"a" * 5_000_000, "larger than 4 MiB"),
+    ],
+)
+def test_what_cannot_be_a_line_of_labels_is_refused(content: bytes, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "classes.txt"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError) as caught:
+        read_class_list(path)
+    assert says in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_the_command_answers_with_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["build", "--classes", str(tmp_path / "missing.txt"), "--repository", str(tmp_path / "repository")]
+    assert main(arguments) == 1
+    assert capsys.readouterr().err == f"vfnet build: there is no file {tmp_path / 'missing.txt'}\n"

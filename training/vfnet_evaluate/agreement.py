@@ -1,0 +1,58 @@
+"""How alike two sets of detections of the same images are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pycocotools import mask
+
+from vfnet_model.detectors.image_detections import ImageDetections
+
+
+@dataclass(frozen=True)
+class Matched:
+    """How many boxes one set has, and how many of them another has too."""
+
+    found: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        """1 where there are none."""
+        return self.found / self.total if self.total else 1.0
+
+
+def agreement(
+    expected: Sequence[ImageDetections],
+    found: Sequence[ImageDetections],
+    score_threshold: float = 0.3,
+    iou_threshold: float = 0.9,
+) -> Matched:
+    """The expected detections above a score, and how many of them were found again, one to one.
+
+    Args:
+        expected, found: of the same images, in the same order.
+        score_threshold: of the expected ones. A found one may score anything.
+        iou_threshold: that a found one of the same class has to reach.
+    """
+    matched = total = 0
+    for each, other in zip(expected, found, strict=True):
+        above = each.scores > score_threshold
+        total += int(np.count_nonzero(above))
+        if not above.any() or not len(other.scores):
+            continue
+        sides = [
+            np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+            for boxes in (each.boxes[above], other.boxes)
+        ]
+        overlaps = np.asarray(mask.iou(*sides, np.zeros(len(other.boxes), np.uint8)))
+        same = each.labels[above][:, None] == other.labels[None, :]
+        overlaps = np.where(same & (overlaps >= iou_threshold), overlaps, -1)
+        for row in overlaps:  # higher scores choose first
+            best = int(np.argmax(row))
+            if row[best] >= 0:
+                matched += 1
+                overlaps[:, best] = -1
+    return Matched(matched, total)
