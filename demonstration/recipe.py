@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from vfnet_client.writing import write_whole
+from vfnet_client.atomic_files import write_whole
 from vfnet_data.dataset import DatasetError
 from demonstration.rendered_scenes.dataset import ANNOTATIONS, write_rendered_dataset
 from demonstration.rendered_scenes.scene_seeds import TRAINING_SEED, VALIDATION_SEED

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vfnet_batch.rows import Row
 from vfnet_client.detections import Detections
-from vfnet_client.writing import durable_file
+from vfnet_client.atomic_files import durable_file
 
 PREDICTIONS, RESULTS, IMAGES = "predictions.csv", "results.json", "images.json"
 

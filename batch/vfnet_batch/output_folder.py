@@ -10,10 +10,10 @@ from pathlib import Path
 from vfnet_batch.errors import BatchError
 from vfnet_batch.ledger import Span, finished_shards, shard_path
 from vfnet_batch.rows import Row
-from vfnet_batch.scoring import Scored
+from vfnet_batch.shard_scoring import Scored
 from vfnet_batch.shard_formats import ShardFormat
 from vfnet_client.safe_text import printable_line
-from vfnet_client.writing import (
+from vfnet_client.atomic_files import (
     durable_file,
     fitting_name,
     locked_file,

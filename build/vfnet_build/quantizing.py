@@ -22,7 +22,7 @@ from vfnet_model.served_repository import import_served
 from vfnet_client.cache import default_cache_dir
 from vfnet_client.exceptions import CommandError, InvalidImageError
 from vfnet_client.images import expand
-from vfnet_client.writing import write_inside
+from vfnet_client.atomic_files import write_inside
 from vfnet_data.dataset import DetectionDataset
 from vfnet_data.reading import read_dataset
 from demonstration.rendered_scenes.dataset import ANNOTATIONS, write_rendered_dataset

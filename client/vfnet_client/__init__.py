@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         ServerUnavailableError,
         VFNetClientError,
     )
-    from vfnet_client.outcomes import Outcome
+    from vfnet_client.image_result import ImageResult
     from vfnet_client.scoring import score
 
 __all__ = [
@@ -43,7 +43,7 @@ __all__ = [
     "InferenceError",
     "InvalidImageError",
     "ModelProcessDiedError",
-    "Outcome",
+    "ImageResult",
     "RequestError",
     "ScoreReply",
     "ServerBusyError",
@@ -58,7 +58,7 @@ turn_off()
 
 _HOME = {
     "AsyncVFNetClient": "async_client",
-    "Outcome": "outcomes",
+    "ImageResult": "outcomes",
     "VFNetClient": "client",
     "ScoreReply": "contract",
     "Credentials": "credentials",

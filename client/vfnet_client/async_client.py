@@ -24,11 +24,11 @@ from vfnet_client.exceptions import (
     VFNetClientError,
 )
 from vfnet_client.images import ImageLike, ImageLoader
-from vfnet_client.outcomes import Outcome, typed
+from vfnet_client.image_result import ImageResult, typed
 from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
 from vfnet_client.server_errors import deadline_exceeded
 from vfnet_client.transport import DEFAULT_SERVER, Transport, is_score_endpoint, open_transport, parse_server_url
-from vfnet_client.turns import Turns
+from vfnet_client.fair_retry import FairRetry
 
 if TYPE_CHECKING:
     from vfnet_client.score_endpoint import ScoreEndpoint
@@ -48,7 +48,7 @@ class _Call:
     score_threshold: float | None
     slots: asyncio.Semaphore
     """Images read and in flight at once."""
-    turns: Turns
+    turns: FairRetry
     is_lost: asyncio.Event
     """Whether an image of the call has waited for the server in vain: the others need not wait as long each."""
 
@@ -109,13 +109,13 @@ class AsyncVFNetClient:
 
     async def detect_many(
         self, images: Iterable[ImageLike], *, score_threshold: float | None = None
-    ) -> AsyncIterator[Outcome]:
+    ) -> AsyncIterator[ImageResult]:
         """Detect on many images, `concurrency` of them at once; outcomes come in the order of `images`.
 
         Nothing is raised for an image: its outcome says what went wrong. `images` is read as answers are taken. An
         image that finds the server full of others of the same call waits for one of those, which costs no time.
         """
-        detection, pending = self.detection_of_many(score_threshold), deque[asyncio.Task[Outcome]]()
+        detection, pending = self.detection_of_many(score_threshold), deque[asyncio.Task[ImageResult]]()
         try:
             for position, image in enumerate(images):
                 pending.append(asyncio.create_task(detection(position, image)))
@@ -129,7 +129,7 @@ class AsyncVFNetClient:
 
     def detection_of_many(
         self, score_threshold: float | None
-    ) -> Callable[[int, ImageLike], Coroutine[Any, Any, Outcome]]:
+    ) -> Callable[[int, ImageLike], Coroutine[Any, Any, ImageResult]]:
         """How one `detect_many` detects on each of its images: position and image in, an outcome out."""
         return partial(self._outcome, self._call(score_threshold))
 
@@ -199,14 +199,14 @@ class AsyncVFNetClient:
     ) -> None:
         await self.close()
 
-    def _new_turns(self) -> Turns:
+    def _new_turns(self) -> FairRetry:
         patience = 0.0 if self.retries == 0 else inf if self.timeout is None else self.timeout
-        return Turns(patience)
+        return FairRetry(patience)
 
     def _call(self, score_threshold: float | None) -> _Call:
         return _Call(score_threshold, asyncio.Semaphore(self.concurrency), self._new_turns(), asyncio.Event())
 
-    async def _outcome(self, call: _Call, position: int, image: ImageLike) -> Outcome:
+    async def _outcome(self, call: _Call, position: int, image: ImageLike) -> ImageResult:
         encoded = None
         try:
             async with call.slots:
@@ -215,11 +215,11 @@ class AsyncVFNetClient:
                     encoded, call.score_threshold, call.turns, is_known_to_be_away=call.is_lost.is_set()
                 )
             call.is_lost.clear()
-            return Outcome(position, detections=typed(answer), image=encoded)
+            return ImageResult(position, detections=typed(answer), image=encoded)
         except VFNetClientError as error:
             if isinstance(error, ServerUnavailableError):
                 call.is_lost.set()
-            return Outcome(position, error=error, image=encoded)
+            return ImageResult(position, error=error, image=encoded)
 
     def _transport(self) -> Transport:
         if self._opened is None:  # not in __init__: it binds itself to the running event loop
@@ -230,7 +230,7 @@ class AsyncVFNetClient:
         self,
         image: bytes,
         score_threshold: float | None,
-        turns: Turns,
+        turns: FairRetry,
         deadline: Deadline | None = None,
         *,
         is_known_to_be_away: bool = False,
@@ -256,7 +256,7 @@ class AsyncVFNetClient:
     async def _ask(
         self,
         call: Callable[[float | None], Awaitable[T]],
-        turns: Turns,
+        turns: FairRetry,
         deadline: Deadline | None,
         *,
         is_known_to_be_away: bool = False,

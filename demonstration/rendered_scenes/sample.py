@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from vfnet_client.writing import write_whole
+from vfnet_client.atomic_files import write_whole
 from demonstration.rendered_scenes.scene import RenderedScene, render_scene
 
 WIDTH, HEIGHT = 960, 640

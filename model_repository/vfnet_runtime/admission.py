@@ -20,7 +20,7 @@ class CallerGoneError(Exception):
     """The request was cancelled while it waited."""
 
 
-class Door:
+class Admission:
     """Lets `capacity` images into the ensemble at once."""
 
     def __init__(self, ledger: TicketLedger, capacity: int) -> None:

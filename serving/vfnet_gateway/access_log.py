@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import orjson
 
 from vfnet_client.safe_text import printable_line
-from vfnet_gateway.exchange import Exchange
+from vfnet_gateway.request_record import RequestRecord
 
 _LONGEST_PATH, _LONGEST_REASON, _LONGEST_MESSAGE = 200, 500, 2000
 
@@ -24,7 +24,7 @@ class AccessLog:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def request(self, scope: Mapping[str, Any], exchange: Exchange, status: int | str) -> None:
+    def request(self, scope: Mapping[str, Any], exchange: RequestRecord, status: int | str) -> None:
         """A request and what became of it (HTTP's number or gRPC's word); times in milliseconds."""
         client = scope.get("client")
         line: dict[str, Any] = {

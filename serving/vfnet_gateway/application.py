@@ -18,7 +18,7 @@ from vfnet_gateway import swagger
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.bodies import BodyReader
 from vfnet_gateway.ensemble import Ensemble
-from vfnet_gateway.envelope import Envelope
+from vfnet_gateway.middleware import RequestMiddleware
 from vfnet_gateway.health_routes import HealthRoutes
 from vfnet_gateway.keys import KeyRing
 from vfnet_gateway.kserve.grpc_messages import MessageReader
@@ -29,7 +29,7 @@ from vfnet_gateway.kserve.rest import KServeRoutes
 from vfnet_gateway.kserve.statistics import ModelStatistics
 from vfnet_gateway.metrics import CONTENT_TYPE, GatewayMetrics
 from vfnet_gateway.score_routes import ScoreRoutes
-from vfnet_gateway.scoring import Scorer
+from vfnet_gateway.scorer import Scorer
 from vfnet_gateway.settings import GatewaySettings
 from vfnet_gateway.triton_facts import TritonFacts
 from vfnet_gateway.ui_routes import UIRoutes
@@ -52,7 +52,7 @@ class Gateway:
         self.bodies = BodyReader(settings)
         self._router = Router(redirect_slashes=False, lifespan=self._lifespan)
         host_policy = settings.host_policy if self.keys.is_open else None
-        self._envelope = Envelope(self._router, self.metrics, self.log, host_policy)
+        self._envelope = RequestMiddleware(self._router, self.metrics, self.log, host_policy)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the server's start and stop."""

@@ -7,8 +7,8 @@ from typing import Any
 
 from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
 from vfnet_client.transport import Transport
-from vfnet_client.turns import Turns
-from vfnet_gateway.flights import Flight, Flights
+from vfnet_client.fair_retry import FairRetry
+from vfnet_gateway.admission import RequestPlaces, ImagePlaces
 from vfnet_gateway.priorities import Priority
 from vfnet_gateway.settings import GatewaySettings
 
@@ -25,12 +25,12 @@ class Ensemble:
     def __init__(self, settings: GatewaySettings, transport: Transport) -> None:
         self._transport = transport
         self._policy = RetryPolicy(self._prove)
-        self._flights = Flights(
+        self._flights = ImagePlaces(
             settings.max_in_flight, settings.max_waiting, settings.queue_timeout, is_stalled=lambda: self.is_away
         )
         # All requests share them: an image that Triton refuses waits for one that it answers, and none pushes in.
         # Triton has a queue for each priority, so that they are refused separately.
-        self._turns = {priority: Turns(_BUSY_PATIENCE_S) for priority in Priority}
+        self._turns = {priority: FairRetry(_BUSY_PATIENCE_S) for priority in Priority}
 
     @property
     def is_away(self) -> bool:
@@ -52,13 +52,13 @@ class Ensemble:
         """Requests waiting for their first place."""
         return self._flights.newcomers
 
-    def of_a_request(self, priority: Priority = Priority.INTERACTIVE) -> Flight:
+    def of_a_request(self, priority: Priority = Priority.INTERACTIVE) -> RequestPlaces:
         """What one request asks for its places: `async with flight.place()` around each `infer`."""
         return self._flights.of_a_request(priority)
 
     async def infer(
         self,
-        flight: Flight,
+        flight: RequestPlaces,
         image: bytes,
         deadline: Deadline,
         *,

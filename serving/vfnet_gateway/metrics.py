@@ -7,7 +7,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from vfnet_gateway.exchange import Exchange
+from vfnet_gateway.request_record import RequestRecord
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -55,7 +55,7 @@ class GatewayMetrics:
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
 
-    def answered(self, route: str, method: str, status: str, refusal: str | None, exchange: Exchange) -> None:
+    def answered(self, route: str, method: str, status: str, refusal: str | None, exchange: RequestRecord) -> None:
         """Count a request that has been answered.
 
         Args:

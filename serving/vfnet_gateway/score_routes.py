@@ -16,14 +16,14 @@ from vfnet_client.contract import ScoreRequest
 from vfnet_client.exceptions import InvalidImageError, RequestError, VFNetClientError
 from vfnet_client.safe_text import printable_line
 from vfnet_gateway.bodies import BodyReader
-from vfnet_gateway.envelope import LONGEST_REASON, error_response
-from vfnet_gateway.exchange import Exchange, exchange_of
+from vfnet_gateway.middleware import LONGEST_REASON, error_response
+from vfnet_gateway.request_record import RequestRecord, request_record_of
 from vfnet_gateway.json_bodies import parse_body
 from vfnet_gateway.keys import KeyRing
 from vfnet_gateway.leaving import unless_gone
 from vfnet_gateway.metrics import GatewayMetrics
 from vfnet_gateway.priorities import Priority, priority_of
-from vfnet_gateway.scoring import Answers, Scorer
+from vfnet_gateway.scorer import Answers, Scorer
 
 Understand = Callable[[Any], ScoreRequest]
 Frame = Callable[[bytes], bytes]
@@ -60,7 +60,7 @@ class ScoreRoutes:
     async def _respond(self, request: Request, understand: Understand, frame: Frame) -> Response:
         if request.method == "OPTIONS":
             return Response(headers={"allow": "OPTIONS, POST"})
-        exchange = exchange_of(request)
+        exchange = request_record_of(request)
         try:
             priority = await self._check(request)
             async with self.bodies.reading(request.headers, exchange.receiving(request.receive)) as body:
@@ -92,7 +92,7 @@ class ScoreRoutes:
             raise
 
     async def _detect(
-        self, request: Request, exchange: Exchange, wanted: ScoreRequest, priority: Priority, frame: Frame
+        self, request: Request, exchange: RequestRecord, wanted: ScoreRequest, priority: Priority, frame: Frame
     ) -> Response:
         index = wanted.index
         with exchange.stage("inference"):

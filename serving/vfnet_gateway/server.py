@@ -19,7 +19,7 @@ import uvicorn
 from vfnet_client.exceptions import CommandError
 from vfnet_supervision.process_identity import process_identity
 from vfnet_supervision.ring import inherited_listener
-from vfnet_client.writing import write_whole
+from vfnet_client.atomic_files import write_whole
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.application import Gateway
 from vfnet_gateway.connection import connection_protocol

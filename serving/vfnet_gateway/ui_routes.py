@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 from vfnet_gateway import page
 from vfnet_gateway.bodies import BodyReader
 from vfnet_gateway.keys import KeyRing
-from vfnet_gateway.scoring import Fetch
+from vfnet_gateway.scorer import Fetch
 from vfnet_gateway.settings import GatewaySettings
 from vfnet_gateway.triton_facts import TritonFacts, read_manifest
 

@@ -16,7 +16,7 @@ from types import FrameType
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from vfnet_supervision.process_identity import process_identity
-from vfnet_client.writing import write_whole
+from vfnet_client.atomic_files import write_whole
 from vfnet_serve.adapted_repository import read_configs
 from vfnet_serve.control_plane import ControlPlane
 from vfnet_serve.endpoints import Endpoints

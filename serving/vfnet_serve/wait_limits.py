@@ -16,7 +16,7 @@ from vfnet_serve.serving_settings import GivenSettings, ServingSettings
 from vfnet_serve.triton_process import TritonProcess
 from vfnet_serve.watchdog import LOOK_SECONDS, Watchdog
 
-_DOOR = "vfnet_preprocess"
+ADMISSION_MODEL = "vfnet_preprocess"
 """The model whose queue is the ensemble's, and that counts what is in there."""
 _MEASURED_AGAIN = (60.0, 300.0, 1800.0)
 """Seconds after the start: a machine that was busy then may not be any more."""
@@ -88,7 +88,7 @@ class WaitLimits:
         if bounded != self.current:
             bounded.apply(self.configs)
             self.current = bounded
-            watchdog.load(_DOOR, lambda: server.reconfigure(_DOOR, self.configs[_DOOR]))
+            watchdog.load(ADMISSION_MODEL, lambda: server.reconfigure(ADMISSION_MODEL, self.configs[ADMISSION_MODEL]))
         say(
             f"{speed:.3g} images/s measured: --max-in-flight {bounded.max_in_flight} --max-waiting "
             f"{bounded.max_waiting}, so that the newest waits for {bounded.longest_wait(speed):.2g} s at most"

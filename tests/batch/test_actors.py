@@ -11,9 +11,9 @@ from sklearn.datasets import load_sample_image
 
 from triton_server import ServedRepository
 from vfnet_batch.entries import Cell, Entry
-from vfnet_batch.ray_route.actor import CellScorer
-from vfnet_batch.ray_route.cells import pack_entries, unpack_entries, unpack_scored
-from vfnet_batch.ray_route.detectors import AskServers, DetectorRecipe, HoldCheckpoint, HoldRepository
+from vfnet_batch.ray_runner.actor import CellScorer
+from vfnet_batch.ray_runner.columns import pack_entries, unpack_entries, unpack_scored
+from vfnet_batch.ray_runner.detectors import AskServers, DetectorRecipe, HoldCheckpoint, HoldRepository
 from vfnet_batch.rows import Row
 from vfnet_batch.settings import ServerSettings
 

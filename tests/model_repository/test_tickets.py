@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from vfnet_runtime import tickets
-from vfnet_runtime.admission import CallerGoneError, Door
+from vfnet_runtime.admission import CallerGoneError, Admission
 from vfnet_runtime.tickets import TicketLedger, ledger_path
 
 from vfnet_serve.activity_records import void_tickets
@@ -275,7 +275,7 @@ def test_every_server_has_a_file_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_the_door_opens_when_an_image_has_left(ledger: TicketLedger) -> None:
-    door, looks = Door(ledger, 1), 0
+    door, looks = Admission(ledger, 1), 0
     inside = door.enter(lambda: False)
 
     def leave_then_stay() -> bool:
@@ -289,7 +289,7 @@ def test_the_door_opens_when_an_image_has_left(ledger: TicketLedger) -> None:
 
 
 def test_who_goes_away_does_not_come_in(ledger: TicketLedger) -> None:
-    door = Door(ledger, 1)
+    door = Admission(ledger, 1)
     inside = door.enter(lambda: False)
     with pytest.raises(CallerGoneError):
         door.enter(lambda: True)

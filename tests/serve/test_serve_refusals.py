@@ -13,7 +13,7 @@ import pytest
 
 from vfnet_client.free_ports import free_ports
 
-Outcome = subprocess.CompletedProcess[str]
+ImageResult = subprocess.CompletedProcess[str]
 
 
 def command(repository: Path, ports: list[int], *options: str) -> list[str]:
@@ -22,7 +22,7 @@ def command(repository: Path, ports: list[int], *options: str) -> list[str]:
     return [sys.executable, "-m", "vfnet_client", "serve", f"--repository={repository}", *arguments, *options]
 
 
-def serve(repository: Path, ports: list[int], *options: str) -> Outcome:
+def serve(repository: Path, ports: list[int], *options: str) -> ImageResult:
     return subprocess.run(
         command(repository, ports, *options), capture_output=True, text=True, timeout=120, check=False
     )

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from deployment import Resources
-from vfnet_client.writing import write_whole
+from vfnet_client.atomic_files import write_whole
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks" / "robustness.md"
 _TITLE = """\

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from vfnet_client.writing import write_whole
+from vfnet_client.atomic_files import write_whole
 from vfnet_data.dataset import AnnotatedImage, DetectionDataset
 
 

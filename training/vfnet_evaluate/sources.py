@@ -12,7 +12,7 @@ import numpy.typing as npt
 from vfnet_client.client import VFNetClient
 from vfnet_client.detections import Detections
 from vfnet_client.exceptions import InvalidImageError, ServerUnavailableError
-from vfnet_client.outcomes import Outcome
+from vfnet_client.image_result import ImageResult
 from vfnet_data.dataset import AnnotatedImage, DetectionDataset
 from vfnet_data.progress import with_progress
 from vfnet_evaluate.errors import EvaluationError
@@ -90,7 +90,7 @@ def detect_with_server(
     return DetectedDataset(detections, failures, labels.notes)
 
 
-def _answer(outcome: Outcome, failures: dict[int, str]) -> Detections | None:
+def _answer(outcome: ImageResult, failures: dict[int, str]) -> Detections | None:
     """The detections; None where the image failed, with the reason in `failures`."""
     if isinstance(outcome.error, ServerUnavailableError):
         raise outcome.error

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vfnet_train.box_overlaps import paired_iou
+from vfnet_train.iou import paired_iou
 
 ANCHOR_SCALE = 8
 """Side of an anchor in strides: `octave_base_scale` of VFNet's `anchor_generator`."""

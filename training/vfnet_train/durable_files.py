@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from vfnet_model import full_disk
-from vfnet_client.writing import durable_file
+from vfnet_client.atomic_files import durable_file
 
 
 def save_durably(path: Path, content: Mapping[str, object]) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, distributed
 
 from vfnet_runtime.architecture.config import HeadConfig
 from vfnet_train.assignment import assign, level_points, valid_points
-from vfnet_train.box_overlaps import paired_giou, paired_iou
+from vfnet_train.iou import paired_giou, paired_iou
 
 LOSS_BBOX_WEIGHT = 1.5
 LOSS_BBOX_REFINE_WEIGHT = 2.0

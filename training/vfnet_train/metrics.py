@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vfnet_client.writing import open_inside, write_inside
+from vfnet_client.atomic_files import open_inside, write_inside
 
 METRICS_FILE = "metrics.jsonl"
 

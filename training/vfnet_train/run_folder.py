@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from vfnet_client.bounded_files import read_text
-from vfnet_client.writing import remove_unfinished, write_inside
+from vfnet_client.atomic_files import remove_unfinished, write_inside
 from vfnet_train.errors import FinetuneError
 
 RUN_FILE = "run.json"

@@ -14,9 +14,9 @@ from vfnet_client.contract import score_response
 from vfnet_client.detections import Detections
 from vfnet_client.exceptions import AccessDeniedError, CommandError, InvalidImageError, ServerUnavailableError
 from vfnet_client.images import Source, expand
-from vfnet_client.outcomes import Outcome
+from vfnet_client.image_result import ImageResult
 from vfnet_client.safe_text import printable_line
-from vfnet_client.writing import fitting_name, write_inside, write_whole
+from vfnet_client.atomic_files import fitting_name, write_inside, write_whole
 
 _LONGEST_LINE = 6000
 _MOST_STEM_BYTES = 200
@@ -108,7 +108,7 @@ def _check_targets(arguments: argparse.Namespace) -> None:
         arguments.draw.mkdir(parents=True, exist_ok=True)
 
 
-def _failure(outcome: Outcome) -> str | None:
+def _failure(outcome: ImageResult) -> str | None:
     if isinstance(outcome.error, ServerUnavailableError | AccessDeniedError):
         raise outcome.error
     return None if outcome.error is None else str(outcome.error)

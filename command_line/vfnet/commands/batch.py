@@ -18,7 +18,7 @@ from vfnet_client.transport import DEFAULT_SERVER
 if TYPE_CHECKING:  # what is imported when it is used
     from vfnet_batch.batch import Batch
     from vfnet.own_server import OwnServer
-    from vfnet_batch.ray_route.detectors import DetectorRecipe
+    from vfnet_batch.ray_runner.detectors import DetectorRecipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -144,13 +144,13 @@ def _score(batch: Batch, arguments: argparse.Namespace, served: OwnServer | None
         credentials_from(arguments),
     )
     if arguments.ray is not None:
-        from vfnet_batch.ray_route.route import ClusterSettings, score_on_ray
+        from vfnet_batch.ray_runner.runner import ClusterSettings, score_on_ray
 
         least, most = arguments.actors
         cluster = ClusterSettings(arguments.ray, least, most, arguments.actor_cpus, arguments.actor_gpus)
         score_on_ray(batch, cluster, _recipe(arguments, servers))
         return
-    from vfnet_batch.plain_route import score_plainly
+    from vfnet_batch.local_runner import score_plainly
 
     if served is None:
         score_plainly(batch, servers)
@@ -161,8 +161,8 @@ def _score(batch: Batch, arguments: argparse.Namespace, served: OwnServer | None
 
 
 def _recipe(arguments: argparse.Namespace, servers: ServerSettings) -> DetectorRecipe:
-    from vfnet_batch.plain_route import check_servers
-    from vfnet_batch.ray_route.detectors import AskServers, HoldCheckpoint, HoldRepository
+    from vfnet_batch.local_runner import check_servers
+    from vfnet_batch.ray_runner.detectors import AskServers, HoldCheckpoint, HoldRepository
 
     if arguments.checkpoint is not None:
         return HoldCheckpoint(arguments.checkpoint)

@@ -10,7 +10,7 @@ from pathlib import Path
 from vfnet_model.checkpoints.errors import CheckpointError
 from vfnet_client.commands.options import at_least_one, seconds, server_url
 from vfnet_client.safe_text import printable_lines
-from vfnet_client.writing import write_whole
+from vfnet_client.atomic_files import write_whole
 from vfnet_data.dataset import DetectionDataset
 from vfnet_data.reading import read_dataset
 from vfnet_evaluate.coco_results import read_coco_results, write_coco_results

@@ -18,7 +18,7 @@ from vfnet_client.commands.options import port_number
 from vfnet_client.detections import Detections
 from vfnet_client.drawing import annotate
 from vfnet_client.exceptions import VFNetClientError
-from vfnet_client.writing import write_inside
+from vfnet_client.atomic_files import write_inside
 from demonstration.rendered_scenes.sample import write_sample_scene
 from vfnet_serve.background import BackgroundProcess, StateFolder
 from vfnet.commands.serve import add_server_arguments, endpoints_from

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from vfnet_client.writing import durable_file
+from vfnet_client.atomic_files import durable_file
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vfnet_client.writing import write_whole
+from vfnet_client.atomic_files import write_whole
 
 SECTIONS = {
     "ceilings": "Ceilings",

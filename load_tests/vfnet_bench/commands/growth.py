@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vfnet_load.machine import describe_machine
 from vfnet_client.commands.options import at_least_one, count, seconds
-from vfnet_client.writing import write_whole
+from vfnet_client.atomic_files import write_whole
 from vfnet_bench.background_servers import build_demo
 from vfnet_load.coco_sizes import ImageSize
 from vfnet_bench.growth import measurement

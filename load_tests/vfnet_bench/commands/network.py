@@ -22,7 +22,7 @@ from vfnet_build.repository import RepositoryError
 from vfnet_client.commands.options import at_least_one
 from vfnet_client.exceptions import VFNetClientError
 from vfnet_client.installing import install_command
-from vfnet_client.writing import write_whole
+from vfnet_client.atomic_files import write_whole
 from demonstration.rendered_scenes.sample import write_sample_scene
 from vfnet_serve.installation import ServerError, find_triton
 

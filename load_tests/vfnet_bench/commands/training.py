@@ -26,7 +26,7 @@ from vfnet_model.checkpoints.errors import CheckpointError
 from vfnet_model.checkpoints.loading import Checkpoint, build_network
 from vfnet_model.checkpoints.resolve import open_checkpoint
 from vfnet_client.commands.options import at_least_one
-from vfnet_client.writing import write_whole
+from vfnet_client.atomic_files import write_whole
 from vfnet_bench.training.training_passes import TrainingPass, make_batch
 from vfnet_train.argument_types import scale
 from vfnet_train.settings import PRECISIONS

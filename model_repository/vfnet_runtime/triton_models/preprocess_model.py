@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import triton_python_backend_utils as pb_utils
-from vfnet_runtime.admission import CallerGoneError, Door
+from vfnet_runtime.admission import CallerGoneError, Admission
 from vfnet_runtime.canvases import parse_canvases
 from vfnet_runtime.triton_models.checked_inputs import InvalidInputError, image_bytes
 from vfnet_runtime.triton_models.error_responses import cancelled, internal_error, invalid_argument
@@ -33,7 +33,7 @@ class TritonPythonModel:
         self.canvases = parse_canvases(parameters["canvases"])
         self.max_image_pixels = int(parameters["max_image_pixels"])
         self.ledger = TicketLedger(ledger_path(), float(parameters["ticket_seconds"]))
-        self.door = Door(self.ledger, int(parameters["max_in_flight"]))
+        self.door = Admission(self.ledger, int(parameters["max_in_flight"]))
         self.refusals = Refusals()
         self.activity = ProcessActivity()
         self.freed_memory = FreedMemory()

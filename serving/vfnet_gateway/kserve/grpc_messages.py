@@ -15,7 +15,7 @@ import grpc.aio
 
 from vfnet_client.exceptions import RequestError, ServerBusyError
 from vfnet_gateway.bodies import BodyReader, ClientGoneError
-from vfnet_gateway.exchange import Exchange
+from vfnet_gateway.request_record import RequestRecord
 
 _ORDINARY_BYTES = 4 << 20
 _GRACE_S, _LOOK_EVERY_S = 2.0, 0.5
@@ -32,7 +32,7 @@ class MessageReader:
         self._streams = 0
 
     @asynccontextmanager
-    async def reading(self, context: grpc.aio.ServicerContext, exchange: Exchange) -> AsyncIterator[bytes]:
+    async def reading(self, context: grpc.aio.ServicerContext, exchange: RequestRecord) -> AsyncIterator[bytes]:
         """A call's message; its room in the budget is kept while in the context.
 
         Raises:
@@ -54,7 +54,7 @@ class MessageReader:
 
     @asynccontextmanager
     async def reading_in_stream(
-        self, context: grpc.aio.ServicerContext, exchange: Exchange
+        self, context: grpc.aio.ServicerContext, exchange: RequestRecord
     ) -> AsyncIterator[bytes | None]:
         """A stream's next message, None after the last; room is taken when it is there. Raises as `reading` does."""
         message = await self._next(context, _STREAM_IDLE_S)
@@ -81,7 +81,7 @@ class MessageReader:
         finally:
             self._streams -= 1
 
-    def _look_at(self, message: bytes, exchange: Exchange) -> None:
+    def _look_at(self, message: bytes, exchange: RequestRecord) -> None:
         exchange.bytes_in += len(message)
         exchange.stages["read"] = exchange.seconds()
         if len(message) > self._max_bytes:

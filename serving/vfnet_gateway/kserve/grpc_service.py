@@ -18,8 +18,8 @@ from vfnet_client.exceptions import RequestError, ServerUnavailableError, VFNetC
 from vfnet_client.safe_text import is_printable_line
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.bodies import ClientGoneError
-from vfnet_gateway.envelope import LONGEST_REQUEST_ID, innermost, told_of
-from vfnet_gateway.exchange import Exchange
+from vfnet_gateway.middleware import LONGEST_REQUEST_ID, innermost, told_of
+from vfnet_gateway.request_record import RequestRecord
 from vfnet_gateway.keys import KeyRing
 from vfnet_gateway.kserve.checked_request import check
 from vfnet_gateway.kserve.control_plane import CONTROL_METHODS, refusal
@@ -65,7 +65,7 @@ class Call:
 
     context: grpc.aio.ServicerContext
     headers: Mapping[str, str]
-    exchange: Exchange
+    exchange: RequestRecord
 
     def time_left(self) -> float | None:
         """Seconds until the caller's own deadline."""
@@ -187,7 +187,7 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
     async def _run(self, route: str, context: grpc.aio.ServicerContext, work: Callable[[Call], Awaitable[Any]]) -> Any:
         """Around every call: its id, its log line, its metrics, and errors in gRPC's words."""
         headers = _headers(context)
-        call = Call(context, headers, Exchange(_request_id(headers)))
+        call = Call(context, headers, RequestRecord(_request_id(headers)))
         task = asyncio.current_task()
         assert task is not None
         self.calls.add(task)

@@ -11,8 +11,8 @@ from vfnet_client.exceptions import DeadlineExceededError, InvalidImageError, Re
 from vfnet_client.retry_policy import Deadline
 from vfnet_client.transport import Transport
 from vfnet_gateway.ensemble import Ensemble
-from vfnet_gateway.exchange import Exchange
-from vfnet_gateway.flights import Flight
+from vfnet_gateway.request_record import RequestRecord
+from vfnet_gateway.admission import RequestPlaces
 from vfnet_gateway.kserve.checked_request import CheckedRequest, bounded_timeout
 from vfnet_gateway.kserve.public_models import PublicModels
 from vfnet_gateway.kserve.tensors_out import OutputTensor, output_tensors
@@ -63,7 +63,7 @@ class Inference:
         self,
         model: str,
         request: CheckedRequest,
-        exchange: Exchange,
+        exchange: RequestRecord,
         *,
         priority: Priority,
         time_left: float | None = None,
@@ -93,7 +93,7 @@ class Inference:
         return output_tensors(arrays, request.outputs)
 
     async def _in_its_place(
-        self, ensemble: Ensemble, flight: Flight, request: CheckedRequest, deadline: Deadline
+        self, ensemble: Ensemble, flight: RequestPlaces, request: CheckedRequest, deadline: Deadline
     ) -> dict[str, Any]:
         try:
             async with asyncio.timeout(bounded_timeout(deadline.remaining()) + _MOMENT_S), flight.place():

@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Match, Route
 
 from vfnet_client.exceptions import RequestError, ServerUnavailableError
 from vfnet_gateway.bodies import BodyReader
-from vfnet_gateway.exchange import exchange_of
+from vfnet_gateway.request_record import request_record_of
 from vfnet_gateway.keys import KeyRing
 from vfnet_gateway.kserve.checked_request import CheckedRequest, check
 from vfnet_gateway.kserve.control_plane import is_control_path, refusal
@@ -105,7 +105,7 @@ class KServeRoutes:
 
     async def infer(self, request: Request) -> Response:
         """Detect on one image."""
-        exchange = exchange_of(request)
+        exchange = request_record_of(request)
         model, priority = await self._check_head(request)
         async with self.bodies.reading(request.headers, exchange.receiving(request.receive)) as body:
             with exchange.stage("parse"):

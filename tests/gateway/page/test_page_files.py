@@ -20,7 +20,7 @@ from gateway_process import RunningGateway
 from vfnet_client.exceptions import InvalidImageError, RequestError
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.bodies import BodyReader
-from vfnet_gateway.envelope import Envelope
+from vfnet_gateway.middleware import RequestMiddleware
 from vfnet_gateway.metrics import GatewayMetrics
 from vfnet_gateway.page import CONTENT_TYPES, routes
 from vfnet_gateway.settings import GatewaySettings
@@ -53,7 +53,7 @@ def client(page_gateway: RunningGateway) -> Iterator[httpx.Client]:
 def ask(table: list[BaseRoute], method: str, path: str, **request: Any) -> httpx.Response:
     """What a gateway with only these routes answers."""
     router = Router(table)
-    app = Envelope(router, GatewayMetrics(), AccessLog(io.StringIO()))
+    app = RequestMiddleware(router, GatewayMetrics(), AccessLog(io.StringIO()))
 
     async def answer() -> httpx.Response:
         transport = httpx.ASGITransport(app)

@@ -14,7 +14,7 @@ SCOPE_KEY = "vfnet.exchange"
 
 
 @dataclass
-class Exchange:
+class RequestRecord:
     """One request and its answer."""
 
     request_id: str
@@ -59,7 +59,7 @@ class Exchange:
         return ", ".join(f"{name};dur={1000 * seconds:.3f}" for name, seconds in stages.items())
 
 
-def exchange_of(request: Request) -> Exchange:
+def request_record_of(request: Request) -> RequestRecord:
     """The request's exchange."""
-    exchange: Exchange = request.scope[SCOPE_KEY]
+    exchange: RequestRecord = request.scope[SCOPE_KEY]
     return exchange

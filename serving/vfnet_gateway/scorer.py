@@ -13,7 +13,7 @@ from vfnet_client.exceptions import DeadlineExceededError, InvalidImageError, Se
 from vfnet_client.retry_policy import Deadline
 from vfnet_client.safe_text import printable_line
 from vfnet_gateway.ensemble import Ensemble
-from vfnet_gateway.flights import Flight
+from vfnet_gateway.admission import RequestPlaces
 from vfnet_gateway.priorities import Priority
 from vfnet_gateway.settings import GatewaySettings
 
@@ -41,7 +41,7 @@ class _Batch:
     """One request at work."""
 
     request: ScoreRequest
-    flight: Flight
+    flight: RequestPlaces
     deadline: Deadline
     answers: Answers
 

@@ -10,7 +10,7 @@ from dataclasses import astuple
 
 from vfnet_batch.entries import Cell as TableCell
 from vfnet_batch.entries import Entry
-from vfnet_batch.scoring import Scored
+from vfnet_batch.shard_scoring import Scored
 
 
 def pack_entries(entries: Sequence[Entry]) -> bytes:

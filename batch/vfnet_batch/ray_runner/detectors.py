@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Protocol
 
 from vfnet_batch.image_reading import stored_size
-from vfnet_batch.plain_route import open_pool
-from vfnet_batch.scoring import Detector
+from vfnet_batch.local_runner import open_pool
+from vfnet_batch.shard_scoring import Detector
 from vfnet_batch.settings import ServerSettings
 from vfnet_client.detections import Detections
 from vfnet_client.exceptions import InvalidImageError
@@ -79,7 +79,7 @@ class HoldCheckpoint:
 
 
 class InProcessDetector:
-    """A function of this process as a `vfnet_batch.scoring.Detector`."""
+    """A function of this process as a `vfnet_batch.shard_scoring.Detector`."""
 
     def __init__(self, detect: Callable[[bytes], Detections], threads: int) -> None:
         self._detect = detect

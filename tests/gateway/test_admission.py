@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vfnet_client.exceptions import ServerBusyError
-from vfnet_gateway.flights import Flight, Flights
+from vfnet_gateway.admission import RequestPlaces, ImagePlaces
 from vfnet_gateway.priorities import Priority
 
 
@@ -21,11 +21,11 @@ async def settle() -> None:
 class Ensemble:
     """Images that stay until they are let go; `order` tells whose got a place, in which order."""
 
-    def __init__(self, flights: Flights) -> None:
+    def __init__(self, flights: ImagePlaces) -> None:
         self.flights, self.order = flights, list[str]()
         self._landings = list[asyncio.Event]()
 
-    def send(self, flight: Flight, name: str) -> asyncio.Task[None]:
+    def send(self, flight: RequestPlaces, name: str) -> asyncio.Task[None]:
         async def fly() -> None:
             async with flight.place():
                 self.order.append(name)
@@ -46,7 +46,7 @@ class Ensemble:
 
 def run(scenario: Callable[[Ensemble], Coroutine[Any, Any, None]], capacity: int = 2, max_waiting: int = 2) -> None:
     async def main() -> None:
-        ensemble = Ensemble(Flights(capacity, max_waiting, queue_timeout=30))
+        ensemble = Ensemble(ImagePlaces(capacity, max_waiting, queue_timeout=30))
         await scenario(ensemble)
         await ensemble.land_all()
         assert (ensemble.flights.in_flight, ensemble.flights.newcomers) == (0, 0)
@@ -99,7 +99,7 @@ def test_one_more_than_may_wait_is_refused_at_once() -> None:
 
 def test_who_waits_too_long_for_a_first_place_is_refused() -> None:
     async def main() -> None:
-        flights = Flights(capacity=1, max_waiting=5, queue_timeout=0.01)
+        flights = ImagePlaces(capacity=1, max_waiting=5, queue_timeout=0.01)
         async with flights.of_a_request().place():
             with pytest.raises(ServerBusyError):
                 async with flights.of_a_request().place():
@@ -111,7 +111,7 @@ def test_who_waits_too_long_for_a_first_place_is_refused() -> None:
 
 def test_who_leaves_as_a_place_becomes_free_takes_nothing_along() -> None:
     async def main() -> None:
-        flights = Flights(capacity=1, max_waiting=5, queue_timeout=30)
+        flights = ImagePlaces(capacity=1, max_waiting=5, queue_timeout=30)
         ensemble, first = Ensemble(flights), flights.of_a_request()
         await flights.take(first)
         leaving = ensemble.send(flights.of_a_request(), "leaving")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vfnet_client.writing import (
+from vfnet_client.atomic_files import (
     durable_file,
     fitting_name,
     locked_file,

@@ -10,7 +10,7 @@ from time import monotonic
 
 from vfnet_batch.batch import Batch
 from vfnet_batch.errors import InterruptedBatchError
-from vfnet_batch.scoring import Scored, Scorer, ScoringWindow
+from vfnet_batch.shard_scoring import Scored, Scorer, ScoringWindow
 from vfnet_batch.servers import BATCH_PRIORITY, ServerPool
 from vfnet_batch.settings import ServerSettings
 from vfnet_client.async_client import AsyncVFNetClient

@@ -15,9 +15,9 @@ from typing import Any
 from vfnet_batch.batch import Batch
 from vfnet_batch.errors import BatchError, InterruptedBatchError
 from vfnet_batch.ledger import cut
-from vfnet_batch.ray_route.actor import CellScorer
-from vfnet_batch.ray_route.cells import pack_entries, unpack_scored
-from vfnet_batch.ray_route.detectors import DetectorRecipe
+from vfnet_batch.ray_runner.actor import CellScorer
+from vfnet_batch.ray_runner.columns import pack_entries, unpack_scored
+from vfnet_batch.ray_runner.detectors import DetectorRecipe
 
 LOCAL = "local"
 _CELLS_AT_ONCE = 2

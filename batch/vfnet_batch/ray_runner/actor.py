@@ -8,9 +8,9 @@ from collections.abc import Coroutine
 from typing import Any
 
 from vfnet_batch.fetch_settings import FetchSettings
-from vfnet_batch.ray_route.cells import pack_scored, unpack_entries
-from vfnet_batch.ray_route.detectors import DetectorRecipe
-from vfnet_batch.scoring import Scored, Scorer, score_in_order
+from vfnet_batch.ray_runner.columns import pack_scored, unpack_entries
+from vfnet_batch.ray_runner.detectors import DetectorRecipe
+from vfnet_batch.shard_scoring import Scored, Scorer, score_in_order
 from vfnet_client.exceptions import VFNetClientError
 
 

@@ -9,7 +9,7 @@ from vfnet_client.exceptions import InferenceError, VFNetClientError
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ImageResult:
     """What became of one image of many: either `detections` or `error` is there."""
 
     position: int

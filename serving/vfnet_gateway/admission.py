@@ -13,7 +13,7 @@ from vfnet_gateway.priorities import Priority
 _STEPS_OF_PATIENCE = 10
 
 
-class Flights:
+class ImagePlaces:
     """Places for images in the ensemble.
 
     A place that becomes free goes to the waiting requests in turn, so that one of a thousand images holds up no other.
@@ -37,7 +37,7 @@ class Flights:
         """How many each priority may have."""
         self._taken = dict.fromkeys(Priority, 0)
         self._newcomers = dict.fromkeys(Priority, 0)
-        self._turns: dict[Priority, deque[Flight]] = {priority: deque() for priority in Priority}
+        self._turns: dict[Priority, deque[RequestPlaces]] = {priority: deque() for priority in Priority}
         """Requests with waiting images, in the order in which they get a place."""
 
     @property
@@ -50,12 +50,12 @@ class Flights:
         """Requests waiting for their first place."""
         return sum(self._newcomers.values())
 
-    def of_a_request(self, priority: Priority = Priority.INTERACTIVE) -> Flight:
+    def of_a_request(self, priority: Priority = Priority.INTERACTIVE) -> RequestPlaces:
         """What one request asks for its places."""
-        return Flight(self, priority)
+        return RequestPlaces(self, priority)
 
-    async def take(self, flight: Flight) -> None:
-        """A place for one more image of a request; see `Flight.place`."""
+    async def take(self, flight: RequestPlaces) -> None:
+        """A place for one more image of a request; see `RequestPlaces.place`."""
         if self._has_room(flight.priority):  # then nobody of that priority waits
             self._taken[flight.priority] += 1
             flight.has_started = True
@@ -64,7 +64,7 @@ class Flights:
         else:
             await self._wait_for_the_first(flight)
 
-    def give_back(self, flight: Flight) -> None:
+    def give_back(self, flight: RequestPlaces) -> None:
         """A place of this request's is free: the next one's turn."""
         self._taken[flight.priority] -= 1
         for priority, turns in self._turns.items():
@@ -81,7 +81,7 @@ class Flights:
     def _has_room(self, priority: Priority) -> bool:
         return self.in_flight < self.capacity and self._taken[priority] < self._places[priority]
 
-    async def _wait_for_the_first(self, flight: Flight) -> None:
+    async def _wait_for_the_first(self, flight: RequestPlaces) -> None:
         if self._newcomers[flight.priority] >= self.max_waiting:
             raise ServerBusyError("the server is busy with other requests; try again a little later")
         self._newcomers[flight.priority] += 1
@@ -122,7 +122,7 @@ class Flights:
         finally:
             timer.cancel()
 
-    async def _wait(self, flight: Flight) -> None:
+    async def _wait(self, flight: RequestPlaces) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         turns = self._turns[flight.priority]
         if not flight.waiting:
@@ -140,10 +140,10 @@ class Flights:
             raise
 
 
-class Flight:
+class RequestPlaces:
     """The images of one request."""
 
-    def __init__(self, flights: Flights, priority: Priority) -> None:
+    def __init__(self, flights: ImagePlaces, priority: Priority) -> None:
         self._flights, self.priority = flights, priority
         self.has_started = False
         """Whether it ever had a place."""

@@ -17,7 +17,7 @@ _WOKEN_BY_AN_ANSWER = 2
 """More than one, so that more are in flight again after a full queue squeezed them."""
 
 
-class Turns:
+class FairRetry:
     """Who asks next, of one caller's images. Any of them may be cancelled.
 
     A refused image waits for an answer to another of the same caller and goes again: a queue that only this caller

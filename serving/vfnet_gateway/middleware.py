@@ -25,7 +25,7 @@ from vfnet_client.exceptions import (
 from vfnet_client.safe_text import printable_line
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.bodies import ClientGoneError
-from vfnet_gateway.exchange import SCOPE_KEY, Exchange
+from vfnet_gateway.request_record import SCOPE_KEY, RequestRecord
 from vfnet_gateway.host_policy import HostPolicy
 from vfnet_gateway.metrics import REFUSALS, GatewayMetrics
 
@@ -44,7 +44,7 @@ _CLIENT_GONE = 499
 """nginx's number for a client that left before its answer: in log and metrics, never sent."""
 
 
-class Envelope:
+class RequestMiddleware:
     """ASGI middleware, the outermost: every route is behind the same checks.
 
     Args:
@@ -61,7 +61,7 @@ class Envelope:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         request_id = Headers(scope=scope).get("x-request-id") or str(uuid.uuid4())
-        exchange = scope[SCOPE_KEY] = Exchange(request_id)
+        exchange = scope[SCOPE_KEY] = RequestRecord(request_id)
         self._metrics.requests_in_flight.inc()
         try:
             await self._answer(scope, exchange, receive, _Stamp(exchange, send))
@@ -70,7 +70,7 @@ class Envelope:
             self._record(scope, exchange)
         return None
 
-    async def _answer(self, scope: Scope, exchange: Exchange, receive: Receive, stamp: _Stamp) -> None:
+    async def _answer(self, scope: Scope, exchange: RequestRecord, receive: Receive, stamp: _Stamp) -> None:
         try:
             if len(exchange.request_id) > LONGEST_REQUEST_ID:
                 exchange.request_id = exchange.request_id[:LONGEST_REQUEST_ID]
@@ -98,7 +98,7 @@ class Envelope:
                 self._log.note("ERROR", f"{exchange.request_id}: {innermost(error)}")
             await response(scope, receive, stamp)
 
-    def _record(self, scope: MutableMapping[str, Any], exchange: Exchange) -> None:
+    def _record(self, scope: MutableMapping[str, Any], exchange: RequestRecord) -> None:
         status = exchange.status or _CLIENT_GONE
         route = getattr(scope.get("route"), "path", "other")
         method = scope["method"] if scope["method"] in _METHODS else "other"
@@ -109,7 +109,7 @@ class Envelope:
 class _Stamp:
     """The request's `send`: puts the headers on that every answer carries, and counts what goes out."""
 
-    def __init__(self, exchange: Exchange, send: Send) -> None:
+    def __init__(self, exchange: RequestRecord, send: Send) -> None:
         self._exchange, self._send = exchange, send
 
     async def __call__(self, message: Message) -> None:
