@@ -8,11 +8,11 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from vfnet_model.checkpoints.errors import CheckpointError
-from vfnet_client.commands.options import at_least_one, fraction
-from vfnet_train.argument_types import positive, scale, whole
 from demonstration.recipe import make_demonstration
 from demonstration.settings import DemonstrationSettings
+from vfnet_client.commands.options import at_least_one, fraction
+from vfnet_model.checkpoints.errors import CheckpointError
+from vfnet_train.argument_types import positive, scale, whole
 from vfnet_train.errors import InterruptedTrainingError
 from vfnet_train.settings import PRECISIONS
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from vfnet_model.checkpoints.resolve import open_checkpoint
 from vfnet_data.reading import read_dataset
-from vfnet_model.detectors.checkpoint_detector import CheckpointDetector, load_network
 from vfnet_evaluate.coco_evaluation import evaluate_detections
 from vfnet_evaluate.sources import detect_with_network
+from vfnet_model.checkpoints.resolve import open_checkpoint
+from vfnet_model.detectors.checkpoint_detector import CheckpointDetector, load_network
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from demonstration.rendered_scenes.objects import CLASSES
+from vfnet_model.checkpoints.config_writing import MMDET_VERSION, write_model_config
 from vfnet_runtime.architecture.config import BackboneConfig, HeadConfig, NeckConfig, PreprocessConfig, VFNetConfig
 from vfnet_runtime.architecture.deform_conv import ModulatedDeformConv2dPack
 from vfnet_runtime.architecture.vfnet import VFNet
-from vfnet_model.checkpoints.config_writing import MMDET_VERSION, write_model_config
-from demonstration.rendered_scenes.objects import CLASSES
 from vfnet_train.durable_files import save_durably
 from vfnet_train.errors import FinetuneError
 

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from demonstration.figures import DatasetFigures
 from demonstration.rendered_scenes.objects import CLASSES
 from demonstration.rendered_scenes.scene_seeds import TRAINING_SEED, VALIDATION_SEED
-from demonstration.figures import DatasetFigures
 from demonstration.settings import DemonstrationSettings
 
 _SHOWN = ("AP", "AP50", "AP75", "AR100")

@@ -7,15 +7,15 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from vfnet_client.atomic_files import write_whole
-from vfnet_data.dataset import DatasetError
-from demonstration.rendered_scenes.dataset import ANNOTATIONS, write_rendered_dataset
-from demonstration.rendered_scenes.scene_seeds import TRAINING_SEED, VALIDATION_SEED
 from demonstration.figures import evaluate_checkpoint
 from demonstration.half_precision import write_half_precision
 from demonstration.initial_checkpoint import write_initial_checkpoint
 from demonstration.model_card import write_model_card
+from demonstration.rendered_scenes.dataset import ANNOTATIONS, write_rendered_dataset
+from demonstration.rendered_scenes.scene_seeds import TRAINING_SEED, VALIDATION_SEED
 from demonstration.settings import DemonstrationSettings
+from vfnet_client.atomic_files import write_whole
+from vfnet_data.dataset import DatasetError
 from vfnet_train.finetuning import finetune
 from vfnet_train.run_folder import LAST_CHECKPOINT
 

@@ -16,12 +16,12 @@ from vfnet_batch.ledger import Span, gaps
 from vfnet_batch.output_folder import OutputFolder, writing_failed
 from vfnet_batch.plan import Plan, make_plan
 from vfnet_batch.progress import BatchProgress
-from vfnet_batch.shard_scoring import Scored
 from vfnet_batch.settings import BatchSettings
 from vfnet_batch.shard_formats import json_lines, parquet
+from vfnet_batch.shard_scoring import Scored
 from vfnet_batch.tally import Tally
-from vfnet_client.bounded_files import read_text
 from vfnet_client.atomic_files import durable_file
+from vfnet_client.bounded_files import read_text
 
 SUMMARY = "summary.json"
 _MOST_STATE_BYTES = 64 << 20

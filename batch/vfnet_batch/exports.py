@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from vfnet_batch.rows import Row
-from vfnet_client.detections import Detections
 from vfnet_client.atomic_files import durable_file
+from vfnet_client.detections import Detections
 
 PREDICTIONS, RESULTS, IMAGES = "predictions.csv", "results.json", "images.json"
 

@@ -10,9 +10,9 @@ from time import monotonic
 
 from vfnet_batch.batch import Batch
 from vfnet_batch.errors import InterruptedBatchError
-from vfnet_batch.shard_scoring import Scored, Scorer, ScoringWindow
 from vfnet_batch.servers import BATCH_PRIORITY, ServerPool
 from vfnet_batch.settings import ServerSettings
+from vfnet_batch.shard_scoring import Scored, Scorer, ScoringWindow
 from vfnet_client.async_client import AsyncVFNetClient
 
 _SECONDS_TO_FINISH = 20.0

@@ -10,9 +10,8 @@ from pathlib import Path
 from vfnet_batch.errors import BatchError
 from vfnet_batch.ledger import Span, finished_shards, shard_path
 from vfnet_batch.rows import Row
-from vfnet_batch.shard_scoring import Scored
 from vfnet_batch.shard_formats import ShardFormat
-from vfnet_client.safe_text import printable_line
+from vfnet_batch.shard_scoring import Scored
 from vfnet_client.atomic_files import (
     durable_file,
     fitting_name,
@@ -21,6 +20,7 @@ from vfnet_client.atomic_files import (
     remove_unfinished,
     write_inside,
 )
+from vfnet_client.safe_text import printable_line
 
 _LOCK = ".lock"
 _PICTURES_A_FOLDER = 1000

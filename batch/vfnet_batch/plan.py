@@ -16,8 +16,8 @@ from vfnet_batch.errors import BatchError
 from vfnet_batch.external_sort import sorted_lines
 from vfnet_batch.inputs.source import InputSource
 from vfnet_batch.ledger import Span
-from vfnet_client.bounded_files import read_text
 from vfnet_client.atomic_files import durable_file
+from vfnet_client.bounded_files import read_text
 
 PLAN, INPUTS = "batch.json", "inputs.jsonl"
 _MOST_STATE_BYTES = 64 << 20

@@ -6,15 +6,15 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vfnet_runtime.architecture.vfnet import VFNet
-from vfnet_model.checkpoints.loading import Checkpoint, build_network
-from vfnet_model.checkpoints.resolve import open_checkpoint
 from vfnet_build.engines import libtorch, openvino, pytorch, tensorrt
 from vfnet_build.engines.errors import EngineError
 from vfnet_build.engines.native_code import compile_deformable_convolution
-from vfnet_model.manifest import BuildOptions, Manifest, QuantizationOptions
 from vfnet_build.repository import RepositoryError, build_versions, check_replaceable, template_sha256, write_repository
 from vfnet_model import full_disk
+from vfnet_model.checkpoints.loading import Checkpoint, build_network
+from vfnet_model.checkpoints.resolve import open_checkpoint
+from vfnet_model.manifest import BuildOptions, Manifest, QuantizationOptions
+from vfnet_runtime.architecture.vfnet import VFNet
 
 ENGINES = {"openvino": openvino, "torch": pytorch, "libtorch": libtorch, "tensorrt": tensorrt}
 """By the name of the detector's configuration."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vfnet_runtime.architecture.config import PreprocessConfig
 from vfnet_model.served_repository import import_served
+from vfnet_runtime.architecture.config import PreprocessConfig
 
 PHOTO_SIZES = ((640, 480), (640, 427), (480, 640), (427, 640), (640, 360), (360, 640), (640, 640))
 """Width and height, the commonest first: 4:3, 3:2, 3:4, 2:3, 16:9, 9:16, square."""

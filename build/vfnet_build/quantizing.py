@@ -10,28 +10,28 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from demonstration.rendered_scenes.dataset import ANNOTATIONS, write_rendered_dataset
+from demonstration.rendered_scenes.scene_seeds import TRAINING_SEED, VALIDATION_SEED
 from numpy.typing import NDArray
 
-from vfnet_runtime.architecture.config import VFNetConfig
-from vfnet_model.checkpoints.demo import DEMO_CHECKPOINT
 from vfnet_build.engines.openvino import NETWORK
 from vfnet_build.engines.quantization import quantize
-from vfnet_model.manifest import QuantizationOptions
 from vfnet_build.repository import RepositoryError
-from vfnet_model.served_repository import import_served
+from vfnet_client.atomic_files import write_inside
 from vfnet_client.cache import default_cache_dir
 from vfnet_client.exceptions import CommandError, InvalidImageError
 from vfnet_client.images import expand
-from vfnet_client.atomic_files import write_inside
 from vfnet_data.dataset import DetectionDataset
 from vfnet_data.reading import read_dataset
-from demonstration.rendered_scenes.dataset import ANNOTATIONS, write_rendered_dataset
-from demonstration.rendered_scenes.scene_seeds import TRAINING_SEED, VALIDATION_SEED
 from vfnet_evaluate.agreement import agreement
 from vfnet_evaluate.coco_evaluation import evaluate_detections
+from vfnet_evaluate.sources import detect_with_network
+from vfnet_model.checkpoints.demo import DEMO_CHECKPOINT
 from vfnet_model.detectors.image_detections import ImageDetections
 from vfnet_model.detectors.network_detector import NetworkDetector, ResizedImage
-from vfnet_evaluate.sources import detect_with_network
+from vfnet_model.manifest import QuantizationOptions
+from vfnet_model.served_repository import import_served
+from vfnet_runtime.architecture.config import VFNetConfig
 
 ACCURACY = "accuracy.json"
 """In the repository, beside the manifest."""

@@ -17,9 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import vfnet_build
-from vfnet_runtime.architecture.config import VFNetConfig
 from vfnet_build.copied_folder import copy_folder
-from vfnet_model.manifest import MANIFEST, BuildOptions, Manifest
 from vfnet_build.model_configuration import (
     add_profiles,
     configure,
@@ -31,7 +29,9 @@ from vfnet_build.model_configuration import (
     write_configuration,
 )
 from vfnet_build.photo_canvases import photo_canvases
+from vfnet_model.manifest import MANIFEST, BuildOptions, Manifest
 from vfnet_model.served_repository import template_directory
+from vfnet_runtime.architecture.config import VFNetConfig
 
 _YOUNG_SECONDS = 60.0
 PYTHON_MODELS = ("vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")

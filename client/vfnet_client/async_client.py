@@ -23,12 +23,12 @@ from vfnet_client.exceptions import (
     ServerUnavailableError,
     VFNetClientError,
 )
-from vfnet_client.images import ImageLike, ImageLoader
+from vfnet_client.fair_retry import FairRetry
 from vfnet_client.image_result import ImageResult, typed
+from vfnet_client.images import ImageLike, ImageLoader
 from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
 from vfnet_client.server_errors import deadline_exceeded
 from vfnet_client.transport import DEFAULT_SERVER, Transport, is_score_endpoint, open_transport, parse_server_url
-from vfnet_client.fair_retry import FairRetry
 
 if TYPE_CHECKING:
     from vfnet_client.score_endpoint import ScoreEndpoint

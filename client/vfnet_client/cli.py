@@ -34,27 +34,17 @@ SUBCOMMANDS = {
     "health": Subcommand("vfnet_client.commands.health", "prove with a real inference that the server works"),
     "build": Subcommand("vfnet.commands.build", "turn a checkpoint into a model repository", "build"),
     "serve": Subcommand("vfnet.commands.serve", "run Triton on a model repository, and watch it", "serve"),
-    "up": Subcommand(
-        "vfnet.commands.up", "build what is missing and serve in the background", "build,gateway,serve"
-    ),
+    "up": Subcommand("vfnet.commands.up", "build what is missing and serve in the background", "build,gateway,serve"),
     "down": Subcommand("vfnet.commands.down", "stop what `up` started", "serve"),
     "logs": Subcommand("vfnet.commands.logs", "show the log of what `up` started", "serve"),
-    "evaluate": Subcommand(
-        "vfnet.commands.evaluate", "score a server or a checkpoint as COCO does", "build,train"
-    ),
-    "finetune": Subcommand(
-        "vfnet.commands.finetune", "train a checkpoint on your own annotated images", "build,train"
-    ),
-    "demonstration": Subcommand(
-        "demonstration.command", "make the demonstration checkpoint anew", "build,train"
-    ),
+    "evaluate": Subcommand("vfnet.commands.evaluate", "score a server or a checkpoint as COCO does", "build,train"),
+    "finetune": Subcommand("vfnet.commands.finetune", "train a checkpoint on your own annotated images", "build,train"),
+    "demonstration": Subcommand("demonstration.command", "make the demonstration checkpoint anew", "build,train"),
     "gateway": Subcommand("vfnet.commands.gateway", "answer POST /score in front of Triton", "gateway"),
     "bench-gateway": Subcommand(
         "vfnet_bench.commands.gateway", "measure /score against direct gRPC", "gateway,build,serve"
     ),
-    "batch": Subcommand(
-        "vfnet.commands.batch", "score very many images, restartable, also on a cluster", "batch"
-    ),
+    "batch": Subcommand("vfnet.commands.batch", "score very many images, restartable, also on a cluster", "batch"),
     "bench-batch": Subcommand(
         "vfnet_bench.commands.batch", "measure a batch against the server's best", "batch,build,serve"
     ),

@@ -15,8 +15,8 @@ from vfnet_client.contract import ScoreReply
 from vfnet_client.credentials import Credentials
 from vfnet_client.detections import Detections
 from vfnet_client.exceptions import ServerUnavailableError, VFNetClientError
-from vfnet_client.images import ImageLike
 from vfnet_client.image_result import ImageResult
+from vfnet_client.images import ImageLike
 from vfnet_client.transport import DEFAULT_SERVER
 
 T = TypeVar("T")
@@ -57,7 +57,9 @@ class VFNetClient:
         """See `AsyncVFNetClient.detect`."""
         return self._submit(self._client.detect(image, score_threshold=score_threshold)).result()
 
-    def detect_many(self, images: Iterable[ImageLike], *, score_threshold: float | None = None) -> Iterator[ImageResult]:
+    def detect_many(
+        self, images: Iterable[ImageLike], *, score_threshold: float | None = None
+    ) -> Iterator[ImageResult]:
         """See `AsyncVFNetClient.detect_many`. `images` is read by the calling thread."""
         detection, pending = self._client.detection_of_many(score_threshold), deque[Future[ImageResult]]()
         try:

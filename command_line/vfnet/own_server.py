@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vfnet_batch.errors import BatchError
-from vfnet_model.checkpoints.errors import CheckpointError
-from vfnet_model.manifest import BuildOptions, Manifest
 from vfnet_build.repository import RepositoryError
 from vfnet_client.free_ports import free_ports
+from vfnet_model.checkpoints.errors import CheckpointError
+from vfnet_model.manifest import BuildOptions, Manifest
 from vfnet_serve.background import StateFolder
 from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.installation import ServerError, find_triton

@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from vfnet_data.coco_writing import write_coco
-from vfnet_data.dataset import AnnotatedImage, DetectionDataset
 from demonstration.rendered_scenes.objects import CLASSES
 from demonstration.rendered_scenes.scene import render_scene
+from vfnet_data.coco_writing import write_coco
+from vfnet_data.dataset import AnnotatedImage, DetectionDataset
 
 ANNOTATIONS = "annotations.json"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from vfnet_client.atomic_files import write_whole
 from demonstration.rendered_scenes.scene import RenderedScene, render_scene
+from vfnet_client.atomic_files import write_whole
 
 WIDTH, HEIGHT = 960, 640
 _SEED = 2_000_086  # unlike 118 of 120 tried, all its objects and nothing else are found at 0.5; never trained on

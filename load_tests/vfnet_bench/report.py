@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vfnet_bench.network.agreement import Agreement, agreement_table
 from vfnet_bench.measurement import Measurement, quartiles
+from vfnet_bench.network.agreement import Agreement, agreement_table
 
 
 @dataclass(frozen=True)

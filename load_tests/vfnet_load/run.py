@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from vfnet_load.machine import describe_machine
 from vfnet_client.atomic_files import write_whole
 from vfnet_load.calls import NotAnsweredError
+from vfnet_load.machine import describe_machine
 from vfnet_load.options import LoadOptions
 from vfnet_load.report.load_run import LoadRun
 from vfnet_load.report.run_page import run_page

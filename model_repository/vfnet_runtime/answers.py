@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from vfnet_runtime.non_maximum_suppression import batched_nms
 from numpy.typing import NDArray
+
+from vfnet_runtime.non_maximum_suppression import batched_nms
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from vfnet_runtime.encoded_files import EncodingError, pixel_parts
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+
+from vfnet_runtime.encoded_files import EncodingError, pixel_parts
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
 """Pillow's names of what is decoded. A list, because some of Pillow's others start programs (EPS)."""

@@ -7,8 +7,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from vfnet_runtime.canvases import Canvas, canvas_for
 from numpy.typing import NDArray
+
+from vfnet_runtime.canvases import Canvas, canvas_for
 
 
 @dataclass(frozen=True)

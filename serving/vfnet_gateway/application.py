@@ -18,7 +18,6 @@ from vfnet_gateway import swagger
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.bodies import BodyReader
 from vfnet_gateway.ensemble import Ensemble
-from vfnet_gateway.middleware import RequestMiddleware
 from vfnet_gateway.health_routes import HealthRoutes
 from vfnet_gateway.keys import KeyRing
 from vfnet_gateway.kserve.grpc_messages import MessageReader
@@ -28,6 +27,7 @@ from vfnet_gateway.kserve.inference import Inference, ServedModel
 from vfnet_gateway.kserve.rest import KServeRoutes
 from vfnet_gateway.kserve.statistics import ModelStatistics
 from vfnet_gateway.metrics import CONTENT_TYPE, GatewayMetrics
+from vfnet_gateway.middleware import RequestMiddleware
 from vfnet_gateway.score_routes import ScoreRoutes
 from vfnet_gateway.scorer import Scorer
 from vfnet_gateway.settings import GatewaySettings

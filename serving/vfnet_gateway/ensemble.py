@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from vfnet_client.fair_retry import FairRetry
 from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
 from vfnet_client.transport import Transport
-from vfnet_client.fair_retry import FairRetry
-from vfnet_gateway.admission import RequestPlaces, ImagePlaces
+from vfnet_gateway.admission import ImagePlaces, RequestPlaces
 from vfnet_gateway.priorities import Priority
 from vfnet_gateway.settings import GatewaySettings
 

@@ -25,9 +25,9 @@ from vfnet_client.exceptions import (
 from vfnet_client.safe_text import printable_line
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.bodies import ClientGoneError
-from vfnet_gateway.request_record import SCOPE_KEY, RequestRecord
 from vfnet_gateway.host_policy import HostPolicy
 from vfnet_gateway.metrics import REFUSALS, GatewayMetrics
+from vfnet_gateway.request_record import SCOPE_KEY, RequestRecord
 
 LONGEST_REQUEST_ID = 100
 LONGEST_REASON = 500

@@ -16,15 +16,15 @@ from pathlib import Path
 
 import uvicorn
 
-from vfnet_client.exceptions import CommandError
-from vfnet_supervision.process_identity import process_identity
-from vfnet_supervision.ring import inherited_listener
 from vfnet_client.atomic_files import write_whole
+from vfnet_client.exceptions import CommandError
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.application import Gateway
 from vfnet_gateway.connection import connection_protocol
 from vfnet_gateway.kserve.grpc_server import DEFAULT_GRPC_PORT, GRPCListening, GRPCServer
 from vfnet_gateway.settings import DEFAULT_PORT, GatewaySettings
+from vfnet_supervision.process_identity import process_identity
+from vfnet_supervision.ring import inherited_listener
 
 _BACKLOG = 2048
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import psutil
 
-from vfnet_supervision.process_identity import process_identity
 from vfnet_client.atomic_files import locked_file, open_inside, write_inside
 from vfnet_serve.installation import ServerError
 from vfnet_serve.parent_death import terminated_with_parent
 from vfnet_serve.supervision.log_files import rotate_if_large, size_of, tail
+from vfnet_supervision.process_identity import process_identity
 
 _STOP_TIMEOUT = 60.0
 """Seconds, of what has not said how long it may take."""

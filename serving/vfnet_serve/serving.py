@@ -15,7 +15,6 @@ from types import FrameType
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from vfnet_supervision.process_identity import process_identity
 from vfnet_client.atomic_files import write_whole
 from vfnet_serve.adapted_repository import read_configs
 from vfnet_serve.control_plane import ControlPlane
@@ -31,6 +30,7 @@ from vfnet_serve.serving_settings import GivenSettings, choose_settings
 from vfnet_serve.triton_process import TritonProcess
 from vfnet_serve.wait_limits import WaitLimits
 from vfnet_serve.watchdog import LOOK_SECONDS, Watchdog
+from vfnet_supervision.process_identity import process_identity
 
 _BUILD_SECONDS = 1.0
 

@@ -6,16 +6,16 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from vfnet_runtime.canvases import OWN, parse_canvases
-from vfnet_runtime.resizing import resize_onto_canvas
 from sklearn.datasets import load_sample_image
 
-from vfnet_runtime.architecture.config import VFNetConfig
 from vfnet_build.building import build
 from vfnet_build.engines.errors import EngineError
-from vfnet_model.manifest import BuildOptions, Manifest
 from vfnet_build.model_configuration import read_configuration
 from vfnet_build.repository import RepositoryError, _configure_for, _copy_template
+from vfnet_model.manifest import BuildOptions, Manifest
+from vfnet_runtime.architecture.config import VFNetConfig
+from vfnet_runtime.canvases import OWN, parse_canvases
+from vfnet_runtime.resizing import resize_onto_canvas
 
 
 @pytest.fixture(scope="module")

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from demonstration.rendered_scenes.dataset import write_rendered_dataset
+from demonstration.rendered_scenes.sample import sample_scene
 from PIL import Image
 
 from box_matching import DetectionSet, box_iou
 from served_inference import detect
 from triton_server import ServedRepository, serving
-from vfnet_build.building import build
 from vfnet.commands.build import add_arguments, run
-from vfnet_model.manifest import BuildOptions, Manifest, QuantizationOptions
+from vfnet_build.building import build
 from vfnet_build.quantizing import ACCURACY
 from vfnet_build.repository import RepositoryError
-from demonstration.rendered_scenes.dataset import write_rendered_dataset
-from demonstration.rendered_scenes.sample import sample_scene
+from vfnet_model.manifest import BuildOptions, Manifest, QuantizationOptions
 
 pytest.importorskip("nncf")
 

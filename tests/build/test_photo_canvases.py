@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vfnet_runtime.architecture.config import PreprocessConfig
 from vfnet_build.photo_canvases import PHOTO_SIZES, photo_canvases
+from vfnet_runtime.architecture.config import PreprocessConfig
 
 
 def test_the_usual_scale(demo_repository: Path) -> None:

@@ -13,10 +13,10 @@ from tritonclient.grpc import model_config_pb2
 from vfnet_build import building
 from vfnet_build import repository as repository_module
 from vfnet_build.building import build
+from vfnet_build.repository import PYTHON_MODELS, RepositoryError, write_repository
 from vfnet_model.checkpoints.demo import DEMO_CLASSES
 from vfnet_model.checkpoints.loading import load_checkpoint
 from vfnet_model.manifest import MANIFEST, MAX_MANIFEST, BuildOptions, Manifest
-from vfnet_build.repository import PYTHON_MODELS, RepositoryError, write_repository
 
 MADE_UP = Manifest("0" * 64, "made up", False, DEMO_CLASSES, BuildOptions(), "0" * 64, {})
 

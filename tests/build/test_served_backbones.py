@@ -14,13 +14,13 @@ from box_matching import DetectionSet, compare
 from served_inference import detect
 from synthetic_checkpoint import write_synthetic_checkpoint
 from triton_server import serving
-from vfnet_runtime.architecture.config import NeckConfig, PreprocessConfig, VFNetConfig
 from vfnet_build.building import build
 from vfnet_model.checkpoints.config_writing import write_model_config
 from vfnet_model.checkpoints.demo import DEMO_CLASSES
 from vfnet_model.checkpoints.stock import ARCHITECTURES
-from vfnet_model.manifest import BuildOptions
 from vfnet_model.detectors.checkpoint_detector import CheckpointDetector
+from vfnet_model.manifest import BuildOptions
+from vfnet_runtime.architecture.config import NeckConfig, PreprocessConfig, VFNetConfig
 
 # ResNet's own kinds are served everywhere else; parity/ holds every configuration to mmdet at full size. Made-up
 # weights make a Res2Net with deformable convolutions chaotic: one bit of one pixel moves its outputs by a third.

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from demonstration.initial_checkpoint import demonstration_config, write_initial_checkpoint
 
 from vfnet_runtime.architecture.resnet import ResNet
-from demonstration.initial_checkpoint import demonstration_config, write_initial_checkpoint
 
 SCALE = (96, 64)
 

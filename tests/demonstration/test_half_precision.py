@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from vfnet_model.checkpoints.loading import load_checkpoint
 from demonstration import half_precision
 from demonstration.half_precision import SIZE_LIMIT, write_half_precision
+
+from vfnet_model.checkpoints.loading import load_checkpoint
 from vfnet_train.errors import FinetuneError
 
 

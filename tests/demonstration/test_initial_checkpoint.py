@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from demonstration.initial_checkpoint import demonstration_config, load_backbone
 
 from shared_data import SHARED
-from vfnet_runtime.architecture.resnet import ResNet
 from vfnet_model.checkpoints.loading import build_network, load_checkpoint
-from demonstration.initial_checkpoint import demonstration_config, load_backbone
+from vfnet_runtime.architecture.resnet import ResNet
 from vfnet_train.errors import FinetuneError
 
 from .conftest import SCALE, plain_backbone

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
-
-from vfnet_model.checkpoints.loading import load_checkpoint
-from vfnet_client.cli import main
 from demonstration.rendered_scenes.objects import CLASSES
 from demonstration.rendered_scenes.scene import render_scene
+from PIL import Image
+
+from vfnet_client.cli import main
+from vfnet_model.checkpoints.loading import load_checkpoint
 
 
 @pytest.fixture(scope="module")

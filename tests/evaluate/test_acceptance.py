@@ -14,11 +14,11 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from small_networks import BACKBONES, small_network
+from vfnet_evaluate.acceptance import compare_with_network
+from vfnet_model.detectors.checkpoint_detector import CheckpointDetector
 from vfnet_runtime.architecture.config import PreprocessConfig
 from vfnet_runtime.architecture.detector import Detector
 from vfnet_runtime.architecture.vfnet import VFNet
-from vfnet_evaluate.acceptance import compare_with_network
-from vfnet_model.detectors.checkpoint_detector import CheckpointDetector
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

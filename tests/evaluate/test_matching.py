@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from vfnet_data import DetectionDataset
-from vfnet_model.detectors.image_detections import ImageDetections
 from vfnet_evaluate.matching import NOTHING, confusion_matrix, find_operating_point, match
+from vfnet_model.detectors.image_detections import ImageDetections
 
 CAN, CARTON = 0, 1
 

@@ -13,13 +13,13 @@ from PIL import Image
 from box_matching import DetectionSet, compare
 from served_inference import detect
 from triton_server import ServedRepository
-from vfnet_model.checkpoints.loading import build_network, load_checkpoint
 from vfnet_client.cli import main
 from vfnet_client.exceptions import InvalidImageError
 from vfnet_data import DetectionDataset, read_dataset
 from vfnet_data.coco_writing import write_coco
-from vfnet_model.detectors.checkpoint_detector import CheckpointDetector
 from vfnet_evaluate.coco_results import read_coco_results
+from vfnet_model.checkpoints.loading import build_network, load_checkpoint
+from vfnet_model.detectors.checkpoint_detector import CheckpointDetector
 
 STRIP = (400, 24)
 """Narrow pictures are quick, and the talkative checkpoint sees something in them."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vfnet_client.exceptions import ServerBusyError
-from vfnet_gateway.admission import RequestPlaces, ImagePlaces
+from vfnet_gateway.admission import ImagePlaces, RequestPlaces
 from vfnet_gateway.priorities import Priority
 
 

@@ -17,8 +17,8 @@ from PIL import Image
 from gateway_process import RunningGateway, running_gateway
 from score_requests import GOOD, post, score, strip_png, table
 from triton_server import NO_OP, ServedRepository, serving
-from vfnet_client import FatalImageError, VFNetClient
 from vfnet_bench.served_repository import with_fixed_time
+from vfnet_client import FatalImageError, VFNetClient
 from waiting import eventually
 
 pytestmark = pytest.mark.timeout(240)

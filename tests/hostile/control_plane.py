@@ -7,8 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tritonclient.grpc import service_pb2 as kserve
-
 from attack import (
     DOOR,
     TRITON,
@@ -25,6 +23,8 @@ from attack import (
     request,
     restricted,
 )
+from tritonclient.grpc import service_pb2 as kserve
+
 from deployment import Deployment
 
 NAMES = ("vfnet", "vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")

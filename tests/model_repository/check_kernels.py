@@ -6,15 +6,13 @@ that language, which is when it looks.
 
 from __future__ import annotations
 
-from vfnet_runtime.engines.kernels import deformable_kernel
-from vfnet_runtime.engines import network_operations
-from vfnet_runtime.engines.kernels import normalisation_kernels
-from vfnet_runtime.engines.kernels import pointwise_kernel
 import pytest
 import torch
 from torch import Tensor
 
 from vfnet_runtime.architecture.padding import ValidAreas
+from vfnet_runtime.engines import network_operations
+from vfnet_runtime.engines.kernels import deformable_kernel, normalisation_kernels, pointwise_kernel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CANVAS = (64, 96)

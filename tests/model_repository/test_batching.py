@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from vfnet_runtime.engines.batching import Batch, plan_batches
-from vfnet_runtime.canvases import canvas_for, parse_canvases
 from hypothesis import given
 from hypothesis import strategies as st
+
+from vfnet_runtime.canvases import canvas_for, parse_canvases
+from vfnet_runtime.engines.batching import Batch, plan_batches
 
 CANVASES = parse_canvases("800x1088,1088x800,800x1344,1344x800")
 SIZES = (1, 2, 4, 8)

@@ -9,11 +9,12 @@ import sys
 import time
 from pathlib import Path
 
-from vfnet_runtime import image_decoding
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from vfnet_runtime import image_decoding
 from vfnet_runtime.image_decoding import ImageError, decode_image
 
 PIXELS = 10**8

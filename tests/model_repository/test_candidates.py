@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from vfnet_runtime.candidates import CandidateSettings, select_candidates, select_level, sigmoid
 
 from vfnet_runtime.architecture import detector
 from vfnet_runtime.architecture.config import TestConfig
+from vfnet_runtime.candidates import CandidateSettings, select_candidates, select_level, sigmoid
 
 STRIDES = (8, 16, 32, 64, 128)
 SIZES = ((12, 17), (6, 9), (3, 5), (2, 3), (1, 2))

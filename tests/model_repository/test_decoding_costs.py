@@ -12,10 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vfnet_runtime import image_decoding
 import numpy as np
 import pytest
 from PIL import Image
+
+from vfnet_runtime import image_decoding
 
 SCRIPT = """
 import json, resource, sys, time

@@ -12,6 +12,10 @@ import numpy as np
 import psutil
 import pytest
 import torch
+
+from vfnet_build.engines.native_code import SOURCE, compile_deformable_convolution
+from vfnet_model.served_repository import template_directory
+from vfnet_runtime.architecture.deform_conv import deform_conv2d
 from vfnet_runtime.engines.deformable.deformable_convolution import (
     LIBRARY,
     PRECISIONS,
@@ -22,10 +26,6 @@ from vfnet_runtime.engines.deformable.deformable_convolution import (
     pack_weight,
 )
 from vfnet_runtime.engines.openvino_engine import openvino_core
-
-from vfnet_runtime.architecture.deform_conv import deform_conv2d
-from vfnet_build.engines.native_code import SOURCE, compile_deformable_convolution
-from vfnet_model.served_repository import template_directory
 
 ROUNDING = {"f32": 1e-6, "bf16": 6e-3, "int8": 2e-2}
 """Of the output's root mean square. f32: sums in another order. bf16: samples and weights have 8 bits of mantissa.

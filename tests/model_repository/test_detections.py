@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+
 from vfnet_runtime.answers import Detections, detect
 
 CLASSES = ("can", "carton", "milk_bottle", "water_bottle")

@@ -8,10 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from vfnet_runtime.image_decoding import ImageError, decode_image
 from PIL import Image
 
 from shared_data import SHARED, needs_shared
+from vfnet_runtime.image_decoding import ImageError, decode_image
 
 PNGSUITE = sorted((SHARED / "data" / "pngsuite").glob("*.png"))
 EXIF_ORIENT = sorted((SHARED / "data" / "exif_orient").glob("*.jpg"))

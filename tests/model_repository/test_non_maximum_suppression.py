@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from vfnet_runtime.non_maximum_suppression import batched_nms
 
 f32 = np.float32

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from vfnet_runtime.engines.openvino_engine import HeadOutputs, OpenVINOEngine, is_strip, openvino_core
 
 

@@ -8,10 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-from vfnet_runtime.triton_models import process_activity
 import pytest
-from vfnet_runtime.triton_models.process_activity import ProcessActivity
 
+from vfnet_runtime.triton_models import process_activity
+from vfnet_runtime.triton_models.process_activity import ProcessActivity
 from vfnet_serve.activity_records import ActivityRecord, read_record
 
 

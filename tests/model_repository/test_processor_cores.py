@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from vfnet_runtime.processor_cores import available_cores
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from vfnet_runtime.resizing import resize_onto_canvas, resized_size
 
 IMG_SCALE = (1333, 800)

@@ -10,10 +10,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from vfnet_runtime import tickets
-from vfnet_runtime.admission import CallerGoneError, Admission
-from vfnet_runtime.tickets import TicketLedger, ledger_path
 
+from vfnet_runtime import tickets
+from vfnet_runtime.admission import Admission, CallerGoneError
+from vfnet_runtime.tickets import TicketLedger, ledger_path
 from vfnet_serve.activity_records import void_tickets
 
 

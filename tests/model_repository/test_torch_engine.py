@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from vfnet_runtime.engines import torch_engine
-from vfnet_runtime.engines.torch_engine import Candidates, Image, TorchEngine
 
 from small_networks import BACKBONES, small_network
 from vfnet_runtime.architecture.detector import Detector
 from vfnet_runtime.architecture.network_file import read_network, write_network
+from vfnet_runtime.engines import torch_engine
+from vfnet_runtime.engines.torch_engine import Candidates, Image, TorchEngine
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIZES = ((70, 100), (33, 128), (120, 50), (64, 64))

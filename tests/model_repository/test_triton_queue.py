@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vfnet_runtime.triton_models import process_activity
 import pytest
+
+from vfnet_runtime.triton_models import process_activity
 from vfnet_runtime.triton_models.process_activity import Pauses, ProcessActivity
 from vfnet_runtime.triton_models.triton_queue import TritonQueue
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+
 from vfnet_runtime.engines import warming_up
 from vfnet_runtime.engines.openvino_engine import OpenVINOEngine
 from vfnet_runtime.engines.warming_up import parse_canvases, warm_up

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from vfnet_runtime.candidates import CandidateSettings, select_candidates
-from vfnet_runtime.answers import Detections, detect
 
 from shared_data import SHARED, needs_shared
+from vfnet_runtime.answers import Detections, detect
 from vfnet_runtime.architecture import detector
 from vfnet_runtime.architecture.config import TestConfig
+from vfnet_runtime.candidates import CandidateSettings, select_candidates
 
 pytestmark = needs_shared
 

@@ -11,18 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from vfnet_runtime.engines.openvino_engine import OpenVINOEngine
 
 from real_mmdet import needs_mmdet, run_in_mmdet
 from shared_data import SHARED
-from vfnet_runtime.architecture.detector import DensePredictor
+from vfnet_build.engines import openvino
+from vfnet_build.engines.native_code import compile_deformable_convolution
 from vfnet_model.checkpoints.config_text import parse_config_text
 from vfnet_model.checkpoints.loading import Checkpoint, build_network, load_checkpoint
 from vfnet_model.checkpoints.model_config import read_model_config
 from vfnet_model.checkpoints.stock import ARCHITECTURES
-from vfnet_build.engines import openvino
-from vfnet_build.engines.native_code import compile_deformable_convolution
 from vfnet_model.served_repository import template_directory
+from vfnet_runtime.architecture.detector import DensePredictor
+from vfnet_runtime.engines.openvino_engine import OpenVINOEngine
 
 pytestmark = needs_mmdet
 LEVELS = 5

@@ -12,8 +12,8 @@ from PIL import Image
 from box_matching import DetectionSet, compare
 from real_mmdet import needs_mmdet, run_in_mmdet
 from tiny_training import HEIGHT, WIDTH, tiny_config
-from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_model.detectors.checkpoint_detector import CheckpointDetector
+from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_train.output_checkpoint import write_checkpoint
 from vfnet_train.training_state import Position
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from shared_data import SHARED, needs_shared
-from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_model.checkpoints.loading import build_network, load_checkpoint
+from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_train.losses import VFNetLoss
 
 GOLDEN = SHARED / "reference" / "golden" / "train_losses.npz"

@@ -12,10 +12,10 @@ import torch
 
 from real_mmdet import needs_mmdet, run_in_mmdet
 from shared_data import SHARED
+from vfnet_data.reading import read_dataset
+from vfnet_model.checkpoints.loading import build_network, load_checkpoint
 from vfnet_runtime.architecture.config import BackboneConfig, HeadConfig, NeckConfig, PreprocessConfig, VFNetConfig
 from vfnet_runtime.architecture.vfnet import VFNet
-from vfnet_model.checkpoints.loading import build_network, load_checkpoint
-from vfnet_data.reading import read_dataset
 from vfnet_train.batches import AugmentedImages, Batches, BatchOrder, TrainingBatch
 from vfnet_train.losses import VFNetLoss
 from vfnet_train.optimisation import make_optimizer, set_learning_rate

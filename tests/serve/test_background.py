@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from vfnet_supervision.process_identity import process_identity
 from vfnet_serve.background import BackgroundProcess, StateFolder
+from vfnet_supervision.process_identity import process_identity
 
 _STUBBORN = """
 import json, os, signal, subprocess, sys, time

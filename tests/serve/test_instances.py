@@ -12,11 +12,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from vfnet_runtime.triton_models.process_activity import RECORD
 
 from served_inference import infer
 from triton_server import ServedRepository, serving
 from vfnet.commands.serve import visible_gpus
+from vfnet_runtime.triton_models.process_activity import RECORD
 
 PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGNgYGAAAAAEAAH2FzhVAAAAAElFTkSuQmCC")
 """A PNG."""

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from triton_server import NO_OP, ROOM
-from vfnet_model import full_disk
 from vfnet_client.free_ports import free_ports
+from vfnet_model import full_disk
 from waiting import eventually
 
 VFNET = [sys.executable, "-m", "vfnet_client"]

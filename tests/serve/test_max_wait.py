@@ -17,11 +17,11 @@ import pytest
 
 from score_requests import strip_png
 from triton_server import NO_OP, ServedRepository, serving
+from vfnet_bench.served_repository import with_fixed_time
 from vfnet_client.async_client import AsyncVFNetClient
 from vfnet_client.client import VFNetClient
 from vfnet_client.exceptions import ServerBusyError
 from vfnet_client.transport import open_transport
-from vfnet_bench.served_repository import with_fixed_time
 from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.measured_speed import measure_speed
 

@@ -23,9 +23,9 @@ from held_detector import Gate, gate_of, with_gate
 from score_requests import strip_png
 from served_inference import document
 from triton_server import ServedRepository, serving
+from vfnet_bench.served_repository import with_fixed_time
 from vfnet_client.exceptions import DeadlineExceededError, ServerBusyError, VFNetClientError
 from vfnet_client.transport import Transport, open_transport
-from vfnet_bench.served_repository import with_fixed_time
 
 SECONDS = 0.05
 """What the detector takes for an image."""

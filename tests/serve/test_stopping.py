@@ -16,8 +16,8 @@ import tritonclient.grpc
 from held_detector import gate_of, with_gate
 from score_requests import strip_png
 from triton_server import NO_OP, ServedRepository, model_processes, serving
-from vfnet_client.free_ports import free_ports
 from vfnet_bench.served_repository import with_fixed_time
+from vfnet_client.free_ports import free_ports
 from waiting import eventually
 
 

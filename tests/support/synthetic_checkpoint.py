@@ -16,10 +16,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_model.checkpoints.config_text import parse_config_text
 from vfnet_model.checkpoints.demo import DEMO_CLASSES
 from vfnet_model.checkpoints.model_config import read_model_config
+from vfnet_runtime.architecture.vfnet import VFNet
 
 CONFIG_TEXT = """\
 img_norm_cfg = dict(

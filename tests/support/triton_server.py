@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from vfnet_runtime.tickets import TicketLedger
 
 from vfnet_client.free_ports import free_ports
 from vfnet_process import running_vfnet
+from vfnet_runtime.tickets import TicketLedger
 
 NO_OP = "--model-config-name=noop"
 """The repository's own configuration of a detector without a network."""

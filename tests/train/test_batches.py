@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from vfnet_runtime.architecture.config import PreprocessConfig
 from vfnet_data.dataset import AnnotatedImage
 from vfnet_data.reading import read_dataset
+from vfnet_runtime.architecture.config import PreprocessConfig
 from vfnet_train.augmentation import TrainingSample
 from vfnet_train.batches import AugmentedImages, Batches, BatchOrder, collate
 from vfnet_train.settings import AugmentationSettings

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from tiny_training import finetune_arguments, run_python
-from vfnet_client.cli import main
 from vfnet_client.atomic_files import remove_unfinished
+from vfnet_client.cli import main
 from vfnet_train.interruption import noticed_signals
 
 # Real signals to the process itself, at a moment that is the same in every run.

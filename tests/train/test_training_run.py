@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from tiny_training import VFNET, finetune_arguments, write_scenes
-from vfnet_model.checkpoints.loading import load_checkpoint
 from vfnet_client.cli import main
+from vfnet_model.checkpoints.loading import load_checkpoint
 from vfnet_train.errors import FinetuneError
 from vfnet_train.preparation import prepare
 from vfnet_train.settings import AugmentationSettings, FinetuneSettings, OptimizerSettings, choose_test_scale

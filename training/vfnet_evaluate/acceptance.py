@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vfnet_runtime.architecture.config import VFNetConfig
-from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_data.reading import read_dataset
 from vfnet_evaluate.agreement import Matched, agreement
-from vfnet_model.detectors.checkpoint_detector import CheckpointDetector
 from vfnet_evaluate.coco_evaluation import evaluate_detections
+from vfnet_evaluate.sources import detect_with_network
+from vfnet_model.detectors.checkpoint_detector import CheckpointDetector
 from vfnet_model.detectors.image_detections import ImageDetections
 from vfnet_model.detectors.network_detector import NetworkDetector, ResizedImage
-from vfnet_evaluate.sources import detect_with_network
+from vfnet_runtime.architecture.config import VFNetConfig
+from vfnet_runtime.architecture.vfnet import VFNet
 
 Candidates = Callable[[Any, Any], tuple[Any, Any, Any]]
 """Pixels uint8 [1, H, W, 3], valid_shape int32 [1, 2] -> one image's boxes [K, 4], scores [K], labels [K]."""

@@ -9,9 +9,9 @@ from typing import TypedDict
 
 import numpy as np
 
+from vfnet_client.atomic_files import write_whole
 from vfnet_client.bounded_files import read_text
 from vfnet_client.bounded_json import parse_json
-from vfnet_client.atomic_files import write_whole
 from vfnet_data import values
 from vfnet_data.dataset import DatasetError, DetectionDataset
 from vfnet_data.problems import Problems

@@ -10,8 +10,8 @@ from pathlib import Path
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from vfnet_client.safe_text import printable_line
 from vfnet_client.atomic_files import write_inside
+from vfnet_client.safe_text import printable_line
 
 DOTS_PER_INCH = 110
 _LONGEST_NAME = 40

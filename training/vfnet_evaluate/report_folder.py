@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vfnet_client.safe_text import markdown_text
 from vfnet_client.atomic_files import write_inside
+from vfnet_client.safe_text import markdown_text
 from vfnet_evaluate.confusion_picture import draw_confusion
 from vfnet_evaluate.figures import plain_texts, save_figure
 from vfnet_evaluate.precision_recall import draw_precision_recall

@@ -16,8 +16,8 @@ from vfnet_client.image_result import ImageResult
 from vfnet_data.dataset import AnnotatedImage, DetectionDataset
 from vfnet_data.progress import with_progress
 from vfnet_evaluate.errors import EvaluationError
-from vfnet_model.detectors.image_detections import ImageDetections
 from vfnet_evaluate.label_names import reconcile
+from vfnet_model.detectors.image_detections import ImageDetections
 
 if TYPE_CHECKING:  # evaluating a server needs nothing of vfnet_build
     from vfnet_model.detectors.network_detector import NetworkDetector

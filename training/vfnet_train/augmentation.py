@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vfnet_runtime.architecture.config import PreprocessConfig
 from vfnet_data.dataset import AnnotatedImage
+from vfnet_runtime.architecture.config import PreprocessConfig
 from vfnet_train.photometric_distortion import distort_colours
 from vfnet_train.served_images import decode_image_file, resize_to_fit
 from vfnet_train.settings import AugmentationSettings, Scale

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from vfnet_runtime.architecture.config import PreprocessConfig
 from vfnet_data.dataset import AnnotatedImage
+from vfnet_runtime.architecture.config import PreprocessConfig
 from vfnet_train.augmentation import TrainingSample, augment
 from vfnet_train.interruption import SIGNALS
 from vfnet_train.precision import MEMORY_FORMAT

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from vfnet_model import full_disk
 from vfnet_client.atomic_files import durable_file
+from vfnet_model import full_disk
 
 
 def save_durably(path: Path, content: Mapping[str, object]) -> None:

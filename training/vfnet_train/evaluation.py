@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_data.dataset import DetectionDataset
 from vfnet_data.progress import with_progress
-from vfnet_model.detectors.checkpoint_detector import CheckpointDetector
 from vfnet_evaluate.coco_evaluation import Evaluation, evaluate_detections
+from vfnet_model.detectors.checkpoint_detector import CheckpointDetector
 from vfnet_model.detectors.image_detections import ImageDetections
+from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_train.processes import Processes
 
 

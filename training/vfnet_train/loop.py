@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_data.dataset import DetectionDataset
+from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_train.batches import Batches
 from vfnet_train.errors import InterruptedTrainingError
 from vfnet_train.evaluation import evaluate_network

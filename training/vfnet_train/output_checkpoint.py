@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from pathlib import Path
 
-from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_model.checkpoints.config_writing import MMDET_VERSION, write_model_config
+from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_train.durable_files import save_durably
 from vfnet_train.training_state import Position
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from vfnet_runtime.architecture.config import VFNetConfig
-from vfnet_runtime.architecture.vfnet import VFNet
+from vfnet_data.dataset import AnnotatedImage, DatasetError, DetectionDataset
 from vfnet_model.checkpoints.loading import Checkpoint
 from vfnet_model.checkpoints.resolve import open_checkpoint
-from vfnet_data.dataset import AnnotatedImage, DatasetError, DetectionDataset
+from vfnet_runtime.architecture.config import VFNetConfig
+from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_train.data import read_sources, trainable_images
 from vfnet_train.errors import FinetuneError
 from vfnet_train.settings import FinetuneSettings, choose_test_scale, identity

@@ -10,8 +10,8 @@ from typing import Any
 
 import matplotlib.figure
 
-from vfnet_client.safe_text import markdown_text
 from vfnet_client.atomic_files import write_inside
+from vfnet_client.safe_text import markdown_text
 from vfnet_train.metrics import Record
 from vfnet_train.preparation import Preparation
 from vfnet_train.run_folder import BEST_CHECKPOINT, LAST_CHECKPOINT

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from vfnet_client.bounded_files import read_text
 from vfnet_client.atomic_files import remove_unfinished, write_inside
+from vfnet_client.bounded_files import read_text
 from vfnet_train.errors import FinetuneError
 
 RUN_FILE = "run.json"

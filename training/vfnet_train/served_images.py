@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy.typing as npt
 
-from vfnet_model.served_repository import import_served, template_directory
 from vfnet_client.bounded_files import read_file
 from vfnet_client.images import MAX_FILE_BYTES
+from vfnet_model.served_repository import import_served, template_directory
 from vfnet_train.errors import FinetuneError
 
 Pixels = npt.NDArray[Any]

@@ -12,8 +12,8 @@ from typing import Protocol
 
 from vfnet_batch.image_reading import stored_size
 from vfnet_batch.local_runner import open_pool
-from vfnet_batch.shard_scoring import Detector
 from vfnet_batch.settings import ServerSettings
+from vfnet_batch.shard_scoring import Detector
 from vfnet_client.detections import Detections
 from vfnet_client.exceptions import InvalidImageError
 from vfnet_client.safe_text import printable_lines

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
+from vfnet_build.engines.half_precision import use_half_precision
 from vfnet_runtime.architecture.deform_conv import register_torchvision_operator
 from vfnet_runtime.architecture.detector import Detector
 from vfnet_runtime.architecture.padding import mask_padding
 from vfnet_runtime.architecture.vfnet import VFNet
-from vfnet_build.engines.half_precision import use_half_precision
 
 PRECISIONS = ("f32", "fp16")
 

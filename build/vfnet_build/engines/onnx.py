@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from vfnet_build.engines.half_precision import use_half_precision
 from vfnet_runtime.architecture.deform_conv import register_torchvision_operator
 from vfnet_runtime.architecture.detector import DensePredictor, Detector
 from vfnet_runtime.architecture.padding import mask_padding
 from vfnet_runtime.architecture.vfnet import VFNet
-from vfnet_build.engines.half_precision import use_half_precision
 
 OPSET = 19
 """The first with `DeformConv`."""

@@ -8,10 +8,10 @@ from pathlib import Path
 import openvino as ov
 import torch
 
+from vfnet_build.engines.group_normalization import normalise_each_group_on_one_thread
 from vfnet_runtime.architecture.deform_conv import register_torchvision_operator
 from vfnet_runtime.architecture.detector import DensePredictor
 from vfnet_runtime.architecture.vfnet import VFNet
-from vfnet_build.engines.group_normalization import normalise_each_group_on_one_thread
 
 PRECISIONS = ("f32", "bf16", "int8")
 """What the engine may compute in. `export` writes float32; for int8 `vfnet_build.engines.quantization` follows."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import vfnet_runtime.architecture
+from vfnet_build.copied_folder import copy_folder
 from vfnet_runtime.architecture.network_file import write_network
 from vfnet_runtime.architecture.vfnet import VFNet
-from vfnet_build.copied_folder import copy_folder
 
 PRECISIONS = ("f32", "bf16", "fp16")
 

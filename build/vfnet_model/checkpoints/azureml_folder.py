@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vfnet_runtime.architecture.config import PreprocessConfig
+from vfnet_client.safe_text import printable_line
 from vfnet_model.checkpoints.bounds import LIMITS
 from vfnet_model.checkpoints.config_text import MAX_LENGTH, parse_config_text
 from vfnet_model.checkpoints.errors import CheckpointError, UnsupportedModelError
@@ -25,7 +25,7 @@ from vfnet_model.checkpoints.loading import Checkpoint, load_checkpoint
 from vfnet_model.checkpoints.pipeline_config import LEAST_STD
 from vfnet_model.checkpoints.settings import Settings, shorten
 from vfnet_model.checkpoints.yaml_data import read_yaml
-from vfnet_client.safe_text import printable_line
+from vfnet_runtime.architecture.config import PreprocessConfig
 
 _LAYOUT = "an AzureML model folder holds pytorch_model.bin, NAME.py and augmentations.yaml, or has them in artifacts/"
 MAX_FILES = 10_000

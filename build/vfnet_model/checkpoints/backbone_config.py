@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from vfnet_runtime.architecture.config import BackboneConfig
-from vfnet_runtime.architecture.resnet import STAGE_BLOCKS
 from vfnet_model.checkpoints.errors import UnsupportedModelError
 from vfnet_model.checkpoints.settings import Settings
+from vfnet_runtime.architecture.config import BackboneConfig
+from vfnet_runtime.architecture.resnet import STAGE_BLOCKS
 
 
 def read_backbone(settings: Settings) -> BackboneConfig:

@@ -7,8 +7,8 @@ import math
 import warnings
 from typing import Any, NamedTuple
 
-from vfnet_model.checkpoints.errors import ConfigTextError
 from vfnet_client.safe_text import printable_line
+from vfnet_model.checkpoints.errors import ConfigTextError
 
 MAX_LENGTH = 512 * 1024
 """Characters. Real configs have 6,000 to 50,000."""

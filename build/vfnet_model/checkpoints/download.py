@@ -12,12 +12,12 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
+from vfnet_client.atomic_files import locked_file, open_inside, write_inside
+from vfnet_client.safe_text import is_printable_line, printable_line
 from vfnet_model.checkpoints.errors import DownloadError
 from vfnet_model.checkpoints.progress import DownloadProgress
 from vfnet_model.checkpoints.stock import DEFAULT_STOCK, stock_checkpoint_named
 from vfnet_model.checkpoints.torch_file import MAX_FILE
-from vfnet_client.safe_text import is_printable_line, printable_line
-from vfnet_client.atomic_files import locked_file, open_inside, write_inside
 
 ATTEMPTS = 5
 """In a row without a byte more than before."""

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from vfnet_model.checkpoints.errors import CheckpointError
 from vfnet_client.bounded_files import FileRefusedError, open_regular, read_text
+from vfnet_model.checkpoints.errors import CheckpointError
 
 
 @contextmanager

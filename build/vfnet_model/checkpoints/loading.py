@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vfnet_runtime.architecture.config import BackboneConfig, VFNetConfig
-from vfnet_runtime.architecture.vfnet import VFNet
+from vfnet_client.safe_text import printable_line
 from vfnet_model.checkpoints.bounds import MAX_PARAMETERS
 from vfnet_model.checkpoints.class_names import check_class_names
 from vfnet_model.checkpoints.config_text import parse_config_text
@@ -28,7 +27,8 @@ from vfnet_model.checkpoints.stock import (
     stock_checkpoint_named,
 )
 from vfnet_model.checkpoints.torch_file import TorchFile, open_torch_file
-from vfnet_client.safe_text import printable_line
+from vfnet_runtime.architecture.config import BackboneConfig, VFNetConfig
+from vfnet_runtime.architecture.vfnet import VFNet
 
 _CLASS_WEIGHT = "bbox_head.vfnet_cls.weight"  # [num_classes, feat_channels, 3, 3]
 _WRAPPERS = ("module.", "model.")

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from vfnet_runtime.architecture.config import INF, BackboneConfig, HeadConfig, NeckConfig, TestConfig, VFNetConfig
-from vfnet_runtime.architecture.resnet import EXPANSION
 from vfnet_model.checkpoints.backbone_config import read_backbone
 from vfnet_model.checkpoints.bounds import LIMITS
 from vfnet_model.checkpoints.errors import UnsupportedModelError
 from vfnet_model.checkpoints.pipeline_config import read_preprocess
 from vfnet_model.checkpoints.settings import Settings
+from vfnet_runtime.architecture.config import INF, BackboneConfig, HeadConfig, NeckConfig, TestConfig, VFNetConfig
+from vfnet_runtime.architecture.resnet import EXPANSION
 
 _STRIDES = (8, 16, 32, 64, 128)
 

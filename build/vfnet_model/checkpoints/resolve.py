@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from vfnet_client.cache import default_cache_dir
 from vfnet_model.checkpoints.azureml_folder import load_azureml_folder
 from vfnet_model.checkpoints.demo import DEMO_CHECKPOINT
 from vfnet_model.checkpoints.download import fetch
 from vfnet_model.checkpoints.errors import CheckpointError
 from vfnet_model.checkpoints.loading import Checkpoint, load_checkpoint
 from vfnet_model.checkpoints.stock import DEFAULT_STOCK
-from vfnet_client.cache import default_cache_dir
 
 
 def open_checkpoint(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from vfnet_runtime.architecture.config import BackboneConfig, HeadConfig, VFNetConfig
 from vfnet_model.checkpoints.coco import COCO_CLASSES
+from vfnet_runtime.architecture.config import BackboneConfig, HeadConfig, VFNetConfig
 
 _FOLDER = "https://download.openmmlab.com/mmdetection/v2.0/vfnet"
 

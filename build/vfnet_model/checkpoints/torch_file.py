@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, NamedTuple
 import torch
 from torch import Tensor
 
+from vfnet_client.safe_text import printable_line
 from vfnet_model.checkpoints.errors import CheckpointError
 from vfnet_model.checkpoints.input_files import open_input
 from vfnet_model.checkpoints.pickle_data import (
@@ -29,7 +30,6 @@ from vfnet_model.checkpoints.pickle_data import (
     TensorRecord,
     read_pickle,
 )
-from vfnet_client.safe_text import printable_line
 
 MAX_FILE = 8 * 2**30
 """Bytes. The largest published VFNet has 380 MB, with its optimiser three times that."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vfnet_model.checkpoints.errors import CheckpointError
 from vfnet_client.safe_text import printable_line
+from vfnet_model.checkpoints.errors import CheckpointError
 
 MAX_NODES = 10_000
 """Values within values, with aliases replaced by what they stand for."""

@@ -11,11 +11,11 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from vfnet_runtime.architecture.detector import DensePredictor
-from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_model.checkpoints.errors import CheckpointError
 from vfnet_model.checkpoints.loading import Checkpoint, build_network, load_checkpoint
 from vfnet_model.detectors.network_detector import NetworkDetector
+from vfnet_runtime.architecture.detector import DensePredictor
+from vfnet_runtime.architecture.vfnet import VFNet
 
 
 def load_network(checkpoint: Checkpoint, device: str | None = None) -> VFNet:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vfnet_runtime.architecture.config import VFNetConfig
-from vfnet_model.served_repository import import_served, served_parameters, template_directory
 from vfnet_client.bounded_files import read_file
 from vfnet_client.exceptions import InvalidImageError
 from vfnet_client.images import MAX_FILE_BYTES
 from vfnet_model.detectors.image_detections import ImageDetections
 from vfnet_model.detectors.read_ahead import read_ahead
+from vfnet_model.served_repository import import_served, served_parameters, template_directory
+from vfnet_runtime.architecture.config import VFNetConfig
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,9 +6,9 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from vfnet_model.served_repository import import_served, served_parameters
 from vfnet_client.detections import Detections
 from vfnet_client.exceptions import InvalidImageError
+from vfnet_model.served_repository import import_served, served_parameters
 
 
 class RepositoryDetector:

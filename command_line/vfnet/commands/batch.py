@@ -16,8 +16,8 @@ from vfnet_client.safe_text import printable_lines
 from vfnet_client.transport import DEFAULT_SERVER
 
 if TYPE_CHECKING:  # what is imported when it is used
-    from vfnet_batch.batch import Batch
     from vfnet.own_server import OwnServer
+    from vfnet_batch.batch import Batch
     from vfnet_batch.ray_runner.detectors import DetectorRecipe
 
 

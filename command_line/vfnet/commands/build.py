@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 from vfnet_build.building import ENGINES, PRECISIONS, build
-from vfnet_model.checkpoints.class_names import read_class_list
-from vfnet_model.checkpoints.errors import CheckpointError
-from vfnet_model.manifest import BuildOptions, QuantizationOptions
 from vfnet_build.repository import RepositoryError
 from vfnet_client.commands.options import at_least_one, fraction
 from vfnet_data.dataset import DatasetError
+from vfnet_model.checkpoints.class_names import read_class_list
+from vfnet_model.checkpoints.errors import CheckpointError
+from vfnet_model.manifest import BuildOptions, QuantizationOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from vfnet_serve.background import StateFolder
 from vfnet.commands.state_folder import add_state_folder_argument
+from vfnet_serve.background import StateFolder
 from vfnet_serve.supervision.control import Supervision
 
 

@@ -7,10 +7,9 @@ import json
 import sys
 from pathlib import Path
 
-from vfnet_model.checkpoints.errors import CheckpointError
+from vfnet_client.atomic_files import write_whole
 from vfnet_client.commands.options import at_least_one, seconds, server_url
 from vfnet_client.safe_text import printable_lines
-from vfnet_client.atomic_files import write_whole
 from vfnet_data.dataset import DetectionDataset
 from vfnet_data.reading import read_dataset
 from vfnet_evaluate.coco_results import read_coco_results, write_coco_results
@@ -18,6 +17,7 @@ from vfnet_evaluate.errors import EvaluationError
 from vfnet_evaluate.report import make_report
 from vfnet_evaluate.report_folder import write_report_folder
 from vfnet_evaluate.sources import DetectedDataset, detect_with_network, detect_with_server
+from vfnet_model.checkpoints.errors import CheckpointError
 
 _FAILURES_SHOWN = 20
 _LONGEST_LINE = 10_000

@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from vfnet_model.checkpoints.errors import CheckpointError
+from vfnet.commands.optimiser_options import add_optimiser_options, augmentation_settings, optimizer_settings
 from vfnet_client.commands.options import at_least_one
 from vfnet_client.safe_text import printable_lines
-from vfnet.commands.optimiser_options import add_optimiser_options, augmentation_settings, optimizer_settings
+from vfnet_model.checkpoints.errors import CheckpointError
 from vfnet_train.argument_types import class_names, positive, scale, whole
 from vfnet_train.errors import InterruptedTrainingError
 from vfnet_train.finetuning import finetune

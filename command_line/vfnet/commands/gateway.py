@@ -8,7 +8,6 @@ from pathlib import Path
 
 from vfnet_client.commands.options import GivenOnce, at_least_one, port_number, seconds
 from vfnet_client.exceptions import CommandError
-from vfnet_supervision.ring import join_ring
 from vfnet_client.transport import parse_server_url
 from vfnet_client.url_images.address_policy import AddressPolicy
 from vfnet_client.url_images.url_images import FetchLimits
@@ -16,6 +15,7 @@ from vfnet_gateway.host_policy import HostPolicy, is_loopback
 from vfnet_gateway.keys import KEYS_VARIABLE, keys_in
 from vfnet_gateway.server import Listening, serve
 from vfnet_gateway.settings import GatewaySettings
+from vfnet_supervision.ring import join_ring
 
 _TIMES = {
     "timeout": "for the answer to a request, from the end of its body",

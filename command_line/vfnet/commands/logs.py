@@ -9,8 +9,8 @@ from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from pathlib import Path
 
-from vfnet_serve.background import StateFolder
 from vfnet.commands.state_folder import add_state_folder_argument
+from vfnet_serve.background import StateFolder
 from vfnet_serve.supervision.control import Supervision
 
 _LOOK_SECONDS = 0.2

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 from vfnet_client.commands.options import at_least_one, milliseconds, port_number, seconds
-from vfnet_supervision.ring import join_ring
 from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.installation import ServerError
 from vfnet_serve.open_files import ensure_open_files
 from vfnet_serve.serving import ServeOptions, serve
 from vfnet_serve.serving_settings import MEANINGS, GivenSettings
+from vfnet_supervision.ring import join_ring
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

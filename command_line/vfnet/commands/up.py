@@ -9,20 +9,21 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from vfnet_model.checkpoints.errors import CheckpointError
+from demonstration.rendered_scenes.sample import write_sample_scene
+
 from vfnet.commands.build import add_checkpoint_arguments, build_from
-from vfnet_model.manifest import MANIFEST, Manifest
+from vfnet.commands.serve import add_server_arguments, endpoints_from
+from vfnet.commands.state_folder import add_state_folder_argument
 from vfnet_build.repository import RepositoryError
+from vfnet_client.atomic_files import write_inside
 from vfnet_client.client import VFNetClient
 from vfnet_client.commands.options import port_number
 from vfnet_client.detections import Detections
 from vfnet_client.drawing import annotate
 from vfnet_client.exceptions import VFNetClientError
-from vfnet_client.atomic_files import write_inside
-from demonstration.rendered_scenes.sample import write_sample_scene
+from vfnet_model.checkpoints.errors import CheckpointError
+from vfnet_model.manifest import MANIFEST, Manifest
 from vfnet_serve.background import BackgroundProcess, StateFolder
-from vfnet.commands.serve import add_server_arguments, endpoints_from
-from vfnet.commands.state_folder import add_state_folder_argument
 from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.installation import ServerError, find_triton
 from vfnet_serve.open_files import ensure_open_files

@@ -18,9 +18,9 @@ import numpy as np
 from PIL import Image
 
 from vfnet_batch.errors import BatchError
-from vfnet_client.transport import open_transport
-from vfnet_bench.closed_loop import measure
 from vfnet_bench.background_servers import resident_bytes
+from vfnet_bench.closed_loop import measure
+from vfnet_client.transport import open_transport
 
 _IMAGES_A_FOLDER = 1000
 _TIMEOUT_S = 120.0

@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 from statistics import quantiles
 
+from vfnet.own_server import OwnServer
 from vfnet_bench.batch.ledger_cost import ledger_cost
 from vfnet_bench.batch.throughput import Rate, batch_rate, servers_best, write_small_images
-from vfnet.own_server import OwnServer
 from vfnet_client.commands.options import at_least_one, count, seconds
 
 _NO_OP = "noop"

@@ -8,13 +8,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from vfnet_client.commands.options import at_least_one, seconds
-from vfnet_bench.gateway.comparison import Pair, compare, memory_over
-from vfnet_bench.closed_loop import Load
 from vfnet_bench.background_servers import NO_OP, Road, build_demo, road
+from vfnet_bench.closed_loop import Load
+from vfnet_bench.gateway.comparison import Pair, compare, memory_over
 from vfnet_bench.gateway.overhead_repository import without_decoding
-from vfnet_bench.sample_photo import sample_jpeg
 from vfnet_bench.gateway.ways import compare_ways
+from vfnet_bench.sample_photo import sample_jpeg
+from vfnet_client.commands.options import at_least_one, seconds
 
 _JPEG_BYTES = 200_000
 _MEMORY_CALLERS = 8

@@ -131,8 +131,8 @@ def measure_all(
 def _conditions(arguments: argparse.Namespace, scratch: Path) -> Any:
     import torch
 
-    from vfnet_model.checkpoints.demo import DEMO_CHECKPOINT
     from vfnet_bench.gpu.conditions import Conditions
+    from vfnet_model.checkpoints.demo import DEMO_CHECKPOINT
 
     small: dict[str, Any] = {}
     if arguments.rehearse:

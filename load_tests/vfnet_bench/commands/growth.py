@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from vfnet_load.machine import describe_machine
-from vfnet_client.commands.options import at_least_one, count, seconds
-from vfnet_client.atomic_files import write_whole
 from vfnet_bench.background_servers import build_demo
-from vfnet_load.coco_sizes import ImageSize
 from vfnet_bench.growth import measurement
 from vfnet_bench.growth.growth_page import growth_page
 from vfnet_bench.growth.points import Growth
+from vfnet_client.atomic_files import write_whole
+from vfnet_client.commands.options import at_least_one, count, seconds
+from vfnet_load.coco_sizes import ImageSize
+from vfnet_load.machine import describe_machine
 
 _SIZES = ("160x120", "320x240", "640x480", "1280x960", "2560x1920", "4000x3000")
 

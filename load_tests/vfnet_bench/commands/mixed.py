@@ -8,10 +8,10 @@ import json
 import sys
 from statistics import median
 
-from vfnet_load.machine import describe_machine
-from vfnet_client.atomic_files import write_whole
 from vfnet_bench.serving.mixed_sizes import MixedRound, measure_mixed_round, sample_photos
 from vfnet_bench.serving.options import add_shared_arguments, describe_detector, served
+from vfnet_client.atomic_files import write_whole
+from vfnet_load.machine import describe_machine
 from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.installation import ServerError
 from vfnet_serve.machine import this_machine

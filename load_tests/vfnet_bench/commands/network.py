@@ -11,19 +11,20 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 
-from vfnet_bench.network.comparison import BenchmarkOptions, compare
-from vfnet_bench.errors import BenchmarkError
-from vfnet_bench.network.opponents import CHECKS, OPPONENTS
-from vfnet_model.checkpoints.class_names import read_class_list
-from vfnet_model.checkpoints.errors import CheckpointError
-from vfnet_model.checkpoints.resolve import open_checkpoint
+from demonstration.rendered_scenes.sample import write_sample_scene
+
 from vfnet.commands.build import add_checkpoint_arguments, build_from
+from vfnet_bench.errors import BenchmarkError
+from vfnet_bench.network.comparison import BenchmarkOptions, compare
+from vfnet_bench.network.opponents import CHECKS, OPPONENTS
 from vfnet_build.repository import RepositoryError
+from vfnet_client.atomic_files import write_whole
 from vfnet_client.commands.options import at_least_one
 from vfnet_client.exceptions import VFNetClientError
 from vfnet_client.installing import install_command
-from vfnet_client.atomic_files import write_whole
-from demonstration.rendered_scenes.sample import write_sample_scene
+from vfnet_model.checkpoints.class_names import read_class_list
+from vfnet_model.checkpoints.errors import CheckpointError
+from vfnet_model.checkpoints.resolve import open_checkpoint
 from vfnet_serve.installation import ServerError, find_triton
 
 MMDET_PYTHON = Path(".mmdet/bin/python")

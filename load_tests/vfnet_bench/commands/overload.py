@@ -11,13 +11,13 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
-from vfnet_load.machine import describe_machine
-from vfnet_client.commands.options import seconds
-from vfnet_client.atomic_files import write_whole
 from vfnet_bench.sample_photo import sample_jpeg
 from vfnet_bench.serving.options import add_shared_arguments, describe_detector, served
 from vfnet_bench.serving.overload_rounds import Plan, Round, measure_round
 from vfnet_bench.serving.triton_callers import TritonCallers
+from vfnet_client.atomic_files import write_whole
+from vfnet_client.commands.options import seconds
+from vfnet_load.machine import describe_machine
 from vfnet_serve.installation import ServerError
 from vfnet_serve.machine import this_machine
 

@@ -16,18 +16,18 @@ from typing import Any
 import torch
 
 from vfnet_bench.errors import BenchmarkError
-from vfnet_load.machine import describe_machine
 from vfnet_bench.measurement import Measurement, Target, ratios
 from vfnet_bench.mmdet_process import mmdet_process
 from vfnet_bench.progress import Progress
 from vfnet_bench.report import markdown_table
 from vfnet_bench.rounds import Contestant, run_rounds
+from vfnet_bench.training.training_passes import TrainingPass, make_batch
+from vfnet_client.atomic_files import write_whole
+from vfnet_client.commands.options import at_least_one
+from vfnet_load.machine import describe_machine
 from vfnet_model.checkpoints.errors import CheckpointError
 from vfnet_model.checkpoints.loading import Checkpoint, build_network
 from vfnet_model.checkpoints.resolve import open_checkpoint
-from vfnet_client.commands.options import at_least_one
-from vfnet_client.atomic_files import write_whole
-from vfnet_bench.training.training_passes import TrainingPass, make_batch
 from vfnet_train.argument_types import scale
 from vfnet_train.settings import PRECISIONS
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from vfnet_client.transport import open_transport
-from vfnet_bench.http_caller import HTTPCaller, post
-from vfnet_bench.closed_loop import Load, measure
 from vfnet_bench.background_servers import Road, resident_bytes
+from vfnet_bench.closed_loop import Load, measure
+from vfnet_bench.http_caller import HTTPCaller, post
+from vfnet_client.transport import open_transport
 
 _WARM_UP_S = 1.0
 _TIMEOUT_S = 60.0

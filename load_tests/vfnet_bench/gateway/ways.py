@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
-from vfnet_bench.gateway.comparison import load_kserve
-from vfnet_bench.closed_loop import Load
 from vfnet_bench.background_servers import Road
+from vfnet_bench.closed_loop import Load
+from vfnet_bench.gateway.comparison import load_kserve
 
 DIRECT, GATEWAY_GRPC, GATEWAY_REST = "direct gRPC", "gateway gRPC", "gateway REST"
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from vfnet_runtime.architecture.detector import Detector
-from vfnet_runtime.architecture.padding import default_canvases
-from vfnet_model.checkpoints.loading import build_network, load_checkpoint
 from vfnet_bench.gpu.bare_engine import checked, make_engine
 from vfnet_bench.gpu.conditions import Conditions, allow_tf32, use_served_modules
 from vfnet_bench.gpu.pictures import photo_paths, picture_arrays
 from vfnet_bench.gpu.talkative import talkative_stock_network
+from vfnet_model.checkpoints.loading import build_network, load_checkpoint
+from vfnet_runtime.architecture.detector import Detector
+from vfnet_runtime.architecture.padding import default_canvases
 
 _NEARLY_EQUAL = 1e-4
 """Scores within which candidates may change places."""

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from vfnet_runtime.architecture.network_file import write_network
-from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_bench.gpu.conditions import Conditions, use_served_modules
 from vfnet_bench.gpu.pictures import UNIFORM, picture_arrays
+from vfnet_runtime.architecture.network_file import write_network
+from vfnet_runtime.architecture.vfnet import VFNet
 
 _BATCHES = 4
 """Given at once: while one computes, the next is uploaded, as a busy server's."""

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
-from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_model.checkpoints.stock import ARCHITECTURES
 from vfnet_model.served_repository import template_directory
+from vfnet_runtime.architecture.vfnet import VFNet
 
 STOCK = "vfnet_r50_fpn_mdconv_c3-c5_mstrain_2x_coco"
 GMACS = 235.0

@@ -9,10 +9,10 @@ from typing import Any
 
 from PIL import Image
 
-from vfnet_runtime.architecture.config import PreprocessConfig
 from vfnet_bench.gpu.conditions import Conditions
 from vfnet_build.photo_canvases import PHOTO_SIZES
 from vfnet_model.served_repository import import_served, template_directory
+from vfnet_runtime.architecture.config import PreprocessConfig
 
 UNIFORM = ((640, 480),)
 """The commonest width and height."""

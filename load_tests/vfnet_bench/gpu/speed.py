@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from vfnet_runtime.architecture.detector import Detector
-from vfnet_runtime.architecture.vfnet import VFNet
-from vfnet_build.engines.half_precision import use_half_precision
 from vfnet_bench.gpu.bare_engine import make_engine
 from vfnet_bench.gpu.conditions import GMACS, Conditions, allow_tf32, stock_network
+from vfnet_build.engines.half_precision import use_half_precision
+from vfnet_runtime.architecture.detector import Detector
+from vfnet_runtime.architecture.vfnet import VFNet
 
 PRECISIONS = ("fp16", "bf16", "f32")
 EAGER_F32 = "eager f32, TF32 off"

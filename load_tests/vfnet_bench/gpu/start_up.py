@@ -9,9 +9,9 @@ import sys
 
 import torch
 
-from vfnet_runtime.architecture.network_file import write_network
 from vfnet_bench.gpu.conditions import Conditions, stock_network
 from vfnet_model.served_repository import template_directory
+from vfnet_runtime.architecture.network_file import write_network
 
 _PROGRAM = """
 import json, sys, time

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from vfnet_runtime.architecture.detector import DensePredictor
-from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_bench.gpu.conditions import Conditions, stock_network
 from vfnet_bench.gpu.pictures import UNIFORM, picture_arrays
+from vfnet_runtime.architecture.detector import DensePredictor
+from vfnet_runtime.architecture.vfnet import VFNet
 
 CANDIDATES = 300
 """Of a photo; a trained network has some hundreds above its threshold."""

@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from vfnet_load.resident_memory import resident_bytes
-from vfnet_build.model_configuration import configure
-from vfnet_bench.gateway.comparison import load_grpc, load_score
-from vfnet_bench.closed_loop import Load
 from vfnet_bench.background_servers import NO_OP, Road, road
-from vfnet_load.coco_sizes import ImageSize
+from vfnet_bench.closed_loop import Load
+from vfnet_bench.gateway.comparison import load_grpc, load_score
 from vfnet_bench.growth.points import MemoryRun, Point
+from vfnet_build.model_configuration import configure
+from vfnet_load.coco_sizes import ImageSize
 from vfnet_load.pictures import make_picture
+from vfnet_load.resident_memory import resident_bytes
 from vfnet_load.server_processes import GENERATOR, group_processes
 
 USUAL_SIZE, USUAL_CONCURRENCY = ImageSize(640, 480), 8

@@ -9,19 +9,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
+from vfnet_bench.errors import BenchmarkError
+from vfnet_bench.measurement import Measurement, Target, ratios
 from vfnet_bench.network.agreement import Agreement, compare_detections
 from vfnet_bench.network.bare_network import BareNetwork, Concurrency
-from vfnet_bench.errors import BenchmarkError
-from vfnet_load.machine import describe_machine, package_versions
-from vfnet_bench.measurement import Measurement, Target, ratios
 from vfnet_bench.network.opponents import OPPONENTS
 from vfnet_bench.network.opponents.opponent import Conditions, Opponent
+from vfnet_bench.network.served_detector import ServedDetector, serving_detector
 from vfnet_bench.progress import Progress
 from vfnet_bench.report import Report
 from vfnet_bench.rounds import Contestant, run_rounds
-from vfnet_bench.network.served_detector import ServedDetector, serving_detector
-from vfnet_model.manifest import Manifest
 from vfnet_build.model_configuration import configure
+from vfnet_load.machine import describe_machine, package_versions
+from vfnet_model.manifest import Manifest
 from vfnet_model.served_repository import network_input
 
 LATENCY_TARGET = Target(1.05, at_most=True)

@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
-from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_model.checkpoints.loading import build_network, load_checkpoint
 from vfnet_model.detectors.checkpoint_detector import CheckpointDetector
+from vfnet_runtime.architecture.vfnet import VFNet
 
 
 class ONNXRuntimeDetector(CheckpointDetector):

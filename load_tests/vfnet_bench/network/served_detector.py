@@ -13,9 +13,9 @@ import psutil
 from PIL import Image
 
 from vfnet_bench.network.agreement import FoundBox, boxes_in_pixels
-from vfnet_load.resident_memory import resident_bytes
-from vfnet_client.client import VFNetClient
 from vfnet_bench.served_repository import serving
+from vfnet_client.client import VFNetClient
+from vfnet_load.resident_memory import resident_bytes
 from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.local_http import fetch
 

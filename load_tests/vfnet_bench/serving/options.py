@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vfnet_build.building import build
-from vfnet_model.manifest import BuildOptions
-from vfnet_client.commands.options import at_least_one, milliseconds, seconds
 from vfnet_bench.served_repository import serving, with_fixed_time
+from vfnet_build.building import build
+from vfnet_client.commands.options import at_least_one, milliseconds, seconds
+from vfnet_model.manifest import BuildOptions
 from vfnet_serve.endpoints import Endpoints
 
 

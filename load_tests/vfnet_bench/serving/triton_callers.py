@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
+from vfnet_bench.http_caller import HTTPCaller, post
 from vfnet_client.http_transport import infer_request
 from vfnet_client.transport import MODEL
-from vfnet_bench.http_caller import HTTPCaller, post
 from vfnet_serve.endpoints import Endpoints
 
 INTERACTIVE, BATCH = 1, 2

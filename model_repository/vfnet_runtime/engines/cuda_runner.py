@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from vfnet_runtime.engines.batching import Batch
-from vfnet_runtime.canvases import Canvas
 from torch import Tensor
-from vfnet_runtime.engines.torch_engine import Candidates, Image, place
 
 from vfnet_runtime.architecture.detector import Detector
+from vfnet_runtime.canvases import Canvas
+from vfnet_runtime.engines.batching import Batch
+from vfnet_runtime.engines.torch_engine import Candidates, Image, place
 
 BUFFERS = 2
 """Batches under way: one computes, one is uploaded."""

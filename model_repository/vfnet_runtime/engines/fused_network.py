@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from vfnet_runtime.engines.network_operations import add_and_rectify, deform_conv_and_rectify, group_norm_and_rectify
 from torch import Tensor, nn
 
 from vfnet_runtime.architecture.deform_conv import DeformConv2d, ModulatedDeformConv2dPack
@@ -16,6 +15,7 @@ from vfnet_runtime.architecture.padding import ValidAreas, mask_padding
 from vfnet_runtime.architecture.resnet import Bottleneck
 from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_runtime.architecture.vfnet_head import TowerConv, VFNetHead, star_dcn_offset
+from vfnet_runtime.engines.network_operations import add_and_rectify, deform_conv_and_rectify, group_norm_and_rectify
 
 
 def fuse(network: VFNet, dtype: torch.dtype) -> ValidAreas:

@@ -15,9 +15,7 @@ from vfnet_runtime.architecture.padding import ValidAreas
 HAS_KERNELS = False
 if torch.cuda.is_available():
     try:
-        from vfnet_runtime.engines.kernels import deformable_kernel
-        from vfnet_runtime.engines.kernels import normalisation_kernels
-        from vfnet_runtime.engines.kernels import pointwise_kernel
+        from vfnet_runtime.engines.kernels import deformable_kernel, normalisation_kernels, pointwise_kernel
 
         HAS_KERNELS = True
     except ImportError:  # Triton's language is not installed

@@ -11,8 +11,13 @@ from typing import Any
 
 import no_telemetry  # noqa: F401
 import openvino as ov
-from vfnet_runtime.engines.deformable.deformable_convolution import LIBRARY, PackedWeights, lower_deformable_convolutions
 from numpy.typing import NDArray
+
+from vfnet_runtime.engines.deformable.deformable_convolution import (
+    LIBRARY,
+    PackedWeights,
+    lower_deformable_convolutions,
+)
 from vfnet_runtime.processor_cores import available_cores
 
 HeadOutputs = list[NDArray[Any]]

@@ -10,15 +10,15 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from vfnet_runtime.engines.batching import Batch, plan_batches
-from vfnet_runtime.canvases import OWN, parse_canvases
-from vfnet_runtime.engines.fused_network import fuse
 from numpy.typing import NDArray
-from vfnet_runtime.processor_cores import available_cores
 
 from vfnet_runtime.architecture.detector import Detector
 from vfnet_runtime.architecture.network_file import read_network
 from vfnet_runtime.architecture.padding import default_canvases
+from vfnet_runtime.canvases import OWN, parse_canvases
+from vfnet_runtime.engines.batching import Batch, plan_batches
+from vfnet_runtime.engines.fused_network import fuse
+from vfnet_runtime.processor_cores import available_cores
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 Candidates = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from vfnet_runtime.engines.openvino_engine import HeadOutputs, OpenVINOEngine
 
 Canvas = tuple[int, int]

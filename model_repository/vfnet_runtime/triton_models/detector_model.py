@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
+
 from vfnet_runtime.candidates import CandidateSettings, select_candidates
+from vfnet_runtime.engines.openvino_engine import HeadOutputs, OpenVINOEngine, is_strip
+from vfnet_runtime.engines.warming_up import parse_canvases, warm_up
 from vfnet_runtime.triton_models.decoupled_responses import send_only_response
 from vfnet_runtime.triton_models.detector_requests import DetectorRequests, ReceivedImage
 from vfnet_runtime.triton_models.error_responses import internal_error
-from vfnet_runtime.engines.openvino_engine import HeadOutputs, OpenVINOEngine, is_strip
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
-from vfnet_runtime.engines.warming_up import parse_canvases, warm_up
 
 FAILED = "the image could not be detected in"
 

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vfnet_runtime.triton_models import checked_inputs
 import numpy as np
+from numpy.typing import NDArray
+
+from vfnet_runtime.tickets import TicketLedger, ledger_path
+from vfnet_runtime.triton_models import checked_inputs
 from vfnet_runtime.triton_models.checked_inputs import InvalidInputError, PixelsContract
 from vfnet_runtime.triton_models.error_responses import cancelled, invalid_argument
-from numpy.typing import NDArray
-from vfnet_runtime.tickets import TicketLedger, ledger_path
 
 
 @dataclass

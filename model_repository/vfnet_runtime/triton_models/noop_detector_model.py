@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
-from vfnet_runtime.triton_models.detector_requests import DetectorRequests, ReceivedImage
 from numpy.typing import NDArray
+
+from vfnet_runtime.triton_models.detector_requests import DetectorRequests, ReceivedImage
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
 
 

@@ -13,7 +13,6 @@ from starlette.routing import BaseRoute, Match, Route
 
 from vfnet_client.exceptions import RequestError, ServerUnavailableError
 from vfnet_gateway.bodies import BodyReader
-from vfnet_gateway.request_record import request_record_of
 from vfnet_gateway.keys import KeyRing
 from vfnet_gateway.kserve.checked_request import CheckedRequest, check
 from vfnet_gateway.kserve.control_plane import is_control_path, refusal
@@ -23,6 +22,7 @@ from vfnet_gateway.kserve.rest_request import HEADER_LENGTH, RESTRequest, check_
 from vfnet_gateway.kserve.statistics import ModelStatistics
 from vfnet_gateway.leaving import unless_gone
 from vfnet_gateway.priorities import Priority, priority_of
+from vfnet_gateway.request_record import request_record_of
 
 SERVER_NAME = "vfnet"
 EXTENSIONS = ("binary_tensor_data", "model_configuration", "parameters", "statistics")

@@ -18,6 +18,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from vfnet_serve.local_http import fetch
+from vfnet_serve.scratch_folder import remove_abandoned
+from vfnet_serve.supervision.log_files import append, rotate_if_large, size_of, tail
+from vfnet_serve.supervision.marked_processes import MarkedProcess, end, kill, marked_processes
+from vfnet_serve.supervision.restart_policy import MOST_FAILURES, SETTLED_SECONDS, RestartPolicy
+from vfnet_serve.supervision.wanted import ROLES, Listener, Wanted, WantedProcess, read_wanted, write_private
 from vfnet_supervision.process_identity import process_identity
 from vfnet_supervision.ring import (
     LISTENER_VARIABLE,
@@ -29,12 +35,6 @@ from vfnet_supervision.ring import (
     inherited_listener,
     opened_log,
 )
-from vfnet_serve.local_http import fetch
-from vfnet_serve.scratch_folder import remove_abandoned
-from vfnet_serve.supervision.log_files import append, rotate_if_large, size_of, tail
-from vfnet_serve.supervision.marked_processes import MarkedProcess, end, kill, marked_processes
-from vfnet_serve.supervision.restart_policy import MOST_FAILURES, SETTLED_SECONDS, RestartPolicy
-from vfnet_serve.supervision.wanted import ROLES, Listener, Wanted, WantedProcess, read_wanted, write_private
 
 STATUS = "supervisor.json"
 _LOOK_SECONDS = 0.1

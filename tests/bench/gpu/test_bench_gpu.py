@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from vfnet_runtime.architecture.detector import Detector
 from vfnet_bench.commands.gpu import with_index
 from vfnet_bench.gpu.accuracy import candidate_differences
 from vfnet_bench.gpu.conditions import Conditions, stock_network
@@ -21,6 +20,7 @@ from vfnet_bench.gpu.processor_use import mean_of_lines
 from vfnet_bench.gpu.report import to_markdown
 from vfnet_bench.gpu.speed import EAGER_F32, fractions_of_floor, gains
 from vfnet_bench.gpu.talkative import make_talkative
+from vfnet_runtime.architecture.detector import Detector
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:

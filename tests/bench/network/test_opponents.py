@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from browser_page import SAMPLE
-from vfnet_bench.network.agreement import Agreement, compare_detections
 from vfnet_bench.errors import BenchmarkError
 from vfnet_bench.measurement import Measurement
+from vfnet_bench.network.agreement import Agreement, compare_detections
 from vfnet_bench.network.opponents import CHECKS, OPPONENTS
 from vfnet_bench.network.opponents.opponent import Conditions
 from vfnet_bench.plot import draw

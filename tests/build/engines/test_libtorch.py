@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from small_networks import BACKBONES, small_network
+from vfnet_build.engines.libtorch import export
 from vfnet_runtime.architecture.detector import Detector
 from vfnet_runtime.architecture.vfnet import VFNet
-from vfnet_build.engines.libtorch import export
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),

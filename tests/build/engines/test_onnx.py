@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from tiny_training import tiny_config
+from vfnet_build.engines.onnx import export
 from vfnet_runtime.architecture.detector import DensePredictor
 from vfnet_runtime.architecture.vfnet import VFNet
-from vfnet_build.engines.onnx import export
 
 
 @pytest.fixture(scope="module")

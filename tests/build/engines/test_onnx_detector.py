@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from small_networks import BACKBONES, small_network
+from vfnet_build.engines.onnx import INPUTS, OUTPUTS, export_detector
 from vfnet_runtime.architecture.detector import Detector
 from vfnet_runtime.architecture.vfnet import VFNet
-from vfnet_build.engines.onnx import INPUTS, OUTPUTS, export_detector
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIZES = ((70, 100), (33, 128), (120, 50))

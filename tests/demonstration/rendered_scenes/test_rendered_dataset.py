@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-
-from vfnet_data.reading import read_dataset
 from demonstration.rendered_scenes.dataset import write_rendered_dataset
 from demonstration.rendered_scenes.objects import CLASSES
 from demonstration.rendered_scenes.sample import HEIGHT, WIDTH, sample_scene, write_sample_scene
 from demonstration.rendered_scenes.scene import render_scene
+from PIL import Image
+
+from vfnet_data.reading import read_dataset
 
 
 def test_images_and_annotations_are_those_of_the_scenes(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import random
 
 import numpy as np
 import pytest
-
 from demonstration.rendered_scenes.backgrounds import make_background
 from demonstration.rendered_scenes.camera import Camera
 from demonstration.rendered_scenes.layout import place_camera, place_things

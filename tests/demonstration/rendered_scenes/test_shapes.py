@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from demonstration.rendered_scenes.parts import Part, Pose, rotation
 from demonstration.rendered_scenes.shapes import ConvexSolid, Face, Lathe
 

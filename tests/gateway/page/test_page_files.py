@@ -20,8 +20,8 @@ from gateway_process import RunningGateway
 from vfnet_client.exceptions import InvalidImageError, RequestError
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.bodies import BodyReader
-from vfnet_gateway.middleware import RequestMiddleware
 from vfnet_gateway.metrics import GatewayMetrics
+from vfnet_gateway.middleware import RequestMiddleware
 from vfnet_gateway.page import CONTENT_TYPES, routes
 from vfnet_gateway.settings import GatewaySettings
 

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from synthetic_checkpoint import CONFIG_TEXT
-from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_model.checkpoints.config_text import parse_config_text
 from vfnet_model.checkpoints.demo import DEMO_CLASSES
 from vfnet_model.checkpoints.model_config import read_model_config
+from vfnet_runtime.architecture.vfnet import VFNet
 
 
 @pytest.fixture(autouse=True)

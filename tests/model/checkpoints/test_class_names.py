@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from vfnet_client.cli import main
 from vfnet_model.checkpoints.class_names import read_class_list
 from vfnet_model.checkpoints.errors import CheckpointError
-from vfnet_client.cli import main
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from vfnet_runtime.architecture.config import BackboneConfig, HeadConfig, NeckConfig, PreprocessConfig, VFNetConfig
-from vfnet_runtime.architecture.config import TestConfig as SuppressionConfig
 from vfnet_model.checkpoints.config_text import parse_config_text
 from vfnet_model.checkpoints.config_writing import write_model_config
 from vfnet_model.checkpoints.model_config import read_model_config
 from vfnet_model.checkpoints.stock import STOCK_CHECKPOINTS
+from vfnet_runtime.architecture.config import BackboneConfig, HeadConfig, NeckConfig, PreprocessConfig, VFNetConfig
+from vfnet_runtime.architecture.config import TestConfig as SuppressionConfig
 
 SMALL = VFNetConfig(
     classes=("it's", 'a "quoted" name', "ä\n"),

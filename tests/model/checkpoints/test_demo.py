@@ -7,14 +7,14 @@ import io
 
 import numpy as np
 import pytest
+from demonstration.rendered_scenes.objects import CLASSES
+from demonstration.rendered_scenes.sample import sample_scene
 from PIL import Image
 
 from box_matching import box_iou
 from vfnet_model.checkpoints.demo import DEMO_CHECKPOINT, DEMO_CLASSES, DEMO_MODEL_CARD
 from vfnet_model.checkpoints.loading import Checkpoint, load_checkpoint
 from vfnet_model.checkpoints.torch_file import open_torch_file
-from demonstration.rendered_scenes.objects import CLASSES
-from demonstration.rendered_scenes.sample import sample_scene
 from vfnet_model.detectors.checkpoint_detector import CheckpointDetector, load_network
 
 LARGEST = 25 * 10**6

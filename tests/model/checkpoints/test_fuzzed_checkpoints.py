@@ -17,8 +17,6 @@ from hypothesis import strategies as st
 
 from fuzzing import examples
 from hostile_checkpoints import HostileCheckpoint, bytes_of, call, integer, storage, tensor, text, tuple_of
-from vfnet_runtime.architecture.detector import DensePredictor
-from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_model.checkpoints.azureml_folder import load_azureml_folder
 from vfnet_model.checkpoints.class_names import read_class_list
 from vfnet_model.checkpoints.config_text import parse_config_text
@@ -26,6 +24,8 @@ from vfnet_model.checkpoints.demo import DEMO_CLASSES
 from vfnet_model.checkpoints.errors import CheckpointError
 from vfnet_model.checkpoints.loading import load_checkpoint
 from vfnet_model.checkpoints.model_config import read_model_config
+from vfnet_runtime.architecture.detector import DensePredictor
+from vfnet_runtime.architecture.vfnet import VFNet
 
 from .test_azureml_folder import AUGMENTATIONS
 

@@ -20,11 +20,11 @@ import pytest
 
 import waiting
 from vfnet_client.free_ports import free_ports
-from vfnet_supervision.ring import SupervisorLock, process_state
 from vfnet_serve.installation import ServerError
 from vfnet_serve.supervision.control import Supervision
 from vfnet_serve.supervision.marked_processes import MarkedProcess, marked_processes
 from vfnet_serve.supervision.wanted import Listener, WantedProcess
+from vfnet_supervision.ring import SupervisorLock, process_state
 
 _PROGRAM = """
 import json, os, signal, subprocess, sys, time

@@ -17,10 +17,10 @@ from typing import Any
 import httpx
 from PIL import Image
 
-from vfnet_bench.network.agreement import FoundBox, boxes_in_pixels
 from vfnet_bench.errors import BenchmarkError
 from vfnet_bench.measurement import Target
 from vfnet_bench.mmdet_process import torch_environment, write_config
+from vfnet_bench.network.agreement import FoundBox, boxes_in_pixels
 from vfnet_bench.network.opponents.mmdet import mmdet_python
 from vfnet_bench.network.opponents.opponent import Conditions, Opponent
 from vfnet_client.detections import Detections

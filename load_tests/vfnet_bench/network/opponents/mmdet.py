@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vfnet_bench.network.agreement import FoundBox
 from vfnet_bench.errors import BenchmarkError
 from vfnet_bench.measurement import Target
 from vfnet_bench.mmdet_process import mmdet_process
+from vfnet_bench.network.agreement import FoundBox
 from vfnet_bench.network.opponents.opponent import Conditions, Opponent
 
 TARGET = Target(4.5, at_most=False)

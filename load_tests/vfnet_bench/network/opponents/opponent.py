@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vfnet_bench.network.agreement import FoundBox
 from vfnet_bench.measurement import Target
+from vfnet_bench.network.agreement import FoundBox
 
 
 @dataclass(frozen=True)

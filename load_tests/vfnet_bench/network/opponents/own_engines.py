@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from vfnet_bench.network.agreement import FoundBox
 from vfnet_bench.errors import BenchmarkError
 from vfnet_bench.mmdet_process import torch_environment
+from vfnet_bench.network.agreement import FoundBox
 from vfnet_bench.network.opponents.opponent import Conditions, Opponent
 from vfnet_bench.worker_process import worker_process
 from vfnet_client.installing import install_command

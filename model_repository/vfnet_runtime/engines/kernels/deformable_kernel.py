@@ -10,8 +10,9 @@ from __future__ import annotations
 import torch
 import triton
 import triton.language as tl
-from vfnet_runtime.engines.kernels.kernel_maps import channels_last, is_valid
 from torch import Tensor
+
+from vfnet_runtime.engines.kernels.kernel_maps import channels_last, is_valid
 
 _CHANNELS = 32
 """Of the input, at once."""

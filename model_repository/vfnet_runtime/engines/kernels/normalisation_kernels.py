@@ -9,8 +9,9 @@ from __future__ import annotations
 import torch
 import triton
 import triton.language as tl
-from vfnet_runtime.engines.kernels.kernel_maps import channels_last, is_valid
 from torch import Tensor
+
+from vfnet_runtime.engines.kernels.kernel_maps import channels_last, is_valid
 
 _CELLS = 64
 
