@@ -37,8 +37,8 @@ logs: ## show the server's log until Ctrl-C
 setup: $(VENV)/.ready ## install everything into .venv
 
 # Two stamps: the lock changes seldom and takes minutes, the package itself seconds.
-$(VENV)/.ready: $(VENV)/.dependencies pyproject.toml
-	@$(INSTALL) --no-build-isolation --editable .
+$(VENV)/.ready: $(VENV)/.dependencies pyproject.toml client/pyproject.toml
+	@$(INSTALL) --no-build-isolation --editable ./client --editable .
 	@touch $@
 
 $(VENV)/.dependencies: $(LOCKS) Makefile
@@ -68,20 +68,18 @@ parity: setup ## against recorded goldens and the real MMDetection (needs ../sha
 	@$(BIN)/pytest tests/parity --quiet
 
 bench: setup ## served against bare OpenVINO and MMDetection, in one run
-	@$(BIN)/vfnet bench --checkpoint "$(CHECKPOINT)" $(if $(IMAGE),--image "$(IMAGE)")
+	@$(BIN)/vfnet bench network --checkpoint "$(CHECKPOINT)" $(if $(IMAGE),--image "$(IMAGE)")
 
 load: setup ## a short load test of what `make up` started, LOAD="options of locust"; the report is var/load.html
 	@$(BIN)/locust -f load_tests/locustfile.py --headless --only-summary --users 6 --run-time 30s --max-requests 1000 \
 		--grpc 127.0.0.1:$(GRPC_PORT) --triton-http http://127.0.0.1:$(HTTP_PORT) \
 		--metrics http://127.0.0.1:$(METRICS_PORT) --gateway http://127.0.0.1:$(SCORE_PORT) $(LOAD)
 
-lint: setup ## ruff and mypy
+lint: setup ## ruff, mypy, and that packages import downwards only
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@for model in preprocess detector postprocess; do \
-		MYPYPATH=model_repository/vfnet_runtime/triton_models:model_repository/vfnet_$$model/1 $(BIN)/mypy \
-			model_repository/vfnet_runtime/triton_models/*.py model_repository/vfnet_$$model/1/*.py || exit 1; done
+	@$(BIN)/lint-imports --no-logo
 
 format: setup ## let ruff write what it can
 	@$(BIN)/ruff check --fix .

@@ -1,1 +1,6 @@
-"""The demonstration checkpoint: how it is made, from rendered scenes and photos to the file and its model card."""
+"""How the demonstration checkpoint is made: scenes are rendered, a network is trained, judged and described.
+
+`python -m demonstration --photos … --backbone … --output …` does it all; start reading in `recipe`. Not installed: the
+product needs only the checkpoint and the pictures in `vfnet_model/checkpoints/demonstration`, which
+`shipped_pictures` writes.
+"""

@@ -1,24 +1,21 @@
-"""`vfnet demonstration`: make the demonstration checkpoint anew."""
+"""The options of `python -m demonstration`: make the demonstration checkpoint anew."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from dataclasses import fields
 from pathlib import Path
 
 from demonstration.recipe import make_demonstration
 from demonstration.settings import DemonstrationSettings
 from vfnet_client.commands.options import at_least_one, fraction
-from vfnet_model.checkpoints.errors import CheckpointError
 from vfnet_train.argument_types import positive, scale, whole
-from vfnet_train.errors import InterruptedTrainingError
 from vfnet_train.settings import PRECISIONS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `vfnet demonstration`."""
+    """The options of `python -m demonstration`."""
     default = DemonstrationSettings(Path(), Path(), Path())
     parser.add_argument("--photos", type=Path, required=True, metavar="DIR", help="the data set odFridgeObjects")
     parser.add_argument("--backbone", type=Path, required=True, metavar="FILE", help="thin_resnet50_backbone.npz")
@@ -51,24 +48,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make it; 0, or 1 with the reason on stderr, or 128 + the number of the signal that stopped it."""
+    """Make it; 0."""
     values = {field.name: getattr(arguments, field.name) for field in fields(DemonstrationSettings)}
     settings = DemonstrationSettings(**values)
-    try:
-        made = make_demonstration(settings, _command(settings), arguments.trained)
-    except InterruptedTrainingError as error:
-        print(f"vfnet demonstration: {error}", file=sys.stderr)
-        return error.exit_code
-    except CheckpointError as error:
-        print(f"vfnet demonstration: {error}", file=sys.stderr)
-        return 1
+    made = make_demonstration(settings, _command(settings), arguments.trained)
     print(made.checkpoint, made.model_card, sep="\n", flush=True)
     return 0
 
 
 def _command(settings: DemonstrationSettings) -> str:
     """What makes the same checkpoint elsewhere: without this machine's folders."""
-    words = ["vfnet", "demonstration", "--photos", settings.photos.name, "--backbone", settings.backbone.name]
+    words = ["python", "-m", "demonstration", "--photos", settings.photos.name, "--backbone", settings.backbone.name]
     words += ["--output", settings.output.name]
     default = DemonstrationSettings(Path(), Path(), Path())
     for field in fields(settings):

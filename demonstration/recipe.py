@@ -87,4 +87,4 @@ def _check_photos(settings: DemonstrationSettings) -> None:
 
 
 def _say(message: str) -> None:
-    print(f"vfnet demonstration: {message}", file=sys.stderr, flush=True)
+    print(f"demonstration: {message}", file=sys.stderr, flush=True)

@@ -104,7 +104,7 @@ async def _run(batch: Batch, scorer: Scorer, noticed: list[int]) -> None:
         await shard.close()
     if noticed:
         message = f"stopped by {signal.Signals(noticed[0]).name}; the same command goes on"
-        raise InterruptedBatchError(noticed[0], message)
+        raise InterruptedBatchError(message, noticed[0])
 
 
 class _OpenShard:

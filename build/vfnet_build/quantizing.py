@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from demonstration.rendered_scenes.dataset import ANNOTATIONS, write_rendered_dataset
-from demonstration.rendered_scenes.scene_seeds import TRAINING_SEED, VALIDATION_SEED
 from numpy.typing import NDArray
 
 from vfnet_build.engines.openvino import NETWORK
 from vfnet_build.engines.quantization import quantize
 from vfnet_build.repository import RepositoryError
 from vfnet_client.atomic_files import write_inside
-from vfnet_client.cache import default_cache_dir
 from vfnet_client.exceptions import CommandError, InvalidImageError
 from vfnet_client.images import expand
 from vfnet_data.dataset import DetectionDataset
@@ -26,16 +22,17 @@ from vfnet_data.reading import read_dataset
 from vfnet_evaluate.agreement import agreement
 from vfnet_evaluate.coco_evaluation import evaluate_detections
 from vfnet_evaluate.sources import detect_with_network
-from vfnet_model.checkpoints.demo import DEMO_CHECKPOINT
+from vfnet_model.checkpoints.demo import CALIBRATION_SCENES, DEMO_CHECKPOINT, VALIDATION_SCENES
 from vfnet_model.detectors.image_detections import ImageDetections
-from vfnet_model.detectors.network_detector import NetworkDetector, ResizedImage
+from vfnet_model.detectors.network_detector import NetworkDetector
 from vfnet_model.manifest import QuantizationOptions
-from vfnet_model.served_repository import import_served
 from vfnet_runtime.architecture.config import VFNetConfig
+from vfnet_runtime.engines.openvino_engine import OpenVINOEngine
+from vfnet_runtime.resizing import ResizedImage
 
 ACCURACY = "accuracy.json"
 """In the repository, beside the manifest."""
-_CALIBRATION_SCENES, _VALIDATION_SCENES = 48, 40
+_ANNOTATIONS = "annotations.json"
 
 
 @dataclass(frozen=True)
@@ -66,14 +63,14 @@ class Accuracy:
 
 
 def read_quantization_data(options: QuantizationOptions, checkpoint: Path) -> QuantizationData:
-    """What the options name; rendered scenes for the demonstration checkpoint, where they name nothing.
+    """What the options name; the scenes that come with the demonstration checkpoint, where they name nothing.
 
     Raises:
         RepositoryError: images or annotations are missing.
         DatasetError: the annotations are wrong.
     """
     if options.calibration is None and options.validation is None and checkpoint == DEMO_CHECKPOINT:
-        return _rendered_data()
+        return _demonstration_data()
     if options.calibration is None or options.validation is None:
         raise RepositoryError(
             "int8 needs typical images (--calibration FOLDER, some dozens) and annotated ones to compare the accuracy "
@@ -129,27 +126,16 @@ def write_accuracy(accuracy: Accuracy, repository: Path) -> None:
     write_inside(repository / ACCURACY, json.dumps(asdict(accuracy), indent=2).encode() + b"\n")
 
 
-def _rendered_data() -> QuantizationData:
-    folder = default_cache_dir() / "rendered_scenes"
+def _demonstration_data() -> QuantizationData:
     calibration, validation = (
-        _rendered(folder / f"{count}_from_{seed}", count, seed)
-        for count, seed in ((_CALIBRATION_SCENES, TRAINING_SEED), (_VALIDATION_SCENES, VALIDATION_SEED))
+        read_dataset(folder / _ANNOTATIONS, folder) for folder in (CALIBRATION_SCENES, VALIDATION_SCENES)
     )
     return QuantizationData(tuple(image.path for image in calibration.images), validation)
 
 
-def _rendered(folder: Path, count: int, seed: int) -> DetectionDataset:
-    annotations = folder / ANNOTATIONS
-    if not annotations.exists():
-        _say(f"rendering {count} scenes into {folder}")
-        write_rendered_dataset(folder, count, seed, processes=os.cpu_count() or 1)
-    return read_dataset(annotations, folder)
-
-
 def _detect(config: VFNetConfig, directory: Path, precision: str, dataset: DetectionDataset) -> list[ImageDetections]:
     """By the engine that serves."""
-    module = import_served(directory.parents[1], "vfnet_detector", "openvino_engine")
-    engine = module.OpenVINOEngine(directory / NETWORK, precision)
+    engine = OpenVINOEngine(directory / NETWORK, precision)
 
     def predict(pixels: NDArray[np.uint8], valid_shape: NDArray[np.int32]) -> list[NDArray[np.float32]]:
         return [output[0] for output in engine.compute(pixels, valid_shape)]

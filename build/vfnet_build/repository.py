@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import glob
-import hashlib
 import importlib.metadata
 import os
 import shutil
@@ -16,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import vfnet_build
 from vfnet_build.copied_folder import copy_folder
 from vfnet_build.model_configuration import (
     add_profiles,
@@ -29,25 +27,18 @@ from vfnet_build.model_configuration import (
     write_configuration,
 )
 from vfnet_build.photo_canvases import photo_canvases
+from vfnet_build.template import runtime_directory, template_directory
+from vfnet_client.exceptions import VFNetError
 from vfnet_model.manifest import MANIFEST, BuildOptions, Manifest
-from vfnet_model.served_repository import template_directory
+from vfnet_model.served_repository import RUNTIME
 from vfnet_runtime.architecture.config import VFNetConfig
 
 _YOUNG_SECONDS = 60.0
 PYTHON_MODELS = ("vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")
 
 
-class RepositoryError(Exception):
+class RepositoryError(VFNetError):
     """The repository cannot be written there; the message says why."""
-
-
-def template_sha256() -> str:
-    """Digest over the names and contents of the template's files, and of the network's code, which may travel too."""
-    digest = hashlib.sha256()
-    for folder in (template_directory(), Path(vfnet_build.__file__).parent / "architecture"):
-        for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
-            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 def build_versions() -> dict[str, str]:
@@ -142,11 +133,11 @@ def check_replaceable(target: Path) -> None:
 
 
 def _copy_template(fresh: Path) -> None:
-    copy_folder(template_directory(), fresh, ("__pycache__", "every_model"))
+    copy_folder(template_directory(), fresh, ("__pycache__", RUNTIME))
     # A server that reads from an object store sees one model's folder at a time: each is complete.
     for model in PYTHON_MODELS:
-        for module in (template_directory() / "every_model").glob("*.py"):
-            shutil.copyfile(module, fresh / model / "1" / module.name)
+        target = fresh / model / "1" / RUNTIME
+        copy_folder(runtime_directory(), target, ("__pycache__",))
     (fresh / "vfnet" / "1").mkdir(exist_ok=True)  # Triton wants a version folder even of an ensemble
 
 
@@ -173,7 +164,7 @@ def _configure_for(engine: str, repository: Path, config: VFNetConfig, precision
     configure(preprocess / "config.pbtxt", preprocess / name, preprocess_parameters(engine, config))
     parameters = detector_parameters(engine, config, precision)
     if engine == "openvino":
-        canvases = photo_canvases(config.preprocess, repository)
+        canvases = photo_canvases(config.preprocess)
         parameters["warm_up_canvases"] = ",".join(f"{height}x{width}" for height, width in canvases)
     configure(detector / name, detector / name, parameters)
     ensemble, served = read_configuration(repository / "vfnet" / "config.pbtxt"), read_configuration(detector / name)

@@ -1,50 +1,52 @@
-"""The very modules and parameters of a built repository, used outside Triton."""
+"""What a built repository serves with, read and used in this process instead of by Triton."""
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-import vfnet_build
+import vfnet_runtime
+from vfnet_client.exceptions import VFNetError
+from vfnet_runtime.image_decoding import decode_image
+from vfnet_runtime.resizing import resize_onto_canvas
+
+RUNTIME = "vfnet_runtime"
+"""In the version folder of each Python model: what it computes with."""
 
 
-def template_directory() -> Path:
-    """The repository without weights: `model_repository/` of a checkout, or its copy in an installed wheel."""
-    package = Path(vfnet_build.__file__).parent
-    installed = package / "model_repository"
-    return installed if installed.is_dir() else package.parents[1] / "model_repository"
-
-
-def import_served(repository: Path, model: str, module: str) -> ModuleType:
-    """A module that stands beside a model's `model.py`; where that is the template, with `every_model`."""
-    return _import_from(module, repository / model / "1", repository / "every_model")
-
-
-def import_shared(module: str) -> ModuleType:
-    """A module that every model has, from here: no bytecode is written into a repository."""
-    return _import_from(module, template_directory() / "every_model")
-
-
-def _import_from(module: str, *folders: Path) -> ModuleType:
-    sys.path[:0] = map(str, folders)
-    try:
-        return import_module(module)
-    finally:
-        for folder in folders:
-            sys.path.remove(str(folder))
+class RuntimeMismatchError(VFNetError):
+    """A repository was built with another `vfnet_runtime` than the one that is installed here."""
 
 
 def served_parameters(repository: Path, model: str) -> dict[str, str]:
-    """The parameters in a model's configuration."""
+    """The parameters in a model's configuration.
+
+    Raises:
+        OSError: there is no such model.
+        google.protobuf.text_format.ParseError: the file is no model configuration.
+    """
     text = (repository / model / "config.pbtxt").read_text(encoding="utf-8")
     config = text_format.Parse(text, model_config_pb2.ModelConfig())
     return {name: parameter.string_value for name, parameter in config.parameters.items()}
+
+
+def check_runtime(repository: Path) -> None:
+    """Refuse a repository that Triton would serve with other code than this process has.
+
+    Raises:
+        RuntimeMismatchError: it was built by another version.
+    """
+    served = repository / "vfnet_detector" / "1" / RUNTIME
+    if python_files(served) != python_files(Path(vfnet_runtime.__file__).parent):
+        raise RuntimeMismatchError(f"{repository} was built by another version of vfnet: build it anew to use it here")
+
+
+def python_files(folder: Path) -> dict[str, bytes]:
+    """The contents of all Python files below a folder, by relative path."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.py"))}
 
 
 def network_input(repository: Path, image: bytes) -> tuple[Any, Any]:
@@ -58,8 +60,6 @@ def network_input(repository: Path, image: bytes) -> tuple[Any, Any]:
     """
     parameters = served_parameters(repository, "vfnet_preprocess")
     longest, shortest = (int(side) for side in parameters["img_scale"].split(","))
-    decoding = import_served(repository, "vfnet_preprocess", "image_decoding")
-    resizing = import_served(repository, "vfnet_preprocess", "resizing")
-    decoded = decoding.decode_image(image, int(parameters["max_image_pixels"]))
-    resized = resizing.resize_onto_canvas(decoded, (longest, shortest), int(parameters["size_divisor"]))
+    decoded = decode_image(image, int(parameters["max_image_pixels"]))
+    resized = resize_onto_canvas(decoded, (longest, shortest), int(parameters["size_divisor"]))
     return resized.pixels, resized.valid_shape

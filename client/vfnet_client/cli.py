@@ -1,4 +1,8 @@
-"""The `vfnet` command: a table of subcommands, each imported only when it is chosen."""
+"""The `vfnet` command: a table of subcommands, each imported only when it is chosen.
+
+The thin client has its own; a distribution that is installed beside it adds more by an entry point of the group
+`vfnet_client.commands`, which names such a table.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,25 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, entry_points, version
 
-from vfnet_client.exceptions import VFNetClientError
+from vfnet_client.exceptions import InterruptedWorkError, VFNetError
 from vfnet_client.installing import install_command
 from vfnet_client.safe_text import printable_lines
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 1, 2, 130, 141
+"""Of a command that says why on stderr, of a line that cannot be understood, after Ctrl-C, after a reader left."""
+
+GROUPS = {
+    "serve": "serve a model",
+    "detect": "detect",
+    "train": "train",
+    "measure": "measure",
+}
+"""What a person wants to do, as `vfnet --help` heads its list."""
 
 
 @dataclass(frozen=True)
@@ -24,47 +37,35 @@ class Subcommand:
 
     module: str
     help: str
+    group: str
+    """One of `GROUPS`."""
     extra: str | None = None
     """The extra of the distribution that brings what the module imports."""
 
 
-SUBCOMMANDS = {
-    "detect": Subcommand("vfnet_client.commands.detect", "detect on images, URLs or folders; print, save or draw"),
-    "score": Subcommand("vfnet_client.commands.score", "answer a documented scoring request from a file"),
-    "health": Subcommand("vfnet_client.commands.health", "prove with a real inference that the server works"),
-    "build": Subcommand("vfnet.commands.build", "turn a checkpoint into a model repository", "build"),
-    "serve": Subcommand("vfnet.commands.serve", "run Triton on a model repository, and watch it", "serve"),
-    "up": Subcommand("vfnet.commands.up", "build what is missing and serve in the background", "build,gateway,serve"),
-    "down": Subcommand("vfnet.commands.down", "stop what `up` started", "serve"),
-    "logs": Subcommand("vfnet.commands.logs", "show the log of what `up` started", "serve"),
-    "evaluate": Subcommand("vfnet.commands.evaluate", "score a server or a checkpoint as COCO does", "build,train"),
-    "finetune": Subcommand("vfnet.commands.finetune", "train a checkpoint on your own annotated images", "build,train"),
-    "demonstration": Subcommand("demonstration.command", "make the demonstration checkpoint anew", "build,train"),
-    "gateway": Subcommand("vfnet.commands.gateway", "answer POST /score in front of Triton", "gateway"),
-    "bench-gateway": Subcommand(
-        "vfnet_bench.commands.gateway", "measure /score against direct gRPC", "gateway,build,serve"
+OWN_COMMANDS = {
+    "detect": Subcommand(
+        "vfnet_client.commands.detect", "detect on images, URLs or folders; print, save or draw", "detect"
     ),
-    "batch": Subcommand("vfnet.commands.batch", "score very many images, restartable, also on a cluster", "batch"),
-    "bench-batch": Subcommand(
-        "vfnet_bench.commands.batch", "measure a batch against the server's best", "batch,build,serve"
-    ),
-    "bench-gpu": Subcommand("vfnet_bench.commands.gpu", "measure the torch engine on a GPU", "build,serve"),
-    "bench": Subcommand(
-        "vfnet_bench.commands.network", "measure serving against the bare network and others that detect", "bench"
-    ),
-    "cost-growth": Subcommand(
-        "vfnet_bench.commands.growth", "plot images/s and memory against size, concurrency, detections", "load,build"
-    ),
-    "bench-overload": Subcommand(
-        "vfnet_bench.commands.overload", "measure a server asked for more than it can do", "build,gateway,serve"
-    ),
-    "bench-mixed": Subcommand(
-        "vfnet_bench.commands.mixed", "measure photos of many shapes at once", "build,gateway,serve"
-    ),
-    "bench-training": Subcommand(
-        "vfnet_bench.commands.training", "measure a training step against MMDetection's", "build,train"
-    ),
+    "score": Subcommand("vfnet_client.commands.score", "answer a documented scoring request from a file", "detect"),
+    "health": Subcommand("vfnet_client.commands.health", "prove with a real inference that the server works", "detect"),
 }
+
+RENAMED = {
+    **{f"bench-{name}": f"vfnet bench {name}" for name in ("gateway", "batch", "gpu", "overload", "mixed", "training")},
+    "cost-growth": "vfnet bench growth",
+    "demonstration": "python -m demonstration, in a checkout",
+}
+"""Commands of earlier versions, and what they are called now."""
+
+
+def all_commands() -> dict[str, Subcommand]:
+    """The client's own, and those of the distributions that are installed beside it."""
+    commands = dict(OWN_COMMANDS)
+    for entry in entry_points(group="vfnet_client.commands"):
+        table: Mapping[str, Subcommand] = entry.load()
+        commands.update(table)
+    return commands
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -90,52 +91,79 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: list[str]) -> int:
-    name = argv[0] if argv else ""
-    if name not in SUBCOMMANDS:
-        _overview().parse_args(argv)
-        _overview().print_help(sys.stderr)
+    name, commands = argv[0] if argv else "", all_commands()
+    if name in RENAMED:
+        return _fail(f"vfnet {name}", f"this is now {RENAMED[name]}")
+    if name not in commands:
+        overview = _overview(commands)
+        overview.parse_args(argv)
+        overview.print_help(sys.stderr)
         return EXIT_USAGE
-    subcommand = SUBCOMMANDS[name]
+    return run_command(f"vfnet {name}", commands[name], argv[1:])
+
+
+def run_command(title: str, command: Subcommand, argv: Sequence[str]) -> int:
+    """Import a command, parse its arguments, run it; its exit code.
+
+    Whatever is raised on purpose becomes one line on stderr. No command catches it just to print it.
+
+    Args:
+        title: as it was typed, `vfnet detect`.
+    """
     try:
-        module = import_module(subcommand.module)
-        parser = argparse.ArgumentParser(prog=f"vfnet {name}", description=f"{_sentence(subcommand.help)}.")
+        module = import_module(command.module)
+        parser = argparse.ArgumentParser(prog=title, description=f"{_sentence(command.help)}.")
         module.add_arguments(parser)
-        code: int = module.run(parser.parse_args(argv[1:]))
+        code: int = module.run(parser.parse_args(argv))
         return code
     except ModuleNotFoundError as error:
-        if subcommand.extra is None or (error.name or "").startswith("vfnet_"):
+        if command.extra is None or (error.name or "").startswith("vfnet_"):
             raise  # our own fault, no extra would help
-        hint = f"needs the package {error.name!r}: {install_command(subcommand.extra)}"
-        return _fail(name, hint)
-    except VFNetClientError as error:
-        return _fail(name, str(error))
+        return _fail(title, f"needs the package {error.name!r}: {install_command(command.extra)}")
+    except InterruptedWorkError as error:
+        _fail(title, str(error))
+        return error.exit_code
+    except VFNetError as error:
+        return _fail(title, str(error))
     except BrokenPipeError:
         raise
     except MemoryError:
-        return _fail(name, "there is not enough memory for that")
+        return _fail(title, "there is not enough memory for that")
     except OSError as error:
-        return _fail(name, f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return _fail(title, f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
 
-def _overview() -> argparse.ArgumentParser:
-    width = max(map(len, SUBCOMMANDS))
-    listing = "\n".join(f"  {name:<{width}}  {subcommand.help}" for name, subcommand in SUBCOMMANDS.items())
+def _overview(commands: Mapping[str, Subcommand]) -> argparse.ArgumentParser:
+    width = max(map(len, commands))
+    listing = ""
+    for group, heading in GROUPS.items():
+        members = {name: each for name, each in commands.items() if each.group == group}
+        if members:
+            rows = "\n".join(f"  {name:<{width}}  {each.help}" for name, each in members.items())
+            listing += f"{heading}:\n{rows}\n\n"
     parser = argparse.ArgumentParser(
         prog="vfnet",
         description="VFNet object detection, served by Triton.",
-        epilog=f"commands:\n{listing}\n\n`vfnet COMMAND --help` says more.",
+        epilog=f"{listing}`vfnet COMMAND --help` says more.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="vfnet [--help] [--version] COMMAND ...",
     )
-    parser.add_argument("--version", action="version", version=f"vfnet {version('vfnet')}")
-    parser.add_argument("command", nargs="?", choices=list(SUBCOMMANDS), metavar="COMMAND", help=argparse.SUPPRESS)
+    parser.add_argument("--version", action="version", version=f"vfnet {_version()}")
+    parser.add_argument("command", nargs="?", choices=list(commands), metavar="COMMAND", help=argparse.SUPPRESS)
     return parser
+
+
+def _version() -> str:
+    try:
+        return version("vfnet")
+    except PackageNotFoundError:  # the thin client alone
+        return version("vfnet-client")
 
 
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _fail(name: str, reason: str) -> int:
-    print(f"vfnet {name}: {printable_lines(reason)}", file=sys.stderr)
+def _fail(title: str, reason: str) -> int:
+    print(f"{title}: {printable_lines(reason)}", file=sys.stderr)
     return EXIT_FAILED

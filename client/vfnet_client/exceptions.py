@@ -1,13 +1,26 @@
-"""What can go wrong between a caller and the detector.
+"""The root of everything that is raised on purpose, and what can go wrong between a caller and the detector.
 
-Every class carries the `status` the scoring contract gives it over HTTP, so that a gateway needs no table of its own.
+`vfnet_client.cli.run_command` maps it to exit codes. What goes wrong between a caller and the detector carries the
+`status` that the scoring contract gives it over HTTP, so that a gateway needs no table of its own.
 """
 
 from __future__ import annotations
 
 
-class VFNetClientError(Exception):
-    """Base of everything this package raises on purpose. `str()` is one sentence for the person at the other end."""
+class VFNetError(Exception):
+    """Base of all that any package of this project raises on purpose. `str()` is fit for a terminal."""
+
+
+class InterruptedWorkError(VFNetError):
+    """A signal ended long work; what is done is saved. `exit_code` is the shell's for that signal."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
+class VFNetClientError(VFNetError):
+    """Base of what the client raises. `str()` is one sentence for the person at the other end."""
 
     status = 500
 
@@ -81,5 +94,5 @@ class InferenceError(VFNetClientError):
     """The server failed on a request it should have served."""
 
 
-class CommandError(VFNetClientError):
+class CommandError(VFNetError):
     """A `vfnet` subcommand cannot go on. The command line prints the sentence and exits with 1."""

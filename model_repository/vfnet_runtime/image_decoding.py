@@ -40,11 +40,15 @@ SIGNATURES = {  # how files begin, to name what Pillow could not open
 Image.init()  # loads the plug-ins now, on one thread; `formats=` expects them loaded
 
 
+MAX_IMAGE_PIXELS = 100_000_000
+"""What is refused before it is decoded unless a server is told otherwise (`max_image_pixels` in config.pbtxt)."""
+
+
 class ImageError(ValueError):
     """The caller's bytes are not an image that can be read; the message says why."""
 
 
-def decode_image(data: bytes, max_image_pixels: int) -> NDArray[Any]:
+def decode_image(data: bytes, max_image_pixels: int = MAX_IMAGE_PIXELS) -> NDArray[Any]:
     """Decode the first frame.
 
     Args:

@@ -1,4 +1,4 @@
-"""What the model processes say of themselves: process_activity.py and tickets.py of model_repository/vfnet_runtime/triton_models."""
+"""What the model processes say of themselves: process_activity.py and tickets.py of `vfnet_runtime`."""
 
 from __future__ import annotations
 

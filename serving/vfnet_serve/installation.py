@@ -9,11 +9,13 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
+from vfnet_client.exceptions import VFNetError
+
 CONTAINER = Path("/opt/tritonserver")
 """Where NVIDIA's server images have it."""
 
 
-class ServerError(Exception):
+class ServerError(VFNetError):
     """The server cannot be started or has failed; the message says why and what to do."""
 
 

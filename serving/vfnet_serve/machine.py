@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from vfnet_model.served_repository import import_shared
+from vfnet_runtime.processor_cores import available_cores
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Machine:
 
 def this_machine(devices: Path = Path("/dev"), visible: str | None = None) -> Machine:
     """Cores as the models count them; GPUs by NVIDIA's device files, and what is `visible` (CUDA_VISIBLE_DEVICES)."""
-    cores = import_shared("processor_cores").available_cores()
+    cores = available_cores()
     gpus = len(list(devices.glob("nvidia[0-9]*")))
     visible = os.environ.get("CUDA_VISIBLE_DEVICES") if visible is None else visible
     if visible is not None:

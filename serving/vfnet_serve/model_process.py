@@ -7,11 +7,10 @@ import time
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psutil
 
-from vfnet_model.served_repository import import_shared
+from vfnet_runtime.triton_models.triton_queue import TritonQueue
 from vfnet_serve.activity_records import forget_record, read_record
 
 STUB = "triton_python_backend_stub"
@@ -36,7 +35,7 @@ class ModelProcess:
     shared_memory: str
     is_leaving: bool = False
     """It finishes what it has, for another takes its place: its end is no loss."""
-    _queue: Any = None
+    _queue: TritonQueue | None = None
     _stopped_since: float | None = None
     _still_since: float | None = None
     _times_run: dict[str, str] = field(default_factory=dict)
@@ -57,7 +56,7 @@ class ModelProcess:
             return None  # one that is only asked for its configuration, and ends then
         found = cls(process, model, command[2])
         with contextlib.suppress(OSError, ValueError):
-            found._queue = import_shared("triton_queue").TritonQueue(command)
+            found._queue = TritonQueue(command)
         return found
 
     def is_alive(self) -> bool:

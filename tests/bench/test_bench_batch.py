@@ -1,4 +1,4 @@
-"""`vfnet bench-batch`: the whole of it, briefly."""
+"""`vfnet bench batch`: the whole of it, briefly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`vfnet cost-growth`: all of it, briefly; and the arithmetic."""
+"""`vfnet bench growth`: all of it, briefly; and the arithmetic."""
 
 from __future__ import annotations
 

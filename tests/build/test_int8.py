@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,8 @@ from vfnet.commands.build import add_arguments, run
 from vfnet_build.building import build
 from vfnet_build.quantizing import ACCURACY
 from vfnet_build.repository import RepositoryError
+from vfnet_client.exceptions import VFNetError
+from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
 from vfnet_model.manifest import BuildOptions, Manifest, QuantizationOptions
 
 pytest.importorskip("nncf")
@@ -68,9 +69,8 @@ def test_its_network_is_in_integers(int8_repository: Path) -> None:
 
 
 def test_served_it_finds_all_in_the_sample(int8_server: ServedRepository) -> None:
-    scene, buffer = sample_scene(), io.BytesIO()
-    Image.fromarray(scene.pixels).save(buffer, "PNG")
-    found = sure(detect(int8_server, buffer.getvalue()))
+    scene = sample_scene()
+    found = sure(detect(int8_server, SAMPLE_PICTURE.read_bytes()))
     assert sorted(found.labels.tolist()) == sorted(scene.labels.tolist())
     iou = box_iou(scene.boxes.astype(np.float64), found.boxes)
     iou[scene.labels[:, None] != found.labels[None]] = 0
@@ -102,7 +102,6 @@ def test_data_that_are_missing_are_named_before_any_work(
     words: str,
     demo_checkpoint: Path,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "scenes").mkdir()
@@ -114,6 +113,6 @@ def test_data_that_are_missing_are_named_before_any_work(
     command += ["--repository", str(tmp_path / "repository")]
     if calibration and validation:
         command += ["--calibration", str(tmp_path / calibration), "--validation", str(tmp_path / validation)]
-    assert run(parser.parse_args(command)) == 1
-    assert words in capsys.readouterr().err
+    with pytest.raises(VFNetError, match=words):
+        run(parser.parse_args(command))
     assert not (tmp_path / "repository").exists()

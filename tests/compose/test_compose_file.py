@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from vfnet_client.cli import SUBCOMMANDS
+from vfnet_client.cli import all_commands
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
@@ -108,7 +108,7 @@ def test_each_image_of_ours_is_built_by_one_service_and_never_pulled(profile: st
 def test_the_command_of_a_service_is_understood(service: str) -> None:
     name, *options = shlex.split(defaults(SERVICES[service]["command"]))
     parser = argparse.ArgumentParser()
-    import_module(SUBCOMMANDS[name].module).add_arguments(parser)
+    import_module(all_commands()[name].module).add_arguments(parser)
     parser.parse_args(options)
 
 

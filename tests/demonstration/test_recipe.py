@@ -13,7 +13,7 @@ from demonstration.rendered_scenes.objects import CLASSES
 from demonstration.rendered_scenes.scene import render_scene
 from PIL import Image
 
-from vfnet_client.cli import main
+from shared_data import ROOT
 from vfnet_model.checkpoints.loading import load_checkpoint
 
 
@@ -45,13 +45,13 @@ def write_photo(folder: Path, seed: int, width: int = 96, height: int = 128) -> 
 
 def run(words: list[str]) -> str:
     """Standard output of a process of its own: one that has used OpenCV's threads must not start workers."""
-    command = [sys.executable, "-m", "vfnet_client", *words]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    command = [sys.executable, "-m", "demonstration", *words]
+    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def test_the_command_makes_a_checkpoint_and_its_card(photos: Path, backbone_weights: Path, tmp_path: Path) -> None:
     output = tmp_path / "demonstration"
-    words = ["demonstration", "--photos", str(photos), "--backbone", str(backbone_weights), "--output", str(output)]
+    words = ["--photos", str(photos), "--backbone", str(backbone_weights), "--output", str(output)]
     words += ["--scenes", "2", "--validation-scenes", "1", "--epochs", "1", "--batch-size", "4", "--scale", "96x64"]
     checkpoint, card = map(Path, run(words).split())
     found = load_checkpoint(checkpoint)
@@ -69,12 +69,12 @@ def test_the_command_makes_a_checkpoint_and_its_card(photos: Path, backbone_weig
     assert checkpoint.read_bytes() == before
 
 
-def test_another_folder_is_refused_before_any_work(
-    backbone_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["demonstration", "--photos", str(tmp_path), "--backbone", str(backbone_weights)]
-    assert main([*words, "--output", str(tmp_path / "out")]) == 1
-    reason = capsys.readouterr().err
+def test_another_folder_is_refused_before_any_work(backbone_weights: Path, tmp_path: Path) -> None:
+    words = ["--photos", str(tmp_path), "--backbone", str(backbone_weights)]
+    command = [sys.executable, "-m", "demonstration", *words, "--output", str(tmp_path / "out")]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    reason = done.stderr
     for name in ("images", "automl_jsonl/training.jsonl", "automl_jsonl/validation.jsonl"):
         assert f"there is no {name}; expected is the folder odFridgeObjects" in reason
     assert not (tmp_path / "out").exists()

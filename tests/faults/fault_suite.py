@@ -11,10 +11,9 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from deployment import Resources, deployed
 from faults import KILL, every_fault, in_order
 from inflicting import ImageResult, Inflicter, describe
-
-from deployment import Resources, deployed
 from reference_answers import strips_of, take_reference
 from robustness_page import cell, machine, resource_table, write_section
 

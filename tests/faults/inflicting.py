@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import psutil
-from callers import Callers
-from faults import KILL, Blow, Fault
 
+from callers import Callers
 from deployment import Deployment
+from faults import KILL, Blow, Fault
 from reference_answers import Reference
 
 _SETTLE_S = 1.5

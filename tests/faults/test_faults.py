@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from deployment import Deployment, deployed
 from fault_suite import FORGIVEN
 from faults import every_fault, few_faults, in_order
 from inflicting import Inflicter, describe
-
-from deployment import Deployment, deployed
 from reference_answers import take_reference
 
 

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tritonclient.grpc import service_pb2 as kserve
+
 from attack import (
     DOOR,
     TRITON,
@@ -23,8 +25,6 @@ from attack import (
     request,
     restricted,
 )
-from tritonclient.grpc import service_pb2 as kserve
-
 from deployment import Deployment
 
 NAMES = ("vfnet", "vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")

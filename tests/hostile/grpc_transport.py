@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 
 import grpc
-from attack import DOOR, PATIENCE, TRITON, Attack, AttackList, Reply, answered, anything, call, grpc_port, refused
 from tritonclient.grpc import service_pb2 as kserve
 
+from attack import DOOR, PATIENCE, TRITON, Attack, AttackList, Reply, answered, anything, call, grpc_port, refused
 from deployment import Deployment
 from reference_answers import infer_request
 from score_requests import strip_png

@@ -12,18 +12,17 @@ from pathlib import Path
 
 from attack import DOOR, TRITON, Attack
 from control_plane import control_plane_attacks
+from deployment import Deployment, Resources, deployed
 from grpc_transport import grpc_transport_attacks
 from http_protocol import http_attacks
 from json_bodies import json_attacks
 from judging import Judge, Verdict, summary, unmended
 from malformed_tensors import tensor_attacks
-from side_gateways import SideGateways, side_gateways
-from urls_and_keys import NAMES, key_attacks, url_attacks
-
-from deployment import Deployment, Resources, deployed
 from reference_answers import take_reference
 from robustness_page import cell, machine, resource_table, write_section
+from side_gateways import SideGateways, side_gateways
 from synthetic_checkpoint import write_synthetic_checkpoint
+from urls_and_keys import NAMES, key_attacks, url_attacks
 
 _SETTLE_SECONDS = 5.0
 

@@ -30,9 +30,8 @@ from attack import (
     refused,
     request,
 )
-from malformed_tensors import image_request
-
 from deployment import Deployment
+from malformed_tensors import image_request
 from score_requests import GOOD
 
 _SCORE = json.dumps({"input_data": {"columns": ["image"], "data": [GOOD]}}).encode()

@@ -11,9 +11,9 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
-from attack import DOOR, TRITON, Attack, AttackList, answered, anything, http, post_json, request
 from PIL import Image
 
+from attack import DOOR, TRITON, Attack, AttackList, answered, anything, http, post_json, request
 from score_requests import GOOD, strip_png
 
 _PARSER = "Triton reads JSON with rapidjson, recursively and without a bound (2.51), before any model is asked"

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from attack import DOOR, TRITON, Attack, Reply
-
 from deployment import Deployment
 from reference_answers import GRPCCaller, NoAnswerError, Reference, ask_score
 

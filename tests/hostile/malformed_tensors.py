@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from tritonclient.grpc import service_pb2 as kserve
+
 from attack import (
     DOOR,
     TRITON,
@@ -26,8 +28,6 @@ from attack import (
     refused,
     request,
 )
-from tritonclient.grpc import service_pb2 as kserve
-
 from deployment import Deployment
 from reference_answers import infer_request
 from score_requests import strip_png

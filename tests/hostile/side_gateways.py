@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attack import Reply
-from image_site import HOST, image_site
-
 from deployment import Deployment
 from gateway_process import RunningGateway, running_gateway
+from image_site import HOST, image_site
 from reference_answers import NoAnswerError, Reference, ask_score
 from vfnet_client.free_ports import free_ports
 

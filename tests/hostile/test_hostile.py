@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from attack import DOOR, TRITON, Attack, Reply, refused
+from deployment import Deployment, deployed
 from hostile_suite import all_attacks
 from judging import Judge, unmended
+from reference_answers import Reference, take_reference
 from side_gateways import SideGateways, side_gateways
 from urls_and_keys import NAMES
-
-from deployment import Deployment, deployed
-from reference_answers import Reference, take_reference
 
 _EACH_GROUP = 8
 """Attacks of one group and target, spread over all of them."""

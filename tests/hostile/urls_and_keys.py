@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from attack import DOOR, Attack, AttackList, Reply, answered, call, exchange, http, post_json, refused, request
-from image_site import HOST, SCRIPTS
-from side_gateways import KEY, SideGateways
 from tritonclient.grpc import service_pb2 as kserve
 
+from attack import DOOR, Attack, AttackList, Reply, answered, call, exchange, http, post_json, refused, request
 from deployment import Deployment
+from image_site import HOST, SCRIPTS
 from reference_answers import infer_request
 from score_requests import GOOD
+from side_gateways import KEY, SideGateways
 
 NAMES = {
     HOST: ["127.0.0.1"],

@@ -1,15 +1,18 @@
-"""The modules and parameters of a repository, used outside Triton."""
+"""A built repository, used without Triton."""
 
 from __future__ import annotations
 
 import io
-import sys
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from vfnet_model.served_repository import import_served, network_input, served_parameters, template_directory
+from vfnet_build.template import template_directory
+from vfnet_model.detectors.repository_detector import RepositoryDetector
+from vfnet_model.served_repository import RUNTIME, RuntimeMismatchError, network_input, served_parameters
 
 
 def test_the_networks_input_is_resized_and_padded_as_when_served() -> None:
@@ -27,11 +30,13 @@ def test_what_is_no_image_is_refused() -> None:
         network_input(template_directory(), b"no image")
 
 
-def test_a_served_modules_folder_does_not_stay_on_the_path() -> None:
-    before = list(sys.path)
-    assert import_served(template_directory(), "vfnet_preprocess", "resizing").resized_size(640, 427, (1333, 800))
-    assert sys.path == before
-
-
 def test_parameters_are_read_from_the_configuration() -> None:
     assert served_parameters(template_directory(), "vfnet_preprocess")["size_divisor"] == "32"
+
+
+def test_a_repository_of_another_version_is_refused(demo_repository: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(demo_repository, tmp_path / "repository")
+    with (other / "vfnet_detector" / "1" / RUNTIME / "candidates.py").open("a") as module:
+        module.write("# another version\n")
+    with pytest.raises(RuntimeMismatchError, match="built by another version of vfnet: build it anew"):
+        RepositoryDetector(other)

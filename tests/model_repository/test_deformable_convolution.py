@@ -13,8 +13,8 @@ import psutil
 import pytest
 import torch
 
+import vfnet_runtime.engines.deformable
 from vfnet_build.engines.native_code import SOURCE, compile_deformable_convolution
-from vfnet_model.served_repository import template_directory
 from vfnet_runtime.architecture.deform_conv import deform_conv2d
 from vfnet_runtime.engines.deformable.deformable_convolution import (
     LIBRARY,
@@ -36,11 +36,11 @@ int8: columns and weights of normally distributed numbers reach 4.5 deviations i
 def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The source, compiled, once as it is and once as if the processor had no AVX-512."""
     folder = tmp_path_factory.mktemp("library")
-    sources = template_directory() / "vfnet_detector" / "1"
+    sources = Path(vfnet_runtime.engines.deformable.__file__).parent
     for path in sources.glob("*.h"):
         shutil.copy(path, folder)
     (folder / SOURCE).write_text(request.param + (sources / SOURCE).read_text())
-    if reason := compile_deformable_convolution(folder):
+    if reason := compile_deformable_convolution(folder, folder):
         pytest.skip(reason)
     return folder / LIBRARY
 

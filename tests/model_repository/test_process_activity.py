@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from vfnet_runtime.triton_models import process_activity
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
 from vfnet_serve.activity_records import ActivityRecord, read_record
 
@@ -70,11 +69,11 @@ def test_without_a_directory_nothing_is_written(tmp_path: Path, monkeypatch: pyt
 
 
 def test_the_directory_is_the_environments(tmp_path: Path) -> None:
-    script = "from process_activity import ProcessActivity; import os; ProcessActivity().change(+1); print(os.getpid())"
-    environment = os.environ | {
-        "VFNET_ACTIVITY_DIR": str(tmp_path),
-        "PYTHONPATH": str(Path(process_activity.__file__).parent),
-    }
+    script = (
+        "from vfnet_runtime.triton_models.process_activity import ProcessActivity; import os; "
+        "ProcessActivity().change(+1); print(os.getpid())"
+    )
+    environment = os.environ | {"VFNET_ACTIVITY_DIR": str(tmp_path)}
     command = [sys.executable, "-c", script]
     pid = int(subprocess.run(command, env=environment, capture_output=True, check=True).stdout)
     found = read_record(tmp_path, pid)

@@ -57,11 +57,11 @@ def test_it_runs_on_the_cpu_where_there_is_no_gpu(torch_server: ServedRepository
 
 
 def test_a_repository_needs_nothing_of_this_project(torch_repository: Path) -> None:
-    program = "import torch_engine, vfnet_build, sys; print(vfnet_build.__file__)"
+    program = "import vfnet_runtime.engines.torch_engine; print(vfnet_runtime.__file__)"
     path = [str(torch_repository / "vfnet_detector" / "1"), sysconfig.get_path("purelib")]
     # Without `site` the editable installation is not found.
     found = subprocess.run(
         [sys.executable, "-S", "-c", f"import sys; sys.path[:0] = {path}; {program}"],
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
-    assert found.stdout.strip() == str(torch_repository / "vfnet_detector" / "1" / "vfnet_build" / "__init__.py")
+    assert found.stdout.strip() == str(torch_repository / "vfnet_detector" / "1" / "vfnet_runtime" / "__init__.py")

@@ -20,7 +20,6 @@ from vfnet_model.checkpoints.config_text import parse_config_text
 from vfnet_model.checkpoints.loading import Checkpoint, build_network, load_checkpoint
 from vfnet_model.checkpoints.model_config import read_model_config
 from vfnet_model.checkpoints.stock import ARCHITECTURES
-from vfnet_model.served_repository import template_directory
 from vfnet_runtime.architecture.detector import DensePredictor
 from vfnet_runtime.engines.openvino_engine import OpenVINOEngine
 
@@ -67,7 +66,8 @@ def compare_with_mmdet(stem: str, overrides: dict[str, object], folder: Path) ->
     pixels, valid_shape = golden["pixels"], np.array([golden["pixels"].shape[1:3]], np.int32)
     with torch.no_grad():
         ours = [each.numpy() for each in predictor(torch.from_numpy(pixels), torch.from_numpy(valid_shape))]
-    served = shutil.copytree(template_directory() / "vfnet_detector" / "1", folder / "1")
+    served = folder / "1"
+    served.mkdir()
     openvino.export(predictor.network, served)
     compile_deformable_convolution(served)
     engine = OpenVINOEngine(served / openvino.NETWORK)

@@ -37,7 +37,7 @@ def gate_of(repository: Path) -> Gate:
 
 def with_gate(repository: Path) -> Path:
     """Put a gate before the answers of a repository's configuration `noop`; the repository."""
-    model = repository / "vfnet_detector" / "1" / "noop_model.py"
+    model = repository / "vfnet_detector" / "1" / "vfnet_runtime" / "triton_models" / "noop_detector_model.py"
     code = model.read_text()
     assert code.count(_ENTRANCE) == 1
     shut = str(gate_of(repository).path)

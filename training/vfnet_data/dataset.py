@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from vfnet_client.exceptions import VFNetClientError
+from vfnet_client.exceptions import VFNetError
 from vfnet_data.problems import Problems
 
 
@@ -57,7 +57,7 @@ class DetectionDataset:
             raise ValueError(f"{len(self.classes)} classes, but {len(self.category_ids)} category ids")
 
 
-class DatasetError(VFNetClientError):
+class DatasetError(VFNetError):
     """A data set that cannot be used as it is. `problems` holds one sentence each: where, what, and what to do."""
 
     def __init__(self, source: Path, problems: Sequence[str], shown: int = 50) -> None:

@@ -13,9 +13,10 @@ from vfnet_evaluate.coco_evaluation import evaluate_detections
 from vfnet_evaluate.sources import detect_with_network
 from vfnet_model.detectors.checkpoint_detector import CheckpointDetector
 from vfnet_model.detectors.image_detections import ImageDetections
-from vfnet_model.detectors.network_detector import NetworkDetector, ResizedImage
+from vfnet_model.detectors.network_detector import NetworkDetector
 from vfnet_runtime.architecture.config import VFNetConfig
 from vfnet_runtime.architecture.vfnet import VFNet
+from vfnet_runtime.resizing import ResizedImage
 
 Candidates = Callable[[Any, Any], tuple[Any, Any, Any]]
 """Pixels uint8 [1, H, W, 3], valid_shape int32 [1, 2] -> one image's boxes [K, 4], scores [K], labels [K]."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vfnet_client.exceptions import VFNetClientError
+from vfnet_client.exceptions import VFNetError
 
 
-class EvaluationError(VFNetClientError):
+class EvaluationError(VFNetError):
     """It cannot be done as asked; the message says why and what to do."""

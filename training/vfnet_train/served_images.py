@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy.typing as npt
 
 from vfnet_client.bounded_files import read_file
 from vfnet_client.images import MAX_FILE_BYTES
-from vfnet_model.served_repository import import_served, template_directory
+from vfnet_runtime.image_decoding import ImageError, decode_image
+from vfnet_runtime.resizing import resize_onto_canvas
 from vfnet_train.errors import FinetuneError
 
 Pixels = npt.NDArray[Any]
@@ -24,20 +23,14 @@ def decode_image_file(path: Path) -> Pixels:
     Raises:
         FinetuneError: it cannot be read.
     """
-    decoding = _served_module("image_decoding")
     try:
-        pixels: Pixels = decoding.decode_image(read_file(path, MAX_FILE_BYTES), _MAX_IMAGE_PIXELS)
-    except (OSError, decoding.ImageError) as error:
+        pixels: Pixels = decode_image(read_file(path, MAX_FILE_BYTES), _MAX_IMAGE_PIXELS)
+    except (OSError, ImageError) as error:
         raise FinetuneError(f"{path} cannot be read: {error}") from None
     return pixels
 
 
 def resize_to_fit(image: Pixels, scale: tuple[int, int]) -> Pixels:
     """Resize [height, width, 3] bilinearly to fit a scale's longest and shortest side, as mmdet and the server do."""
-    resized: Pixels = _served_module("resizing").resize_onto_canvas(image, scale, size_divisor=1).pixels[0]
+    resized: Pixels = resize_onto_canvas(image, scale, size_divisor=1).pixels[0]
     return resized
-
-
-@cache
-def _served_module(name: str) -> ModuleType:
-    return import_served(template_directory(), "vfnet_preprocess", name)

@@ -116,7 +116,7 @@ def _raised_signals() -> Iterator[None]:
 
     def stop(number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
-        raise InterruptedBatchError(number, f"stopped by {signal.Signals(number).name}; the same command goes on")
+        raise InterruptedBatchError(f"stopped by {signal.Signals(number).name}; the same command goes on", number)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -8,16 +8,23 @@ import shutil
 import subprocess
 from pathlib import Path
 
-SOURCE, LIBRARY = "deformable_convolution.c", "libdeformable_convolution.so"
+import vfnet_runtime.engines.deformable
+from vfnet_runtime.engines.deformable.deformable_convolution import LIBRARY
+
+SOURCE = "deformable_convolution.c"
+_SOURCES = Path(vfnet_runtime.engines.deformable.__file__).parent
 _COMPILERS = ("cc", "gcc", "clang")
 # No -march: the code asks the processor what it has, so that a repository can be built on another machine.
 _FLAGS = ("-std=gnu11", "-O3", "-shared", "-fPIC", "-pthread")
 
 
-def compile_deformable_convolution(directory: Path) -> str | None:
-    """Compile the source in `directory` (`vfnet_detector/1`) to the library beside it.
+def compile_deformable_convolution(directory: Path, sources: Path | None = None) -> str | None:
+    """Compile the library into `directory` (`vfnet_detector/1`), where the network is.
 
     $CC names another compiler than `cc`.
+
+    Args:
+        sources: their folder; None: the runtime's own.
 
     Returns:
         None, or why there is no library: OpenVINO's own deformable convolutions do, in more time.
@@ -26,7 +33,7 @@ def compile_deformable_convolution(directory: Path) -> str | None:
     if compiler is None:
         return "there is no C compiler (Debian, Ubuntu: `apt-get install gcc libc6-dev`)"
     partial = directory / f".{LIBRARY}"
-    command = [*compiler, *_FLAGS, "-o", str(partial), str(directory / SOURCE), "-lm"]
+    command = [*compiler, *_FLAGS, "-o", str(partial), str((sources or _SOURCES) / SOURCE), "-lm"]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, errors="replace")
     except (OSError, subprocess.CalledProcessError) as error:

@@ -1,7 +1,9 @@
 """What can be wrong with a checkpoint. `str(error)` alone is fit for a terminal."""
 
+from vfnet_client.exceptions import VFNetError
 
-class CheckpointError(Exception):
+
+class CheckpointError(VFNetError):
     """A checkpoint could not be had or used; the message says why and what to do."""
 
 

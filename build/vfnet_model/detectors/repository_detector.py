@@ -8,7 +8,12 @@ from typing import Any
 
 from vfnet_client.detections import Detections
 from vfnet_client.exceptions import InvalidImageError
-from vfnet_model.served_repository import import_served, served_parameters
+from vfnet_model.served_repository import check_runtime, served_parameters
+from vfnet_runtime.answers import detect
+from vfnet_runtime.candidates import CandidateSettings, select_candidates
+from vfnet_runtime.engines.openvino_engine import OpenVINOEngine
+from vfnet_runtime.image_decoding import ImageError, decode_image
+from vfnet_runtime.resizing import ResizedImage, resize_onto_canvas
 
 
 class RepositoryDetector:
@@ -17,14 +22,13 @@ class RepositoryDetector:
     Args:
         repository: written by `vfnet build`.
         threads: of the network; 0 is every core this process may use.
+
+    Raises:
+        RuntimeMismatchError: the repository would be served by other code than is installed here.
     """
 
     def __init__(self, repository: Path, threads: int = 0) -> None:
-        self._decoding: Any = import_served(repository, "vfnet_preprocess", "image_decoding")
-        self._resizing: Any = import_served(repository, "vfnet_preprocess", "resizing")
-        self._candidates: Any = import_served(repository, "vfnet_detector", "candidates")
-        self._detections: Any = import_served(repository, "vfnet_postprocess", "detections")
-        engine: Any = import_served(repository, "vfnet_detector", "openvino_engine")
+        check_runtime(repository)
         preprocess, detector, postprocess = (
             served_parameters(repository, model)
             for model in ("vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")
@@ -32,13 +36,13 @@ class RepositoryDetector:
         longest, shortest = (int(side) for side in preprocess["img_scale"].split(","))
         self._scale, self._divisor = (longest, shortest), int(preprocess["size_divisor"])
         self._max_image_pixels = int(preprocess["max_image_pixels"])
-        self._settings = self._candidates.CandidateSettings(
+        self._settings = CandidateSettings(
             strides=tuple(int(stride) for stride in detector["strides"].split(",")),
             point_offset=float(detector["point_offset"]),
             nms_pre=int(detector["nms_pre"]),
             score_threshold=float(detector["score_threshold"]),
         )
-        self._engine = engine.OpenVINOEngine(
+        self._engine = OpenVINOEngine(
             repository / "vfnet_detector" / "1" / "network.xml",
             detector["inference_precision"],
             int(detector["num_streams"]),
@@ -55,18 +59,18 @@ class RepositoryDetector:
             InvalidImageError: it is not an image that can be read.
         """
         try:
-            image = self._decoding.decode_image(encoded, self._max_image_pixels)
-        except self._decoding.ImageError as error:
+            image = decode_image(encoded, self._max_image_pixels)
+        except ImageError as error:
             raise InvalidImageError(str(error)) from error
-        resized = self._resizing.resize_onto_canvas(image, self._scale, self._divisor)
+        resized = resize_onto_canvas(image, self._scale, self._divisor)
         boxes, scores, labels = self._candidates_of(resized)
         width, height = resized.geometry[0, :2]
-        found = self._detections.detect(
+        found = detect(
             boxes, scores, labels, resized.geometry[0, 2:], self._iou_threshold, self._max_per_img, score_threshold
         )
         return Detections.from_json(found.to_json(self.classes, float(width), float(height)))
 
-    def _candidates_of(self, resized: Any) -> Any:
+    def _candidates_of(self, resized: ResizedImage) -> Any:
         answer: Future[Any] = Future()
         valid_shape = resized.valid_shape
 
@@ -76,9 +80,7 @@ class RepositoryDetector:
                     raise error
                 levels = len(self._settings.strides)
                 heads = [output[0] for output in outputs]
-                answer.set_result(
-                    self._candidates.select_candidates(heads[:levels], heads[levels:], valid_shape[0], self._settings)
-                )
+                answer.set_result(select_candidates(heads[:levels], heads[levels:], valid_shape[0], self._settings))
             except Exception as failure:
                 answer.set_exception(failure)
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vfnet_batch.errors import BatchError, InterruptedBatchError
+from vfnet_batch.errors import BatchError
 from vfnet_batch.fetch_settings import FetchSettings
 from vfnet_batch.settings import FORMATS, BatchSettings, ServerSettings
 from vfnet_client.commands.options import add_server_options, at_least_one, credentials_from, fraction, seconds
@@ -122,16 +121,12 @@ def run(arguments: argparse.Namespace) -> int:
     from vfnet_batch.batch import opened_batch
 
     served = _own_server(arguments)
-    try:
-        with opened_batch(_settings(arguments), lambda: _identify(arguments, served)) as batch:
-            if batch.todo:
-                _score(batch, arguments, served)
-            if not batch.is_finished:
-                batch.finish()
-            _report(batch)
-    except InterruptedBatchError as error:
-        print(printable_lines(f"vfnet batch: {error}"), file=sys.stderr)
-        return error.exit_code
+    with opened_batch(_settings(arguments), lambda: _identify(arguments, served)) as batch:
+        if batch.todo:
+            _score(batch, arguments, served)
+        if not batch.is_finished:
+            batch.finish()
+        _report(batch)
     return 0
 
 

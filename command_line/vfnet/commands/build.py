@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from vfnet_build.building import ENGINES, PRECISIONS, build
-from vfnet_build.repository import RepositoryError
 from vfnet_client.commands.options import at_least_one, fraction
-from vfnet_data.dataset import DatasetError
 from vfnet_model.checkpoints.class_names import read_class_list
-from vfnet_model.checkpoints.errors import CheckpointError
 from vfnet_model.manifest import BuildOptions, QuantizationOptions
 
 
@@ -101,12 +97,8 @@ def _add_precision_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Build; 0, or 1 with the reason on stderr."""
-    try:
-        build_from(arguments, arguments.repository, force=arguments.force)
-    except (CheckpointError, RepositoryError, DatasetError) as error:
-        print(f"vfnet build: {error}", file=sys.stderr)
-        return 1
+    """Build; 0."""
+    build_from(arguments, arguments.repository, force=arguments.force)
     return 0
 
 

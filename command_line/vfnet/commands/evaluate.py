@@ -17,7 +17,6 @@ from vfnet_evaluate.errors import EvaluationError
 from vfnet_evaluate.report import make_report
 from vfnet_evaluate.report_folder import write_report_folder
 from vfnet_evaluate.sources import DetectedDataset, detect_with_network, detect_with_server
-from vfnet_model.checkpoints.errors import CheckpointError
 
 _FAILURES_SHOWN = 20
 _LONGEST_LINE = 10_000
@@ -100,11 +99,8 @@ def _detect(arguments: argparse.Namespace, dataset: DetectionDataset) -> tuple[s
     from vfnet_model.checkpoints.resolve import open_checkpoint
     from vfnet_model.detectors.checkpoint_detector import CheckpointDetector, load_network
 
-    try:
-        checkpoint = open_checkpoint(arguments.checkpoint)
-        network = load_network(checkpoint, arguments.device)
-    except CheckpointError as error:
-        raise EvaluationError(str(error)) from error
+    checkpoint = open_checkpoint(arguments.checkpoint)
+    network = load_network(checkpoint, arguments.device)
     _say(checkpoint.description)
     found = detect_with_network(dataset, CheckpointDetector(network))
     return f"checkpoint {checkpoint.path.name} ({checkpoint.description})", found

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from vfnet.commands.optimiser_options import add_optimiser_options, augmentation_settings, optimizer_settings
 from vfnet_client.commands.options import at_least_one
 from vfnet_client.safe_text import printable_lines
-from vfnet_model.checkpoints.errors import CheckpointError
 from vfnet_train.argument_types import class_names, positive, scale, whole
-from vfnet_train.errors import InterruptedTrainingError
 from vfnet_train.finetuning import finetune
 from vfnet_train.settings import PRECISIONS, FinetuneSettings
 
@@ -25,15 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train; 0, or 1 with the reason on stderr, or 128 + the number of the signal that stopped it."""
-    try:
-        outcome = finetune(_settings(arguments))
-    except InterruptedTrainingError as error:
-        print(printable_lines(f"vfnet finetune: {error}"), file=sys.stderr)
-        return error.exit_code
-    except CheckpointError as error:
-        print(printable_lines(f"vfnet finetune: {error}"), file=sys.stderr)
-        return 1
+    """Train; 0."""
+    outcome = finetune(_settings(arguments))
     if outcome.is_main:
         best = "" if outcome.best_ap is None else f" (AP {outcome.best_ap:.4f})"
         print(printable_lines(f"{outcome.checkpoint}{best}"), flush=True)

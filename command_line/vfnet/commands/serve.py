@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from pathlib import Path
 
 from vfnet_client.commands.options import at_least_one, milliseconds, port_number, seconds
 from vfnet_serve.endpoints import Endpoints
-from vfnet_serve.installation import ServerError
 from vfnet_serve.open_files import ensure_open_files
 from vfnet_serve.serving import ServeOptions, serve
 from vfnet_serve.serving_settings import MEANINGS, GivenSettings
@@ -110,7 +108,7 @@ def endpoints_from(arguments: argparse.Namespace) -> Endpoints:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve; 0 when told to stop, 1 with the reason on stderr otherwise."""
+    """Serve; 0 when told to stop."""
     join_ring()
     options = ServeOptions(
         repository=arguments.repository,
@@ -127,10 +125,6 @@ def run(arguments: argparse.Namespace) -> int:
         until_rebuilt=arguments.until_rebuilt,
         verbose=arguments.verbose,
     )
-    try:
-        ensure_open_files()
-        serve(options)
-    except ServerError as error:
-        print(f"vfnet serve: {error}", file=sys.stderr)
-        return 1
+    ensure_open_files()
+    serve(options)
     return 0

@@ -9,19 +9,15 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from demonstration.rendered_scenes.sample import write_sample_scene
-
 from vfnet.commands.build import add_checkpoint_arguments, build_from
 from vfnet.commands.serve import add_server_arguments, endpoints_from
 from vfnet.commands.state_folder import add_state_folder_argument
-from vfnet_build.repository import RepositoryError
 from vfnet_client.atomic_files import write_inside
 from vfnet_client.client import VFNetClient
 from vfnet_client.commands.options import port_number
 from vfnet_client.detections import Detections
 from vfnet_client.drawing import annotate
-from vfnet_client.exceptions import VFNetClientError
-from vfnet_model.checkpoints.errors import CheckpointError
+from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
 from vfnet_model.manifest import MANIFEST, Manifest
 from vfnet_serve.background import BackgroundProcess, StateFolder
 from vfnet_serve.endpoints import Endpoints
@@ -43,6 +39,9 @@ from vfnet_serve.supervision.control import Supervision
 from vfnet_serve.supervision.wanted import Listener, WantedProcess
 
 _DRAWN_SCORE = 0.5
+SERVER_PACKAGES = ("vfnet_serve", "vfnet_supervision", "vfnet_model", "vfnet_build", "vfnet_runtime", "vfnet_client")
+GATEWAY_PACKAGES = ("vfnet_gateway", "vfnet_supervision", "vfnet_client")
+"""Whose code a running one must be of: where that has changed it is started anew."""
 DEFAULT_GRPC_PORT = 5002
 _PORTS = ("http-port", "grpc-port", "metrics-port", "score-port", "score-grpc-port")
 
@@ -76,16 +75,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Bring the server up and show it; 0, or 1 with the reason on stderr."""
+    """Bring the server up and show it; 0."""
     folder = StateFolder(arguments.state)
-    try:
-        ensure_open_files()
-        with folder.locked():
-            _ensure_running(folder, arguments)
-        _show(folder, arguments.image)
-    except (CheckpointError, RepositoryError, ServerError, VFNetClientError) as error:
-        print(f"vfnet up: {error}", file=sys.stderr)
-        return 1
+    ensure_open_files()
+    with folder.locked():
+        _ensure_running(folder, arguments)
+    _show(folder, arguments.image)
     return 0
 
 
@@ -124,7 +119,7 @@ def _wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dic
         command=server_command(folder, endpoints, options),
         state_file=str(folder.server.state_file),
         log=str(folder.server.log),
-        code=f"{code_version(['vfnet_serve', 'vfnet_build', 'vfnet_client'])} {_build_of(folder)}",
+        code=f"{code_version(SERVER_PACKAGES)} {_build_of(folder)}",
         environment={KEYS_VARIABLE: None},  # neither Triton nor its models need the gateway's keys
         health_url=f"{endpoints.http_url}/v2/health/ready",
         serves_by_others=True,
@@ -141,7 +136,7 @@ def _wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dic
         command=gateway_options.command(folder, endpoints),
         state_file=str(folder.gateway.state_file),
         log=str(folder.gateway.log),
-        code=code_version(["vfnet_gateway", "vfnet_client"]),
+        code=code_version(GATEWAY_PACKAGES),
         environment={KEYS_VARIABLE: gateway_keys()},
         listener=Listener(arguments.host, arguments.score_port),
         health_url=f"{Endpoints(arguments.host, arguments.score_port).http_url}/health",
@@ -193,8 +188,8 @@ def _show(folder: StateFolder, image: Path | None) -> None:
     if gateway is None:
         raise ServerError(f"the gateway has ended, see {folder.gateway.log}")
     sample = image or folder.root / "sample.png"
-    if image is None and not sample.exists():  # rendering it takes seconds
-        write_sample_scene(sample)
+    if image is None:
+        write_inside(sample, SAMPLE_PICTURE.read_bytes())
     encoded = sample.read_bytes()
     with VFNetClient(endpoints.grpc_url) as client:
         detections = client.detect(encoded)

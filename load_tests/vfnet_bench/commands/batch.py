@@ -1,4 +1,4 @@
-"""`vfnet bench-batch`: a batch against the server's best, its memory, and what its ledger costs."""
+"""`vfnet bench batch`: a batch against the server's best, its memory, and what its ledger costs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NO_OP = "noop"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `vfnet bench-batch`."""
+    """The options of `vfnet bench batch`."""
     served = parser.add_mutually_exclusive_group()
     served.add_argument("--repository", type=Path, metavar="DIR", help="written by vfnet build (default: builds demo)")
     parser.add_argument(
@@ -92,7 +92,7 @@ def _watch_memory(url: str, scratch: Path, arguments: argparse.Namespace) -> Non
         tenth = 10 * done // total
         if tenth not in sizes and resident:
             sizes[tenth] = resident
-            print(f"vfnet bench-batch: {done} images, {resident / 2**20:.1f} MiB", file=sys.stderr, flush=True)
+            print(f"vfnet bench batch: {done} images, {resident / 2**20:.1f} MiB", file=sys.stderr, flush=True)
 
     rate = batch_rate(source, scratch / "more-output", url, arguments.concurrency, look)
     listed = ", ".join(f"{size / 2**20:.1f}" for _, size in sorted(sizes.items()))

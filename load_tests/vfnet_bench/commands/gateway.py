@@ -1,4 +1,4 @@
-"""`vfnet bench-gateway`: what the gateway costs beside direct gRPC, the network replaced by a no-op or not."""
+"""`vfnet bench gateway`: what the gateway costs beside direct gRPC, the network replaced by a no-op or not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MEMORY_CALLERS = 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `vfnet bench-gateway`."""
+    """The options of `vfnet bench gateway`."""
     parser.add_argument("--repository", type=Path, metavar="DIR", help="written by vfnet build (default: builds demo)")
     parser.add_argument("--image", type=Path, metavar="FILE", help="instead of a made-up JPEG of 200 kB")
     parser.add_argument("--size", default="640x480", metavar="WxH", help="of the made-up JPEG (default: %(default)s)")
@@ -97,4 +97,4 @@ def _say_memory(done: int, size: int) -> None:
 
 
 def _say(line: str) -> None:
-    print(f"vfnet bench-gateway: {line}", file=sys.stderr, flush=True)
+    print(f"vfnet bench gateway: {line}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""`vfnet bench-gpu`: what a GPU makes of the torch engine, in one run that ends in time."""
+"""`vfnet bench gpu`: what a GPU makes of the torch engine, in one run that ends in time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SECTIONS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `vfnet bench-gpu`."""
+    """The options of `vfnet bench gpu`."""
     parser.add_argument("--device", default="cuda:0", help="the card (default: %(default)s)")
     parser.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="whose accuracy is measured (default: the demonstration's)"
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     import torch
 
     if not arguments.rehearse and not torch.cuda.is_available():
-        print("vfnet bench-gpu: torch sees no GPU here; --rehearse tries everything small on the CPU", file=sys.stderr)
+        print("vfnet bench gpu: torch sees no GPU here; --rehearse tries everything small on the CPU", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory(prefix="vfnet-bench-gpu-") as scratch:
         conditions = _conditions(arguments, Path(scratch))
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         os.environ["TRITON_CACHE_DIR"] = str(conditions.scratch / "kernels")
         _, failed = measure_all(conditions, arguments.only or list(SECTIONS), lambda done: _write(arguments, done))
     for section, reason in failed.items():
-        print(f"vfnet bench-gpu: {section}: {reason}", file=sys.stderr)
+        print(f"vfnet bench gpu: {section}: {reason}", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -124,7 +124,7 @@ def measure_all(
             # Part of it may have been kept.
             keep(section, found.get(section, {}) | {"failed": failed[section].removeprefix("failed: ")})
         print(section_to_markdown(section, found[section]), flush=True)
-        print(f"vfnet bench-gpu: {section}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+        print(f"vfnet bench gpu: {section}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     return found, failed
 
 

@@ -1,4 +1,4 @@
-"""`vfnet cost-growth`: images/s and memory as images, concurrency and detections grow, as one report."""
+"""`vfnet bench growth`: images/s and memory as images, concurrency and detections grow, as one report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SIZES = ("160x120", "320x240", "640x480", "1280x960", "2560x1920", "4000x3000")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `vfnet cost-growth`."""
+    """The options of `vfnet bench growth`."""
     parser.add_argument("--repository", type=Path, metavar="DIR", help="written by vfnet build (default: builds demo)")
     parser.add_argument(
         "--network", action="store_true", help="let the network compute; else fixed detections take its place"
@@ -97,4 +97,4 @@ def _list(values: tuple[object, ...]) -> str:
 
 
 def _say(message: str) -> None:
-    print(f"vfnet cost-growth: {message}", file=sys.stderr, flush=True)
+    print(f"vfnet bench growth: {message}", file=sys.stderr, flush=True)

@@ -11,21 +11,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 
-from demonstration.rendered_scenes.sample import write_sample_scene
-
 from vfnet.commands.build import add_checkpoint_arguments, build_from
 from vfnet_bench.errors import BenchmarkError
 from vfnet_bench.network.comparison import BenchmarkOptions, compare
 from vfnet_bench.network.opponents import CHECKS, OPPONENTS
-from vfnet_build.repository import RepositoryError
 from vfnet_client.atomic_files import write_whole
 from vfnet_client.commands.options import at_least_one
-from vfnet_client.exceptions import VFNetClientError
 from vfnet_client.installing import install_command
 from vfnet_model.checkpoints.class_names import read_class_list
-from vfnet_model.checkpoints.errors import CheckpointError
+from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
 from vfnet_model.checkpoints.resolve import open_checkpoint
-from vfnet_serve.installation import ServerError, find_triton
+from vfnet_serve.installation import find_triton
 
 MMDET_PYTHON = Path(".mmdet/bin/python")
 """Where `make parity` installs MMDetection."""
@@ -68,18 +64,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure; 0 whether or not the targets are met, 1 with the reason on stderr."""
-    try:
-        _check(arguments)
-        signal.signal(signal.SIGTERM, _leave)
-        with tempfile.TemporaryDirectory(prefix="vfnet-bench-") as scratch:
-            root = Path(scratch)
-            options = _options(arguments, root)
-            build_from(arguments, root / "repository")
-            report = compare(root, options)
-    except (BenchmarkError, CheckpointError, RepositoryError, ServerError, VFNetClientError) as error:
-        print(f"vfnet bench: {error}", file=sys.stderr)
-        return 1
+    """Measure; 0 whether or not the targets are met."""
+    _check(arguments)
+    signal.signal(signal.SIGTERM, _leave)
+    with tempfile.TemporaryDirectory(prefix="vfnet-bench-") as scratch:
+        root = Path(scratch)
+        options = _options(arguments)
+        build_from(arguments, root / "repository")
+        report = compare(root, options)
     print(report.to_markdown(), flush=True)
     if arguments.json is not None:
         write_whole(arguments.json, json.dumps(report.to_json(), indent=2, ensure_ascii=False).encode() + b"\n")
@@ -103,7 +95,7 @@ def _check(arguments: argparse.Namespace) -> None:
     find_triton()
 
 
-def _options(arguments: argparse.Namespace, root: Path) -> BenchmarkOptions:
+def _options(arguments: argparse.Namespace) -> BenchmarkOptions:
     """Raises BenchmarkError: one of the opponents cannot be had."""
     python = _mmdet_python(arguments.mmdet)
     against = arguments.against
@@ -115,7 +107,7 @@ def _options(arguments: argparse.Namespace, root: Path) -> BenchmarkOptions:
         if name in CHECKS:
             CHECKS[name](python)
     return BenchmarkOptions(
-        images=tuple(arguments.image or [write_sample_scene(root / "sample.png")]),
+        images=tuple(arguments.image or [SAMPLE_PICTURE]),
         rounds=arguments.rounds,
         concurrency=arguments.concurrency,
         against=against,

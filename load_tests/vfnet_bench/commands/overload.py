@@ -1,4 +1,4 @@
-"""`vfnet bench-overload`: capacity, ten times as much, the time after it, and batch beside interactive, in one run."""
+"""`vfnet bench overload`: capacity, ten times as much, the time after it, and batch beside interactive, in one run."""
 
 from __future__ import annotations
 
@@ -18,30 +18,25 @@ from vfnet_bench.serving.triton_callers import TritonCallers
 from vfnet_client.atomic_files import write_whole
 from vfnet_client.commands.options import seconds
 from vfnet_load.machine import describe_machine
-from vfnet_serve.installation import ServerError
 from vfnet_serve.machine import this_machine
 
 _JPEG_BYTES = 60_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `vfnet bench-overload`."""
+    """The options of `vfnet bench overload`."""
     add_shared_arguments(parser)
     parser.add_argument("--image", type=Path, metavar="FILE", help="instead of a made-up JPEG of 640 x 480")
     parser.add_argument("--factor", type=seconds, default=10.0, help="arrivals over capacity (default: %(default)g)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure and print a table; 0 whatever comes out, 1 with the reason on stderr if the server does not start."""
+    """Measure and print a table; 0 whatever comes out."""
     plan = Plan(arguments.seconds, arguments.callers, arguments.factor)
     image = arguments.image.read_bytes() if arguments.image else sample_jpeg(640, 480, _JPEG_BYTES)
     machine = this_machine()
-    try:
-        with served(arguments) as endpoints:
-            rounds = asyncio.run(_measure(TritonCallers(endpoints, [image]), plan, arguments.rounds))
-    except ServerError as error:
-        print(f"vfnet bench-overload: {error}", file=sys.stderr)
-        return 1
+    with served(arguments) as endpoints:
+        rounds = asyncio.run(_measure(TritonCallers(endpoints, [image]), plan, arguments.rounds))
     print(f"detector: {describe_detector(arguments)}; {machine}; {plan.callers} callers in turn")
     print(table(rounds))
     if arguments.json is not None:
@@ -55,7 +50,7 @@ async def _measure(callers: TritonCallers, plan: Plan, rounds: int) -> list[Roun
     try:
         for number in range(rounds):
             measured.append(await measure_round(callers, plan))
-            print(f"vfnet bench-overload: round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+            print(f"vfnet bench overload: round {number + 1} of {rounds}", file=sys.stderr, flush=True)
     finally:
         await callers.close()
     return measured

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from vfnet_bench.gpu.bare_engine import checked, make_engine
-from vfnet_bench.gpu.conditions import Conditions, allow_tf32, use_served_modules
+from vfnet_bench.gpu.conditions import Conditions, allow_tf32
 from vfnet_bench.gpu.pictures import photo_paths, picture_arrays
 from vfnet_bench.gpu.talkative import talkative_stock_network
 from vfnet_model.checkpoints.loading import build_network, load_checkpoint
@@ -103,7 +103,6 @@ def company(conditions: Conditions) -> dict[str, dict[str, float]]:
         network = talkative_stock_network(conditions)
     else:
         network = build_network(load_checkpoint(conditions.checkpoint))
-    use_served_modules()
     image = import_module("torch_engine").Image
     pictures = [image(*each) for each in picture_arrays(conditions, network.config.preprocess, _COMPANY)]
     canvases = default_canvases(network.config.preprocess.img_scale)

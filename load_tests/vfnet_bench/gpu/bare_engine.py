@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from vfnet_bench.gpu.conditions import Conditions, use_served_modules
+from vfnet_bench.gpu.conditions import Conditions
 from vfnet_bench.gpu.pictures import UNIFORM, picture_arrays
 from vfnet_runtime.architecture.network_file import write_network
 from vfnet_runtime.architecture.vfnet import VFNet
@@ -22,7 +22,6 @@ def make_engine(
     conditions: Conditions, network: VFNet, precision: str, canvases: str, batch_sizes: tuple[int, ...]
 ) -> Any:
     """A `TorchEngine` of the network."""
-    use_served_modules()
     path = conditions.scratch / "bare.pt"
     write_network(network, path)
     engines: Any = import_module("torch_engine")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from pathlib import Path
 import torch
 
 from vfnet_model.checkpoints.stock import ARCHITECTURES
-from vfnet_model.served_repository import template_directory
 from vfnet_runtime.architecture.vfnet import VFNet
 
 STOCK = "vfnet_r50_fpn_mdconv_c3-c5_mstrain_2x_coco"
@@ -91,11 +89,3 @@ def stock_network(conditions: Conditions) -> VFNet:
 def allow_tf32(allowed: bool) -> None:
     """Whether float32 matrices and convolutions are multiplied with 10 bits of mantissa."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
-
-
-def use_served_modules() -> None:
-    """Make the modules of `vfnet_detector` importable, as in a model process."""
-    for folder in ("vfnet_detector/1", "every_model"):
-        path = str(template_directory() / folder)
-        if path not in sys.path:
-            sys.path.insert(0, path)

@@ -11,8 +11,10 @@ from PIL import Image
 
 from vfnet_bench.gpu.conditions import Conditions
 from vfnet_build.photo_canvases import PHOTO_SIZES
-from vfnet_model.served_repository import import_served, template_directory
+from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
 from vfnet_runtime.architecture.config import PreprocessConfig
+from vfnet_runtime.image_decoding import decode_image
+from vfnet_runtime.resizing import resize_onto_canvas
 
 UNIFORM = ((640, 480),)
 """The commonest width and height."""
@@ -34,12 +36,9 @@ def picture_arrays(
     conditions: Conditions, preprocess: PreprocessConfig, sizes: tuple[tuple[int, int], ...]
 ) -> Iterator[tuple[Any, Any]]:
     """What `vfnet_preprocess` makes of `jpegs`: pixels uint8 [1, H, W, 3] and valid_shape int32 [1, 2]."""
-    repository = template_directory()
-    decoding: Any = import_served(repository, "vfnet_preprocess", "image_decoding")
-    resizing: Any = import_served(repository, "vfnet_preprocess", "resizing")
     for file in jpegs(conditions, sizes):
-        decoded = decoding.decode_image(file, 10**8)
-        resized = resizing.resize_onto_canvas(decoded, preprocess.img_scale, preprocess.size_divisor)
+        decoded = decode_image(file, 10**8)
+        resized = resize_onto_canvas(decoded, preprocess.img_scale, preprocess.size_divisor)
         yield resized.pixels, resized.valid_shape
 
 
@@ -51,6 +50,4 @@ def photo_paths(folder: Path) -> list[Path]:
 def _photos(folder: Path | None) -> list[Image.Image]:
     if folder and (paths := photo_paths(folder)):
         return [Image.open(path).convert("RGB") for path in paths[:7]]
-    from demonstration.rendered_scenes.sample import sample_scene
-
-    return [Image.fromarray(sample_scene().pixels)]
+    return [Image.open(SAMPLE_PICTURE).convert("RGB")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import sys
+import site
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -134,7 +134,7 @@ async def _load(server: str, pictures: list[bytes], callers: int, seconds: float
 
 
 def _mixed(conditions: Conditions, endpoints: Endpoints) -> dict[str, object]:
-    """As `vfnet bench-mixed`: sizes differ in what they cost, so the mixture is held against each alone."""
+    """As `vfnet bench mixed`: sizes differ in what they cost, so the mixture is held against each alone."""
     photos = dict(zip(SHARES, jpegs(conditions, tuple(SHARES)), strict=True))
     callers = 2 if conditions.rehearsal else _MIXED_CALLERS
     mixed = asyncio.run(measure_mixed_round(endpoints, photos, callers, _seconds(conditions)))
@@ -150,6 +150,6 @@ def _mixed(conditions: Conditions, endpoints: Endpoints) -> dict[str, object]:
 def _server(conditions: Conditions, repository: Path) -> AbstractContextManager[ServedRepository]:
     options = [f"--triton={conditions.triton}"] if conditions.triton else []
     options += [] if conditions.on_gpu else ["--gpus=none"]
-    environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    environment = {"PYTHONPATH": os.pathsep.join(site.getsitepackages())}
     timeout = min(SERVER_START_TIMEOUT, conditions.seconds_left() - _SECONDS_KEPT)
     return serving(repository, conditions.scratch, options, environment=environment, timeout=timeout)

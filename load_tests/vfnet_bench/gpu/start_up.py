@@ -10,7 +10,6 @@ import sys
 import torch
 
 from vfnet_bench.gpu.conditions import Conditions, stock_network
-from vfnet_model.served_repository import template_directory
 from vfnet_runtime.architecture.network_file import write_network
 
 _PROGRAM = """
@@ -32,12 +31,7 @@ def start_up(conditions: Conditions) -> dict[str, dict[str, float]]:
     """`cold` and `warm`, each in a process of its own, with all default canvases and batch sizes in fp16."""
     path = conditions.scratch / "start_up.pt"
     write_network(stock_network(conditions), path)
-    template = template_directory()
-    modules = [template / "vfnet_detector" / "1", template / "every_model", *map(str, sys.path)]
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(str(module) for module in modules if str(module)),
-        "TRITON_CACHE_DIR": str(conditions.scratch / "start-up kernels"),
-    }
+    environment = os.environ | {"TRITON_CACHE_DIR": str(conditions.scratch / "start-up kernels")}
     free = 0
     if conditions.on_gpu:
         torch.cuda.empty_cache()

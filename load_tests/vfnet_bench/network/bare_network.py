@@ -11,7 +11,9 @@ from typing import Any
 import openvino as ov
 
 from vfnet_bench.progress import Progress
-from vfnet_model.served_repository import import_served, served_parameters
+from vfnet_model.served_repository import served_parameters
+from vfnet_runtime.engines.openvino_engine import OpenVINOEngine
+from vfnet_runtime.processor_cores import available_cores
 
 _CALIBRATION_PASSES = 2
 _CALIBRATION_IMAGES = 4
@@ -43,7 +45,7 @@ class BareNetwork:
         self._parameters = served_parameters(repository, "vfnet_detector")
         self._compiled: dict[int, Any] = {}
         self._queues: dict[Concurrency, Any] = {}
-        cores = import_served(repository, "vfnet_detector", "processor_cores").available_cores()
+        cores = available_cores()
         self.threads = int(self._parameters["inference_num_threads"]) or cores
         self.precision = self._parameters["inference_precision"]
         self.as_served = self._as_served()
@@ -97,9 +99,8 @@ class BareNetwork:
 
     def _engine(self, streams: int) -> Any:
         """The engine that serves, for the settings it gives OpenVINO; 0 streams: as many as it chooses."""
-        module = import_served(self._repository, "vfnet_detector", "openvino_engine")
         path = self._repository / "vfnet_detector" / "1" / "network.xml"
-        return module.OpenVINOEngine(path, self.precision, streams, self.threads)
+        return OpenVINOEngine(path, self.precision, streams, self.threads)
 
 
 def usual_ways(threads: int, as_served: Concurrency) -> Sequence[Concurrency]:

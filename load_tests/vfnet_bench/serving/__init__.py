@@ -1,1 +1,1 @@
-"""`vfnet bench-overload` and `vfnet bench-mixed`: a server asked for more than it can do, and for many shapes."""
+"""`vfnet bench overload` and `vfnet bench mixed`: a server asked for more than it can do, and for many shapes."""

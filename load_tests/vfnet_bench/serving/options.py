@@ -1,4 +1,4 @@
-"""What `vfnet bench-overload` and `vfnet bench-mixed` share: which repository is served how, and for how long."""
+"""What `vfnet bench overload` and `vfnet bench mixed` share: which repository is served how, and for how long."""
 
 from __future__ import annotations
 

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import no_telemetry  # noqa: F401
 import openvino as ov
 from numpy.typing import NDArray
 
+from vfnet_runtime import no_telemetry  # noqa: F401
 from vfnet_runtime.engines.deformable.deformable_convolution import (
     LIBRARY,
     PackedWeights,

@@ -1,4 +1,4 @@
-"""Triton's entry to `vfnet_detector`: batches of mixed sizes to the engine, answers as they come."""
+"""`vfnet_detector` in OpenVINO: batches of mixed sizes to the engine, answers as they come."""
 
 from __future__ import annotations
 

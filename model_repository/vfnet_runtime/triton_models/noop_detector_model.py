@@ -1,4 +1,4 @@
-"""Triton's entry to a `vfnet_detector` without a network: see configs/noop.pbtxt."""
+"""A `vfnet_detector` without a network: see configs/noop.pbtxt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Triton's entry to `vfnet_postprocess`."""
+"""`vfnet_postprocess`: candidates -> the box schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Triton's entry to `vfnet_preprocess`."""
+"""`vfnet_preprocess`: encoded images -> pixels on a canvas."""
 
 from __future__ import annotations
 

@@ -1,16 +1,11 @@
-"""Triton's entry to `vfnet_detector` in PyTorch: see configs/torch.pbtxt."""
+"""`vfnet_detector` in PyTorch, on a GPU or a CPU: see configs/torch.pbtxt."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
-
-# The network's own code travels with it, and comes before another version that may be installed here.
-sys.path.insert(0, str(Path(__file__).parent))
-sys.dont_write_bytecode = True  # that code's folder may be a repository's own, which stays as it was built
 
 import torch
 import triton_python_backend_utils as pb_utils

@@ -179,4 +179,4 @@ class Supervision:
 
 
 def _own_code() -> str:
-    return code_version(["vfnet_serve", "vfnet_client"])
+    return code_version(["vfnet_serve", "vfnet_supervision", "vfnet_client"])

@@ -1,4 +1,4 @@
-"""`vfnet bench-gpu`, rehearsed on the CPU."""
+"""`vfnet bench gpu`, rehearsed on the CPU."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_a_candidate_of_another_score_is_no_counterpart() -> None:
 
 
 def test_tables_hold_what_was_measured() -> None:
-    page = to_markdown({"One": {"a": 1.23456, "b": {"x": 1, "y": 2}}, "Two": "failed: no"}, "vfnet bench-gpu")
+    page = to_markdown({"One": {"a": 1.23456, "b": {"x": 1, "y": 2}}, "Two": "failed: no"}, "vfnet bench gpu")
     assert "| a | 1.235 |" in page
     assert "| b | 1 | 2 |" in page
     assert "failed: no" in page

@@ -1,4 +1,4 @@
-"""`vfnet bench-overload`: the whole of it, briefly; and the arithmetic."""
+"""`vfnet bench overload`: the whole of it, briefly; and the arithmetic."""
 
 from __future__ import annotations
 

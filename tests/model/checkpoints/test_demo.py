@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from demonstration.rendered_scenes.sample import sample_scene
 from PIL import Image
 
 from box_matching import box_iou
-from vfnet_model.checkpoints.demo import DEMO_CHECKPOINT, DEMO_CLASSES, DEMO_MODEL_CARD
+from vfnet_model.checkpoints.demo import DEMO_CHECKPOINT, DEMO_CLASSES, DEMO_MODEL_CARD, SAMPLE_PICTURE
 from vfnet_model.checkpoints.loading import Checkpoint, load_checkpoint
 from vfnet_model.checkpoints.torch_file import open_torch_file
 from vfnet_model.detectors.checkpoint_detector import CheckpointDetector, load_network
@@ -48,9 +47,9 @@ def test_its_card_describes_this_file() -> None:
 
 
 def test_it_finds_everything_in_the_sample_and_nothing_else(demo: Checkpoint) -> None:
-    scene, buffer = sample_scene(), io.BytesIO()
-    Image.fromarray(scene.pixels).save(buffer, "PNG")
-    found = CheckpointDetector(load_network(demo)).detect(buffer.getvalue())
+    scene = sample_scene()
+    assert np.array_equal(np.asarray(Image.open(SAMPLE_PICTURE)), scene.pixels)
+    found = CheckpointDetector(load_network(demo)).detect(SAMPLE_PICTURE)
     sure = found.scores >= 0.5
     assert sorted(found.labels[sure].tolist()) == sorted(scene.labels.tolist())
     iou = box_iou(scene.boxes.astype(np.float64), found.boxes[sure])

@@ -16,10 +16,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import no_telemetry  # noqa: F401
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
+
+from vfnet_runtime import no_telemetry  # noqa: F401
 
 LIBRARY = "libdeformable_convolution.so"
 PRECISIONS = {"bf16": 1, "int8": 2, "f32": 4}

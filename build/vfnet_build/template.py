@@ -1,0 +1,33 @@
+"""The parts of a repository that no checkpoint changes: the models' configurations and entries, and the runtime."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import vfnet_build
+import vfnet_runtime
+
+
+def template_directory() -> Path:
+    """The models' folders: `model_repository/` of a checkout, or its copy in an installed wheel."""
+    package = Path(vfnet_build.__file__).parent
+    installed = package / "model_repository"
+    return installed if installed.is_dir() else package.parents[1] / "model_repository"
+
+
+def runtime_directory() -> Path:
+    """The package `vfnet_runtime`, which travels with every Python model."""
+    return Path(vfnet_runtime.__file__).parent
+
+
+def template_sha256() -> str:
+    """Digest over the names and contents of all of it."""
+    digest = hashlib.sha256()
+    runtime = runtime_directory()
+    for folder in (template_directory(), runtime):
+        for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+            if folder != runtime and runtime in path.parents:
+                continue  # in a checkout the runtime stands beside the models
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()

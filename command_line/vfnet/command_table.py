@@ -1,0 +1,27 @@
+"""What `vfnet` can do where the whole project is installed, grouped by what a person wants."""
+
+from __future__ import annotations
+
+from vfnet_client.cli import Subcommand
+
+COMMANDS = {
+    "up": Subcommand(
+        "vfnet.commands.up", "build what is missing and serve in the background", "serve", "build,gateway,serve"
+    ),
+    "down": Subcommand("vfnet.commands.down", "stop what `up` started", "serve", "serve"),
+    "logs": Subcommand("vfnet.commands.logs", "show the log of what `up` started", "serve", "serve"),
+    "build": Subcommand("vfnet.commands.build", "turn a checkpoint into a model repository", "serve", "build"),
+    "serve": Subcommand("vfnet.commands.serve", "run Triton on a model repository, and watch it", "serve", "serve"),
+    "gateway": Subcommand("vfnet.commands.gateway", "answer POST /score in front of Triton", "serve", "gateway"),
+    "batch": Subcommand(
+        "vfnet.commands.batch", "score very many images, restartable, also on a cluster", "detect", "batch"
+    ),
+    "finetune": Subcommand(
+        "vfnet.commands.finetune", "train a checkpoint on your own annotated images", "train", "build,train"
+    ),
+    "evaluate": Subcommand(
+        "vfnet.commands.evaluate", "score a server or a checkpoint as COCO does", "measure", "build,train"
+    ),
+    "bench": Subcommand("vfnet_bench.command", "measure speed: `vfnet bench` lists what", "measure", "bench"),
+}
+"""By the word that is typed."""

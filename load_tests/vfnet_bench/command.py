@@ -1,0 +1,43 @@
+"""`vfnet bench NAME`: every benchmark, by name."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from vfnet_client.cli import EXIT_USAGE, Subcommand, run_command
+
+BENCHMARKS = {
+    name: Subcommand(f"vfnet_bench.commands.{name}", help, "measure", "bench,load")
+    for name, help in {
+        "network": "the served detector against the bare network and others that detect",
+        "overload": "a server asked for more than it can do",
+        "mixed": "photos of many shapes at once",
+        "gateway": "the gateway against direct gRPC",
+        "batch": "a batch against the server's best",
+        "growth": "images/s and memory against size, concurrency, detections",
+        "training": "a training step against MMDetection's",
+        "gpu": "the torch engine on a GPU",
+    }.items()
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `vfnet bench`: a name, and that benchmark's own."""
+    width = max(map(len, BENCHMARKS))
+    parser.usage = "vfnet bench NAME ..."
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    listing = "\n".join(f"  {name:<{width}}  {each.help}" for name, each in BENCHMARKS.items())
+    parser.epilog = f"names:\n{listing}\n\n`vfnet bench NAME --help` says more."
+    parser.add_argument("name", nargs="?", choices=list(BENCHMARKS), metavar="NAME", help=argparse.SUPPRESS)
+    parser.set_defaults(listing=parser.format_help())
+    parser.add_argument("options", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the benchmark that is named; its exit code."""
+    name = arguments.name
+    if name is None:
+        print(arguments.listing, end="", file=sys.stderr)
+        return EXIT_USAGE
+    return run_command(f"vfnet bench {name}", BENCHMARKS[name], arguments.options)
