@@ -18,10 +18,10 @@ LOCKED := $(INSTALL) --require-hashes
 LOCKS := requirements.lock requirements-torch.lock requirements-torch-cpu.lock requirements-triton.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help up down logs test hostile faults parity bench load lint format setup lock audit clean
+.PHONY: help up down logs test test-fast hostile faults pictures parity bench load lint format setup lock audit clean
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
 
 up: setup ## set up, build, start Triton and gateway in the background, detect in a picture
 	@$(BIN)/vfnet up --checkpoint "$(CHECKPOINT)" --precision $(PRECISION) $(if $(IMAGE),--image "$(IMAGE)") \
@@ -62,6 +62,12 @@ hostile: setup ## attack a server of its own from this machine, HOSTILE="options
 faults: setup ## kill and stop its processes one and two at a time, FAULTS="options"; writes the same page
 	@PYTHONPATH=tests/support $(BIN)/python tests/faults/fault_suite.py --write $(FAULTS)
 
+test-fast: setup ## what needs no server, browser, MMDetection or training
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest --quiet --numprocesses $(WORKERS) --dist loadfile -m "not (served or browser or parity or training or slow)"
+
+pictures: setup ## draw the documentation's pictures of the page anew, from what `make up` started
+	@$(BIN)/python tests/gateway/page/take_screenshots.py http://127.0.0.1:$(SCORE_PORT)
+
 parity: setup ## against recorded goldens and the real MMDetection (needs ../shared); prints a table
 	@if [ -f ../shared/reference/setup.sh ] && [ ! -x .mmdet/bin/python ]; then \
 		echo "installing MMDetection 2.28.2 into .mmdet"; bash ../shared/reference/setup.sh .mmdet; fi
@@ -75,11 +81,12 @@ load: setup ## a short load test of what `make up` started, LOAD="options of loc
 		--grpc 127.0.0.1:$(GRPC_PORT) --triton-http http://127.0.0.1:$(HTTP_PORT) \
 		--metrics http://127.0.0.1:$(METRICS_PORT) --gateway http://127.0.0.1:$(SCORE_PORT) $(LOAD)
 
-lint: setup ## ruff, mypy, and that packages import downwards only
+lint: setup ## ruff, mypy, import-linter, the documentation's links
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/lint-imports
+	@$(BIN)/mkdocs build --strict --quiet
 
 format: setup ## let ruff write what it can
 	@$(BIN)/ruff check --fix .
