@@ -65,11 +65,3 @@ def build_demo(repository: Path) -> None:
     command = [sys.executable, "-m", "vfnet_client", "build", f"--repository={repository}"]
     if subprocess.run(command, check=False).returncode != 0:
         raise CommandError("the demonstration repository could not be built")
-
-
-def resident_bytes(pid: int) -> int:
-    """Resident memory of a process."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    return 0

@@ -24,7 +24,7 @@ import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from vfnet_load.resident_memory import resident_bytes
+from vfnet_load.process_memory import proportional_set_size
 from vfnet_load.server_processes import group_processes
 
 TRITON_COUNTERS = (
@@ -111,7 +111,7 @@ def sample(settings: SamplerSettings, client: httpx.Client) -> dict[str, Any]:
             with suppress(psutil.Error):
                 times = process.cpu_times()
                 cpu += times.user + times.system
-                memory += resident_bytes(process)
+                memory += proportional_set_size(process)
         processes[name] = {"cpu": cpu, "memory": memory}
     return {
         "at": time.time(),

@@ -15,12 +15,13 @@ from itertools import cycle
 from pathlib import Path
 
 import numpy as np
+import psutil
 from PIL import Image
 
 from vfnet_batch.errors import BatchError
-from vfnet_bench.background_servers import resident_bytes
 from vfnet_bench.closed_loop import measure
 from vfnet_client.transport import open_transport
+from vfnet_load.process_memory import proportional_set_size
 
 _IMAGES_A_FOLDER = 1000
 _TIMEOUT_S = 120.0
@@ -89,7 +90,7 @@ def batch_rate(
     with subprocess.Popen([*command, f"--concurrency={concurrency}"], stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
             if look is not None and (output / "shards").is_dir():
-                look(_finished(output), resident_bytes(process.pid))
+                look(_finished(output), proportional_set_size(psutil.Process(process.pid)))
             time.sleep(_LOOK_S)
     if process.returncode != 0:
         raise BatchError("the batch failed")

@@ -8,10 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from vfnet_bench.background_servers import Road, resident_bytes
+import psutil
+
+from vfnet_bench.background_servers import Road
 from vfnet_bench.closed_loop import Load, measure
 from vfnet_bench.http_caller import HTTPCaller, post
 from vfnet_client.transport import open_transport
+from vfnet_load.process_memory import proportional_set_size
 
 _WARM_UP_S = 1.0
 _TIMEOUT_S = 60.0
@@ -64,11 +67,11 @@ async def memory_over(
     road: Road, image: bytes, requests: int, callers: int, say: Callable[[int, int], None]
 ) -> list[int]:
     """The gateway's resident bytes, ten times over so many requests; `say` takes the requests done and the bytes."""
-    sizes, done = [resident_bytes(road.gateway_pid)], 0
+    sizes, done = [proportional_set_size(psutil.Process(road.gateway_pid))], 0
     while done < requests:
         load = await load_score(road, image, callers, 1.0)
         done += len(load.latencies)
         if done >= len(sizes) * requests / 10:
-            sizes.append(resident_bytes(road.gateway_pid))
+            sizes.append(proportional_set_size(psutil.Process(road.gateway_pid)))
             say(done, sizes[-1])
     return sizes

@@ -22,7 +22,7 @@ from vfnet_bench.growth.points import MemoryRun, Point
 from vfnet_build.model_configuration import configure
 from vfnet_load.coco_sizes import ImageSize
 from vfnet_load.pictures import make_picture
-from vfnet_load.resident_memory import resident_bytes
+from vfnet_load.process_memory import proportional_set_size
 from vfnet_load.server_processes import GENERATOR, group_processes
 
 USUAL_SIZE, USUAL_CONCURRENCY = ImageSize(640, 480), 8
@@ -110,7 +110,7 @@ def memory_of(where: Road) -> dict[str, float]:
     for name, members in groups.items():
         if name != GENERATOR:
             with suppress(psutil.Error):
-                found[name] = float(sum(resident_bytes(process) for process in members))
+                found[name] = float(sum(proportional_set_size(process) for process in members))
     return found
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from vfnet_bench.network.agreement import FoundBox, boxes_in_pixels
 from vfnet_bench.served_repository import serving
 from vfnet_client.client import VFNetClient
-from vfnet_load.resident_memory import resident_bytes
+from vfnet_load.process_memory import proportional_set_size
 from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.local_http import fetch
 
@@ -52,7 +52,7 @@ class ServedDetector:
 
     def resident_bytes(self) -> int:
         """Memory of all processes of the server; pages that several share are counted once."""
-        return sum(resident_bytes(process) for process in (self.process, *self.process.children(recursive=True)))
+        return sum(proportional_set_size(process) for process in (self.process, *self.process.children(recursive=True)))
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""What computes the network: OpenVINO on CPUs, PyTorch on GPUs and CPUs."""

@@ -1,0 +1,1 @@
+"""Deformable convolutions for CPUs in C, and their place in an OpenVINO network."""

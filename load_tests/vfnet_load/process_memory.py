@@ -1,4 +1,4 @@
-"""What a process weighs."""
+"""The memory of a process."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import psutil
 
 
-def resident_bytes(process: psutil.Process) -> int:
-    """Proportional set size where the kernel tells it, else the resident set; 0 for a process that has gone.
+def proportional_set_size(process: psutil.Process) -> int:
+    """Bytes: the proportional set size where the kernel tells it, else the resident set; 0 for a process that has gone.
 
     Of several processes together, pages that they share are counted once.
     """
