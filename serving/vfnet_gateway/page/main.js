@@ -1,15 +1,9 @@
 /* The page at /ui: puts its parts together. */
 
-import { askForKey, setUpKeyForm } from "./access_key.js";
-import { Detecting } from "./detecting.js";
-import { byId } from "./elements.js";
-import { Gallery } from "./gallery.js";
-import { setUpIntake } from "./intake.js";
-import { spoken } from "./problem.js";
-import { Result } from "./result.js";
-import { info } from "./server_facts.js";
-import { Strip } from "./strip.js";
-import { count, duration } from "./wording.js";
+import { askForKey, Detecting, info, setUpKeyForm } from "./asking.js";
+import { byId, count, duration } from "./elements.js";
+import { Gallery, setUpIntake, Strip } from "./pictures.js";
+import { Result, spoken } from "./result.js";
 
 let facts = {};
 const gallery = new Gallery();

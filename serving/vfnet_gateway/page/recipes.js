@@ -1,12 +1,14 @@
-/* The exact request and response, and commands that send the same. */
+/* The exact request and answer, and code that makes the same request. */
 
-import { hasKey } from "./access_key.js";
-import { base64, itemOf, requestBody, SCORE_URL } from "./scoring.js";
+import { base64, hasKey, itemOf, requestBody, SCORE_URL } from "./asking.js";
+import { byId, element, makeTabStop, roam } from "./elements.js";
+
+/* The exact request and response, and commands that send the same. */
 
 const PREVIEW_BYTES = 30; // of the picture, as 40 characters of base64
 
 /** The tabs, in their order: `shown` is what is on the screen, `copied` what the clipboard gets. */
-export const TABS = [
+const TABS = [
   { name: "Response", note: "The response’s body as it came.", shown: prettyResponse, copied: (picture) => picture.responseText },
   { name: "Request", note: "The body of POST /score. Base64 is shortened here and copied whole.", shown: shortRequest, copied: wholeRequest },
   { name: "curl", note: saveFirst, shown: curl, copied: curl },
@@ -96,4 +98,83 @@ function shellQuoted(text) {
 
 function pythonText(text) {
   return JSON.stringify(text); // every JSON text is a Python literal of the same meaning
+}
+
+/* Putting text on the clipboard. */
+
+/** Whether it worked. Without TLS browsers withhold the clipboard, but still copy a selection. */
+async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return copySelection(text);
+  }
+}
+
+function copySelection(text) {
+  const before = document.activeElement;
+  const area = document.createElement("textarea");
+  area.value = text;
+  area.className = "unseen";
+  document.body.append(area);
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  before?.focus();
+  return done;
+}
+
+/* The tabs that show request and response, and the copy button. */
+
+/** Shows #exchange. */
+export class Exchange {
+  #picture = null;
+  #chosen = TABS[0];
+  #buttons;
+
+  constructor() {
+    this.#buttons = TABS.map((tab, index) => {
+      const button = element("button", { type: "button", role: "tab", id: `tab-${index}`, "aria-controls": "tab-panel" }, tab.name);
+      button.addEventListener("click", () => this.#choose(tab));
+      return button;
+    });
+    byId("tabs").append(...this.#buttons);
+    roam(byId("tabs"), () => this.#buttons, (button) => button.click());
+    byId("copy").addEventListener("click", () => this.#copy());
+    this.#choose(this.#chosen);
+  }
+
+  /** Show the exchange of a picture that is done; null hides it. */
+  show(picture) {
+    this.#picture = picture;
+    byId("exchange").hidden = picture === null;
+    byId("copied").textContent = "";
+    this.#write();
+  }
+
+  #choose(tab) {
+    this.#chosen = tab;
+    const button = this.#buttons[TABS.indexOf(tab)];
+    for (const other of this.#buttons) other.setAttribute("aria-selected", String(other === button));
+    makeTabStop(this.#buttons, button);
+    byId("tab-panel").setAttribute("aria-labelledby", button.id);
+    byId("copy").setAttribute("aria-label", `Copy: ${tab.name}`);
+    byId("copied").textContent = "";
+    this.#write();
+  }
+
+  async #write() {
+    const [picture, tab] = [this.#picture, this.#chosen];
+    if (picture === null) return;
+    const text = await tab.shown(picture);
+    if (picture !== this.#picture || tab !== this.#chosen) return;
+    byId("recipe").textContent = text;
+    byId("recipe-note").textContent = typeof tab.note === "function" ? tab.note(picture) : tab.note;
+  }
+
+  async #copy() {
+    const done = await copyText(await this.#chosen.copied(this.#picture));
+    byId("copied").textContent = done ? "Copied." : "The browser did not allow it: select the text and copy it.";
+  }
 }

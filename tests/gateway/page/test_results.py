@@ -200,14 +200,14 @@ def test_each_picture_of_several_is_kept_and_shown_when_chosen(
 def test_a_class_has_the_colour_that_the_command_line_gives_it(visit: Visit) -> None:
     labels = ["can", "carton", "milk_bottle", "water_bottle", "person", "traffic light", "Flasche, grün", "🚲"]
     drawn = visit.page.evaluate(
-        "async labels => { const { colourOf } = await import('./colours.js'); return labels.map(colourOf); }", labels
+        "async labels => { const { colourOf } = await import('./elements.js'); return labels.map(colourOf); }", labels
     )
     assert [tuple(colour) for colour in drawn] == [colour_of(label) for label in labels]
 
 
 def test_text_on_any_class_colour_can_be_read(visit: Visit) -> None:
     texts = visit.page.evaluate(
-        "async colours => { const { readableOn } = await import('./colours.js'); return colours.map(readableOn); }",
+        "async colours => { const { readableOn } = await import('./elements.js'); return colours.map(readableOn); }",
         [list(colour) for colour in PALETTE],
     )
     for colour, text in zip(PALETTE, texts, strict=True):
