@@ -58,7 +58,7 @@ turn_off()
 
 _HOME = {
     "AsyncVFNetClient": "async_client",
-    "ImageResult": "outcomes",
+    "ImageResult": "image_result",
     "VFNetClient": "client",
     "ScoreReply": "contract",
     "Credentials": "credentials",
