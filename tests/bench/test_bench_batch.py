@@ -10,7 +10,15 @@ from batch_command import VFNET
 
 
 def test_it_measures_throughput_ledger_and_memory(demo_repository: Path) -> None:
-    command = [*VFNET, "bench-batch", f"--repository={demo_repository}", "--images=40", "--rounds=1", "--seconds=0.3"]
+    command = [
+        *VFNET,
+        "bench",
+        "batch",
+        f"--repository={demo_repository}",
+        "--images=40",
+        "--rounds=1",
+        "--seconds=0.3",
+    ]
     done = subprocess.run([*command, "--memory-images=60"], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert re.findall(r"^\| (\d) \|(?: [\d.]+ \|){5}$", done.stdout, re.MULTILINE) == ["1"]

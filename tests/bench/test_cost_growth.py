@@ -14,7 +14,7 @@ from vfnet_bench.growth.points import MemoryRun
 
 def test_it_plots_what_grows(demo_repository: Path, tmp_path: Path) -> None:
     report = tmp_path / "reports" / "growth.html"
-    command = [sys.executable, "-m", "vfnet_client", "cost-growth", f"--repository={demo_repository}"]
+    command = [sys.executable, "-m", "vfnet_client", "bench", "growth", f"--repository={demo_repository}"]
     options = ["--sizes", "64x64", "320x240", "--concurrency", "1", "40", "--detections", "100", "--requests=40"]
     short = ["--seconds=0.2", "--rounds=1", f"--report={report}"]
     done = subprocess.run([*command, *options, *short], capture_output=True, text=True, timeout=200, check=False)

@@ -19,7 +19,7 @@ from vfnet_bench.sample_photo import sample_jpeg
 
 
 def test_it_measures_both_roads(demo_repository: Path) -> None:
-    command = [sys.executable, "-m", "vfnet_client", "bench-gateway", f"--repository={demo_repository}"]
+    command = [sys.executable, "-m", "vfnet_client", "bench", "gateway", f"--repository={demo_repository}"]
     options = ["--callers", "1", "3", "--seconds", "0.3", "--size=64x64", "--memory-requests=20"]
     done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
@@ -47,7 +47,7 @@ def is_gateway(process: psutil.Process) -> bool:
 
 
 def test_killed_it_leaves_no_server_behind(demo_repository: Path) -> None:
-    command = [sys.executable, "-m", "vfnet_client", "bench-gateway", f"--repository={demo_repository}"]
+    command = [sys.executable, "-m", "vfnet_client", "bench", "gateway", f"--repository={demo_repository}"]
     with subprocess.Popen(
         [*command, "--seconds=60"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as benchmark:

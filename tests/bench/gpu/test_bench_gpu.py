@@ -24,7 +24,7 @@ from vfnet_runtime.architecture.detector import Detector
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "vfnet_client", "bench-gpu", *arguments]
+    command = [sys.executable, "-m", "vfnet_client", "bench", "gpu", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
 
 

@@ -28,10 +28,10 @@ def test_what_is_not_there_is_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["bench", *arguments]) == 1
+    assert main(["bench", "network", *arguments]) == 1
     assert complaint in capsys.readouterr().err
 
 
 def test_an_opponent_that_nobody_knows_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "--against", "mmdet,tensorflow"]) == 2
+    assert main(["bench", "network", "--against", "mmdet,tensorflow"]) == 2
     assert "'tensorflow' is none of mmdet, onnxruntime, torch, mlflow" in capsys.readouterr().err
