@@ -68,8 +68,12 @@ def all_commands() -> dict[str, Subcommand]:
     return commands
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
+def main(argv: Sequence[str] | None = None, more: Mapping[str, Subcommand] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        more: commands beside the client's own; None: those of the distributions that are installed beside it.
+    """
     # torch's threads spin while they wait for each other. Where others compute too, as decoders do, everything takes up
     # to five times as long by that. Read when torch is imported, here and in what is started from here.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -77,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks; as stderr has it
     try:
         try:
-            code = _main(sys.argv[1:] if argv is None else list(argv))
+            code = _main(sys.argv[1:] if argv is None else list(argv), OWN_COMMANDS | more if more else all_commands())
         except SystemExit as leaving:  # argparse's way out
             code = leaving.code if isinstance(leaving.code, int) else EXIT_USAGE
         sys.stdout.flush()  # here, where a reader that went away is expected
@@ -90,8 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_BROKEN_PIPE
 
 
-def _main(argv: list[str]) -> int:
-    name, commands = argv[0] if argv else "", all_commands()
+def _main(argv: list[str], commands: Mapping[str, Subcommand]) -> int:
+    name = argv[0] if argv else ""
     if name in RENAMED:
         return _fail(f"vfnet {name}", f"this is now {RENAMED[name]}")
     if name not in commands:

@@ -1,4 +1,4 @@
-"""`python -m vfnet_bench NAME`, as `vfnet bench NAME`: for where nothing is installed and PYTHONPATH names the folders."""
+"""`python -m vfnet_bench NAME` is `vfnet bench NAME`, where nothing is installed and PYTHONPATH names the folders."""
 
 from __future__ import annotations
 

@@ -62,6 +62,6 @@ def build_demo(repository: Path) -> None:
     Raises:
         CommandError: the build failed; it has said why.
     """
-    command = [sys.executable, "-m", "vfnet_client", "build", f"--repository={repository}"]
+    command = [sys.executable, "-m", "vfnet", "build", f"--repository={repository}"]
     if subprocess.run(command, check=False).returncode != 0:
         raise CommandError("the demonstration repository could not be built")

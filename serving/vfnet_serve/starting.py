@@ -18,7 +18,7 @@ SERVER_START_TIMEOUT = 300.0
 """Seconds; a first start compiles the network."""
 GATEWAY_START_TIMEOUT = 60.0
 KEYS_VARIABLE = "VFNET_GATEWAY_KEYS"
-_VFNET = (sys.executable, "-m", "vfnet_client")
+_VFNET = (sys.executable, "-m", "vfnet")
 
 
 def running_endpoints(folder: StateFolder) -> Endpoints | None:

@@ -38,7 +38,7 @@ def ledger_cost(source: Path, output: Path, scratch: Path, url: str) -> LedgerCo
             file.write(content)
         extra.append((time.perf_counter() - plain) - (plain - started))
     waited = json.loads((output / "summary.json").read_text())["last_run"]["waited_for_writing_s"]
-    command = [sys.executable, "-m", "vfnet_client", "batch", str(source), f"--output={output}", f"--server={url}"]
+    command = [sys.executable, "-m", "vfnet", "batch", str(source), f"--output={output}", f"--server={url}"]
     started = time.perf_counter()
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
     return LedgerCost(waited, median(extra), len(shards), time.perf_counter() - started)

@@ -85,7 +85,7 @@ def batch_rate(
     Raises:
         BatchError: it failed; it has said why.
     """
-    command = [sys.executable, "-m", "vfnet_client", "batch", str(source), f"--output={output}", f"--server={url}"]
+    command = [sys.executable, "-m", "vfnet", "batch", str(source), f"--output={output}", f"--server={url}"]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with subprocess.Popen([*command, f"--concurrency={concurrency}"], stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:

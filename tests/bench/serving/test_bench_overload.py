@@ -35,7 +35,7 @@ def test_it_measures_a_server_that_is_asked_for_too_much(demo_repository: Path, 
 
 
 def test_the_server_that_does_not_start_says_why(demo_repository: Path) -> None:
-    command = [sys.executable, "-m", "vfnet_client", "bench", "overload", f"--repository={demo_repository}", "--noop=1"]
+    command = [sys.executable, "-m", "vfnet", "bench", "overload", f"--repository={demo_repository}", "--noop=1"]
     done = subprocess.run([*command, "--serve=--streams=3"], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "--streams" in done.stderr
