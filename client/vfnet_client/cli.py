@@ -81,7 +81,10 @@ def main(argv: Sequence[str] | None = None, more: Mapping[str, Subcommand] | Non
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks; as stderr has it
     try:
         try:
-            code = _main(sys.argv[1:] if argv is None else list(argv), OWN_COMMANDS | more if more else all_commands())
+            code = _main(
+                sys.argv[1:] if argv is None else list(argv),
+                all_commands() if more is None else {**OWN_COMMANDS, **more},
+            )
         except SystemExit as leaving:  # argparse's way out
             code = leaving.code if isinstance(leaving.code, int) else EXIT_USAGE
         sys.stdout.flush()  # here, where a reader that went away is expected
@@ -158,10 +161,12 @@ def _overview(commands: Mapping[str, Subcommand]) -> argparse.ArgumentParser:
 
 
 def _version() -> str:
-    try:
-        return version("vfnet")
-    except PackageNotFoundError:  # the thin client alone
-        return version("vfnet-client")
+    for distribution in ("vfnet", "vfnet-client"):
+        try:
+            return version(distribution)
+        except PackageNotFoundError:  # the thin client alone, or nothing is installed
+            continue
+    return "not installed"
 
 
 def _sentence(text: str) -> str:
