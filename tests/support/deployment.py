@@ -303,7 +303,7 @@ def _role(command: list[str]) -> str | None:
     if any(word.startswith("vfnet_serve.supervision") for word in command):
         return "supervisor"
     with contextlib.suppress(ValueError, IndexError):
-        name = command[command.index("vfnet_client") + 1]
+        name = command[command.index("vfnet") + 1]
         if name in _COMMANDS_THAT_END:
             return None
         return name if name in ("serve", "gateway") else "other"

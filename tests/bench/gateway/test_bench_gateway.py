@@ -29,7 +29,7 @@ def test_it_measures_both_roads(demo_repository: Path) -> None:
 
 
 def test_it_compares_the_ways_of_kserve(demo_repository: Path) -> None:
-    command = [sys.executable, "-m", "vfnet_client", "bench-gateway", f"--repository={demo_repository}", "--kserve"]
+    command = [sys.executable, "-m", "vfnet_client", "bench", "gateway", f"--repository={demo_repository}", "--kserve"]
     options = ["--callers", "2", "--seconds", "0.3", "--size=64x64", "--rounds=2"]
     done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
