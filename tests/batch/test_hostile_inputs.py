@@ -18,7 +18,7 @@ from vfnet_batch.entries import Entry, from_line
 from vfnet_batch.inputs import tables
 from vfnet_batch.inputs.opening import open_input
 from vfnet_batch.rows import Row, from_json_lines, to_json_lines
-from vfnet_client.exceptions import VFNetClientError
+from vfnet_client.exceptions import VFNetError
 from vfnet_client.safe_text import is_printable_line
 
 
@@ -29,7 +29,7 @@ def entries_of(path: Path) -> list[Entry]:
 
 def sentence(path: Path) -> str:
     """Why an input cannot be listed, as the command would say it."""
-    with pytest.raises((VFNetClientError, OSError)) as raised:
+    with pytest.raises((VFNetError, OSError)) as raised:
         entries_of(path)
     error = raised.value
     return str(error.strerror) if isinstance(error, OSError) else str(error)
@@ -93,7 +93,7 @@ def test_lists_that_windows_saved_are_read(tmp_path: Path) -> None:
 
 def test_what_is_no_file_is_refused_or_a_row_with_its_reason(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
-    with pytest.raises(VFNetClientError, match="there is no file or folder"):
+    with pytest.raises(VFNetError, match="there is no file or folder"):
         entries_of(tmp_path / "pipe.csv")
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "circle.jpg").symlink_to(tmp_path / "circle.jpg")
@@ -109,7 +109,7 @@ def check(path: Path) -> None:
     """Everything listed can be written and read again; nothing but sentences is raised."""
     try:
         found = list(islice(entries_of(path), 1000))
-    except VFNetClientError as error:
+    except VFNetError as error:
         assert str(error).encode()  # noqa: PT017
         return
     except OSError as error:

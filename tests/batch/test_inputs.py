@@ -23,7 +23,7 @@ from vfnet_batch.errors import BatchError
 from vfnet_batch.fetch_settings import FetchSettings
 from vfnet_batch.image_reading import ImageReader, stored_size
 from vfnet_batch.inputs.opening import open_input
-from vfnet_client.exceptions import InvalidImageError, VFNetClientError
+from vfnet_client.exceptions import InvalidImageError, VFNetError
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def test_automl_and_coco_need_no_boxes(folder: Path) -> None:
 def test_a_broken_file_is_refused_with_the_place(tmp_path: Path, name: str, text: str, words: str) -> None:
     path = tmp_path / name
     path.write_text(text)
-    with pytest.raises(VFNetClientError, match=words):
+    with pytest.raises(VFNetError, match=words):
         entries_of(str(path))
 
 

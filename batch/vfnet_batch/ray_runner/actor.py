@@ -11,7 +11,7 @@ from vfnet_batch.fetch_settings import FetchSettings
 from vfnet_batch.ray_runner.columns import pack_scored, unpack_entries
 from vfnet_batch.ray_runner.detectors import DetectorRecipe
 from vfnet_batch.shard_scoring import Scored, Scorer, score_in_order
-from vfnet_client.exceptions import VFNetClientError
+from vfnet_client.exceptions import VFNetError
 
 
 class CellScorer:
@@ -46,7 +46,7 @@ class CellScorer:
         failure = ""
         try:
             self._result(score_in_order(self._scorer, iter(enumerate(entries, first)), scored.append))
-        except VFNetClientError as error:  # raised, it would come out of Ray as a page of its own words
+        except VFNetError as error:  # raised, it would come out of Ray as a page of its own words
             failure = str(error)
         return {"first": first, "scored": pack_scored(scored), "failure": failure}
 
