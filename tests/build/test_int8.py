@@ -68,6 +68,7 @@ def test_its_network_is_in_integers(int8_repository: Path) -> None:
     assert manifest.options.precision == "int8"
 
 
+@pytest.mark.served
 def test_served_it_finds_all_in_the_sample(int8_server: ServedRepository) -> None:
     scene = sample_scene()
     found = sure(detect(int8_server, SAMPLE_PICTURE.read_bytes()))

@@ -14,6 +14,8 @@ from PIL import Image
 
 from vfnet_client.free_ports import free_ports
 
+pytestmark = pytest.mark.served
+
 
 @pytest.fixture
 def ports() -> list[str]:

@@ -23,6 +23,7 @@ from typing import Any
 
 import psutil
 
+import vfnet_process
 from vfnet_client.free_ports import free_ports
 
 MODELS = ("vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")
@@ -120,6 +121,7 @@ class Deployment:
         Raises:
             AssertionError: it failed; the message has its output.
         """
+        assert vfnet_process.may_serve, "a test that starts a server has the marker `served`"
         ports = [f"--http-port={self.http_port}", f"--grpc-port={self.grpc_port}"]
         ports += [f"--metrics-port={self.metrics_port}", f"--score-port={self.score_port}"]
         if self.score_grpc_port is not None:

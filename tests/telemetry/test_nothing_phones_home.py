@@ -166,6 +166,7 @@ time.sleep(0.5)
     assert guard.attempts() == []
 
 
+@pytest.mark.served
 def test_build_serve_gateway_and_client(guard: Guard, tmp_path: Path) -> None:
     names = ("http", "grpc", "metrics", "score", "score-grpc")
     ports = [f"--{name}-port={port}" for name, port in zip(names, free_ports(5), strict=True)]
