@@ -24,6 +24,8 @@ from vfnet_client.exceptions import VFNetError
 from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
 from vfnet_model.manifest import BuildOptions, Manifest, QuantizationOptions
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("nncf")
 
 

@@ -17,6 +17,8 @@ import pytest
 from shared_data import ROOT
 from vfnet_client.free_ports import free_ports
 
+pytestmark = pytest.mark.slow
+
 MODELS = ROOT / "model_repository"
 
 
