@@ -62,8 +62,10 @@ hostile: setup ## attack a server of its own from this machine, HOSTILE="options
 faults: setup ## kill and stop its processes one and two at a time, FAULTS="options"; writes the same page
 	@PYTHONPATH=tests/support $(BIN)/python tests/faults/fault_suite.py --write $(FAULTS)
 
+# Plugins of tests that are left out take seconds to import.
 test-fast: setup ## what needs no server, browser, MMDetection or training
-	@OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest --quiet --numprocesses $(WORKERS) --dist loadfile -m "not (served or browser or parity or training or slow)"
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest --quiet --numprocesses $(WORKERS) --dist loadfile \
+		-p no:schemathesis -p no:locust -m "not (served or browser or parity or training or slow)"
 
 pictures: setup ## draw the documentation's pictures of the page anew, from what `make up` started
 	@$(BIN)/python tests/gateway/page/take_screenshots.py http://127.0.0.1:$(SCORE_PORT)

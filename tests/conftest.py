@@ -9,6 +9,8 @@ import hypothesis
 import pytest
 import torch
 
+import markers
+import vfnet_process
 from reference_checkpoint import write_reference_checkpoint
 from shared_data import SHARED
 from synthetic_checkpoint import write_synthetic_checkpoint
@@ -21,6 +23,24 @@ hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("any machine")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What `-m` leaves out as a whole is not even imported: torch's exporters, ray and fuzzers take their time."""
+    is_test_file = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+    return True if is_test_file and markers.leaves_out(config.option.markexpr, collection_path) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for marker in sorted(markers.of_test(item)):
+            item.add_marker(marker)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test that starts a server without the marker `served` fails."""
+    vfnet_process.may_serve = item.get_closest_marker("served") is not None
 
 
 @pytest.fixture(scope="session", autouse=True)

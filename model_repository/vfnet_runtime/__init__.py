@@ -12,3 +12,5 @@ network (`architecture`) on it, `candidates` picks boxes, `answers` suppresses a
     logits_and_boxes = OpenVINOEngine(network_xml).compute(resized.pixels, resized.valid_shape)
 
 """
+
+from vfnet_runtime import no_telemetry  # noqa: F401 - before any of its modules imports OpenVINO

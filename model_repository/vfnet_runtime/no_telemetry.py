@@ -1,6 +1,6 @@
 """Importing OpenVINO reports that to an analytics host, through this package and without asking (2026.4).
 
-It does without where the package is not installed. Import this first.
+It does without where the package is not installed. The package's `__init__` imports this before anything else is.
 """
 
 import sys

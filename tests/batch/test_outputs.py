@@ -21,6 +21,8 @@ from triton_server import ServedRepository
 from vfnet_client import VFNetClient
 from vfnet_client.safe_text import is_printable_line
 
+pytestmark = pytest.mark.served
+
 BAD = {"000/broken.jpg", "001/empty.png"}
 
 

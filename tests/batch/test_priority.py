@@ -20,6 +20,8 @@ from triton_server import NO_OP, ServedRepository, serving
 from vfnet_client import AsyncVFNetClient
 from vfnet_serve.local_http import fetch
 
+pytestmark = pytest.mark.served
+
 QUEUED = 16
 """As many as the server lets wait, so that none is refused."""
 AT_WORK = 3

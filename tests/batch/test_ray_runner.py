@@ -7,9 +7,12 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from batch_command import batch_command, lines_of, run_batch, unfinished_files, write_images
 from triton_server import ServedRepository
+
+pytestmark = pytest.mark.served
 
 ACTORS = ("--ray=local", "--actors=2:3", "--actor-cpus=0.5", "--shard-images=10", "--concurrency=2")
 

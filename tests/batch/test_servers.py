@@ -13,6 +13,8 @@ import pytest
 
 from batch_command import rows_of, run_batch, write_images
 
+pytestmark = pytest.mark.slow
+
 
 class ScriptedServer(ThreadingHTTPServer):
     """Speaks as much of KServe v2 as `vfnet batch` needs, and fails as it is told."""

@@ -55,6 +55,7 @@ def undisturbed(many: Path, quick_server: ServedRepository, tmp_path_factory: py
     return sorted(lines_of(output))
 
 
+@pytest.mark.served
 def test_killed_at_random_moments_it_ends_as_if_undisturbed(
     many: Path, undisturbed: list[str], quick_server: ServedRepository, tmp_path: Path
 ) -> None:
@@ -84,6 +85,7 @@ def wait_for_shards(output: Path, count: int) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.served
 def test_killed_while_it_writes_a_shard_it_leaves_no_half_of_it(
     photos: Path, scored_photos: Path, quick_server: ServedRepository, tmp_path: Path
 ) -> None:
@@ -100,6 +102,7 @@ def test_killed_while_it_writes_a_shard_it_leaves_no_half_of_it(
     assert lines_of(output) == lines_of(scored_photos)
 
 
+@pytest.mark.served
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_what_is_in_flight_and_ends_it(
     number: signal.Signals,
@@ -128,6 +131,7 @@ def test_a_signal_saves_what_is_in_flight_and_ends_it(
     assert sorted(lines_of(output)) == undisturbed
 
 
+@pytest.mark.served
 def test_a_full_disk_ends_it_and_with_room_it_goes_on(
     many: Path, undisturbed: list[str], quick_server: ServedRepository, tmp_path: Path
 ) -> None:
@@ -163,6 +167,7 @@ def test_a_full_disk_ends_it_and_with_room_it_goes_on(
     assert sorted(lines_of(tmp_path / "copy")) == undisturbed
 
 
+@pytest.mark.served
 def test_a_server_that_goes_away_and_comes_back_costs_no_image(
     demo_repository: Path, many: Path, undisturbed: list[str], tmp_path: Path
 ) -> None:
@@ -195,6 +200,7 @@ def test_a_server_that_goes_away_and_comes_back_costs_no_image(
         log.close()
 
 
+@pytest.mark.served
 def test_a_server_of_its_own_that_dies_ends_it_with_the_reason(
     demo_repository: Path, many: Path, tmp_path: Path
 ) -> None:
@@ -249,6 +255,7 @@ def test_what_differs_from_the_batch_that_was_begun_is_refused(
     assert "holds no batch" in run_batch(photos, source, url, code=1).stderr
 
 
+@pytest.mark.served
 def test_two_batches_do_not_write_to_one_folder(many: Path, quick_server: ServedRepository, tmp_path: Path) -> None:
     output = tmp_path / "out"
     command = batch_command(many, output, quick_server.grpc_url, *SMALL_SHARDS)

@@ -6,7 +6,11 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from batch_command import VFNET
+
+pytestmark = pytest.mark.served
 
 
 def test_it_measures_throughput_ledger_and_memory(demo_repository: Path) -> None:

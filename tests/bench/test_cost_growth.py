@@ -12,6 +12,7 @@ import pytest
 from vfnet_bench.growth.points import MemoryRun
 
 
+@pytest.mark.served
 def test_it_plots_what_grows(demo_repository: Path, tmp_path: Path) -> None:
     report = tmp_path / "reports" / "growth.html"
     command = [sys.executable, "-m", "vfnet_client", "bench", "growth", f"--repository={demo_repository}"]

@@ -24,6 +24,8 @@ from vfnet_client.exceptions import VFNetError
 from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
 from vfnet_model.manifest import BuildOptions, Manifest, QuantizationOptions
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("nncf")
 
 
@@ -68,6 +70,7 @@ def test_its_network_is_in_integers(int8_repository: Path) -> None:
     assert manifest.options.precision == "int8"
 
 
+@pytest.mark.served
 def test_served_it_finds_all_in_the_sample(int8_server: ServedRepository) -> None:
     scene = sample_scene()
     found = sure(detect(int8_server, SAMPLE_PICTURE.read_bytes()))

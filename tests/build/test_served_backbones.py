@@ -22,6 +22,8 @@ from vfnet_model.detectors.checkpoint_detector import CheckpointDetector
 from vfnet_model.manifest import BuildOptions
 from vfnet_runtime.architecture.config import NeckConfig, PreprocessConfig, VFNetConfig
 
+pytestmark = pytest.mark.served
+
 # ResNet's own kinds are served everywhere else; parity/ holds every configuration to mmdet at full size. Made-up
 # weights make a Res2Net with deformable convolutions chaotic: one bit of one pixel moves its outputs by a third.
 STEMS = ("vfnet_x101_32x4d_fpn_mdconv_c3-c5_mstrain_2x_coco", "vfnet_r2_101_fpn_mstrain_2x_coco")

@@ -20,6 +20,8 @@ from vfnet_client import Detections, VFNetClient
 from vfnet_client.cli import main
 from vfnet_client.commands.detect import summary
 
+pytestmark = pytest.mark.served
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

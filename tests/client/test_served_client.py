@@ -27,6 +27,8 @@ from vfnet_client import (
 )
 from vfnet_client.transport import open_transport
 
+pytestmark = pytest.mark.served
+
 REQUESTS = Path(__file__).parents[3] / "shared" / "contract" / "requests"
 REQUEST_NAMES = [
     "req_56_cli_encodebytes_index.json",

@@ -16,6 +16,8 @@ from PIL import Image
 from shared_data import ROOT
 from vfnet_model.checkpoints.loading import load_checkpoint
 
+pytestmark = pytest.mark.training
+
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -20,7 +20,7 @@ from vfnet_runtime.architecture.config import PreprocessConfig
 from vfnet_runtime.architecture.detector import Detector
 from vfnet_runtime.architecture.vfnet import VFNet
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(scope="module")

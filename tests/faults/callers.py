@@ -57,12 +57,10 @@ class Callers:
             Caller("our client at Triton", self._ask_client, False),
             Caller("/score at the gateway", self._ask_score, False),
         ]
-        self._closing: list[Callable[[], None]] = [self._direct.close, self._client.close]
-        if deployment.score_grpc_port is not None:
-            through = GRPCCaller(deployment.score_grpc_port)
-            self._closing.append(through.close)
-            expected = through.ask(reference.image, DEADLINE_S)
-            self.all.append(Caller("gRPC at the gateway", lambda: self._ask_gateway_grpc(through, expected), False))
+        through = GRPCCaller(deployment.score_grpc_port)
+        expected = through.ask(reference.image, DEADLINE_S)
+        self.all.append(Caller("gRPC at the gateway", lambda: self._ask_gateway_grpc(through, expected), False))
+        self._closing: list[Callable[[], None]] = [self._direct.close, self._client.close, through.close]
         self._threads = [threading.Thread(target=self._run, args=(each,), daemon=True) for each in self.all]
 
     def __enter__(self) -> Callers:

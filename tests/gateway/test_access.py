@@ -15,6 +15,8 @@ from score_requests import GOOD, post, score, table
 from triton_server import ServedRepository
 from waiting import eventually
 
+pytestmark = pytest.mark.served
+
 BODY = {"input_data": table([])}
 NO_SERVER = "grpc://127.0.0.1:1"
 

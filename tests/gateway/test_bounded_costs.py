@@ -22,7 +22,7 @@ from gateway_process import RunningGateway, running_gateway
 from score_requests import JSON, post, table
 from waiting import eventually
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.served, pytest.mark.timeout(120)]
 NO_SERVER = "grpc://127.0.0.1:1"
 HEAD = b"POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 SOON_S = 5.0

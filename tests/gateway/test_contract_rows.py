@@ -19,6 +19,8 @@ from shared_data import SHARED, needs_shared
 from triton_server import ServedRepository
 from vfnet_client import VFNetClient
 
+pytestmark = pytest.mark.served
+
 CONTRACT = SHARED / "contract"
 REQUESTS = sorted((CONTRACT / "requests").glob("*.json"))
 TEXT = base64.b64encode(b"This is text, and no image at all.").decode()

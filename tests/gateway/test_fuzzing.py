@@ -23,6 +23,8 @@ from gateway_process import RunningGateway
 from score_requests import post
 from vfnet_gateway.swagger import description
 
+pytestmark = pytest.mark.served
+
 CHECKS = [
     not_a_server_error,
     content_type_conformance,

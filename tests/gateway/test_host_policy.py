@@ -94,6 +94,7 @@ def keyless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway
         yield running
 
 
+@pytest.mark.served
 @pytest.mark.parametrize("path", ["/", "/ui/", "/metrics", "/swagger.json", "/nowhere", "/health"])
 def test_every_route_is_behind_the_check(path: str, keyless: RunningGateway) -> None:
     with keyless.client() as client:
@@ -103,6 +104,7 @@ def test_every_route_is_behind_the_check(path: str, keyless: RunningGateway) -> 
         assert post(client, BODY).status_code == 200
 
 
+@pytest.mark.served
 def test_with_keys_any_name_will_do(tmp_path: Path) -> None:
     environment = {"VFNET_GATEWAY_KEYS": "a-key"}
     with running_gateway(NO_SERVER, tmp_path, environment=environment) as gateway, gateway.client() as client:
@@ -120,6 +122,7 @@ def refused(tmp_path: Path, *options: str, **environment: str) -> str:
     return str(caught.value)
 
 
+@pytest.mark.served
 def test_strangers_need_a_key_or_the_operator_s_word(tmp_path: Path) -> None:
     assert "--without-keys" in refused(tmp_path, "--host=0.0.0.0")
     assert "not a host name" in refused(tmp_path, "--allow-host=http://a")
@@ -130,6 +133,7 @@ def test_strangers_need_a_key_or_the_operator_s_word(tmp_path: Path) -> None:
         assert httpx.get(address, headers={"host": "rebound.example"}, trust_env=False).status_code == 421
 
 
+@pytest.mark.served
 @pytest.mark.parametrize("value", ["", ",", " , ,"])
 def test_a_variable_that_holds_no_key_does_not_open_the_gateway(value: str, tmp_path: Path) -> None:
     assert "VFNET_GATEWAY_KEYS is set and holds no key" in refused(tmp_path, VFNET_GATEWAY_KEYS=value)

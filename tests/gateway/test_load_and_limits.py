@@ -25,7 +25,7 @@ from vfnet_client.exceptions import ServerBusyError
 from vfnet_client.transport import Transport, open_transport
 from waiting import eventually
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.served, pytest.mark.timeout(120)]
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,8 @@ import pytest
 from gateway_process import running_gateway
 from shared_data import ROOT
 
+pytestmark = pytest.mark.served
+
 KEY = "a-long-random-key"
 PAGE = ROOT / "docs" / "moving-from-azureml.md"
 COMMANDS = {"python": [sys.executable, "-c"], "bash": ["bash", "-euo", "pipefail", "-c"]}

@@ -8,6 +8,8 @@ import pytest
 from gateway_process import RunningGateway
 from score_requests import GOOD, post, score, table
 
+pytestmark = pytest.mark.served
+
 BODY = {"input_data": table([GOOD])}
 
 

@@ -21,7 +21,7 @@ from vfnet_bench.served_repository import with_fixed_time
 from vfnet_client import FatalImageError, VFNetClient
 from waiting import eventually
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.served, pytest.mark.timeout(240)]
 FATAL_HEIGHT = 48
 _ENTRANCE = "        if self.seconds:\n"
 

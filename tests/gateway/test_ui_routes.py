@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx
+import pytest
 
 from gateway_process import running_gateway
 from score_requests import GOOD, score
 from triton_server import ServedRepository
+
+pytestmark = pytest.mark.served
 
 STAGES = ["vfnet_preprocess", "vfnet_detector", "vfnet_postprocess"]
 

@@ -91,11 +91,6 @@ class Attack:
     is_quick: bool = True
     """Whether it takes a second at most where it does not come through."""
 
-    @property
-    def needs_grpc(self) -> bool:
-        """Whether it is a call of gRPC."""
-        return getattr(self.send, "is_grpc", False)
-
     def __str__(self) -> str:
         return f"{self.target} {self.group}: {self.name}"
 
@@ -119,10 +114,7 @@ def http_port(deployment: Deployment, target: str) -> int:
 
 def grpc_port(deployment: Deployment, target: str) -> int:
     """The target's port for gRPC."""
-    if target == TRITON:
-        return deployment.grpc_port
-    assert deployment.score_grpc_port is not None
-    return deployment.score_grpc_port
+    return deployment.score_grpc_port if target == DOOR else deployment.grpc_port
 
 
 def request(
@@ -228,5 +220,4 @@ def grpc_call(
     def send(deployment: Deployment) -> Reply:
         return call(grpc_port(deployment, target), method, message, metadata)
 
-    send.is_grpc = True  # type: ignore[attr-defined]
     return send

@@ -30,12 +30,7 @@ def grpc_transport_attacks() -> list[Attack]:
             found.add(name, target, _sent(target, data), allowed=anything)
         for name, send, allowed in _calls(target):
             found.add(name, target, send, allowed=allowed if target == DOOR else anything)
-    return [_as_grpc(attack) for attack in found.attacks]
-
-
-def _as_grpc(attack: Attack) -> Attack:
-    attack.send.is_grpc = True  # type: ignore[attr-defined]
-    return attack
+    return found.attacks
 
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes = b"", length: int | None = None) -> bytes:

@@ -27,8 +27,8 @@ from urls_and_keys import NAMES, key_attacks, url_attacks
 _SETTLE_SECONDS = 5.0
 
 
-def all_attacks(deployment: Deployment, sides: SideGateways) -> list[Attack]:
-    """Every one that this deployment has a port for; what brings Triton down comes last."""
+def all_attacks(sides: SideGateways) -> list[Attack]:
+    """Every one; what brings Triton down comes last."""
     attacks = [
         *control_plane_attacks(),
         *tensor_attacks(),
@@ -38,8 +38,6 @@ def all_attacks(deployment: Deployment, sides: SideGateways) -> list[Attack]:
         *url_attacks(sides),
         *key_attacks(sides),
     ]
-    if deployment.score_grpc_port is None:
-        attacks = [attack for attack in attacks if not (attack.target == DOOR and attack.needs_grpc)]
     return sorted(attacks, key=lambda attack: bool(attack.why_not_mended))
 
 
@@ -76,7 +74,7 @@ def main() -> int:
             with side_gateways(deployment, reference, folder) as sides:
                 attacks = [
                     attack
-                    for attack in all_attacks(deployment, sides)
+                    for attack in all_attacks(sides)
                     if arguments.only in str(attack)
                     and arguments.target in (None, attack.target)
                     and (attack.is_quick or not arguments.quick)

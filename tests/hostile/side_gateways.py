@@ -14,7 +14,6 @@ from deployment import Deployment
 from gateway_process import RunningGateway, running_gateway
 from image_site import HOST, image_site
 from reference_answers import NoAnswerError, Reference, ask_score
-from vfnet_client.free_ports import free_ports
 
 KEYS_FILE = """\
 # keys of this test
@@ -33,8 +32,6 @@ class SideGateways:
 
     locked: RunningGateway
     """Asks for keys."""
-    locked_grpc_port: int | None
-    """Its KServe v2 over gRPC, where gateways have that."""
     fetching: RunningGateway
     """Has no keys and may fetch from `HOST`."""
     site_port: int
@@ -80,16 +77,11 @@ def side_gateways(deployment: Deployment, reference: Reference, folder: Path) ->
     for each in folders:
         each.mkdir()
     environment = deployment.guard | {"VFNET_GATEWAY_KEYS": "key-of-the-environment,, another-one"}
-    has_grpc = deployment.score_grpc_port is not None
-    grpc_ports = free_ports(2) if has_grpc else [0, 0]
-    more = [(f"--grpc-port={port}",) if has_grpc else () for port in grpc_ports]
     with (
         image_site() as port,
         running_gateway(
-            server, folders[0], f"--keys-file={keys}", "--protect-metrics", *more[0], environment=environment
+            server, folders[0], f"--keys-file={keys}", "--protect-metrics", environment=environment
         ) as locked,
-        running_gateway(
-            server, folders[1], f"--allow-urls-to={HOST}", *more[1], environment=deployment.guard
-        ) as fetching,
+        running_gateway(server, folders[1], f"--allow-urls-to={HOST}", environment=deployment.guard) as fetching,
     ):
-        yield SideGateways(locked, grpc_ports[0] if has_grpc else None, fetching, port, reference)
+        yield SideGateways(locked, fetching, port, reference)

@@ -52,7 +52,7 @@ def selected(attacks: list[Attack]) -> list[Attack]:
 
 
 def test_nothing_comes_through(deployment: Deployment, reference: Reference, sides: SideGateways) -> None:
-    verdicts = Judge(deployment, reference).run(selected(all_attacks(deployment, sides)))
+    verdicts = Judge(deployment, reference).run(selected(all_attacks(sides)))
     assert len(verdicts) > 60
     for target in (DOOR, TRITON):
         through = unmended(verdicts, target)

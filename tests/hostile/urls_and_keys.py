@@ -137,8 +137,7 @@ def key_attacks(sides: SideGateways) -> list[Attack]:
     for path in ("//score", "/score/", "/./score", "/%73core", "/SCORE", "/ui/../score", "/health/../score"):
         data = request("POST", path, json.dumps(body).encode(), {"Content-Type": "application/json"})
         add(f"POST {path} without a key", data)
-    if sides.locked_grpc_port is not None:
-        _add_grpc(found, sides.locked_grpc_port)
+    _add_grpc(found, sides.locked.grpc_port)
     return found.attacks
 
 

@@ -12,8 +12,12 @@ from pathlib import Path
 from threading import Thread
 from typing import ClassVar
 
+import pytest
+
 from locust_process import SmallServer, run_locust
 from vfnet_load.server_processes import GATEWAY, GENERATOR, MODELS, TRITON
+
+pytestmark = pytest.mark.slow
 
 
 def test_an_open_loop_of_two_workers_waits_for_nobody(small_server: SmallServer, tmp_path: Path) -> None:

@@ -160,6 +160,7 @@ def test_long_metadata_costs_what_it_takes_to_skip_it(tmp_path: Path) -> None:
         assert seconds < 2, name  # joined one by one, they took minutes
 
 
+@pytest.mark.slow
 def test_a_large_image_takes_as_many_bytes_a_pixel_whatever_its_kind(tmp_path: Path) -> None:
     photo = Image.fromarray(np.tile(np.arange(SIDE, dtype=np.uint16).astype(np.uint8)[:, None], (SIDE, 1, 3)))
     grey = np.asarray(photo.convert("L"))

@@ -20,6 +20,8 @@ from tritonclient.utils import InferenceServerException
 from served_inference import ARRAYS, infer
 from triton_server import ServedRepository, serving
 
+pytestmark = pytest.mark.served
+
 EVERYTHING = (*ARRAYS, "DETECTIONS")
 TYPES = {"uint8": "UINT8", "int32": "INT32", "int64": "INT64", "float32": "FP32", "object": "BYTES"}
 Inputs = dict[str, np.ndarray]

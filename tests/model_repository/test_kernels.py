@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 triton = pytest.importorskip("triton", reason="Triton's language is not installed")
 TYPES = {"f32": "*fp32", "bf16": "*bf16", "fp16": "*fp16"}
 FLOATS = ("bias", "counts", "means", "deviations", "group_means", "group_scales")

@@ -21,6 +21,8 @@ from tritonclient.utils import InferenceServerException
 from served_inference import ARRAYS, infer
 from triton_server import ServedRepository
 
+pytestmark = pytest.mark.served
+
 EVERYTHING = (*ARRAYS, "DETECTIONS")
 Answer = dict[str, np.ndarray]
 

@@ -18,6 +18,8 @@ from served_inference import ARRAYS, infer
 from shared_data import SHARED, needs_shared
 from triton_server import ServedRepository
 
+pytestmark = pytest.mark.served
+
 EVERYTHING = (*ARRAYS, "DETECTIONS")
 MODELS = ("vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")
 Answer = dict[str, np.ndarray]

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from sklearn.datasets import load_sample_image
@@ -19,6 +20,8 @@ from sklearn.datasets import load_sample_image
 from box_matching import compare
 from served_inference import ARRAYS, detect, infer
 from triton_server import ServedRepository
+
+pytestmark = pytest.mark.served
 
 
 def strip(left: int, right: int) -> bytes:

@@ -86,12 +86,14 @@ SPELLINGS = [
 ]
 
 
+@pytest.mark.served
 @pytest.mark.parametrize("path", STEPS + OTHERS + SPELLINGS)
 def test_nothing_is_controlled_over_http_without_the_secret(closed: ServedRepository, path: str) -> None:
     for headers in ({}, {"vfnet-control": ""}, {"vfnet-control": "wrong"}, {"triton-grpc-protocol-vfnet-control": "x"}):
         assert post(closed, path, CONFIG, headers) in (400, 403, 404, 405)
 
 
+@pytest.mark.served
 def test_every_api_is_refused_by_name(closed: ServedRepository) -> None:
     for path in STEPS + OTHERS:
         assert post(closed, path, CONFIG) == 403, path
@@ -111,6 +113,7 @@ GRPC: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.served
 @pytest.mark.parametrize("call", GRPC)
 def test_nothing_is_controlled_over_grpc_without_the_secret(closed: ServedRepository, call: str) -> None:
     address = closed.grpc_url.removeprefix("grpc://")
@@ -121,6 +124,7 @@ def test_nothing_is_controlled_over_grpc_without_the_secret(closed: ServedReposi
         GRPC[call](client)
 
 
+@pytest.mark.served
 def test_everything_serves_as_before_after_all_that(closed: ServedRepository) -> None:
     assert document(closed, strip_png())
     assert closed.log.read_text().count("replacing it") == 0
@@ -130,6 +134,7 @@ def test_everything_serves_as_before_after_all_that(closed: ServedRepository) ->
         assert client.get_model_metadata("vfnet").name == "vfnet"
 
 
+@pytest.mark.served
 def test_who_has_the_secret_controls_it(closed: ServedRepository) -> None:
     file = control(closed)
     assert stat.S_IMODE((closed.log.parent / "control.json").stat().st_mode) == 0o600
@@ -138,6 +143,7 @@ def test_who_has_the_secret_controls_it(closed: ServedRepository) -> None:
         assert client.get_model_repository_index(headers=file["grpc_metadata"]).models
 
 
+@pytest.mark.served
 def test_the_secret_stands_in_no_arguments_and_no_log(closed: ServedRepository) -> None:
     secret = control(closed)["http_headers"]["vfnet-control"]
     serve = psutil.Process(closed.process.pid)
@@ -152,6 +158,7 @@ def test_the_secret_stands_in_no_arguments_and_no_log(closed: ServedRepository) 
     assert "other accounts" not in closed.log.read_text()
 
 
+@pytest.mark.served
 def test_triton_and_its_models_inherit_no_keys(closed: ServedRepository) -> None:
     for process in psutil.Process(closed.process.pid).children(recursive=True):
         inherited = process.environ()
@@ -159,6 +166,7 @@ def test_triton_and_its_models_inherit_no_keys(closed: ServedRepository) -> None
         assert not set(inherited.values()) & set(KEYS.values())
 
 
+@pytest.mark.served
 def test_the_file_goes_with_the_server(demo_repository: Path, tmp_path: Path) -> None:
     with serving(demo_repository, tmp_path, NO_OP):
         assert (tmp_path / "control.json").exists()
@@ -213,6 +221,7 @@ def test_where_tracing_is_forbidden_nothing_is_started(monkeypatch: pytest.Monke
         start_with_hidden(["true"], {"--a": "b"}, os.environ, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.served
 def test_a_killed_process_is_replaced_all_the_same(closed: ServedRepository) -> None:
     closed.model_processes("vfnet_postprocess")[0].kill()
     assert eventually(lambda: "vfnet_postprocess serves again" in closed.log.read_text(), 60)

@@ -58,6 +58,7 @@ def can_listen_on_ipv6() -> bool:
     return True
 
 
+@pytest.mark.served
 @pytest.mark.skipif(not can_listen_on_ipv6(), reason="no IPv6 loopback here")
 def test_it_serves_on_ipv6(demo_repository: Path, tmp_path: Path) -> None:
     with serving(demo_repository, tmp_path, NO_OP, "--host=::1") as served:

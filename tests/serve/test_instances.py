@@ -42,6 +42,7 @@ def at_work(process: psutil.Process) -> int:
     return int(RECORD.unpack((folder / str(process.pid)).read_bytes())[0])
 
 
+@pytest.mark.served
 def test_batches_spread_over_the_instances(two_instances: ServedRepository) -> None:
     processes = two_instances.model_processes("vfnet_detector")
     assert len(processes) == 2
@@ -55,6 +56,7 @@ def test_batches_spread_over_the_instances(two_instances: ServedRepository) -> N
     assert len({tuple(answer.result()["SCORES"]) for answer in answers}) == 1
 
 
+@pytest.mark.served
 def test_the_server_sees_the_gpus_it_is_told_of(two_instances: ServedRepository) -> None:
     for process in two_instances.model_processes("vfnet_detector"):
         assert process.environ()["CUDA_VISIBLE_DEVICES"] == ""

@@ -46,6 +46,7 @@ def test_an_error_on_a_disk_with_room_stays_what_it_is(tmp_path: Path) -> None:
         raise RuntimeError("something else")
 
 
+@pytest.mark.served
 def test_too_few_open_files_are_said_at_once(demo_repository: Path) -> None:
     ports = [f"--{name}-port={port}" for name, port in zip(("http", "grpc", "metrics"), free_ports(3), strict=True)]
     command = " ".join([*VFNET, "serve", f"--repository={demo_repository}", *ports])
@@ -57,6 +58,7 @@ def test_too_few_open_files_are_said_at_once(demo_repository: Path) -> None:
     assert line.startswith("vfnet serve: only 64 files may be open")
 
 
+@pytest.mark.served
 def test_a_server_whose_state_file_cannot_be_written_serves(demo_repository: Path, tmp_path: Path) -> None:
     http, grpc, metrics = free_ports(3)
     ports = [f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}"]
@@ -84,6 +86,7 @@ def test_a_malformed_server_is_one_sentence(server: str) -> None:
     assert "grpc://host:port" in line
 
 
+@pytest.mark.served
 def test_a_port_that_is_taken_is_seen_before_anything_is_done(tmp_path: Path, demo_checkpoint: Path) -> None:
     http, grpc, metrics, score, score_grpc = free_ports(5)
     with socket.create_server(("127.0.0.1", score)):

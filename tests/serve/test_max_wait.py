@@ -25,6 +25,8 @@ from vfnet_client.transport import open_transport
 from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.measured_speed import measure_speed
 
+pytestmark = pytest.mark.served
+
 SECONDS = 0.1
 """What the detector takes for an image."""
 FEWEST, HELD, WAITING = 3, 2, 2

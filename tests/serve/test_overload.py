@@ -27,6 +27,8 @@ from vfnet_bench.served_repository import with_fixed_time
 from vfnet_client.exceptions import DeadlineExceededError, ServerBusyError, VFNetClientError
 from vfnet_client.transport import Transport, open_transport
 
+pytestmark = pytest.mark.served
+
 SECONDS = 0.05
 """What the detector takes for an image."""
 PLACES, WAITING = 4, 6

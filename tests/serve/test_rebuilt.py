@@ -15,6 +15,8 @@ from triton_server import NO_OP, ServedRepository, serving
 from vfnet_model.manifest import MANIFEST
 from waiting import eventually
 
+pytestmark = pytest.mark.served
+
 
 @pytest.fixture
 def repository(demo_repository: Path, tmp_path: Path) -> Path:

@@ -13,6 +13,8 @@ import pytest
 
 from vfnet_client.free_ports import free_ports
 
+pytestmark = pytest.mark.served
+
 ImageResult = subprocess.CompletedProcess[str]
 
 

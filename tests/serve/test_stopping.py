@@ -20,6 +20,8 @@ from vfnet_bench.served_repository import with_fixed_time
 from vfnet_client.free_ports import free_ports
 from waiting import eventually
 
+pytestmark = pytest.mark.served
+
 
 def ask(served: ServedRepository, image: bytes, answers: list[object]) -> None:
     """Send one image without waiting; the result or the error goes to `answers`."""

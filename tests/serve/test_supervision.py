@@ -61,6 +61,7 @@ def supervised(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) 
         yield served
 
 
+@pytest.mark.served
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP])
 def test_triton_is_started_again_on_the_same_ports(supervised: ServedRepository, number: signal.Signals) -> None:
     image, state = strip_png(), supervised.log.parent / "server.json"
@@ -79,6 +80,7 @@ def test_triton_is_started_again_on_the_same_ports(supervised: ServedRepository,
     assert "starting Triton again" in supervised.log.read_text()
 
 
+@pytest.mark.served
 def test_a_short_stop_of_triton_or_of_everything_replaces_nothing(supervised: ServedRepository) -> None:
     image = strip_png()
     expected, triton = document(supervised, image), triton_of(supervised)
@@ -95,6 +97,7 @@ def test_a_short_stop_of_triton_or_of_everything_replaces_nothing(supervised: Se
     assert triton_of(supervised).pid == triton.pid
 
 
+@pytest.mark.served
 def test_a_loading_process_that_dies_ends_the_load(supervised: ServedRepository) -> None:
     """However early: Triton waits for ever for one that dies before it has said that it lives."""
     image = strip_png()
@@ -113,6 +116,7 @@ def test_a_loading_process_that_dies_ends_the_load(supervised: ServedRepository)
     assert document(supervised, image) == expected
 
 
+@pytest.mark.served
 def test_it_stops_while_a_model_is_loaded(demo_repository: Path, tmp_path: Path) -> None:
     with serving(slow_to_load(demo_repository, tmp_path), tmp_path, NO_OP, "--exit-timeout=5") as served:
         served.model_processes("vfnet_detector")[0].kill()
@@ -148,6 +152,7 @@ def starting(repository: Path, *options: str) -> Iterator[subprocess.Popen[str]]
         process.communicate(timeout=30)
 
 
+@pytest.mark.served
 def test_a_model_process_that_dies_at_every_start_is_said_with_its_last_words(
     demo_repository: Path, tmp_path: Path
 ) -> None:
@@ -164,6 +169,7 @@ def test_a_model_process_that_dies_at_every_start_is_said_with_its_last_words(
     assert said.count("starting Triton again") == 1
 
 
+@pytest.mark.served
 def test_a_model_process_killed_during_the_start_does_not_keep_it_from_serving(
     demo_repository: Path, tmp_path: Path
 ) -> None:
@@ -185,6 +191,7 @@ def test_a_model_process_killed_during_the_start_does_not_keep_it_from_serving(
     assert said.count("starting Triton again") == 1
 
 
+@pytest.mark.served
 def test_a_server_that_was_killed_leaves_nothing_for_long(demo_repository: Path, tmp_path: Path) -> None:
     with serving(demo_repository, tmp_path, NO_OP) as served:
         folder = Path(triton_of(served).cmdline()[1].removeprefix("--model-repository=")).parent

@@ -14,6 +14,8 @@ from PIL import Image
 
 from vfnet_client.free_ports import free_ports
 
+pytestmark = pytest.mark.served
+
 
 @pytest.fixture
 def ports() -> list[str]:
@@ -74,7 +76,7 @@ def test_up_detects_twice_is_harmless_and_down_stops(tmp_path: Path, ports: list
 
 
 def test_up_says_why_the_server_did_not_start(tmp_path: Path, ports: list[str]) -> None:
-    outcome = vfnet("up", f"--state={tmp_path / 'var'}", *ports[:2], ports[1].replace("grpc", "metrics"))
+    outcome = vfnet("up", f"--state={tmp_path / 'var'}", *ports[:2], ports[1].replace("grpc", "metrics"), *ports[3:])
     assert outcome.returncode == 1
     assert "must differ" in outcome.stderr
 

@@ -18,6 +18,8 @@ from served_inference import document
 from triton_server import NO_OP, ServedRepository, serving
 from vfnet_bench.served_repository import with_fixed_time
 
+pytestmark = pytest.mark.served
+
 PROCESSES = {"vfnet_preprocess": 2, "vfnet_detector": 1, "vfnet_postprocess": 1}
 MODELS = tuple(PROCESSES)
 STALL_TIMEOUT = 5.0

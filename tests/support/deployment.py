@@ -23,6 +23,7 @@ from typing import Any
 
 import psutil
 
+import vfnet_process
 from vfnet_client.free_ports import free_ports
 
 MODELS = ("vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")
@@ -79,8 +80,8 @@ class Deployment:
     grpc_port: int
     metrics_port: int
     score_port: int
-    score_grpc_port: int | None
-    """KServe v2 over gRPC at the gateway; None where this `vfnet up` has none."""
+    score_grpc_port: int
+    """KServe v2 over gRPC at the gateway."""
     options: tuple[str, ...]
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
     names: Mapping[str, list[str]] = field(default_factory=dict)
@@ -120,10 +121,10 @@ class Deployment:
         Raises:
             AssertionError: it failed; the message has its output.
         """
+        assert vfnet_process.may_serve, "a test that starts a server has the marker `served`"
         ports = [f"--http-port={self.http_port}", f"--grpc-port={self.grpc_port}"]
         ports += [f"--metrics-port={self.metrics_port}", f"--score-port={self.score_port}"]
-        if self.score_grpc_port is not None:
-            ports.append(f"--score-grpc-port={self.score_grpc_port}")
+        ports.append(f"--score-grpc-port={self.score_grpc_port}")
         started = time.monotonic()
         done = self._vfnet("up", f"--state={self.state}", *ports, *self.options)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -261,7 +262,7 @@ def deployed(
         grpc,
         metrics,
         score,
-        score_grpc if _has_option("gateway", "--grpc-port") else None,
+        score_grpc,
         options,
         names=names or {},
         **more,
@@ -277,11 +278,6 @@ def deployed(
 def pause(process: psutil.Process) -> None:
     """SIGSTOP."""
     process.send_signal(signal.SIGSTOP)
-
-
-def _has_option(command: str, option: str) -> bool:
-    text = subprocess.run([*_VFNET, command, "--help"], capture_output=True, text=True, check=False, timeout=60)
-    return option in text.stdout
 
 
 def _command(process: psutil.Process) -> list[str]:

@@ -33,6 +33,10 @@ class RunningGateway:
     def port(self) -> int:
         return int(self.address.rpartition(":")[2])
 
+    @property
+    def grpc_port(self) -> int:
+        return int(self.grpc_address.rpartition(":")[2])
+
     def client(self, **options: Any) -> httpx.Client:
         return httpx.Client(base_url=self.address, timeout=60, trust_env=False, **options)
 

@@ -10,6 +10,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+may_serve = True
+"""Of the test that runs: whether it has the marker `served`. Outside of pytest anyone may."""
+
 
 @contextmanager
 def running_vfnet(
@@ -21,6 +24,7 @@ def running_vfnet(
         patience: seconds it may take to write its state file.
         environment: variables beside those of this process.
     """
+    assert may_serve, "a test that starts a server has the marker `served`: see tests/support/markers.py"
     command = [sys.executable, "-m", "vfnet_client", *arguments, f"--state-file={state}"]
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -17,6 +17,8 @@ import pytest
 from shared_data import ROOT
 from vfnet_client.free_ports import free_ports
 
+pytestmark = pytest.mark.slow
+
 MODELS = ROOT / "model_repository"
 
 
@@ -166,6 +168,7 @@ time.sleep(0.5)
     assert guard.attempts() == []
 
 
+@pytest.mark.served
 def test_build_serve_gateway_and_client(guard: Guard, tmp_path: Path) -> None:
     names = ("http", "grpc", "metrics", "score", "score-grpc")
     ports = [f"--{name}-port={port}" for name, port in zip(names, free_ports(5), strict=True)]

@@ -15,6 +15,8 @@ from vfnet_client.atomic_files import remove_unfinished
 from vfnet_client.cli import main
 from vfnet_train.interruption import noticed_signals
 
+pytestmark = pytest.mark.training
+
 # Real signals to the process itself, at a moment that is the same in every run.
 AT_STEP = """
 import os

@@ -18,6 +18,8 @@ from vfnet_train.errors import FinetuneError
 from vfnet_train.preparation import prepare
 from vfnet_train.settings import AugmentationSettings, FinetuneSettings, OptimizerSettings, choose_test_scale
 
+pytestmark = pytest.mark.training
+
 
 @pytest.fixture(scope="module")
 def trained(tiny_checkpoint: Path, scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -12,7 +12,6 @@ from typing import Any
 import openvino as ov
 from numpy.typing import NDArray
 
-from vfnet_runtime import no_telemetry  # noqa: F401
 from vfnet_runtime.engines.deformable.deformable_convolution import (
     LIBRARY,
     PackedWeights,

@@ -18,6 +18,7 @@ from vfnet_bench.closed_loop import Load, measure
 from vfnet_bench.sample_photo import sample_jpeg
 
 
+@pytest.mark.served
 def test_it_measures_both_roads(demo_repository: Path) -> None:
     command = [sys.executable, "-m", "vfnet_client", "bench", "gateway", f"--repository={demo_repository}"]
     options = ["--callers", "1", "3", "--seconds", "0.3", "--size=64x64", "--memory-requests=20"]
@@ -28,6 +29,7 @@ def test_it_measures_both_roads(demo_repository: Path) -> None:
     assert "memory over 20 requests" in done.stdout
 
 
+@pytest.mark.served
 def test_it_compares_the_ways_of_kserve(demo_repository: Path) -> None:
     command = [sys.executable, "-m", "vfnet_client", "bench", "gateway", f"--repository={demo_repository}", "--kserve"]
     options = ["--callers", "2", "--seconds", "0.3", "--size=64x64", "--rounds=2"]
@@ -46,6 +48,7 @@ def is_gateway(process: psutil.Process) -> bool:
         return False
 
 
+@pytest.mark.served
 def test_killed_it_leaves_no_server_behind(demo_repository: Path) -> None:
     command = [sys.executable, "-m", "vfnet_client", "bench", "gateway", f"--repository={demo_repository}"]
     with subprocess.Popen(

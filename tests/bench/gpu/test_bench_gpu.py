@@ -35,6 +35,7 @@ def test_without_a_gpu_it_says_so() -> None:
     assert "no GPU here; --rehearse" in finished.stderr
 
 
+@pytest.mark.slow
 def test_the_rehearsal_measures_and_writes(tmp_path: Path) -> None:
     figures, page = tmp_path / "gpu.json", tmp_path / "gpu.md"
     sections = ("ceilings", "speed", "floor", "gains", "kernels", "company", "start-up")
@@ -57,6 +58,7 @@ def test_the_rehearsal_measures_and_writes(tmp_path: Path) -> None:
     assert "| engine fp16 |" in finished.stdout
 
 
+@pytest.mark.served
 def test_the_served_rehearsal_measures_a_network_that_finds_something(tmp_path: Path) -> None:
     figures = tmp_path / "gpu.json"
     finished = bench("--rehearse", f"--json={figures}", "--only", "served")
@@ -68,6 +70,7 @@ def test_the_served_rehearsal_measures_a_network_that_finds_something(tmp_path: 
     assert served.keys() >= {"served / bare engine", "mixed, images/s", "mixed / what the sizes alone make of it"}
 
 
+@pytest.mark.served
 def test_two_instances_are_rehearsed(tmp_path: Path) -> None:
     figures = tmp_path / "gpu.json"
     finished = bench("--rehearse", f"--json={figures}", "--only", "two-instances")
@@ -75,6 +78,7 @@ def test_two_instances_are_rehearsed(tmp_path: Path) -> None:
     assert json.loads(figures.read_text())["Served by two instances"]["2 in flight"]["boxes an image"] > 10
 
 
+@pytest.mark.slow
 def test_a_section_that_fails_leaves_the_others_and_says_why(tmp_path: Path) -> None:
     figures = tmp_path / "gpu.json"
     finished = bench("--rehearse", f"--json={figures}", "--only", "ceilings", "half")

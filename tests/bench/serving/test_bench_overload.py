@@ -9,10 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from vfnet_bench.serving.overload_rounds import percentile, rate, recovery
 from vfnet_bench.serving.triton_callers import Answer
 
 
+@pytest.mark.served
 def test_it_measures_a_server_that_is_asked_for_too_much(demo_repository: Path, tmp_path: Path) -> None:
     command = [
         sys.executable,
@@ -34,6 +37,7 @@ def test_it_measures_a_server_that_is_asked_for_too_much(demo_repository: Path, 
     assert figures["errors"] == figures["interactive_refused"] == 0
 
 
+@pytest.mark.served
 def test_the_server_that_does_not_start_says_why(demo_repository: Path) -> None:
     command = [sys.executable, "-m", "vfnet", "bench", "overload", f"--repository={demo_repository}", "--noop=1"]
     done = subprocess.run([*command, "--serve=--streams=3"], capture_output=True, text=True, timeout=60, check=False)

@@ -15,6 +15,7 @@ from vfnet_runtime.architecture.detector import Detector
 from vfnet_runtime.architecture.vfnet import VFNet
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.usefixtures("one_thread"),
     pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning"),  # Triton's libtorch backend knows nothing newer
 ]

@@ -12,6 +12,8 @@ from vfnet_build.engines.onnx import export
 from vfnet_runtime.architecture.detector import DensePredictor
 from vfnet_runtime.architecture.vfnet import VFNet
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def network() -> VFNet:

@@ -15,7 +15,7 @@ from vfnet_build.engines.onnx import INPUTS, OUTPUTS, export_detector
 from vfnet_runtime.architecture.detector import Detector
 from vfnet_runtime.architecture.vfnet import VFNet
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 SIZES = ((70, 100), (33, 128), (120, 50))
 
 

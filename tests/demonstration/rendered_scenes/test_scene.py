@@ -17,6 +17,8 @@ from demonstration.rendered_scenes.scene import RenderedScene, render_scene
 
 SEEDS = range(8)
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def scenes() -> list[RenderedScene]:

@@ -6,6 +6,7 @@ import json
 
 import grpc
 import httpx
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2
@@ -13,6 +14,8 @@ from tritonclient.grpc import service_pb2
 from fuzzing import JSON, LEAK, SCALARS, examples
 from gateway_process import RunningGateway
 from kserve_requests import SERVICE, STRIP, base64_input, channel, infer_message, post_binary, post_json
+
+pytestmark = pytest.mark.served
 
 FIXTURE_IS_SHARED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much]
 TENSORS = st.fixed_dictionaries(

@@ -32,6 +32,8 @@ from kserve_requests import (
 from triton_server import ServedRepository
 from waiting import eventually
 
+pytestmark = pytest.mark.served
+
 BRACKETS = 2_000_000 - 100
 """As many as the gateway of these tests has room for."""
 MODELS = ("vfnet", "vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")

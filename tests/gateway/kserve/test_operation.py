@@ -33,7 +33,7 @@ from triton_server import ServedRepository
 from vfnet_client.client import VFNetClient
 from waiting import eventually
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.served, pytest.mark.timeout(120)]
 NO_SERVER = "grpc://127.0.0.1:1"
 BODY = {"inputs": [base64_input()], "outputs": [{"name": "DETECTIONS"}]}
 LOCKED = ("ServerMetadata", "ModelMetadata", "ModelConfig", "ModelStatistics", "ModelInfer")

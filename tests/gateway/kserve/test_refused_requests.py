@@ -24,6 +24,8 @@ from kserve_requests import (
     threshold_input,
 )
 
+pytestmark = pytest.mark.served
+
 TENSOR = tensor()
 OUTPUT = {"name": "DETECTIONS"}
 

@@ -25,6 +25,8 @@ from served_inference import ARRAYS, infer
 from triton_server import ServedRepository
 from vfnet_client.client import VFNetClient
 
+pytestmark = pytest.mark.served
+
 EVERY_OUTPUT = ("DETECTIONS", *ARRAYS)
 
 

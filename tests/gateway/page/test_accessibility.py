@@ -12,6 +12,8 @@ from playwright.sync_api import FilePayload, Page, ViewportSize, expect
 from browser_page import OpenPage, Visit, picture
 from gateway_process import RunningGateway
 
+pytestmark = pytest.mark.served
+
 Scheme = Literal["light", "dark"]
 PHONE = ViewportSize(width=360, height=740)
 CONTRASTS = (Path(__file__).parent / "text_contrast.js").read_text()

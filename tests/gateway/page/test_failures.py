@@ -7,10 +7,13 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from playwright.sync_api import FilePayload, Route, expect
 
 from browser_page import KEY, OpenPage, Visit, picture
 from gateway_process import RunningGateway
+
+pytestmark = pytest.mark.served
 
 
 @contextmanager

@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import FilePayload, expect
 
 from browser_page import OpenPage
 from gateway_process import RunningGateway, running_gateway
 from triton_server import ServedRepository
+
+pytestmark = pytest.mark.served
 
 DROP = """([type, name, text]) => {
     const bytes = Uint8Array.from(atob(text), character => character.charCodeAt(0));

@@ -16,6 +16,8 @@ from playwright.sync_api import FilePayload, Page, expect
 from browser_page import KEY, OpenPage, Visit
 from gateway_process import RunningGateway
 
+pytestmark = pytest.mark.served
+
 AWKWARD_NAME = "a 'strange' \"name\" $HOME.png"
 
 

@@ -14,6 +14,8 @@ from browser_page import OpenPage, Visit, picture
 from gateway_process import RunningGateway
 from vfnet_client.drawing import PALETTE, colour_of
 
+pytestmark = pytest.mark.served
+
 
 @pytest.fixture
 def visit(open_page: OpenPage, page_gateway: RunningGateway, strip: FilePayload) -> Visit:

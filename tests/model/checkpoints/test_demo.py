@@ -46,6 +46,7 @@ def test_its_card_describes_this_file() -> None:
         assert f"\n## {heading}\n" in card
 
 
+@pytest.mark.slow
 def test_it_finds_everything_in_the_sample_and_nothing_else(demo: Checkpoint) -> None:
     scene = sample_scene()
     assert np.array_equal(np.asarray(Image.open(SAMPLE_PICTURE)), scene.pixels)

@@ -29,7 +29,7 @@ from vfnet_runtime.architecture.vfnet import VFNet
 
 from .test_azureml_folder import AUGMENTATIONS
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 Edits = list[tuple[str, float, bytes]]
 LARGEST_RUN = 2_000_000
 """Parameters of a network that is run, too."""

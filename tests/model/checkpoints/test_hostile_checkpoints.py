@@ -401,6 +401,7 @@ def outcomes(
     return dict(zip(["sound", *CASES], [tuple(row[1:]) for row in rows], strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_hostile_checkpoint_costs_a_sentence(outcomes: dict[str, tuple[str | None, float, float]], name: str) -> None:
     message, grown, seconds = outcomes[name]

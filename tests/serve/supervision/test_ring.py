@@ -26,6 +26,8 @@ from vfnet_serve.supervision.marked_processes import MarkedProcess, marked_proce
 from vfnet_serve.supervision.wanted import Listener, WantedProcess
 from vfnet_supervision.ring import SupervisorLock, process_state
 
+pytestmark = pytest.mark.slow
+
 _PROGRAM = """
 import json, os, signal, subprocess, sys, time
 from pathlib import Path

@@ -20,8 +20,6 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from vfnet_runtime import no_telemetry  # noqa: F401
-
 LIBRARY = "libdeformable_convolution.so"
 PRECISIONS = {"bf16": 1, "int8": 2, "f32": 4}
 """Numbers and bits of deformable_convolution.c."""
