@@ -6,6 +6,8 @@ import asyncio
 import re
 from typing import Self
 
+from vfnet_load.http_requests import HTTPRequest
+
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
@@ -45,7 +47,8 @@ class HTTPCaller:
         await self._writer.wait_closed()
 
 
-def post(host: str, path: str, content_type: str, body: bytes, *headers: str) -> bytes:
-    """A whole request."""
-    fields = [f"host: {host}", f"content-type: {content_type}", f"content-length: {len(body)}", *headers]
-    return "\r\n".join([f"POST {path} HTTP/1.1", *fields, "", ""]).encode() + body
+def post(host: str, request: HTTPRequest) -> bytes:
+    """The whole of it, head and body."""
+    headers = {"host": host, "content-length": str(len(request.body)), **request.headers}
+    fields = [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([f"POST {request.path} HTTP/1.1", *fields, "", ""]).encode() + request.body

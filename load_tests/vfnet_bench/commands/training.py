@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,11 +14,11 @@ import torch
 
 from vfnet_bench.measurement import Measurement, Target, ratios
 from vfnet_bench.mmdet_process import mmdet_process
+from vfnet_bench.options import add_json_argument, add_rounds_argument
 from vfnet_bench.progress import Progress
-from vfnet_bench.report import markdown_table
+from vfnet_bench.report import measurement_table, publish
 from vfnet_bench.rounds import Contestant, run_rounds
 from vfnet_bench.training.training_passes import TrainingPass, make_batch
-from vfnet_client.atomic_files import write_whole
 from vfnet_client.commands.options import at_least_one
 from vfnet_load.machine import describe_machine
 from vfnet_model.checkpoints.loading import Checkpoint, build_network
@@ -39,22 +37,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size", type=scale, default=(512, 384), metavar="WxH", help="of the images, in pixels (default: 512x384)"
     )
     parser.add_argument("--batch-size", type=at_least_one, default=2, metavar="N", help="(default: %(default)s)")
-    parser.add_argument("--rounds", type=at_least_one, default=5, metavar="N", help="(default: %(default)s)")
+    add_rounds_argument(parser, 5)
     parser.add_argument("--threads", type=at_least_one, metavar="N", help="for all (default: torch's choice)")
     parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu or cuda; MMDetection runs on the CPU")
     parser.add_argument(
         "--mmdet", type=Path, metavar="PYTHON", help="interpreter of an environment with MMDetection 2.x"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything that was measured")
+    add_json_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure; 0."""
     document, measurements = measure(arguments, open_checkpoint(arguments.checkpoint))
-    print(f"{document['described']}\n\n{markdown_table(measurements)}", flush=True)
-    if arguments.json is not None:
-        document["measurements"] = [measurement.to_json() for measurement in measurements]
-        write_whole(arguments.json, json.dumps(document, indent=2).encode() + b"\n")
+    document["measurements"] = [measurement.to_json() for measurement in measurements]
+    publish(f"{document['described']}\n\n{measurement_table(measurements)}", document, arguments.json)
     return 0
 
 
@@ -81,14 +77,14 @@ def measure(arguments: argparse.Namespace, checkpoint: Checkpoint) -> tuple[dict
             versions |= {f"{name} (mmdet's)" if name == "torch" else name: v for name, v in mmdet.versions.items()}
             passes[MMDET] = lambda: mmdet.run().seconds
         contestants = [Contestant(name, "s/batch", seconds) for name, seconds in passes.items()]
-        measured = run_rounds(contestants, arguments.rounds, Progress())
+        measured = run_rounds(contestants, arguments.rounds, Progress("training"))
     per_image = [
         replace(each, unit="s/image", values=tuple(value / images for value in each.values)) for each in measured
     ]
     if arguments.mmdet is not None:
         *ours, theirs = per_image
         per_image += [ratios(f"MMDetection / {each.name}", theirs, each, SPEED_TARGET) for each in ours]
-    machine = describe_machine(len(os.sched_getaffinity(0)))
+    machine = describe_machine()
     described = (
         f"Forward and backward of {checkpoint.description}; {images} images of {width} x {height} a batch, "
         f"{arguments.rounds} rounds, {threads} threads on {device}. {machine['cpu']}; "
