@@ -9,10 +9,10 @@ from pathlib import Path
 
 from vfnet_bench.batch.ledger_cost import LedgerCost, ledger_cost
 from vfnet_bench.batch.throughput import Rate, batch_rate, servers_best, write_small_images
-from vfnet_bench.measurement import Measurement, quartiles, ratios
+from vfnet_bench.measurement import Measurement, ratios
 from vfnet_bench.options import add_json_argument, add_repository_argument, add_rounds_argument, add_seconds_argument
 from vfnet_bench.progress import Progress
-from vfnet_bench.report import publish, table
+from vfnet_bench.report import measurement_table, publish
 from vfnet_bench.rounds import turns
 from vfnet_bench.served_repository import WITHOUT_NETWORK, repository_or_demo, serving
 from vfnet_client.commands.options import at_least_one, count
@@ -49,29 +49,18 @@ def run(arguments: argparse.Namespace) -> int:
             memory, memory_rate = dict[int, int](), None
             if total:
                 memory, memory_rate = _watch_memory(url, scratch, arguments, progress)
-    best, batch = (
-        Measurement(name, "images/s", tuple(rate.images_per_s for rate in rates[name])) for name in (_BEST, _BATCH)
-    )
-    share = ratios("batch / best", batch, best, None)
+    measurements = _measurements(rates)
     detector = "the repository's own" if arguments.network else "no-op"
     setting = f"{arguments.images} JPEGs of 64 x 48 a round, {arguments.concurrency} in flight; detector: {detector}"
-    spread = quartiles(share.values)
-    lines = [
-        setting,
-        "",
-        _table(rates, share),
-        "",
-        f"batch / best, median: {spread.median:.3f} (quartiles {spread.lower:.3f} to {spread.upper:.3f})",
-        _ledger_in_words(cost, arguments.images / batch.values[0]),
-    ]
+    ledger = _ledger_in_words(cost, arguments.images / rates[_BATCH][0].images_per_s)
+    lines = [setting, "", measurement_table(measurements), "", ledger]
     if memory_rate is not None:
         listed = ", ".join(f"{size / 2**20:.1f}" for size in memory.values())
         rate = f"{memory_rate.images_per_s:.0f} images/s"
         lines.append(f"memory of the batch at every tenth of {total} images ({rate}), MiB: {listed}")
     figures = {
         "setting": setting,
-        "measurements": [each.to_json() for each in (best, batch, share)],
-        "cpu_ms_per_image": {name: [rate.cpu_ms for rate in rates[name]] for name in rates},
+        "measurements": [each.to_json() for each in measurements],
         "ledger_s": asdict(cost),
         "memory_bytes": memory,
     }
@@ -95,20 +84,15 @@ def _compare(url: str, scratch: Path, arguments: argparse.Namespace, progress: P
     return rates
 
 
-def _table(rates: dict[str, list[Rate]], share: Measurement) -> str:
-    head = ("round", "server's best, images/s", "batch, images/s", "batch / best", "CPU ms an image: best", "batch")
-    rows = [
-        (
-            str(number),
-            f"{best.images_per_s:.4g}",
-            f"{batch.images_per_s:.4g}",
-            f"{ratio:.3f}",
-            f"{best.cpu_ms:.2f}",
-            f"{batch.cpu_ms:.2f}",
-        )
-        for number, (best, batch, ratio) in enumerate(zip(*rates.values(), share.values, strict=True), 1)
+def _measurements(rates: dict[str, list[Rate]]) -> list[Measurement]:
+    """Of both, and how they compare within a round."""
+    best, batch = (
+        Measurement(name, "images/s", tuple(rate.images_per_s for rate in rates[name])) for name in (_BEST, _BATCH)
+    )
+    times = [
+        Measurement(f"CPU time an image, {name}", "ms", tuple(rate.cpu_ms for rate in rates[name])) for name in rates
     ]
-    return table(head, rows, words=())
+    return [best, batch, ratios("batch / best", batch, best, None), *times]
 
 
 def _ledger_in_words(cost: LedgerCost, took: float) -> str:

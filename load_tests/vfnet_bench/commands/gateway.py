@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     decoded = "decoded and resized" if arguments.decode or arguments.network else "not decoded"
     detector = "the network" if arguments.network else "no-op"
     setting = f"image: {len(image)} bytes, {decoded}; detector: {detector}; requests of one image each"
-    lines = [setting, "", (_kserve_table if arguments.kserve else _score_table)(by_callers)]
+    lines = [setting, "", _table(by_callers)]
     if memory:
         sizes = ", ".join(f"{size / 2**20:.1f}" for size in memory)
         lines += ["", f"memory over {arguments.memory_requests} requests, MiB: {sizes}"]
@@ -88,10 +87,8 @@ async def _loads(
     served: ServedRepository, image: bytes, arguments: argparse.Namespace, progress: Progress
 ) -> dict[int, list[WayLoads]]:
     """The ways, by callers; the first is direct gRPC."""
-    names: Sequence[str] = (DIRECT, SCORE)
-    rounds = 1
-    if arguments.kserve:
-        names, rounds = (DIRECT, GATEWAY_GRPC, GATEWAY_REST), arguments.rounds
+    names = (DIRECT, GATEWAY_GRPC, GATEWAY_REST) if arguments.kserve else (DIRECT, SCORE)
+    rounds = arguments.rounds if arguments.kserve else 1
     return {
         callers: await compare_ways(served, names, image, callers, arguments.seconds, rounds, progress.say)
         for callers in arguments.callers
@@ -105,27 +102,17 @@ async def _memory(served: ServedRepository, image: bytes, requests: int, progres
     return await memory_over(served, image, requests, _MEMORY_CALLERS, say)
 
 
-def _score_table(by_callers: dict[int, list[WayLoads]]) -> str:
-    head = ("callers", "gRPC images/s", "p50 ms", "p99 ms", "/score images/s", "p50 ms", "p99 ms", "p99/p50")
+def _table(by_callers: dict[int, list[WayLoads]]) -> str:
+    """Medians of the rounds."""
     rows = []
-    for callers, (grpc, score) in by_callers.items():
-        ratio = score.milliseconds(99) / score.milliseconds(50)
-        rows.append((str(callers), *_cells(grpc, 0), *_cells(score, 0), f"{ratio:.2f}"))
-    return table(head, rows, words=())
-
-
-def _kserve_table(by_callers: dict[int, list[WayLoads]]) -> str:
-    rows = [
-        (str(callers), way.name, *_cells(way, 1), f"{quartiles(way.share_of(ways[0]).values).median:.3f}")
-        for callers, ways in by_callers.items()
-        for way in ways
-    ]
-    return table(("callers", "way", "images/s", "p50 ms", "p99 ms", "of direct gRPC"), rows, words=(1,))
-
-
-def _cells(way: WayLoads, decimals: int) -> Sequence[str]:
-    rate = quartiles(way.rates().values).median
-    return f"{rate:.{decimals}f}", f"{way.milliseconds(50):.1f}", f"{way.milliseconds(99):.1f}"
+    for callers, ways in by_callers.items():
+        for way in ways:
+            rate, share = (quartiles(each.values).median for each in (way.rates(), way.share_of(ways[0])))
+            p50, p99 = way.milliseconds(50), way.milliseconds(99)
+            figures = (f"{rate:.1f}", f"{p50:.1f}", f"{p99:.1f}", f"{p99 / p50:.2f}", f"{share:.3f}")
+            rows.append((str(callers), way.name, *figures))
+    head = ("callers", "way", "images/s", "p50 ms", "p99 ms", "p99 / p50", "of direct gRPC")
+    return table(head, rows, words=(1,))
 
 
 def _figures(callers: int, way: WayLoads) -> dict[str, Any]:

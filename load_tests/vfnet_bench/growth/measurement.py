@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
@@ -33,6 +34,9 @@ _SAMPLES = 50
 _PIECE_S = 0.5
 
 Say = Callable[[str], None]
+Measured = tuple[Load, dict[str, float]]
+"""A load, and bytes by group of processes after it."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -53,38 +57,29 @@ def measure_sizes(setup: Setup, served: ServedRepository, sizes: Sequence[ImageS
     """Images of growing size, at `USUAL_CONCURRENCY`."""
     pictures = {size: make_picture(size).jpeg for size in sizes}
     points = {size: Point(size.width * size.height / 1e6) for size in sizes}
-    for _, size in turns(sizes, setup.rounds):
-        load = _load(served, pictures[size], USUAL_CONCURRENCY, setup.seconds)
-        points[size].add(load, memory_of(served))
-        setup.say(f"{size}: {load.rate:.1f} images/s")
-    return list(points.values())
+    return _measure(setup, points, "", lambda size: _load(setup, served, pictures[size], USUAL_CONCURRENCY))
 
 
 def measure_concurrency(setup: Setup, served: ServedRepository, callers: Sequence[int]) -> list[Point]:
     """A growing number of callers."""
     jpeg = make_picture(USUAL_SIZE).jpeg
     points = {number: Point(number) for number in callers}
-    for _, number in turns(callers, setup.rounds):
-        load = _load(served, jpeg, number, setup.seconds)
-        points[number].add(load, memory_of(served))
-        setup.say(f"{number} in flight: {load.rate:.1f} images/s")
-    return list(points.values())
+    return _measure(setup, points, " in flight", lambda number: _load(setup, served, jpeg, number))
 
 
 def measure_detections(setup: Setup, detections: Sequence[int]) -> list[Point]:
     """Growing numbers of boxes for postprocessing and the answer, always without a network."""
     jpeg = make_picture(USUAL_SIZE).jpeg
-    points = {number: Point(number) for number in detections}
     repositories = {
         number: with_fixed_detections(setup.repository, setup.scratch / f"detections_{number}", number)
-        for number in points
+        for number in dict.fromkeys(detections)
     }
-    for _, number in turns(detections, setup.rounds):
+
+    def measure(number: int) -> Measured:
         with _serving(setup, repositories[number], network=False) as served:
-            load = _load(served, jpeg, USUAL_CONCURRENCY, setup.seconds)
-            points[number].add(load, memory_of(served))
-        setup.say(f"{number} detections: {load.rate:.1f} images/s")
-    return list(points.values())
+            return _load(setup, served, jpeg, USUAL_CONCURRENCY)
+
+    return _measure(setup, {number: Point(number) for number in detections}, " detections", measure)
 
 
 def measure_memory(setup: Setup, served: ServedRepository, requests: int) -> MemoryRun:
@@ -117,12 +112,22 @@ def memory_of(served: ServedRepository) -> dict[str, float]:
     return found
 
 
-def _load(served: ServedRepository, jpeg: bytes, callers: int, seconds: float) -> Load:
-    """For so long, or longer where that is less than three times what an answer takes."""
+def _measure(setup: Setup, points: dict[T, Point], unit: str, measure: Callable[[T], Measured]) -> list[Point]:
+    """Every point once a round; `unit` is what the remarks call its value."""
+    for _, value in turns(list(points), setup.rounds):
+        load, memory = measure(value)
+        points[value].add(load, memory)
+        setup.say(f"{value}{unit}: {load.rate:.1f} images/s")
+    return list(points.values())
+
+
+def _load(setup: Setup, served: ServedRepository, jpeg: bytes, callers: int) -> Measured:
+    """For `setup.seconds`, or longer where that is less than three times what an answer takes."""
+    seconds = setup.seconds
     while True:
         load = asyncio.run(load_way(served, DIRECT, jpeg, callers, seconds))
         if load.latencies and seconds >= 3 * load.percentile(50):
-            return load
+            return load, memory_of(served)
         seconds *= 2
 
 
