@@ -8,10 +8,10 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from vfnet.commands.build import add_checkpoint_arguments, build_from
 from vfnet_bench.errors import BenchmarkError
-from vfnet_bench.network.comparison import BenchmarkOptions, compare
 from vfnet_bench.network.opponents import CHECKS, OPPONENTS
 from vfnet_bench.options import add_json_argument, add_rounds_argument
 from vfnet_bench.progress import Progress
@@ -23,6 +23,9 @@ from vfnet_model.checkpoints.class_names import read_class_list
 from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
 from vfnet_model.checkpoints.resolve import open_checkpoint
 from vfnet_serve.installation import find_triton
+
+if TYPE_CHECKING:
+    from vfnet_bench.network.comparison import BenchmarkOptions
 
 MMDET_PYTHON = Path(".mmdet/bin/python")
 """Where `make parity` installs MMDetection."""
@@ -64,6 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure; 0 whether or not the targets are met."""
+    from vfnet_bench.network.comparison import compare  # OpenVINO, which takes a while to import
+
     _check(arguments)
     signal.signal(signal.SIGTERM, _leave)
     with tempfile.TemporaryDirectory(prefix="vfnet-bench-") as scratch:
@@ -94,6 +99,8 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _options(arguments: argparse.Namespace) -> BenchmarkOptions:
     """Raises BenchmarkError: one of the opponents cannot be had."""
+    from vfnet_bench.network.comparison import BenchmarkOptions
+
     python = _mmdet_python(arguments.mmdet)
     against = arguments.against
     if against is None:

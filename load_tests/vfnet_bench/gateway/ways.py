@@ -9,7 +9,7 @@ from statistics import median
 
 import psutil
 
-from vfnet_bench.http_caller import HTTPCaller, post
+from vfnet_bench.http_callers import HTTPCallers
 from vfnet_bench.load import Load, measure
 from vfnet_bench.measurement import Measurement, ratios
 from vfnet_bench.rounds import turns
@@ -93,14 +93,12 @@ async def _load_kserve(url: str, image: bytes, callers: int, seconds: float) -> 
 
 async def _load_score(served: ServedRepository, image: bytes, callers: int, seconds: float) -> Load:
     """One image each, every one on a connection of its own."""
-    host, port = served.gateway.host, served.gateway.port
-    request = post(host, score_request(image))
-    connections = [await HTTPCaller.connect(host, port) for _ in range(callers)]
+    connections = HTTPCallers(served.gateway.host, served.gateway.port)
+    call = partial(connections.call, connections.prepare(score_request(image)))
     try:
-        return await measure([partial(connection.call, request) for connection in connections], seconds, _WARM_UP_S)
+        return await measure([call] * callers, seconds, _WARM_UP_S)
     finally:
-        for connection in connections:
-            await connection.close()
+        await connections.close()
 
 
 async def memory_over(
