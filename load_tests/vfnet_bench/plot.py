@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vfnet_bench.measurement import Measurement, quartiles
-from vfnet_bench.report import Report
+from vfnet_bench.network.report import Report
 
 _OURS, _THEIRS = "#2f6fb0", "#b0b7c0"
 _DOTS_PER_INCH = 130

@@ -12,12 +12,14 @@ from tqdm import tqdm
 class Progress:
     """Remarks, and at times a bar below them."""
 
-    def __init__(self) -> None:
+    def __init__(self, benchmark: str) -> None:
+        """`benchmark`: its name, for the remarks."""
+        self._benchmark = benchmark
         self._bar: tqdm | None = None
 
     def say(self, message: str) -> None:
         """A line."""
-        line = f"vfnet bench: {message}"
+        line = f"vfnet bench {self._benchmark}: {message}"
         if self._bar is None:
             print(line, file=sys.stderr, flush=True)
         else:

@@ -1,55 +1,69 @@
-"""The result, for people and for programs."""
+"""What every benchmark ends with: tables for people, JSON for programs, and the command that makes both again."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+import shlex
+import sys
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
 from typing import Any
 
 from vfnet_bench.measurement import Measurement, quartiles
-from vfnet_bench.network.agreement import Agreement, agreement_table
+from vfnet_client.atomic_files import write_whole
+from vfnet_load.machine import describe_machine
 
 
-@dataclass(frozen=True)
-class Report:
-    """All that was measured, and on what."""
+def publish(text: str, figures: Mapping[str, Any], path: Path | None) -> None:
+    """Print a result and the command that makes it again; write its figures where a file is named.
 
-    measurements: Sequence[Measurement]
-    setting: dict[str, Any]
-    """JSON values: what was measured, with what, where and when."""
-    agreements: Sequence[Agreement] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """The setting with the measurements under `measurements`, and `agreements` where there were opponents."""
-        document = {**self.setting, "measurements": [measurement.to_json() for measurement in self.measurements]}
-        if self.agreements:
-            document["agreements"] = [agreement.to_json() for agreement in self.agreements]
-        return document
-
-    def to_markdown(self) -> str:
-        """A sentence on the setting, a table, and a table of who detects the same."""
-        parts = [self.setting_in_words(), markdown_table(self.measurements)]
-        if self.agreements:
-            parts.append(agreement_table(self.agreements))
-        return "\n\n".join(parts)
-
-    def setting_in_words(self) -> str:
-        """What was measured, and on what."""
-        machine, versions, image = (self.setting[key] for key in ("machine", "versions", "image"))
-        height, width = image["network_input"]
-        rounds = self.setting["rounds"]
-        memory = machine["memory_bytes"] / 2**30
-        return (
-            f"{self.setting['checkpoint']['description']}; {self.setting['precision']}, "
-            f"{image['name']} at {width} x {height}, {rounds} {'round' if rounds == 1 else 'rounds'}. "
-            f"{machine['cpu']}, {machine['cores_usable']} cores, {memory:.0f} GiB; "
-            f"OpenVINO {versions['openvino']}, Triton {versions['triton']}."
-        )
+    Args:
+        text: tables, and what is to be said of them.
+        figures: JSON values; see `write_figures`.
+    """
+    print(f"{text}\n\n`{shlex.join(command())}`", flush=True)
+    if path is not None:
+        write_figures(path, figures)
 
 
-def markdown_table(measurements: Sequence[Measurement]) -> str:
+def write_figures(path: Path, figures: Mapping[str, Any]) -> None:
+    """Write them as JSON, beside `date`, `command` and `machine` where they do not have these themselves."""
+    origin = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command(),
+        "machine": describe_machine(),
+    }
+    write_whole(path, json.dumps({**origin, **figures}, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+def command() -> list[str]:
+    """What was typed, as `vfnet bench NAME` however it was started."""
+    words = sys.argv[1:]
+    return ["vfnet", *([] if words[:1] == ["bench"] else ["bench"]), *words]
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], words: Collection[int] = (0,)) -> str:
+    """A Markdown table, its columns as wide as they need to be.
+
+    Args:
+        words: columns that hold words, and stand on the left; the others hold numbers.
+    """
+    body = [head, *rows]
+    widths = [max(3, *(len(row[column]) for row in body)) for column in range(len(head))]
+    rules = ["-" * width if column in words else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
+    cells = [
+        [cell.ljust(width) if column in words else cell.rjust(width)
+         for column, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        for row in body
+    ]  # fmt: skip
+    return "\n".join(f"| {' | '.join(row)} |" for row in (cells[0], rules, *cells[1:]))
+
+
+def measurement_table(measurements: Sequence[Measurement]) -> str:
     """A row for each: median, quartiles, target and whether the median keeps it."""
-    rows = [("", "median", "quartiles", "target", ""), ("---", "--:", "--:", "--:", "---")]
+    rows = []
     for measurement in measurements:
         spread, met = quartiles(measurement.values), measurement.is_met()
         unit = f" {measurement.unit}" if measurement.unit else ""
@@ -63,7 +77,10 @@ def markdown_table(measurements: Sequence[Measurement]) -> str:
                 "" if met is None else "met" if met else "MISSED",
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
-    )
+    return table(("", "median", "quartiles", "target", ""), rows, words=(0, 4))
+
+
+def median_and_range(values: Sequence[float], unit: str = "") -> str:
+    """Of the rounds: the median; in parentheses the lowest and the highest, where there are several."""
+    spread = f" ({min(values):.3g} to {max(values):.3g})" if len(values) > 1 else ""
+    return f"{median(values):.3g}{spread} {unit}".rstrip()

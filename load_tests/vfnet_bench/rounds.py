@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from vfnet_bench.measurement import Measurement
 from vfnet_bench.progress import Progress
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -27,17 +30,21 @@ def run_rounds(contestants: Sequence[Contestant], rounds: int, progress: Progres
     """
     values: list[list[float]] = [[] for _ in contestants]
     with progress.steps((rounds + 1) * len(contestants)):
-        for number in range(rounds + 1):
-            measured = [0.0] * len(contestants)
-            for index in turn_order(number, len(contestants)):
-                measured[index] = contestants[index].measure()
-                progress.step()
-            shown = ", ".join(f"{c.name} {v:.3f} {c.unit}" for c, v in zip(contestants, measured, strict=True))
-            progress.say(f"{f'round {number} of {rounds}' if number else 'warm-up'}: {shown}")
-            if number:
-                for column, value in zip(values, measured, strict=True):
-                    column.append(value)
-    return [Measurement(c.name, c.unit, tuple(column)) for c, column in zip(contestants, values, strict=True)]
+        for number, index in turns(range(len(contestants)), rounds + 1):
+            values[index].append(contestants[index].measure())
+            progress.step()
+            if all(len(column) == number + 1 for column in values):
+                measured = zip(contestants, values, strict=True)
+                shown = ", ".join(f"{c.name} {column[-1]:.3f} {c.unit}" for c, column in measured)
+                progress.say(f"{f'round {number} of {rounds}' if number else 'warm-up'}: {shown}")
+    return [Measurement(c.name, c.unit, tuple(column[1:])) for c, column in zip(contestants, values, strict=True)]
+
+
+def turns(contestants: Sequence[T], rounds: int) -> Iterator[tuple[int, T]]:
+    """Who is to be measured, one after the other: the number of the round, from 0, and the contestant."""
+    for number in range(rounds):
+        for index in turn_order(number, len(contestants)):
+            yield number, contestants[index]
 
 
 def turn_order(number: int, count: int) -> list[int]:

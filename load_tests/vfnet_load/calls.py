@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
@@ -14,8 +13,8 @@ from gevent import Timeout
 from geventhttpclient import HTTPClient
 
 from vfnet_client.grpc_transport import CHANNEL_ARGUMENTS, infer_inputs
-from vfnet_client.http_transport import infer_request
 from vfnet_client.transport import MODEL
+from vfnet_load.http_requests import HTTPRequest, score_request, triton_request
 from vfnet_load.pictures import Picture
 from vfnet_load.targets import Targets
 
@@ -76,8 +75,6 @@ class GRPCCall(Call):
 class _HTTPCall(Call):
     """A POST on a kept connection, of which there are as many as are needed at once."""
 
-    path: str
-
     def __init__(self, targets: Targets, timeout: float, address: str) -> None:
         super().__init__(targets, timeout)
         self._client = HTTPClient.from_url(
@@ -87,10 +84,10 @@ class _HTTPCall(Call):
 
     def ask(self, picture: Picture) -> bytes:
         """See `Call.ask`."""
-        body, headers = self._prepared(picture)
+        request = self._prepared(picture)
         try:
             with Timeout(self.timeout, TimeoutError("no answer in time")):
-                response = self._client.post(self.path, body=body, headers=headers)
+                response = self._client.post(request.path, body=request.body, headers=request.headers)
                 content = bytes(response.read())
         except (OSError, TimeoutError) as error:
             raise NotAnsweredError(_reason(type(error).__name__, str(error))) from None
@@ -99,8 +96,8 @@ class _HTTPCall(Call):
         return self.detections(content)
 
     @abstractmethod
-    def prepare(self, picture: Picture) -> tuple[bytes, dict[str, str]]:
-        """Body and headers."""
+    def prepare(self, picture: Picture) -> HTTPRequest:
+        """What is posted."""
 
     @abstractmethod
     def detections(self, content: bytes) -> bytes:
@@ -110,16 +107,12 @@ class _HTTPCall(Call):
 class TritonHTTPCall(_HTTPCall):
     """KServe v2 over HTTP."""
 
-    path = f"/v2/models/{MODEL}/infer"
-
     def __init__(self, targets: Targets, timeout: float) -> None:
         super().__init__(targets, timeout, targets.triton_http)
 
-    def prepare(self, picture: Picture) -> tuple[bytes, dict[str, str]]:
-        """The image as a binary tensor."""
-        head, tensor = infer_request(picture.jpeg, None, _OUTPUTS, 0)
-        headers = {"inference-header-content-length": str(len(head)), "content-type": "application/octet-stream"}
-        return head + tensor, headers
+    def prepare(self, picture: Picture) -> HTTPRequest:
+        """See `triton_request`."""
+        return triton_request(picture.jpeg)
 
     def detections(self, content: bytes) -> bytes:
         """The one element of the one output."""
@@ -130,16 +123,12 @@ class TritonHTTPCall(_HTTPCall):
 class ScoreCall(_HTTPCall):
     """The gateway's `/score`, one image a request."""
 
-    path = "/score"
-
     def __init__(self, targets: Targets, timeout: float) -> None:
         super().__init__(targets, timeout, targets.gateway)
 
-    def prepare(self, picture: Picture) -> tuple[bytes, dict[str, str]]:
-        """AzureML's documented JSON."""
-        data = [base64.b64encode(picture.jpeg).decode()]
-        body = json.dumps({"input_data": {"columns": ["image"], "data": data}}).encode()
-        return body, {"content-type": "application/json"}
+    def prepare(self, picture: Picture) -> HTTPRequest:
+        """See `score_request`."""
+        return score_request(picture.jpeg)
 
     def detections(self, content: bytes) -> bytes:
         """The one entry of the list, as the server sent it."""

@@ -10,18 +10,20 @@ from typing import Any
 
 import psutil
 
+from vfnet_runtime.processor_cores import available_cores
+
 _PACKAGES = ("openvino", "torch", "numpy", "vfnet")
 
 
-def describe_machine(cores: int) -> dict[str, Any]:
+def describe_machine(cores: int | None = None) -> dict[str, Any]:
     """Facts for the result's JSON.
 
     Args:
-        cores: how many this process may use.
+        cores: how many the measurement uses; None: as many as this process may.
     """
     return {
         "cpu": cpu_model(Path("/proc/cpuinfo")),
-        "cores_usable": cores,
+        "cores_usable": available_cores() if cores is None else cores,
         "memory_bytes": int(psutil.virtual_memory().total),
         "load_average": [round(load, 2) for load in os.getloadavg()],
         "system": platform.platform(),

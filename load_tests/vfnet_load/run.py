@@ -99,7 +99,7 @@ class RunKeeper:
         self._folder.cleanup()
         self._sampler = self._folder = None
         records = sorted(recorder.records, key=lambda record: record.at)
-        run = LoadRun(records, samples, self._settings(), describe_machine(len(os.sched_getaffinity(0))))
+        run = LoadRun(records, samples, self._settings(), describe_machine())
         report = self._report
         report.parent.mkdir(parents=True, exist_ok=True)
         write_whole(report, run_page(run).to_html().encode())

@@ -19,7 +19,7 @@ import psutil
 from PIL import Image
 
 from vfnet_batch.errors import BatchError
-from vfnet_bench.closed_loop import measure
+from vfnet_bench.load import measure
 from vfnet_client.transport import open_transport
 from vfnet_load.process_memory import proportional_set_size
 

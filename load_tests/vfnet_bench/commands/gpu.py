@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from vfnet_bench.options import add_json_argument
+from vfnet_bench.progress import Progress
+from vfnet_bench.report import command, write_figures
 from vfnet_client.atomic_files import write_whole
 
 SECTIONS = {
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds", type=float, default=480, metavar="S", help="begin nothing after so long (default: %(default)g)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    add_json_argument(parser)
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write them as tables, as in docs/benchmarks")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
     parser.add_argument(
@@ -55,16 +56,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure; 0 if every section came through, 1 with the reasons on stderr otherwise."""
     import torch
 
+    progress = Progress("gpu")
     if not arguments.rehearse and not torch.cuda.is_available():
-        print("vfnet bench gpu: torch sees no GPU here; --rehearse tries everything small on the CPU", file=sys.stderr)
+        progress.say("torch sees no GPU here; --rehearse tries everything small on the CPU")
         return 1
     with tempfile.TemporaryDirectory(prefix="vfnet-bench-gpu-") as scratch:
         conditions = _conditions(arguments, Path(scratch))
         # Compiled once for all sections, in this process and in the server; but start-up has its own.
         os.environ["TRITON_CACHE_DIR"] = str(conditions.scratch / "kernels")
         _, failed = measure_all(conditions, arguments.only or list(SECTIONS), lambda done: _write(arguments, done))
+    print(f"`{shlex.join(command())}`")
     for section, reason in failed.items():
-        print(f"vfnet bench gpu: {section}: {reason}", file=sys.stderr)
+        progress.say(f"{section}: {reason}")
     return 1 if failed else 0
 
 
@@ -76,7 +79,7 @@ def measure_all(
     Returns:
         What was measured, and why what was not was not, by section.
     """
-    from vfnet_bench.gpu import accuracy, hot_spots, machine, speed, start_up
+    from vfnet_bench.gpu import accuracy, card, hot_spots, speed, start_up
     from vfnet_bench.gpu.report import section_to_markdown
 
     found: dict[str, Any] = {}
@@ -96,7 +99,7 @@ def measure_all(
         return measure(conditions, lambda values: keep(SECTIONS[name], values))
 
     work: dict[str, Callable[[], Any]] = {
-        "ceilings": lambda: machine.ceilings(conditions),
+        "ceilings": lambda: card.ceilings(conditions),
         "speed": lambda: speed.speed(conditions),
         "floor": floor,
         "gains": lambda: speed.gains(found[SECTIONS["speed"]]),
@@ -108,8 +111,8 @@ def measure_all(
         "start-up": lambda: start_up.start_up(conditions),
         "two-instances": lambda: serve("two-instances"),
     }
-    keep("Machine", machine.describe(conditions))
-    print(section_to_markdown("Machine", found["Machine"]), flush=True)
+    keep("Card", card.describe_card(conditions))
+    print(section_to_markdown("Card", found["Card"]), flush=True)
     for name, section in SECTIONS.items():
         if name not in chosen:
             continue
@@ -124,7 +127,7 @@ def measure_all(
             # Part of it may have been kept.
             keep(section, found.get(section, {}) | {"failed": failed[section].removeprefix("failed: ")})
         print(section_to_markdown(section, found[section]), flush=True)
-        print(f"vfnet bench gpu: {section}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+        Progress("gpu").say(f"{section}: {time.monotonic() - started:.0f} s")
     return found, failed
 
 
@@ -157,13 +160,9 @@ def with_index(device: Any) -> Any:
 
 
 def _write(arguments: argparse.Namespace, found: dict[str, Any]) -> None:
-    if arguments.json is not None:
-        write_whole(arguments.json, json.dumps(found, indent=2).encode() + b"\n")
-    if arguments.markdown is not None:
-        write_whole(arguments.markdown, _markdown(found).encode())
-
-
-def _markdown(found: dict[str, Any]) -> str:
     from vfnet_bench.gpu.report import to_markdown
 
-    return to_markdown(found, shlex.join(["vfnet", *sys.argv[1:]]))
+    if arguments.json is not None:
+        write_figures(arguments.json, found)
+    if arguments.markdown is not None:
+        write_whole(arguments.markdown, to_markdown(found, shlex.join(command())).encode())

@@ -1,20 +1,21 @@
-"""`vfnet bench`: the served detector against the bare network and others that detect, in one run."""
+"""`vfnet bench network`: the served detector against the bare network and others that detect, in one run."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import signal
-import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from vfnet.commands.build import add_checkpoint_arguments, build_from
 from vfnet_bench.errors import BenchmarkError
-from vfnet_bench.network.comparison import BenchmarkOptions, compare
 from vfnet_bench.network.opponents import CHECKS, OPPONENTS
+from vfnet_bench.options import add_json_argument, add_rounds_argument
+from vfnet_bench.progress import Progress
+from vfnet_bench.report import publish
 from vfnet_client.atomic_files import write_whole
 from vfnet_client.commands.options import at_least_one
 from vfnet_client.installing import install_command
@@ -23,12 +24,15 @@ from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
 from vfnet_model.checkpoints.resolve import open_checkpoint
 from vfnet_serve.installation import find_triton
 
+if TYPE_CHECKING:
+    from vfnet_bench.network.comparison import BenchmarkOptions
+
 MMDET_PYTHON = Path(".mmdet/bin/python")
 """Where `make parity` installs MMDetection."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `vfnet bench`."""
+    """The options of `vfnet bench network`."""
     add_checkpoint_arguments(parser)
     parser.add_argument(
         "--image",
@@ -43,9 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME,...",
         help=f"who else: {', '.join(OPPONENTS)} (default: mmdet, if there)",
     )
-    parser.add_argument(
-        "--rounds", type=at_least_one, default=8, metavar="N", help="measure everything so often (default: %(default)s)"
-    )
+    add_rounds_argument(parser, 8)
     parser.add_argument(
         "--concurrency",
         type=at_least_one,
@@ -59,12 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PYTHON",
         help=f"interpreter of an environment with MMDetection 2.x (default: {MMDET_PYTHON}, if there)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything that was measured")
+    add_json_argument(parser)
     parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw it, as PNG")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure; 0 whether or not the targets are met."""
+    from vfnet_bench.network.comparison import compare  # OpenVINO, which takes a while to import
+
     _check(arguments)
     signal.signal(signal.SIGTERM, _leave)
     with tempfile.TemporaryDirectory(prefix="vfnet-bench-") as scratch:
@@ -72,9 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         options = _options(arguments)
         build_from(arguments, root / "repository")
         report = compare(root, options)
-    print(report.to_markdown(), flush=True)
-    if arguments.json is not None:
-        write_whole(arguments.json, json.dumps(report.to_json(), indent=2, ensure_ascii=False).encode() + b"\n")
+    publish(report.to_markdown(), report.to_json(), arguments.json)
     if arguments.plot is not None:
         from vfnet_bench.plot import draw
 
@@ -97,12 +99,14 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _options(arguments: argparse.Namespace) -> BenchmarkOptions:
     """Raises BenchmarkError: one of the opponents cannot be had."""
+    from vfnet_bench.network.comparison import BenchmarkOptions
+
     python = _mmdet_python(arguments.mmdet)
     against = arguments.against
     if against is None:
         against = () if python is None else ("mmdet",)
         if python is None:
-            print(f"vfnet bench: without MMDetection: there is no {MMDET_PYTHON}, and no --mmdet", file=sys.stderr)
+            Progress("network").say(f"without MMDetection: there is no {MMDET_PYTHON}, and no --mmdet")
     for name in against:
         if name in CHECKS:
             CHECKS[name](python)
@@ -113,7 +117,6 @@ def _options(arguments: argparse.Namespace) -> BenchmarkOptions:
         against=against,
         checkpoint=_checkpoint_file(arguments),
         mmdet_python=python,
-        command=("vfnet", *sys.argv[1:]),
     )
 
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from statistics import median
 
+from vfnet_bench.options import add_serving_arguments, describe_serving, served
+from vfnet_bench.progress import Progress
+from vfnet_bench.report import median_and_range, publish, table
 from vfnet_bench.sample_photo import sample_jpeg
-from vfnet_bench.serving.options import add_shared_arguments, describe_detector, served
 from vfnet_bench.serving.overload_rounds import Plan, Round, measure_round
 from vfnet_bench.serving.triton_callers import TritonCallers
-from vfnet_client.atomic_files import write_whole
 from vfnet_client.commands.options import seconds
-from vfnet_load.machine import describe_machine
 from vfnet_serve.machine import this_machine
 
 _JPEG_BYTES = 60_000
@@ -25,7 +22,7 @@ _JPEG_BYTES = 60_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `vfnet bench overload`."""
-    add_shared_arguments(parser)
+    add_serving_arguments(parser)
     parser.add_argument("--image", type=Path, metavar="FILE", help="instead of a made-up JPEG of 640 x 480")
     parser.add_argument("--factor", type=seconds, default=10.0, help="arrivals over capacity (default: %(default)g)")
 
@@ -34,29 +31,25 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure and print a table; 0 whatever comes out."""
     plan = Plan(arguments.seconds, arguments.callers, arguments.factor)
     image = arguments.image.read_bytes() if arguments.image else sample_jpeg(640, 480, _JPEG_BYTES)
-    machine = this_machine()
     with served(arguments) as endpoints:
         rounds = asyncio.run(_measure(TritonCallers(endpoints, [image]), plan, arguments.rounds))
-    print(f"detector: {describe_detector(arguments)}; {machine}; {plan.callers} callers in turn")
-    print(table(rounds))
-    if arguments.json is not None:
-        facts = {"machine": describe_machine(machine.cores), "rounds": [asdict(each) for each in rounds]}
-        write_whole(arguments.json, json.dumps(facts, indent=2).encode() + b"\n")
+    text = f"{describe_serving(arguments)}; {this_machine()}\n\n{_table(rounds)}"
+    publish(text, {"rounds": [asdict(each) for each in rounds]}, arguments.json)
     return 0
 
 
 async def _measure(callers: TritonCallers, plan: Plan, rounds: int) -> list[Round]:
-    measured = []
+    measured, progress = list[Round](), Progress("overload")
     try:
         for number in range(rounds):
             measured.append(await measure_round(callers, plan))
-            print(f"vfnet bench overload: round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+            progress.say(f"round {number + 1} of {rounds}")
     finally:
         await callers.close()
     return measured
 
 
-def table(rounds: list[Round]) -> str:
+def _table(rounds: Sequence[Round]) -> str:
     """Medians over the rounds; in parentheses the worst and the best round."""
     rows: list[tuple[str, Sequence[float], str]] = [
         ("capacity, callers in turn", [each.capacity for each in rounds], "images/s"),
@@ -76,8 +69,4 @@ def table(rounds: list[Round]) -> str:
         ("interactive refused beside batch", [each.interactive_refused for each in rounds], ""),
         ("batch beside interactive", [each.batch for each in rounds], "images/s"),
     ]
-    lines = ["| | |", "|---|--:|"]
-    for name, values, unit in rows:
-        spread = f" ({min(values):.3g} to {max(values):.3g})" if len(values) > 1 else ""
-        lines.append(f"| {name} | {median(values):.3g}{spread} {unit} |".replace("  ", " "))
-    return "\n".join(lines)
+    return table(("", ""), [(name, median_and_range(values, unit)) for name, values, unit in rows])

@@ -1,11 +1,11 @@
-"""A served repository in which not even the pictures are decoded: what is left is the road."""
+"""A served repository in which not even the pictures are decoded: what is left is the overhead of serving."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-_MODEL = '''"""Any bytes -> one black canvas of the smallest size: the road without the picture's own work."""
+_MODEL = '''"""Any bytes -> one black canvas of the smallest size: the overhead of serving alone."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def without_decoding(repository: Path, target: Path) -> Path:
     """A copy of a built repository whose `vfnet_preprocess` does no work; the copy."""
     shutil.copytree(repository, target)
     folder = target / "vfnet_preprocess"
-    (folder / "1" / "road_model.py").write_text(_MODEL, encoding="utf-8")
+    (folder / "1" / "overhead_model.py").write_text(_MODEL, encoding="utf-8")
     with (folder / "config.pbtxt").open("a", encoding="utf-8") as config:
-        config.write('\ndefault_model_filename: "road_model.py"\n')
+        config.write('\ndefault_model_filename: "overhead_model.py"\n')
     return target

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from vfnet_bench.gpu.talkative import talkative_stock_network
 from vfnet_model.checkpoints.loading import build_network, load_checkpoint
 from vfnet_runtime.architecture.detector import Detector
 from vfnet_runtime.architecture.padding import default_canvases
+from vfnet_runtime.engines.torch_engine import Image, TorchEngine
 
 _NEARLY_EQUAL = 1e-4
 """Scores within which candidates may change places."""
@@ -103,8 +103,7 @@ def company(conditions: Conditions) -> dict[str, dict[str, float]]:
         network = talkative_stock_network(conditions)
     else:
         network = build_network(load_checkpoint(conditions.checkpoint))
-    image = import_module("torch_engine").Image
-    pictures = [image(*each) for each in picture_arrays(conditions, network.config.preprocess, _COMPANY)]
+    pictures = [Image(*each) for each in picture_arrays(conditions, network.config.preprocess, _COMPANY)]
     canvases = default_canvases(network.config.preprocess.img_scale)
     found = {}
     for precision in ("f32",) if conditions.rehearsal else ("fp16", "bf16", "f32"):
@@ -122,13 +121,12 @@ def company(conditions: Conditions) -> dict[str, dict[str, float]]:
     return found
 
 
-def _engine(conditions: Conditions, precision: str) -> Any:
+def _engine(conditions: Conditions, precision: str) -> TorchEngine:
     return make_engine(conditions, build_network(load_checkpoint(conditions.checkpoint)), precision, "auto", (1,))
 
 
-def _detect(engine: Any, pixels: Any, valid_shape: Any) -> tuple[Any, Any, Any]:
-    image = import_module("torch_engine").Image(pixels, valid_shape)
-    boxes, scores, labels = _only(engine.detect([image]))
+def _detect(engine: TorchEngine, pixels: Any, valid_shape: Any) -> tuple[Any, Any, Any]:
+    boxes, scores, labels = _only(engine.detect([Image(pixels, valid_shape)]))
     return boxes[0], scores[0], labels[0]
 
 

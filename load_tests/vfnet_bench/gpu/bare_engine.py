@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from importlib import import_module
 from time import perf_counter
 from typing import Any
 
@@ -13,6 +12,7 @@ from vfnet_bench.gpu.conditions import Conditions
 from vfnet_bench.gpu.pictures import UNIFORM, picture_arrays
 from vfnet_runtime.architecture.network_file import write_network
 from vfnet_runtime.architecture.vfnet import VFNet
+from vfnet_runtime.engines.torch_engine import Image, TorchEngine
 
 _BATCHES = 4
 """Given at once: while one computes, the next is uploaded, as a busy server's."""
@@ -20,12 +20,11 @@ _BATCHES = 4
 
 def make_engine(
     conditions: Conditions, network: VFNet, precision: str, canvases: str, batch_sizes: tuple[int, ...]
-) -> Any:
-    """A `TorchEngine` of the network."""
+) -> TorchEngine:
+    """Of the network."""
     path = conditions.scratch / "bare.pt"
     write_network(network, path)
-    engines: Any = import_module("torch_engine")
-    return engines.TorchEngine(path, str(conditions.device), precision, canvases, batch_sizes)
+    return TorchEngine(path, str(conditions.device), precision, canvases, batch_sizes)
 
 
 def checked(outcome: Any) -> Any:
@@ -41,7 +40,7 @@ def bare_rate(conditions: Conditions, network: VFNet, precision: str) -> float:
     height, width = picture[0].shape[1:3]
     largest = 2 if conditions.rehearsal else 8
     engine = make_engine(conditions, network, precision, f"{height}x{width}", (1, largest))
-    images = [import_module("torch_engine").Image(*picture)] * (largest * _BATCHES)
+    images = [Image(*picture)] * (largest * _BATCHES)
     for _, outcome in engine.detect(images):
         checked(outcome)
     count, started = 0, perf_counter()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from vfnet_bench.report import table
+
 TARGETS = """\
 Targets on an H100: at most 3 ms an image at batch 8 and 6 ms at batch 1, at least 6 times eager f32 with TF32 off; AP
 within 0.003 of f32, at least 99 % of the boxes above 0.3 matched at IoU 0.95; scores in company within 0.001 of those
@@ -27,14 +29,12 @@ def _table(values: Any) -> list[str]:
         return [str(values)]
     plain = {name: value for name, value in values.items() if not isinstance(value, dict)}
     nested = {name: value for name, value in values.items() if isinstance(value, dict)}
-    lines = [f"| {name} | {_text(value)} |" for name, value in plain.items()]
-    lines = ["| | |", "|---|--:|", *lines, ""] if lines else []
+    tables = [table(("", ""), [(name, _text(value)) for name, value in plain.items()]), ""] if plain else []
     if nested:
         columns = list(dict.fromkeys(column for value in nested.values() for column in value))
-        lines += ["| | " + " | ".join(columns) + " |", "|---|" + "--:|" * len(columns)]
-        for name, value in nested.items():
-            lines.append(f"| {name} | " + " | ".join(_text(value.get(column, "")) for column in columns) + " |")
-    return lines
+        rows = [(name, *(_text(value.get(column, "")) for column in columns)) for name, value in nested.items()]
+        tables.append(table(("", *columns), rows))
+    return tables
 
 
 def _text(value: Any) -> str:

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from vfnet_bench.closed_loop import Call, Load, measure
 from vfnet_bench.gpu.bare_engine import bare_rate
 from vfnet_bench.gpu.conditions import Conditions
 from vfnet_bench.gpu.pictures import UNIFORM, jpegs
 from vfnet_bench.gpu.processor_use import ProcessorUse
 from vfnet_bench.gpu.talkative import talkative_stock_network
+from vfnet_bench.load import Call, Load, measure
 from vfnet_bench.served_repository import ServedRepository, serving
 from vfnet_bench.serving.detector_counts import detector_counts
 from vfnet_bench.serving.mixed_sizes import SHARES, measure_mixed_round

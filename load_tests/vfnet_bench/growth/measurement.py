@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 import psutil
 
-from vfnet_bench.background_servers import NO_OP, Road, road
-from vfnet_bench.closed_loop import Load
-from vfnet_bench.gateway.comparison import load_grpc, load_score
+from vfnet_bench.gateway.ways import DIRECT, SCORE, load_way
 from vfnet_bench.growth.points import MemoryRun, Point
-from vfnet_build.model_configuration import configure
+from vfnet_bench.load import Load
+from vfnet_bench.rounds import turns
+from vfnet_bench.served_repository import (
+    CALLERS_WAIT,
+    WITHOUT_NETWORK,
+    ServedRepository,
+    serving,
+    with_fixed_detections,
+)
 from vfnet_load.coco_sizes import ImageSize
 from vfnet_load.pictures import make_picture
 from vfnet_load.process_memory import proportional_set_size
@@ -30,6 +34,8 @@ _SAMPLES = 50
 _PIECE_S = 0.5
 
 Say = Callable[[str], None]
+Measured = tuple[Load, dict[str, float]]
+"""A load, and bytes by group of processes after it."""
 T = TypeVar("T")
 
 
@@ -47,65 +53,57 @@ class Setup:
     say: Say
 
 
-def measure_sizes(setup: Setup, where: Road, sizes: Sequence[ImageSize]) -> list[Point]:
+def measure_sizes(setup: Setup, served: ServedRepository, sizes: Sequence[ImageSize]) -> list[Point]:
     """Images of growing size, at `USUAL_CONCURRENCY`."""
     pictures = {size: make_picture(size).jpeg for size in sizes}
     points = {size: Point(size.width * size.height / 1e6) for size in sizes}
-    for size in _there_and_back(sizes, setup.rounds):
-        load = _load(where, pictures[size], USUAL_CONCURRENCY, setup.seconds)
-        points[size].add(load, memory_of(where))
-        setup.say(f"{size}: {load.rate:.1f} images/s")
-    return list(points.values())
+    return _measure(setup, points, "", lambda size: _load(setup, served, pictures[size], USUAL_CONCURRENCY))
 
 
-def measure_concurrency(setup: Setup, where: Road, callers: Sequence[int]) -> list[Point]:
+def measure_concurrency(setup: Setup, served: ServedRepository, callers: Sequence[int]) -> list[Point]:
     """A growing number of callers."""
     jpeg = make_picture(USUAL_SIZE).jpeg
     points = {number: Point(number) for number in callers}
-    for number in _there_and_back(callers, setup.rounds):
-        load = _load(where, jpeg, number, setup.seconds)
-        points[number].add(load, memory_of(where))
-        setup.say(f"{number} in flight: {load.rate:.1f} images/s")
-    return list(points.values())
+    return _measure(setup, points, " in flight", lambda number: _load(setup, served, jpeg, number))
 
 
 def measure_detections(setup: Setup, detections: Sequence[int]) -> list[Point]:
     """Growing numbers of boxes for postprocessing and the answer, always without a network."""
     jpeg = make_picture(USUAL_SIZE).jpeg
-    points = {number: Point(number) for number in detections}
-    for number in _there_and_back(detections, setup.rounds):
-        repository = _with_detections(setup, number)
-        with road(repository, setup.scratch) as where:
-            load = _load(where, jpeg, USUAL_CONCURRENCY, setup.seconds)
-            points[number].add(load, memory_of(where))
-        setup.say(f"{number} detections: {load.rate:.1f} images/s")
-    return list(points.values())
+    repositories = {
+        number: with_fixed_detections(setup.repository, setup.scratch / f"detections_{number}", number)
+        for number in dict.fromkeys(detections)
+    }
+
+    def measure(number: int) -> Measured:
+        with _serving(setup, repositories[number], network=False) as served:
+            return _load(setup, served, jpeg, USUAL_CONCURRENCY)
+
+    return _measure(setup, {number: Point(number) for number in detections}, " detections", measure)
 
 
-def measure_memory(setup: Setup, where: Road, requests: int) -> MemoryRun:
+def measure_memory(setup: Setup, served: ServedRepository, requests: int) -> MemoryRun:
     """Memory over so many requests, over gRPC and `/score` in turn."""
     jpeg = make_picture(USUAL_SIZE).jpeg
-    done, counts, memory = 0, [0], [memory_of(where)]
-    ways = itertools.cycle((load_grpc, load_score))
+    done, counts, memory = 0, [0], [memory_of(served)]
+    ways = itertools.cycle((DIRECT, SCORE))
     while done < requests:
-        done += len(asyncio.run(next(ways)(where, jpeg, USUAL_CONCURRENCY, _PIECE_S)).latencies)
+        done += len(asyncio.run(load_way(served, next(ways), jpeg, USUAL_CONCURRENCY, _PIECE_S)).latencies)
         if done >= len(counts) * requests / _SAMPLES:
             counts.append(done)
-            memory.append(memory_of(where))
+            memory.append(memory_of(served))
             setup.say(f"{done} requests: {sum(memory[-1].values()) / 2**20:.0f} MiB")
     return MemoryRun(counts, memory)
 
 
-def serving(setup: Setup) -> AbstractContextManager[Road]:
+def serving_setup(setup: Setup) -> AbstractContextManager[ServedRepository]:
     """The repository, served as it is measured."""
-    return road(setup.repository, setup.scratch, None if setup.network else NO_OP)
+    return _serving(setup, setup.repository, network=setup.network)
 
 
-def memory_of(where: Road) -> dict[str, float]:
+def memory_of(served: ServedRepository) -> dict[str, float]:
     """Bytes by group of processes, ourselves left out."""
-    port = urlsplit(where.grpc_url).port
-    assert port is not None
-    groups = group_processes(port, where.gateway_port, os.getpid(), os.getpid())
+    groups = group_processes(served.endpoints.grpc_port, served.gateway.port, os.getpid(), os.getpid())
     found = {}
     for name, members in groups.items():
         if name != GENERATOR:
@@ -114,25 +112,25 @@ def memory_of(where: Road) -> dict[str, float]:
     return found
 
 
-def _load(where: Road, jpeg: bytes, callers: int, seconds: float) -> Load:
-    """For so long, or longer where that is less than three times what an answer takes."""
+def _measure(setup: Setup, points: dict[T, Point], unit: str, measure: Callable[[T], Measured]) -> list[Point]:
+    """Every point once a round; `unit` is what the remarks call its value."""
+    for _, value in turns(list(points), setup.rounds):
+        load, memory = measure(value)
+        points[value].add(load, memory)
+        setup.say(f"{value}{unit}: {load.rate:.1f} images/s")
+    return list(points.values())
+
+
+def _load(setup: Setup, served: ServedRepository, jpeg: bytes, callers: int) -> Measured:
+    """For `setup.seconds`, or longer where that is less than three times what an answer takes."""
+    seconds = setup.seconds
     while True:
-        load = asyncio.run(load_grpc(where, jpeg, callers, seconds))
+        load = asyncio.run(load_way(served, DIRECT, jpeg, callers, seconds))
         if load.latencies and seconds >= 3 * load.percentile(50):
-            return load
+            return load, memory_of(served)
         seconds *= 2
 
 
-def _with_detections(setup: Setup, number: int) -> Path:
-    """A copy of the repository whose no-op finds so many."""
-    copy = setup.scratch / f"detections_{number}"
-    if not copy.exists():
-        shutil.copytree(setup.repository, copy)
-        config = copy / "vfnet_detector" / "configs" / f"{NO_OP}.pbtxt"
-        configure(config, config, {"detections": str(number)})
-    return copy
-
-
-def _there_and_back(values: Sequence[T], rounds: int) -> list[T]:
-    """Each value once a round, every other round backwards: what warms up or tires shows as spread, not as a trend."""
-    return [value for number in range(rounds) for value in (values if number % 2 == 0 else values[::-1])]
+def _serving(setup: Setup, repository: Path, *, network: bool) -> AbstractContextManager[ServedRepository]:
+    options = [CALLERS_WAIT] + ([] if network else [WITHOUT_NETWORK])
+    return serving(repository, setup.scratch, options, gateway=True)

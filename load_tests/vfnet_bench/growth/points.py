@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vfnet_bench.closed_loop import Load
+from vfnet_bench.load import Load
 
 WARM_UP_SHARE = 0.2
 """Of a run of many requests: what memory does after it counts."""

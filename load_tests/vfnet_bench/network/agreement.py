@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from vfnet_bench.report import table
 from vfnet_client.detections import Detections
 
 MIN_IOU = 0.99
@@ -96,14 +97,17 @@ def match_boxes(ours: Sequence[FoundBox], theirs: Sequence[FoundBox]) -> list[tu
 
 def agreement_table(agreements: Sequence[Agreement]) -> str:
     """Markdown."""
-    head = "| detections | images | boxes | served | equal | max score difference | max corner difference |"
-    rows = [head, "|---|--:|--:|--:|--:|--:|--:|"]
-    rows += [
-        f"| {each.name} | {each.images} | {each.found} | {each.served} | {each.equal} | "
-        f"{each.max_score_difference:.1e} | {each.max_corner_difference:.1e} px |"
+    head = ("detections", "images", "boxes", "served", "equal", "max score difference", "max corner difference")
+    rows = [
+        (
+            each.name,
+            *map(str, (each.images, each.found, each.served, each.equal)),
+            f"{each.max_score_difference:.1e}",
+            f"{each.max_corner_difference:.1e} px",
+        )
         for each in agreements
     ]
-    return "\n".join(rows)
+    return table(head, rows)
 
 
 def _are_equal(one: FoundBox, other: FoundBox) -> bool:

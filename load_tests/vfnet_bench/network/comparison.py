@@ -15,9 +15,9 @@ from vfnet_bench.network.agreement import Agreement, compare_detections
 from vfnet_bench.network.bare_network import BareNetwork, Concurrency
 from vfnet_bench.network.opponents import OPPONENTS
 from vfnet_bench.network.opponents.opponent import Conditions, Opponent
+from vfnet_bench.network.report import Report
 from vfnet_bench.network.served_detector import ServedDetector, serving_detector
 from vfnet_bench.progress import Progress
-from vfnet_bench.report import Report
 from vfnet_bench.rounds import Contestant, run_rounds
 from vfnet_build.model_configuration import configure
 from vfnet_load.machine import describe_machine, package_versions
@@ -46,8 +46,6 @@ class BenchmarkOptions:
     checkpoint: Path
     """The file that the repository was built from."""
     mmdet_python: Path | None
-    command: tuple[str, ...]
-    """For the record."""
 
 
 def compare(root: Path, options: BenchmarkOptions) -> Report:
@@ -60,7 +58,7 @@ def compare(root: Path, options: BenchmarkOptions) -> Report:
         BenchmarkError: the image cannot be read, or an opponent does not run.
         ServerError, VFNetClientError: the server failed.
     """
-    progress, started = Progress(), datetime.now(UTC)
+    progress, started = Progress("network"), datetime.now(UTC)
     repository, image = root / "repository", options.images[0].read_bytes()
     try:
         pixels, valid_shape = network_input(repository, image)
@@ -99,7 +97,6 @@ def compare(root: Path, options: BenchmarkOptions) -> Report:
     ]
     setting = {
         "date": started.isoformat(timespec="seconds"),
-        "command": list(options.command),
         "checkpoint": _checkpoint(repository),
         "image": {"name": options.images[0].name, "network_input": list(pixels.shape[1:3])},
         "precision": network.precision,

@@ -6,10 +6,10 @@ import random
 from dataclasses import dataclass
 from time import perf_counter
 
+from vfnet_bench.load import call_in_turn, rate
 from vfnet_bench.sample_photo import sample_jpeg
 from vfnet_bench.serving.detector_counts import detector_counts
-from vfnet_bench.serving.overload_rounds import rate
-from vfnet_bench.serving.triton_callers import TritonCallers, call_in_turn
+from vfnet_bench.serving.triton_callers import TritonCallers
 from vfnet_serve.endpoints import Endpoints
 
 Size = tuple[int, int]
@@ -78,6 +78,6 @@ async def measure_mixed_round(
 async def _throughput(endpoints: Endpoints, images: list[bytes], count: int, seconds: float) -> float:
     callers = TritonCallers(endpoints, images)
     started = perf_counter()
-    answers = await call_in_turn(callers, count, seconds)
+    answers = await call_in_turn([callers.call] * count, seconds)
     await callers.close()
     return rate(answers, (started + _WARM_UP * seconds, started + seconds))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
-import numpy as np
+from vfnet_bench.load import Answer, call_at_rate, call_in_turn, percentile, rate, timed
+from vfnet_bench.serving.triton_callers import BATCH, TritonCallers
 
-from vfnet_bench.serving.triton_callers import BATCH, Answer, TritonCallers, call_at_rate, call_in_turn
-
+_WARM_UP = 0.2
+"""Of each load, which does not count."""
 _IDLE_CALLS = 20
 _PROBE_SECONDS = 5.0
 """In which the server should have recovered."""
@@ -24,7 +25,7 @@ class Plan:
     """What a person chooses."""
 
     seconds: float
-    """Of each load; the first fifth does not count."""
+    """Of each load; `_WARM_UP` of it does not count."""
     callers: int
     """Who ask in turn, when the capacity is measured, and of batch."""
     factor: float
@@ -65,20 +66,21 @@ class Round:
 
 async def measure_round(callers: TritonCallers, plan: Plan) -> Round:
     """All of it."""
-    idle = percentile([(await callers.call()).seconds for _ in range(_IDLE_CALLS)], 50)
-    alone, window = await _counted(call_in_turn(callers, plan.callers, plan.seconds), plan.seconds)
+    idle = percentile([(await timed(callers.call)).seconds for _ in range(_IDLE_CALLS)], 50)
+    alone, window = await _counted(call_in_turn([callers.call] * plan.callers, plan.seconds), plan.seconds)
     capacity = rate(alone, window)
 
     started, spent = perf_counter(), _own_seconds()
-    tasks = await call_at_rate(callers, plan.factor * capacity, plan.seconds)
+    tasks = await call_at_rate(callers.call, plan.factor * capacity, plan.seconds)
     ended, spent = perf_counter(), _own_seconds() - spent
-    probes = await call_in_turn(callers, 1, _PROBE_SECONDS)  # a lone caller, who hardly adds to the backlog
+    probes = await call_in_turn([callers.call], _PROBE_SECONDS)  # a lone caller, who hardly adds to the backlog
     crowd = await asyncio.gather(*tasks)
     accepted = [answer.seconds for answer in crowd if answer.is_good]
     refused = [answer.seconds for answer in crowd if answer.status == 503]
 
-    asked = call_at_rate(callers, _INTERACTIVE_SHARE * capacity, plan.seconds)
-    batch_run = _counted(call_in_turn(callers, plan.callers, plan.seconds, BATCH), plan.seconds)
+    asked = call_at_rate(callers.call, _INTERACTIVE_SHARE * capacity, plan.seconds)
+    batch_calls = [callers.of_priority(BATCH)] * plan.callers
+    batch_run = _counted(call_in_turn(batch_calls, plan.seconds), plan.seconds)
     interactive_tasks, (batch, batch_window) = await asyncio.gather(asked, batch_run)
     interactive = await asyncio.gather(*interactive_tasks)
     late = [answer for answer in interactive if answer.sent >= batch_window[0]]
@@ -87,7 +89,7 @@ async def measure_round(callers: TritonCallers, plan: Plan) -> Round:
         capacity=capacity,
         capacity_latency=percentile([answer.seconds for answer in alone if answer.is_good], 50),
         arrivals=len(tasks) / (ended - started),
-        goodput=rate(crowd, (started + plan.seconds / 5, ended)),
+        goodput=rate(crowd, (started + _WARM_UP * plan.seconds, ended)),
         accepted_p50=percentile(accepted, 50),
         accepted_p99=percentile(accepted, 99),
         refused_p99=percentile(refused, 99),
@@ -101,22 +103,11 @@ async def measure_round(callers: TritonCallers, plan: Plan) -> Round:
     )
 
 
-def percentile(seconds: Sequence[float], percent: float) -> float:
-    """NaN where there is nothing."""
-    return float(np.percentile(seconds, percent)) if seconds else float("nan")
-
-
-async def _counted(load: object, seconds: float) -> tuple[list[Answer], tuple[float, float]]:
+async def _counted(load: Awaitable[list[Answer]], seconds: float) -> tuple[list[Answer], tuple[float, float]]:
     """A load's answers, and the time in which they count."""
     started = perf_counter()
-    answers: list[Answer] = await load  # type: ignore[misc]
-    return answers, (started + seconds / 5, started + seconds)
-
-
-def rate(answers: Sequence[Answer], window: tuple[float, float]) -> float:
-    """Images a second whose detections came in the window."""
-    begin, end = window
-    return sum(answer.is_good and begin <= answer.answered < end for answer in answers) / (end - begin)
+    answers = await load
+    return answers, (started + _WARM_UP * seconds, started + seconds)
 
 
 def recovery(probes: Sequence[Answer], ended: float, limit: float) -> float:

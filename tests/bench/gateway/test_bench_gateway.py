@@ -14,18 +14,18 @@ import psutil
 import pytest
 from PIL import Image
 
-from vfnet_bench.closed_loop import Load, measure
+from vfnet_bench.load import Load, measure
 from vfnet_bench.sample_photo import sample_jpeg
 
 
 @pytest.mark.served
-def test_it_measures_both_roads(demo_repository: Path) -> None:
+def test_it_measures_both_ways(demo_repository: Path) -> None:
     command = [sys.executable, "-m", "vfnet_client", "bench", "gateway", f"--repository={demo_repository}"]
     options = ["--callers", "1", "3", "--seconds", "0.3", "--size=64x64", "--memory-requests=20"]
     done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    rows = re.findall(r"^\| (\d+) \|(?: [\d.]+ \|){7}$", done.stdout, re.MULTILINE)
-    assert rows == ["1", "3"]
+    rows = re.findall(r"^\| +(\d+) \| (direct gRPC|/score) +\|(?: +[\d.]+ \|){5}$", done.stdout, re.MULTILINE)
+    assert rows == [("1", "direct gRPC"), ("1", "/score"), ("3", "direct gRPC"), ("3", "/score")]
     assert "memory over 20 requests" in done.stdout
 
 
@@ -36,7 +36,7 @@ def test_it_compares_the_ways_of_kserve(demo_repository: Path) -> None:
     done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     rows = re.findall(
-        r"^\| 2 \| (direct gRPC|gateway gRPC|gateway REST) \|(?: [\d.]+ \|){4}$", done.stdout, re.MULTILINE
+        r"^\| +2 \| (direct gRPC|gateway gRPC|gateway REST) +\|(?: +[\d.]+ \|){5}$", done.stdout, re.MULTILINE
     )
     assert rows == ["direct gRPC", "gateway gRPC", "gateway REST"]
 

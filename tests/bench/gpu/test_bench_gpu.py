@@ -54,8 +54,9 @@ def test_the_rehearsal_measures_and_writes(tmp_path: Path) -> None:
     assert list(kernels.values()) == sorted(kernels.values(), reverse=True)
     assert any("conv" in kernel for kernel in kernels)
     assert found["Start-up and memory"]["warm"]["load seconds"] > 0
-    assert "| engine fp16 |" in page.read_text()
-    assert "| engine fp16 |" in finished.stdout
+    assert "| engine fp16 " in page.read_text()
+    assert "| engine fp16 " in finished.stdout
+    assert "vfnet bench gpu --rehearse" in page.read_text()
 
 
 @pytest.mark.served
@@ -155,6 +156,6 @@ def test_a_candidate_of_another_score_is_no_counterpart() -> None:
 
 def test_tables_hold_what_was_measured() -> None:
     page = to_markdown({"One": {"a": 1.23456, "b": {"x": 1, "y": 2}}, "Two": "failed: no"}, "vfnet bench gpu")
-    assert "| a | 1.235 |" in page
-    assert "| b | 1 | 2 |" in page
+    assert "| a   | 1.235 |" in page
+    assert "| b   |   1 |   2 |" in page
     assert "failed: no" in page

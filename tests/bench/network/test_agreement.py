@@ -55,4 +55,5 @@ def test_fractions_become_pixels() -> None:
 
 def test_the_table_has_a_row_for_each() -> None:
     rows = agreement_table([compare_detections("MMDetection 2.28.2", [[CAN]], [[CAN]])]).splitlines()
-    assert rows[-1].startswith("| MMDetection 2.28.2 | 1 | 1 | 1 | 1 |")
+    cells = [cell.strip() for cell in rows[-1].strip("|").split("|")]
+    assert cells[:5] == ["MMDetection 2.28.2", "1", "1", "1", "1"]

@@ -15,8 +15,8 @@ from vfnet_bench.measurement import Measurement
 from vfnet_bench.network.agreement import Agreement, compare_detections
 from vfnet_bench.network.opponents import CHECKS, OPPONENTS
 from vfnet_bench.network.opponents.opponent import Conditions
+from vfnet_bench.network.report import Report
 from vfnet_bench.plot import draw
-from vfnet_bench.report import Report
 from vfnet_model.detectors.checkpoint_detector import CheckpointDetector
 
 

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from vfnet_bench.progress import Progress
-from vfnet_bench.rounds import Contestant, run_rounds, turn_order
+from vfnet_bench.rounds import Contestant, run_rounds, turn_order, turns
 
 
 class Counter:
@@ -25,7 +25,7 @@ class Counter:
 def run(names: str, rounds: int) -> tuple[Counter, list[tuple[float, ...]]]:
     counter = Counter()
     contestants = [Contestant(name, "s", partial(counter.measure, name)) for name in names]
-    measurements = run_rounds(contestants, rounds, Progress())
+    measurements = run_rounds(contestants, rounds, Progress("network"))
     assert [measurement.name for measurement in measurements] == list(names)
     return counter, [measurement.values for measurement in measurements]
 
@@ -52,6 +52,10 @@ def test_everyone_comes_first_and_nobody_always_after_the_same(count: int) -> No
     for index in range(count):
         before = {order[order.index(index) - 1] for order in orders if order[0] != index}
         assert len(before) > 1
+
+
+def test_turns_take_each_round_in_its_order() -> None:
+    assert list(turns("ab", rounds=3)) == [(0, "a"), (0, "b"), (1, "b"), (1, "a"), (2, "a"), (2, "b")]
 
 
 def test_a_log_tells_of_every_round(capsys: pytest.CaptureFixture[str]) -> None:

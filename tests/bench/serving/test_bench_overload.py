@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from vfnet_bench.serving.overload_rounds import percentile, rate, recovery
-from vfnet_bench.serving.triton_callers import Answer
+from vfnet_bench.load import Answer, percentile, rate
+from vfnet_bench.serving.overload_rounds import recovery
 
 
 @pytest.mark.served
@@ -29,7 +29,7 @@ def test_it_measures_a_server_that_is_asked_for_too_much(demo_repository: Path, 
     options = ["--rounds=1", "--seconds=1", f"--json={tmp_path / 'figures.json'}", "--serve=--max-waiting=8"]
     done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^\| \*\*goodput / capacity\*\* \(≥ 0.95\) \| [\d.]+ \|$", done.stdout, re.MULTILINE)
+    assert re.search(r"^\| \*\*goodput / capacity\*\* \(≥ 0.95\) +\| +[\d.]+ \|$", done.stdout, re.MULTILINE)
     (figures,) = json.loads((tmp_path / "figures.json").read_text())["rounds"]
     assert 0 < figures["capacity"] <= 1000 / 20 + 5
     assert figures["goodput"] > 0

@@ -7,7 +7,7 @@ import torch
 from vfnet_bench.gpu.conditions import Conditions
 
 
-def describe(conditions: Conditions) -> dict[str, object]:
+def describe_card(conditions: Conditions) -> dict[str, object]:
     """Names and versions."""
     found: dict[str, object] = {"torch": torch.__version__, "device": "CPU (a rehearsal)"}
     if conditions.on_gpu:

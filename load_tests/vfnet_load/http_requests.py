@@ -1,0 +1,36 @@
+"""One image asked for over HTTP: what is posted to Triton and to `/score`, whatever posts it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+
+from vfnet_client.http_transport import infer_request
+from vfnet_client.transport import MODEL
+
+SCORE_PATH, TRITON_PATH = "/score", f"/v2/models/{MODEL}/infer"
+_OUTPUTS = ("DETECTIONS",)
+
+
+@dataclass(frozen=True)
+class HTTPRequest:
+    """A POST."""
+
+    path: str
+    headers: dict[str, str]
+    """Beside those of the connection, such as the body's length."""
+    body: bytes
+
+
+def triton_request(jpeg: bytes, priority: int = 0) -> HTTPRequest:
+    """KServe v2, the image as a binary tensor; 0 is Triton's default priority."""
+    head, tensor = infer_request(jpeg, None, _OUTPUTS, priority)
+    headers = {"inference-header-content-length": str(len(head)), "content-type": "application/octet-stream"}
+    return HTTPRequest(TRITON_PATH, headers, head + tensor)
+
+
+def score_request(jpeg: bytes) -> HTTPRequest:
+    """AzureML's documented JSON, one image."""
+    table = {"columns": ["image"], "data": [base64.b64encode(jpeg).decode()]}
+    return HTTPRequest(SCORE_PATH, {"content-type": "application/json"}, json.dumps({"input_data": table}).encode())
