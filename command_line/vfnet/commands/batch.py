@@ -211,9 +211,9 @@ def _own_server(arguments: argparse.Namespace) -> OwnServer | None:
 
 def _report(batch: Batch) -> None:
     print(printable_lines(batch.tally.to_text()))
-    if batch.progress.images:
-        rate = batch.progress.images / batch.progress.seconds
-        print(f"{batch.progress.images} of them in {batch.progress.seconds:.1f} s now, {rate:.3g} images/s")
+    if batch.progress.advanced:
+        rate = batch.progress.advanced / batch.progress.seconds
+        print(f"{batch.progress.advanced} of them in {batch.progress.seconds:.1f} s now, {rate:.3g} images/s")
     else:
         print("nothing was left to do")
     for path in batch.written or [batch.output.shards]:
