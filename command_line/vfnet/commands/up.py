@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from vfnet.commands.build import add_checkpoint_arguments, build_from
-from vfnet.commands.serve import add_server_arguments, endpoints_from
+from vfnet.commands.serve import add_server_arguments
 from vfnet.commands.state_folder import add_state_folder_argument
 from vfnet_client.atomic_files import write_inside
 from vfnet_client.client import VFNetClient
 from vfnet_client.commands.options import port_number
+from vfnet_client.commands.settings_options import settings_from
 from vfnet_client.detections import Detections
 from vfnet_client.drawing import annotate
 from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
@@ -164,7 +165,7 @@ def _check_ports(folder: StateFolder, arguments: argparse.Namespace) -> None:
 
 def _triton_endpoints(arguments: argparse.Namespace) -> Endpoints:
     """Triton stays on this machine, whatever address the gateway listens on, which is the door for others."""
-    given = endpoints_from(arguments)
+    given = settings_from(Endpoints, arguments)
     return given if given.is_loopback else replace(given, host=Endpoints().host)
 
 
