@@ -44,6 +44,8 @@ class Chosen:
     """Folders."""
     quick: bool = False
     """Leave things out."""
+    cores: Count | None = None
+    """AutoML's own, if any."""
     part: Part = field(default_factory=Part)
 
 
@@ -94,6 +96,7 @@ def test_the_help_is_the_first_paragraph_below_the_field() -> None:
     assert "--source FILE" in shown
     assert "--part" not in shown
     assert meanings(Chosen)["source"] == "where it comes from"
+    assert meanings(Chosen)["cores"] == "AutoML's own, if any"
 
 
 def test_some_fields_may_be_named_and_others_stay_as_they_are() -> None:

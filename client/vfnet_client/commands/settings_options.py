@@ -144,4 +144,6 @@ class _Kind:
 
 def _as_part_of_a_line(text: str) -> str:
     paragraph = " ".join(inspect.cleandoc(text).partition("\n\n")[0].split()).removesuffix(".")
-    return paragraph if paragraph[1:2].isupper() else paragraph[:1].lower() + paragraph[1:]
+    first, *_ = paragraph.split() or [""]
+    is_a_name = any(map(str.isupper, first[1:]))  # AutoML, CPU
+    return paragraph if is_a_name else paragraph[:1].lower() + paragraph[1:]
