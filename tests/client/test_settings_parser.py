@@ -82,7 +82,8 @@ def test_switches_say_true_or_false(file: Path, monkeypatch: pytest.MonkeyPatch)
 def test_the_environment_names_the_file_too(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_text('[serve]\nrepository = "r"\n[gateway]\nport = 1\n')
     monkeypatch.setenv("VFNET_SERVE_CONFIG", str(file))
-    assert parse().repository == Path("r")
+    found = parse()
+    assert (found.repository, found.config) == (Path("r"), file)
 
 
 def test_what_compose_leaves_empty_and_kubernetes_says_of_services_is_no_setting(

@@ -37,9 +37,10 @@ class SettingsParser(argparse.ArgumentParser):
     def __init__(self, **how: Any) -> None:
         super().__init__(**how)
         self._command = self.prog.split()[-1]
-        self.add_argument(
+        self._config = self.add_argument(
             "--config",
             type=Path,
+            default=os.environ.get(self._variable("config")) or None,
             metavar="FILE",
             help=f"TOML: these options by name, below [{self._command}]; each can also be a variable of the "
             f"environment, such as {self._variable('config')}. The command line comes first, then the environment",
@@ -91,7 +92,7 @@ class SettingsParser(argparse.ArgumentParser):
 
     def _config_file(self, argv: Sequence[str]) -> Path | None:
         finder = argparse.ArgumentParser(add_help=False, exit_on_error=False)
-        finder.add_argument("--config", default=os.environ.get(self._variable("config")) or None)
+        finder.add_argument("--config", default=self._config.default)
         try:
             found = finder.parse_known_args(argv)[0].config
         except argparse.ArgumentError:  # it lacks its value, as will be said
