@@ -23,6 +23,9 @@ def parse(*argv: str) -> argparse.Namespace:
     parser.add_argument("--scale", nargs="+", type=int, default=[])
     parser.add_argument("--gpus", type=lambda text: None if text == "all" else text, default="none")
     parser.add_argument("--verbose", action="store_true")
+    rivals = parser.add_mutually_exclusive_group()
+    rivals.add_argument("--cold", type=int)
+    rivals.add_argument("--warm", type=int)
     parser.add_argument("--key")
     return parser.parse_args(argv)
 
@@ -79,6 +82,17 @@ def test_switches_say_true_or_false(file: Path, monkeypatch: pytest.MonkeyPatch)
     assert parse(f"--config={file}", "--verbose").verbose is True
 
 
+def test_one_of_two_that_exclude_each_other_replaces_the_other(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text('[serve]\nrepository = "r"\ncold = 1\n')
+    found = parse(f"--config={file}")
+    assert (found.cold, found.warm) == (1, None)
+    monkeypatch.setenv("VFNET_SERVE_WARM", "2")
+    found = parse(f"--config={file}")
+    assert (found.cold, found.warm) == (None, 2)
+    found = parse(f"--config={file}", "--cold=3")
+    assert (found.cold, found.warm) == (3, None)
+
+
 def test_the_environment_names_the_file_too(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_text('[serve]\nrepository = "r"\n[gateway]\nport = 1\n')
     monkeypatch.setenv("VFNET_SERVE_CONFIG", str(file))
@@ -109,6 +123,7 @@ def test_what_compose_leaves_empty_and_kubernetes_says_of_services_is_no_setting
         ("[serve]\nengine = 'onnx'", "[serve] engine: 'onnx' is none of torch, openvino"),
         ("[serve]\nverbose = 'perhaps'", "[serve] verbose: 'perhaps' is neither true nor false"),
         ("[serve]\nkey = 'k'", "[serve] key: a secret stays out of files such as this one: VFNET_API_KEY is for it"),
+        ("[serve]\ncold = 1\nwarm = 2", "cold and warm exclude each other"),
         ("max-in-flight = 2", "max-in-flight: stands below no command: write [serve] above it"),
         ("[serve", "this is no TOML: "),
     ],

@@ -63,6 +63,8 @@ class SettingsParser(argparse.ArgumentParser):
         for action, value in given.items():
             if _is_repeated(action) and getattr(parsed, action.dest) is None:
                 setattr(parsed, action.dest, value)
+            if any(getattr(parsed, rival.dest) != rival.default for rival in self._rivals(action)):
+                setattr(parsed, action.dest, action.default)
         return parsed, rest
 
     def _from_elsewhere(self, argv: Sequence[str]) -> dict[argparse.Action, Any]:
@@ -71,7 +73,7 @@ class SettingsParser(argparse.ArgumentParser):
             for action in self._actions
             if action.option_strings and action.dest not in ("help", "config", *_SECRETS)
         }
-        given: dict[argparse.Action, Any] = {}
+        file: dict[argparse.Action, Any] = {}
         path = self._config_file(argv)
         for key, value in ({} if path is None else self._table(path)).items():
             name = key.replace("-", "_")
@@ -81,14 +83,25 @@ class SettingsParser(argparse.ArgumentParser):
             if name not in actions:
                 near = difflib.get_close_matches(name, actions, 1)
                 self._refuse(f"{where}: there is no such option{f': {_key(near[0])} perhaps?' if near else ''}")
-            given[actions[name]] = self._value(where, actions[name], value)
+            file[actions[name]] = self._value(where, actions[name], value)
+        environment: dict[argparse.Action, Any] = {}
         for name, action in actions.items():
             variable = self._variable(name)
             text = os.environ.get(variable, "")
             if text and not _LINK.match(text):
                 texts = [part.strip() for part in text.split(",")] if _is_many(action) else text
-                given[action] = self._value(variable, action, texts)
-        return given
+                environment[action] = self._value(variable, action, texts)
+        for where, source in ((str(path), file), ("the environment", environment)):
+            for action in source:
+                for rival in self._rivals(action) & source.keys():
+                    self._refuse(f"{where}: {_key(action.dest)} and {_key(rival.dest)} exclude each other")
+        beaten = {rival for action in environment for rival in self._rivals(action)}
+        return {action: value for action, value in file.items() if action not in beaten} | environment
+
+    def _rivals(self, action: argparse.Action) -> set[argparse.Action]:
+        """What cannot be given beside it."""
+        groups = [group._group_actions for group in self._mutually_exclusive_groups]
+        return {rival for group in groups if action in group for rival in group} - {action}
 
     def _config_file(self, argv: Sequence[str]) -> Path | None:
         finder = argparse.ArgumentParser(add_help=False, exit_on_error=False)
