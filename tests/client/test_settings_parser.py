@@ -125,6 +125,7 @@ def test_what_compose_leaves_empty_and_kubernetes_says_of_services_is_no_setting
         ("[serve]\nkey = 'k'", "[serve] key: a secret stays out of files such as this one: VFNET_API_KEY is for it"),
         ("[serve]\ncold = 1\nwarm = 2", "cold and warm exclude each other"),
         ("max-in-flight = 2", "max-in-flight: stands below no command: write [serve] above it"),
+        ("[sevre]\nmax-in-flight = 2", "[sevre]: there is no such command: serve perhaps?"),
         ("[serve", "this is no TOML: "),
     ],
 )

@@ -8,11 +8,12 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from vfnet_client.bounded_files import read_text
+from vfnet_client.cli import all_commands
 from vfnet_client.safe_text import printable_line
 
 _LARGEST_FILE = 1 << 20
@@ -81,8 +82,7 @@ class SettingsParser(argparse.ArgumentParser):
             if name in _SECRETS:
                 self._refuse(f"{where}: a secret stays out of files such as this one: {_SECRETS[name]} is for it")
             if name not in actions:
-                near = difflib.get_close_matches(name, actions, 1)
-                self._refuse(f"{where}: there is no such option{f': {_key(near[0])} perhaps?' if near else ''}")
+                self._refuse(f"{where}: there is no such option{_perhaps(name, actions)}")
             file[actions[name]] = self._value(where, actions[name], value)
         environment: dict[argparse.Action, Any] = {}
         for name, action in actions.items():
@@ -122,6 +122,8 @@ class SettingsParser(argparse.ArgumentParser):
         for name, table in document.items():
             if not isinstance(table, dict):
                 self._refuse(f"{path}: {name}: stands below no command: write [{self._command}] above it")
+            if name not in all_commands():
+                self._refuse(f"{path}: [{name}]: there is no such command{_perhaps(name, all_commands())}")
         found: dict[str, Any] = document.get(self._command, {})
         return found
 
@@ -166,6 +168,11 @@ def _is_repeated(action: argparse.Action) -> bool:
 
 def _is_many(action: argparse.Action) -> bool:
     return _is_repeated(action) or action.nargs == "+"
+
+
+def _perhaps(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f": {_key(near[0])} perhaps?" if near else ""
 
 
 def _key(name: str) -> str:
