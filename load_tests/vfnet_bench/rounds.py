@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vfnet_bench.measurement import Measurement
-from vfnet_client.progress import Progress
+from vfnet_bench.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,12 @@ def run_rounds(contestants: Sequence[Contestant], rounds: int, progress: Progres
         One measurement per contestant, in the order given, with one value per round.
     """
     values: list[list[float]] = [[] for _ in contestants]
-    with progress:
-        progress.begin(0, (rounds + 1) * len(contestants))
+    with progress.steps((rounds + 1) * len(contestants)):
         for number in range(rounds + 1):
             measured = [0.0] * len(contestants)
             for index in turn_order(number, len(contestants)):
                 measured[index] = contestants[index].measure()
-                progress.advance()
+                progress.step()
             shown = ", ".join(f"{c.name} {v:.3f} {c.unit}" for c, v in zip(contestants, measured, strict=True))
             progress.say(f"{f'round {number} of {rounds}' if number else 'warm-up'}: {shown}")
             if number:

@@ -16,12 +16,12 @@ import torch
 
 from vfnet_bench.measurement import Measurement, Target, ratios
 from vfnet_bench.mmdet_process import mmdet_process
+from vfnet_bench.progress import Progress
 from vfnet_bench.report import markdown_table
 from vfnet_bench.rounds import Contestant, run_rounds
 from vfnet_bench.training.training_passes import TrainingPass, make_batch
 from vfnet_client.atomic_files import write_whole
 from vfnet_client.commands.options import at_least_one
-from vfnet_client.progress import Progress
 from vfnet_load.machine import describe_machine
 from vfnet_model.checkpoints.loading import Checkpoint, build_network
 from vfnet_model.checkpoints.resolve import open_checkpoint
@@ -81,7 +81,7 @@ def measure(arguments: argparse.Namespace, checkpoint: Checkpoint) -> tuple[dict
             versions |= {f"{name} (mmdet's)" if name == "torch" else name: v for name, v in mmdet.versions.items()}
             passes[MMDET] = lambda: mmdet.run().seconds
         contestants = [Contestant(name, "s/batch", seconds) for name, seconds in passes.items()]
-        measured = run_rounds(contestants, arguments.rounds, Progress("measuring", unit="value", speaker="vfnet bench"))
+        measured = run_rounds(contestants, arguments.rounds, Progress())
     per_image = [
         replace(each, unit="s/image", values=tuple(value / images for value in each.values)) for each in measured
     ]

@@ -10,7 +10,7 @@ from typing import Any
 
 import openvino as ov
 
-from vfnet_client.progress import Progress
+from vfnet_bench.progress import Progress
 from vfnet_model.served_repository import served_parameters
 from vfnet_runtime.engines.openvino_engine import OpenVINOEngine
 from vfnet_runtime.processor_cores import available_cores

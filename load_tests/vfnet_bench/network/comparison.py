@@ -16,10 +16,10 @@ from vfnet_bench.network.bare_network import BareNetwork, Concurrency
 from vfnet_bench.network.opponents import OPPONENTS
 from vfnet_bench.network.opponents.opponent import Conditions, Opponent
 from vfnet_bench.network.served_detector import ServedDetector, serving_detector
+from vfnet_bench.progress import Progress
 from vfnet_bench.report import Report
 from vfnet_bench.rounds import Contestant, run_rounds
 from vfnet_build.model_configuration import configure
-from vfnet_client.progress import Progress
 from vfnet_load.machine import describe_machine, package_versions
 from vfnet_model.manifest import Manifest
 from vfnet_model.served_repository import network_input
@@ -60,7 +60,7 @@ def compare(root: Path, options: BenchmarkOptions) -> Report:
         BenchmarkError: the image cannot be read, or an opponent does not run.
         ServerError, VFNetClientError: the server failed.
     """
-    progress, started = Progress("measuring", unit="value", speaker="vfnet bench"), datetime.now(UTC)
+    progress, started = Progress(), datetime.now(UTC)
     repository, image = root / "repository", options.images[0].read_bytes()
     try:
         pixels, valid_shape = network_input(repository, image)

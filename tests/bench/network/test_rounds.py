@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
+from vfnet_bench.progress import Progress
 from vfnet_bench.rounds import Contestant, run_rounds, turn_order
-from vfnet_client.progress import Progress
 
 
 class Counter:
@@ -25,7 +25,7 @@ class Counter:
 def run(names: str, rounds: int) -> tuple[Counter, list[tuple[float, ...]]]:
     counter = Counter()
     contestants = [Contestant(name, "s", partial(counter.measure, name)) for name in names]
-    measurements = run_rounds(contestants, rounds, Progress("measuring", unit="value", speaker="vfnet bench"))
+    measurements = run_rounds(contestants, rounds, Progress())
     assert [measurement.name for measurement in measurements] == list(names)
     return counter, [measurement.values for measurement in measurements]
 
