@@ -15,13 +15,13 @@ from vfnet_batch.inputs.opening import open_input
 from vfnet_batch.ledger import Span, gaps
 from vfnet_batch.output_folder import OutputFolder, writing_failed
 from vfnet_batch.plan import Plan, make_plan
-from vfnet_batch.progress import BatchProgress
 from vfnet_batch.settings import BatchSettings
 from vfnet_batch.shard_formats import json_lines, parquet
 from vfnet_batch.shard_scoring import Scored
 from vfnet_batch.tally import Tally
 from vfnet_client.atomic_files import durable_file
 from vfnet_client.bounded_files import read_text
+from vfnet_client.progress import Progress
 
 SUMMARY = "summary.json"
 _MOST_STATE_BYTES = 64 << 20
@@ -36,7 +36,7 @@ class Batch:
     plan: Plan
     tally: Tally
     todo: tuple[Span, ...]
-    progress: BatchProgress
+    progress: Progress
     written: list[Path] = field(default_factory=list)
     waited: float = 0.0
     """Seconds in which results could not be taken because a shard was still being written."""
@@ -59,7 +59,7 @@ class Batch:
         """
         shards = list(self.output.finished(self.plan.count).values())
         root = self.output.root
-        seconds, images = self.progress.seconds, self.progress.images
+        seconds, images = self.progress.seconds, self.progress.advanced
         rate = images / seconds if images else None
         last_run = {"images": images, "seconds": seconds, "images_per_s": rate, "waited_for_writing_s": self.waited}
         summary = {**self.tally.to_json(), "last_run": last_run}
@@ -95,9 +95,11 @@ def opened_batch(settings: BatchSettings, identify_model: Callable[[], str | Non
         if todo:
             (settings.output / SUMMARY).unlink(missing_ok=True)  # of a batch that somebody removed shards of
         tally = _read_tally(output, list(shards.values()))
-        with BatchProgress(plan.count, sum(map(len, shards))) as progress:
+        done = sum(map(len, shards))
+        progress = Progress("scoring", plan.count, before=done, speaker="vfnet batch", keeps_bar=True)
+        with progress:
             if shards:
-                progress.say(f"going on: {sum(map(len, shards))} of {plan.count} images are done")
+                progress.say(f"going on: {done} of {plan.count} images are done")
             yield Batch(settings, output, plan, tally, todo, progress)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from vfnet_batch.fetch_settings import FetchSettings
+from vfnet_client.commands.options import fraction
+from vfnet_client.commands.settings_options import Count, Folder, Seconds
 from vfnet_client.credentials import Credentials
 from vfnet_client.transport import DEFAULT_SERVER
 
@@ -20,27 +22,37 @@ class ServerSettings:
     urls: tuple[str, ...] = (DEFAULT_SERVER,)
     timeout: float = 60.0
     retries: int = 3
-    patience: float = 600.0
-    """Seconds that all of them may be away."""
+    patience: Seconds = 600.0
+    """How long to wait for servers that went away.
+
+    Seconds that all of them may be away."""
     credentials: Credentials = field(default_factory=Credentials)
 
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """One batch."""
+    """One batch. The options of `vfnet batch` are made of this."""
 
     input: str
-    output: Path
-    images: Path | None = None
-    column: str | None = None
-    format: str = "jsonl"
+    output: Folder
+    """A new folder, or this batch's own to go on."""
+    images: Annotated[Path, Path, "FOLDER"] | None = None
+    """Where the images of a list or annotations are, if not near it."""
+    column: Annotated[str, "NAME"] | None = None
+    """Of a table: the one that names the images (default: image)."""
+    format: Annotated[str, FORMATS] = "jsonl"
+    """Of the output."""
     draw_threshold: float | None = None
     """Of the boxes on annotated pictures; None makes no pictures."""
-    score_threshold: float | None = None
-    concurrency: int = 16
+    score_threshold: Annotated[float, fraction, "T", "--threshold"] | None = None
+    """Only boxes that score higher."""
+    concurrency: Count = 16
+    """Images in flight."""
     shard_images: int = 1000
-    shard_seconds: float = 30.0
-    """A shard is finished after so many images or seconds: what a kill costs at most."""
+    shard_seconds: Seconds = 30.0
+    """A file is finished after so long, however few it holds.
+
+    A shard is finished after so many images or seconds: what a kill costs at most."""
     fetching: FetchSettings = field(default_factory=FetchSettings)
     """Where images by URL may come from."""
 

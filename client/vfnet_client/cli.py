@@ -33,7 +33,10 @@ GROUPS = {
 
 @dataclass(frozen=True)
 class Subcommand:
-    """Where a subcommand lives. The module offers `add_arguments(parser)` and `run(arguments) -> exit code`."""
+    """Where a subcommand lives. The module offers `add_arguments(parser)` and `run(arguments) -> exit code`.
+
+    It may name a class of parsers, `PARSER`, where argparse's own is not enough.
+    """
 
     module: str
     help: str
@@ -119,7 +122,8 @@ def run_command(title: str, command: Subcommand, argv: Sequence[str]) -> int:
     """
     try:
         module = import_module(command.module)
-        parser = argparse.ArgumentParser(prog=title, description=f"{_sentence(command.help)}.")
+        parser_class: type[argparse.ArgumentParser] = getattr(module, "PARSER", argparse.ArgumentParser)
+        parser = parser_class(prog=title, description=f"{_sentence(command.help)}.")
         module.add_arguments(parser)
         code: int = module.run(parser.parse_args(argv))
         return code

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from demonstration.rendered_scenes.objects import CLASSES
 from demonstration.rendered_scenes.scene import render_scene
+from vfnet_client.progress import with_progress
 from vfnet_data.coco_writing import write_coco
 from vfnet_data.dataset import AnnotatedImage, DetectionDataset
 
@@ -35,7 +35,7 @@ def write_rendered_dataset(folder: Path, count: int, first_seed: int, *, process
     # Started afresh, not forked: this process may have threads that hold locks.
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         rendered = pool.map(write_scene, paths, seeds)
-        annotated = tuple(tqdm(rendered, "rendering scenes", count, unit="scene", disable=None, leave=False))
+        annotated = tuple(with_progress(rendered, count, "rendering scenes", "scene"))
     annotations = folder / ANNOTATIONS
     write_coco(DetectionDataset(CLASSES, annotated), annotations)
     return annotations

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tqdm import tqdm
+from vfnet_client import progress
 
 
-class Progress:
-    """Remarks, and at times a bar below them."""
+class Progress(progress.Progress):
+    """Remarks, and at times a bar below them. In a log every round is a remark: there are no other lines."""
 
-    def __init__(self, benchmark: str) -> None:
+    def __init__(self, benchmark: str = "") -> None:
         """`benchmark`: its name, for the remarks."""
-        self._benchmark = benchmark
-        self._bar: tqdm | None = None
-
-    def say(self, message: str) -> None:
-        """A line."""
-        line = f"vfnet bench {self._benchmark}: {message}"
-        if self._bar is None:
-            print(line, file=sys.stderr, flush=True)
-        else:
-            self._bar.write(line, file=sys.stderr)
+        super().__init__("measuring", unit="value", speaker=f"vfnet bench {benchmark}".rstrip(), line_seconds=None)
 
     @contextmanager
     def steps(self, total: int) -> Iterator[None]:
         """Inside, `step` is called `total` times."""
-        with tqdm(total=total, desc="measuring", leave=False, disable=not sys.stderr.isatty()) as self._bar:
-            try:
-                yield
-            finally:
-                self._bar = None
+        with self:
+            self.begin(0, total)
+            yield
 
     def step(self) -> None:
         """One step is done."""
-        if self._bar is not None:
-            self._bar.update()
+        self.advance()

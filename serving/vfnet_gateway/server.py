@@ -12,11 +12,12 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Annotated
 
 import uvicorn
 
 from vfnet_client.atomic_files import write_whole
+from vfnet_client.commands.settings_options import File, Port
 from vfnet_client.exceptions import CommandError
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.application import Gateway
@@ -34,17 +35,21 @@ class Listening:
     """Where and how the gateway is reached."""
 
     host: str = "127.0.0.1"
-    port: int = DEFAULT_PORT
-    certificate: Path | None = None
-    """PEM, with the chain; turns TLS on."""
-    certificate_key: Path | None = None
-    """PEM; None: it is in the certificate's file."""
-    drain_timeout: int = 30
-    """Seconds that requests in flight may take to finish when stopping."""
-    state_file: Path | None = None
-    """While ready, holds the process number and the addresses as JSON."""
-    grpc_port: int = DEFAULT_GRPC_PORT
-    """Of KServe v2 over gRPC, on the same host and with the same certificate; 0: none."""
+    """Address to listen on."""
+    port: Port = DEFAULT_PORT
+    """Of /score, /ui and KServe v2 over HTTP."""
+    certificate: File | None = None
+    """PEM chain: serve with TLS."""
+    certificate_key: File | None = None
+    """Its key, if not in the same file."""
+    drain_timeout: Annotated[int, "SECONDS"] = 30
+    """For requests in flight to finish when stopping."""
+    state_file: File | None = None
+    """While ready, holds process number and address."""
+    grpc_port: Port = DEFAULT_GRPC_PORT
+    """Of KServe v2 over gRPC; 0: none.
+
+    On the same host and with the same certificate."""
 
     @property
     def grpc(self) -> GRPCListening | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from vfnet_client.commands.settings_options import Count, File, Seconds
 from vfnet_client.transport import DEFAULT_SERVER, MODEL
 from vfnet_client.url_images.address_policy import AddressPolicy
 from vfnet_client.url_images.url_images import FetchLimits
@@ -16,67 +16,82 @@ _MESSAGE_HEAD_BYTES = 64 << 10
 
 @dataclass(frozen=True)
 class GatewaySettings:
-    """Times in seconds, sizes in bytes."""
+    """Times in seconds, sizes in bytes. The options of `vfnet gateway` are made of this."""
 
     server: str = DEFAULT_SERVER
     """Triton over gRPC: `grpc://host:port` or `grpcs://`."""
     models: tuple[str, ...] = (MODEL,)
     """The models that KServe v2's callers may ask for, each with the interface of `vfnet` and places of its own in the
     ensemble; /score asks the first."""
-    timeout: float = 60.0
-    """From the end of a request's body to its answer; what is left of it goes to Triton with every image."""
+    timeout: Seconds = 60.0
+    """For the answer to a request, from the end of its body.
 
-    max_body_bytes: int = 64 << 20
-    """A larger body is refused with 413."""
-    max_image_bytes: int = 32 << 20
-    """A larger encoded image is refused, of KServe v2's requests."""
-    max_images: int = 1000
-    """A request with more images is refused with 413, and one with very many values or deep nesting before it is
-    parsed."""
-    max_held_bytes: int = 256 << 20
-    """All that has arrived of bodies being read or worked on. Beyond it only the oldest body is read on, until there
-    is room: no more than one body exceeds it."""
-    min_body_rate: int = 8 << 10
-    """Bytes a second, over every `body_idle_timeout`, that a body has to arrive with; eight times as many while others
-    wait for room."""
-    body_idle_timeout: float = 10.0
-    """A body of which nothing, or less than `min_body_rate` wants, arrives for so long is given up with 408."""
-    body_timeout: float = 120.0
-    """The whole body has to arrive within this."""
-    header_timeout: float = 10.0
-    """The head of a request has to arrive within this."""
-    write_timeout: float = 30.0
-    """A client that takes nothing of its answer for so long is hung up on."""
-    max_connections: int = 4096
-    """Connections at once; one more is hung up on. Fewer where the process may not open as many files."""
-    max_peer_connections: int = 2048
-    """Of them from one address."""
+    What is left of it goes to Triton with every image."""
 
-    max_in_flight: int = 16
-    """Images in the ensemble at once, of all requests. Those that Triton has no room for wait for its answers to the
-    others. A quarter of them is kept from requests of low priority."""
-    request_window: int = 16
+    max_body_bytes: Count = 64 << 20
+    """Largest body accepted.
+
+    A larger one is refused with 413."""
+    max_image_bytes: Count = 32 << 20
+    """Largest encoded image in a KServe v2 request."""
+    max_images: Count = 1000
+    """Images of one request.
+
+    A request with more is refused with 413, and one with very many values or deep nesting before it is parsed."""
+    max_held_bytes: Count = 256 << 20
+    """All bodies read or worked on together; others are left unread until there is room.
+
+    Beyond it only the oldest body is read on: no more than one body exceeds it."""
+    min_body_rate: Count = 8 << 10
+    """Bytes a second that a body has to arrive with; eight times as many while others wait for room.
+
+    Measured over every `body_idle_timeout`."""
+    body_idle_timeout: Seconds = 10.0
+    """Without a byte after which a body is given up.
+
+    With 408, and likewise one of which less arrives for so long than `min_body_rate` wants."""
+    body_timeout: Seconds = 120.0
+    """For a whole body to arrive."""
+    header_timeout: Seconds = 10.0
+    """For the head of a request to arrive."""
+    write_timeout: Seconds = 30.0
+    """Without progress after which a client that does not read its answer is hung up on."""
+    max_connections: Count = 4096
+    """Connections at once.
+
+    One more is hung up on. Fewer where the process may not open as many files."""
+    max_peer_connections: Count = 2048
+    """Connections at once from one address."""
+
+    max_in_flight: Count = 16
+    """Images in the ensemble at once.
+
+    Of all requests. Those that Triton has no room for wait for its answers to the others. A quarter of them is kept
+    from requests of low priority."""
+    request_window: Count = 16
     """Images of one request in the ensemble at once."""
-    max_waiting: int = 64
-    """Requests of each priority waiting for their first place in the ensemble; one more is refused with 429."""
-    queue_timeout: float = 10.0
-    """How long a request may wait for room for its body or its first image before it is refused with 429."""
+    max_waiting: Count = 64
+    """Requests of each priority waiting for a first place in the ensemble; one more is refused with 429."""
+    queue_timeout: Seconds = 10.0
+    """A request waits for room before it is refused with 429.
+
+    For room for its body, or for its first image."""
 
     url_policy: AddressPolicy = field(default_factory=AddressPolicy)
     """Where images by URL may come from."""
     url_limits: FetchLimits = field(default_factory=FetchLimits)
 
-    keys_file: Path | None = None
-    """Bearer keys, one a line; read again when it changes."""
+    keys_file: File | None = None
+    """Bearer keys, one a line, read again when it changes; more in $VFNET_GATEWAY_KEYS, separated by commas."""
     keys: tuple[str, ...] = ()
-    """More bearer keys."""
+    """More bearer keys. No option: other users see those."""
     host_policy: HostPolicy = field(default_factory=HostPolicy)
     """By which names it may be asked, and from whose pages, where there are no keys."""
     protect_metrics: bool = False
-    """Whether /metrics needs a key too."""
+    """Ask for a key at /metrics too."""
 
-    manifest: Path | None = None
-    """`vfnet_build.json` of the served repository, for /ui/info."""
+    manifest: File | None = None
+    """The repository's vfnet_build.json, for /ui/info."""
 
     @property
     def max_message_bytes(self) -> int:

@@ -7,6 +7,7 @@ import ipaddress
 import socket
 from dataclasses import dataclass
 
+from vfnet_client.commands.settings_options import Port
 from vfnet_serve.installation import ServerError
 
 
@@ -15,9 +16,13 @@ class Endpoints:
     """One address and Triton's three ports."""
 
     host: str = "127.0.0.1"
-    http_port: int = 8000
-    grpc_port: int = 8001
-    metrics_port: int = 8002
+    """Address to listen on."""
+    http_port: Port = 8000
+    """Of Triton's HTTP."""
+    grpc_port: Port = 8001
+    """Of Triton's gRPC."""
+    metrics_port: Port = 8002
+    """Of Triton's metrics."""
 
     @property
     def local_host(self) -> str:

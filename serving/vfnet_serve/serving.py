@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from types import FrameType
+from typing import Annotated
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from vfnet_client.atomic_files import write_whole
+from vfnet_client.commands.settings_options import File, Folder
 from vfnet_serve.adapted_repository import read_configs
 from vfnet_serve.control_plane import ControlPlane
 from vfnet_serve.endpoints import Endpoints
@@ -39,23 +40,31 @@ _BUILD_SECONDS = 1.0
 class ServeOptions:
     """What a person chooses."""
 
-    repository: Path
+    repository: Folder
+    """Written by vfnet build."""
     endpoints: Endpoints = field(default_factory=Endpoints)
-    model_config_name: str | None = None
+    model_config_name: Annotated[str, "NAME"] | None = None
+    """Another configuration of vfnet_detector."""
     gpus: str | None = None
     """CUDA_VISIBLE_DEVICES of the server: each GPU it sees gets an instance of a detector that runs on GPUs."""
     settings: GivenSettings = field(default_factory=GivenSettings)
-    stall_timeout: float = 60.0
-    exit_timeout: int = 30
-    triton: Path | None = None
-    state_file: Path | None = None
+    stall_timeout: Annotated[float, "SECONDS"] = 60.0
+    """Replace a model process that has work and completes nothing for so long."""
+    exit_timeout: Annotated[int, "SECONDS"] = 30
+    """Let requests in flight finish for so long when stopping."""
+    triton: Folder | None = None
+    """Where the Triton server is, if not in this environment."""
+    state_file: File | None = None
+    """While ready, holds the process number and ports as JSON."""
     expose_triton: bool = False
-    """Whether the address may be one that other machines reach."""
-    max_restarts: int = 5
-    """Starts of Triton in a row that may fail; a server that was ready is always started again."""
+    """Let --host be an address that other machines reach; who reaches Triton's ports can end it: strangers belong in
+    front of vfnet gateway."""
+    max_restarts: Annotated[int, "N"] = 5
+    """Starts of Triton in a row that may fail; one that served is always started again."""
     until_rebuilt: bool = False
-    """Whether to stop when the repository is built anew."""
+    """Stop, after what is in flight, when the repository is built anew: for who starts it again by itself."""
     verbose: bool = False
+    """Print all that Triton logs."""
 
 
 def serve(options: ServeOptions) -> None:

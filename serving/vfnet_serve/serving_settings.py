@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
+from vfnet_client.commands.options import milliseconds
+from vfnet_client.commands.settings_options import Count, Seconds, meanings
 from vfnet_serve.installation import ServerError
 from vfnet_serve.machine import Machine
 
@@ -19,34 +22,30 @@ _MOST_THROUGHPUT_STREAMS = 4
 
 @dataclass(frozen=True)
 class GivenSettings:
-    """What a person chose; None: to be chosen here. Named as the options of `vfnet serve`."""
+    """What a person chose; None: to be chosen here. Named as the options of `vfnet serve`, which are made of this."""
 
-    streams: int | None = None
-    throughput_streams: int | None = None
-    threads: int | None = None
-    batch_size: int | None = None
-    queue_delay: float | None = None
-    preprocess_instances: int | None = None
-    postprocess_instances: int | None = None
-    max_in_flight: int | None = None
-    max_waiting: int | None = None
-    queue_timeout: float | None = None
-    max_wait: float | None = None
-
-
-MEANINGS = {
-    "streams": "images that the detector computes at once",
-    "throughput_streams": "images that it computes at once where so many wait",
-    "threads": "threads that they share",
-    "batch_size": "images handed to the detector together, at most",
-    "queue_delay": "milliseconds that it may wait for a fuller batch",
-    "preprocess_instances": "processes that decode and resize",
-    "postprocess_instances": "processes that suppress and write JSON",
-    "max_in_flight": "images from decoding to answer at once",
-    "max_waiting": "images of each priority that may wait before that; one more is refused",
-    "queue_timeout": "seconds that they may wait, then they are refused",
-    "max_wait": "seconds that all of these may take by the speed measured at the start, else fewer are let in",
-}
+    streams: Count | None = None
+    """Images that the detector computes at once."""
+    throughput_streams: Count | None = None
+    """Images that it computes at once where so many wait."""
+    threads: Count | None = None
+    """Threads that they share."""
+    batch_size: Count | None = None
+    """Images handed to the detector together, at most."""
+    queue_delay: Annotated[float, milliseconds, "MS"] | None = None
+    """Milliseconds that it may wait for a fuller batch."""
+    preprocess_instances: Count | None = None
+    """Processes that decode and resize."""
+    postprocess_instances: Count | None = None
+    """Processes that suppress and write JSON."""
+    max_in_flight: Count | None = None
+    """Images from decoding to answer at once."""
+    max_waiting: Count | None = None
+    """Images of each priority that may wait before that; one more is refused."""
+    queue_timeout: Seconds | None = None
+    """Seconds that they may wait, then they are refused."""
+    max_wait: Seconds | None = None
+    """Seconds that all of these may take by the speed measured at the start, else fewer are let in."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class ServingSettings:
     def describe(self, machine: Machine, given: GivenSettings) -> str:
         """A block of lines, one per setting, named as the option that changes it."""
         lines = [f"settings for {machine}:"]
-        for name, meaning in MEANINGS.items():
+        for name, meaning in meanings(GivenSettings).items():
             if (value := getattr(self, name)) is not None:
                 option = f"--{name.replace('_', '-')} {value:g}"
                 mark = ", as given" if getattr(given, name) is not None else ""

@@ -8,7 +8,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from vfnet_client.commands.options import port_number
+from vfnet_client.commands.settings_options import File
 from vfnet_model.manifest import MANIFEST
 from vfnet_serve.background import StateFolder
 from vfnet_serve.endpoints import Endpoints
@@ -75,12 +78,14 @@ def start_server(
 
 @dataclass(frozen=True)
 class GatewayOptions:
-    """What a person chooses of the gateway that `vfnet up` starts."""
+    """What a person chooses of the gateway that `vfnet up` starts; options of that are made of this."""
 
-    port: int = 5001
-    keys_file: Path | None = None
-    grpc_port: int | None = None
-    """None: the gateway's own default."""
+    port: Annotated[int, port_number, "PORT", "--score-port"] = 5001
+    """Of /score and /ui."""
+    grpc_port: Annotated[int, port_number, "PORT", "--score-grpc-port"] = 5002
+    """Where the gateway speaks gRPC; 0: nowhere."""
+    keys_file: File | None = None
+    """Bearer keys that /score asks for, one a line."""
     host: str | None = None
     """To listen on; None: where Triton does."""
 
@@ -88,7 +93,7 @@ class GatewayOptions:
         """The gateway's command line."""
         command = [*_VFNET, "gateway", f"--server={endpoints.grpc_url}", f"--host={self.host or endpoints.host}"]
         command += [f"--port={self.port}", f"--manifest={folder.repository / MANIFEST}"]
-        command += [] if self.grpc_port is None else [f"--grpc-port={self.grpc_port}"]
+        command.append(f"--grpc-port={self.grpc_port}")
         command.append(f"--state-file={folder.gateway.state_file}")
         return command if self.keys_file is None else [*command, f"--keys-file={self.keys_file.absolute()}"]
 

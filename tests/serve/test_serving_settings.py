@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 from vfnet_serve.adapted_repository import read_configs
 from vfnet_serve.installation import ServerError
 from vfnet_serve.machine import Machine, this_machine
-from vfnet_serve.serving_settings import MEANINGS, GivenSettings, ServingSettings, choose_settings
+from vfnet_serve.serving_settings import GivenSettings, ServingSettings, choose_settings
 
 Configs = dict[str, ModelConfig]
 NOTHING = GivenSettings()
@@ -141,7 +142,7 @@ def test_they_are_told_as_the_options_that_change_them(configs: Configs) -> None
     text = choose_settings(Machine(2), configs, given).describe(Machine(2, 1), given)
     lines = text.splitlines()
     assert lines[0] == "settings for 2 cores and 1 GPU:"
-    assert len(lines) == 1 + len(MEANINGS)
+    assert len(lines) == 1 + len(fields(GivenSettings))
     assert "--preprocess-instances 3" in text
     assert [line for line in lines if line.endswith("as given")] == [lines[6]]
 

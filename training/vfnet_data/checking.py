@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from vfnet_client.progress import with_progress
 from vfnet_data.dataset import AnnotatedImage
 from vfnet_data.image_files import ImageFileError, ImageFinder, is_shown_turned, read_size
-from vfnet_data.progress import with_progress
 from vfnet_data.records import Annotations, BoxRecord, Corners, ImageRecord
 from vfnet_data.values import shown
 

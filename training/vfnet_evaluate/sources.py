@@ -13,8 +13,8 @@ from vfnet_client.client import VFNetClient
 from vfnet_client.detections import Detections
 from vfnet_client.exceptions import InvalidImageError, ServerUnavailableError
 from vfnet_client.image_result import ImageResult
+from vfnet_client.progress import with_progress
 from vfnet_data.dataset import AnnotatedImage, DetectionDataset
-from vfnet_data.progress import with_progress
 from vfnet_evaluate.errors import EvaluationError
 from vfnet_evaluate.label_names import reconcile
 from vfnet_model.detectors.image_detections import ImageDetections

@@ -6,10 +6,13 @@ import argparse
 import math
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vfnet_client.bounded_files import text_lines
 from vfnet_data.values import MOST_CLASSES, label
-from vfnet_train.settings import Scale
+
+if TYPE_CHECKING:  # whose fields these read
+    from vfnet_train.settings import Scale
 
 _LONGEST_LINE = 4096
 
@@ -30,6 +33,11 @@ def positive(text: str) -> float:
 def not_negative(text: str) -> float:
     """A number from 0 on."""
     return _number(text, above=False)
+
+
+def norm_or_none(text: str) -> float | None:
+    """A number above 0; None for 0."""
+    return not_negative(text) or None
 
 
 def whole(text: str) -> int:

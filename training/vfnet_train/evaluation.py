@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from vfnet_client.progress import with_progress
 from vfnet_data.dataset import DetectionDataset
-from vfnet_data.progress import with_progress
 from vfnet_evaluate.coco_evaluation import Evaluation, evaluate_detections
 from vfnet_model.detectors.checkpoint_detector import CheckpointDetector
 from vfnet_model.detectors.image_detections import ImageDetections

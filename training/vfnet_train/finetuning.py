@@ -92,6 +92,7 @@ def _train(
     with TrainingProgress(
         schedule.total_steps, schedule.steps_per_epoch, position.step, shown=processes.is_main
     ) as progress:
+        progress.begin()
         loop = Loop(
             settings,
             state,

@@ -90,7 +90,7 @@ class Loop:
 
     def _tell(self, losses: dict[str, float], rate: float) -> None:
         position = self.state.position
-        self.progress.advance(losses, rate)
+        self.progress.finish_step(losses, rate)
         if self.processes.is_main and position.step % self.settings.log_steps == 0:
             record = {"kind": "step", "epoch": position.epoch + 1, "step": position.step, "learning_rate": rate}
             self.metrics.add(record | {"loss": sum(losses.values())} | losses)

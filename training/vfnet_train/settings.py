@@ -10,7 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Annotated
 
+from vfnet_client.commands.options import at_least_one, fraction
+from vfnet_client.commands.settings_options import Count, Folder
+from vfnet_train.argument_types import class_names, norm_or_none, not_negative, positive, scale, whole
 from vfnet_train.errors import FinetuneError
 
 SCHEDULES = ("warmup_linear", "warmup_cosine", "step", "constant")
@@ -26,83 +30,120 @@ Scale = tuple[int, int]
 class OptimizerSettings:
     """How gradients become steps."""
 
-    optimizer: str = "adamw"
-    learning_rate: float = 5e-5
-    momentum: float = 0.9
+    optimizer: Annotated[str, OPTIMIZERS] = "adamw"
+    learning_rate: Annotated[float, positive, "RATE"] = 5e-5
+    momentum: Annotated[float, fraction, "SHARE"] = 0.9
     """SGD's."""
-    weight_decay: float = 0.0
-    bias_learning_rate_factor: float = 1.0
-    """For biases other than those of normalisation and deformable convolutions: mmdet's `bias_lr_mult`."""
-    bias_weight_decay_factor: float = 0.0
-    """For the same biases: mmdet's `bias_decay_mult`."""
-    max_gradient_norm: float | None = 1.0
-    """Of all gradients together; None: not clipped."""
-    schedule: str = "warmup_linear"
-    warmup_steps: int = 0
-    warmup_ratio: float = 0.1
-    """Where the warm-up begins, as a share of the learning rate. mmdet's; AzureML's begins at 0."""
-    step_epochs: tuple[int, ...] = ()
-    """After how many epochs the schedule `step` divides the rate by ten; empty: after 2/3 and 11/12 of them."""
+    weight_decay: Annotated[float, not_negative, "SHARE"] = 0.0
+    bias_learning_rate_factor: Annotated[float, positive, "FACTOR"] = 1.0
+    """For biases that belong to no normalisation; mmdet trains VFNet with 2.
+
+    Nor to deformable convolutions: mmdet's `bias_lr_mult`."""
+    bias_weight_decay_factor: Annotated[float, not_negative, "FACTOR"] = 0.0
+    """For the same biases.
+
+    mmdet's `bias_decay_mult`."""
+    max_gradient_norm: Annotated[float | None, norm_or_none, "NORM"] = 1.0
+    """Gradients are scaled down to it; 0: never.
+
+    Of all gradients together; None here: not clipped."""
+    schedule: Annotated[str, SCHEDULES] = "warmup_linear"
+    """Of the learning rate; step: divided by ten at --step-epochs, as mmdet's."""
+    warmup_steps: Annotated[int, whole, "STEPS"] = 0
+    warmup_ratio: Annotated[float, fraction, "SHARE"] = 0.1
+    """Of the learning rate, where the linear warm-up begins.
+
+    mmdet's; AzureML's begins at 0."""
+    step_epochs: tuple[Annotated[int, at_least_one, "EPOCH"], ...] = ()
+    """For the schedule step: after which epochs (default: after 8/12 and 11/12 of them)."""
 
 
 @dataclass(frozen=True)
 class AugmentationSettings:
     """What happens to an image before the network sees it."""
 
-    scales: tuple[Scale, ...] = ()
-    """Empty: the checkpoint's own test scale."""
-    multiscale_mode: str = "value"
-    """Of several scales, mmdet's `Resize`: `value` takes one of them, `range` any between the first two."""
-    flip_probability: float = 0.5
+    scales: tuple[Annotated[Scale, scale, "LONGxSHORT", "--scale"], ...] = ()
+    """Pixels an image is resized to fit, keeping its ratio (default: the checkpoint's own test scale)."""
+    multiscale_mode: Annotated[str, MULTISCALE_MODES] = "value"
+    """Of several scales, value: one of them; range: any between the two.
+
+    As mmdet's `Resize`."""
+    flip_probability: Annotated[float, fraction, "SHARE"] = 0.5
+    """Of mirrored images."""
     photometric_distortion: bool = False
+    """Random brightness, contrast, saturation, hue and channel order; helps with few images."""
 
 
 @dataclass(frozen=True)
 class FinetuneSettings:
-    """One training. What is not named in `CHANGEABLE` makes it another training."""
+    """One training. What is not named in `CHANGEABLE` makes it another training.
 
-    data: tuple[Path, ...]
-    """AutoML JSONL or COCO JSON files, Pascal VOC folders; several are trained on together."""
-    init: str
-    """Any checkpoint `vfnet build` accepts."""
-    output: Path
-    images: tuple[Path, ...] = ()
-    """Folders where the images are, if not where the data says."""
-    validation: tuple[Path, ...] = ()
-    validation_images: tuple[Path, ...] = ()
-    """As `images`, which serve here too if these are empty and those are one."""
-    classes: tuple[str, ...] | None = None
-    architecture: str | None = None
-    init_classes: tuple[str, ...] | None = None
-    """Both for an `init` without metadata: see `open_checkpoint`."""
-    epochs: int = 15
-    batch_size: int = 4
-    """Images a step, in each process."""
+    The options of `vfnet finetune` are made of this.
+    """
+
+    data: tuple[Annotated[Path, Path, "SOURCE"], ...]
+    """AutoML JSONL, COCO JSON, or a folder of Pascal VOC; several are trained on together."""
+    init: Annotated[str, "FILE|URL|coco|demo"]
+    """The checkpoint to start from: whatever `vfnet build` accepts."""
+    output: Folder
+    """A new folder, or this training's own to go on."""
+    images: tuple[Folder, ...] = ()
+    """Where the images are, if not where the data says: one folder for all sources, or one for each."""
+    validation: tuple[Annotated[Path, Path, "SOURCE"], ...] = ()
+    """Data to evaluate on."""
+    validation_images: tuple[Folder, ...] = ()
+    """As --images (default: the same).
+
+    The same if these are empty and those are one."""
+    classes: Annotated[tuple[str, ...], class_names, "FILE"] | None = None
+    """Class names in label order, one a line (default: those of the data; if the checkpoint has the same, in its
+    order)."""
+    architecture: Annotated[str, "NAME"] | None = None
+    """For an --init without meta: its stock configuration.
+
+    See `open_checkpoint`."""
+    init_classes: Annotated[tuple[str, ...], class_names, "FILE"] | None = None
+    """For an --init without meta: its class names, one a line."""
+    epochs: Count = 15
+    batch_size: Count = 4
+    """Images a step and process."""
     keep_empty_images: bool = False
-    """mmdet leaves images without boxes out."""
-    frozen_stages: int | None = None
-    """-1: nothing is frozen; 0: the stem; n: the stem and n stages. None: as the checkpoint's config says."""
-    test_scale: Scale | None = None
-    """What the checkpoint written is evaluated and served at. None: see `choose_test_scale`."""
+    """Train on images without boxes too.
+
+    mmdet leaves them out."""
+    frozen_stages: Annotated[int, "N"] | None = None
+    """-1: train everything; 0: freeze the stem; 1 to 4: also so many stages (default: as the checkpoint says)."""
+    test_scale: Annotated[Scale, scale, "LONGxSHORT"] | None = None
+    """Pixels an image is resized to fit when the result is evaluated and served (default: the training scale; of
+    several the checkpoint's own, if it lies among them, or the largest).
+
+    See `choose_test_scale`."""
     optimizer: OptimizerSettings = OptimizerSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
-    ema_decay: float | None = None
-    precision: str = "f32"
-    seed: int = 42
-    evaluate_every: int = 1
+    ema_decay: Annotated[float, fraction, "SHARE"] | None = None
+    """Evaluate and keep a moving average of the weights, such as 0.999; helps with few images (default: off)."""
+    precision: Annotated[str, PRECISIONS] = "f32"
+    """What convolutions compute in; losses and boxes are always f32."""
+    seed: Annotated[int, whole, "N"] = 42
+    """Of every random choice."""
+    evaluate_every: Count = 1
     """Epochs."""
-    early_stopping: int | None = None
+    early_stopping: Count | None = None
     """Stop after so many evaluations without a better AP."""
-    device: str | None = None
-    """None: CUDA if it is there."""
-    threads: int | None = None
-    workers: int = 2
-    save_minutes: float = 5.0
-    """The state is saved so often, and after every epoch."""
-    save_steps: int | None = None
-    """And every so many steps."""
-    log_steps: int = 10
-    """A line in the metrics so often."""
+    device: Annotated[str, "NAME"] | None = None
+    """The processor: cpu, cuda, cuda:1 (default: a GPU if there is one)."""
+    threads: Count | None = None
+    """CPU threads (default: torch's choice)."""
+    workers: Annotated[int, whole, "N"] = 2
+    """Processes that read images; 0: none."""
+    save_minutes: Annotated[float, positive, "MINUTES"] = 5.0
+    """Between saved states.
+
+    And after every epoch."""
+    save_steps: Annotated[int, at_least_one, "STEPS", "--save-every"] | None = None
+    """Also between saved states."""
+    log_steps: Annotated[int, at_least_one, "STEPS", "--log-every"] = 10
+    """In metrics.jsonl."""
 
     def __post_init__(self) -> None:
         if problems := _problems(self):

@@ -13,9 +13,9 @@ from urllib.parse import unquote, urlsplit
 import httpx
 
 from vfnet_client.atomic_files import locked_file, open_inside, write_inside
+from vfnet_client.progress import BYTES, Progress
 from vfnet_client.safe_text import is_printable_line, printable_line
 from vfnet_model.checkpoints.errors import DownloadError
-from vfnet_model.checkpoints.progress import DownloadProgress
 from vfnet_model.checkpoints.stock import DEFAULT_STOCK, stock_checkpoint_named
 from vfnet_model.checkpoints.torch_file import MAX_FILE
 
@@ -67,7 +67,8 @@ def fetch(url: str, cache_dir: Path, progress: bool = True, *, retry_delay: floa
         return target
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with locked_file(target.with_name(name + ".lock")), DownloadProgress(name, shown=progress) as shown:
+        shown = Progress("", unit=BYTES, speaker=name, shown=progress, tells_ends=True, keeps_bar=True)
+        with locked_file(target.with_name(name + ".lock")), shown:
             if not (promised and download.is_intact(target)):  # another process may just have finished
                 _with_retries(download, shown, retry_delay)
     except OSError as error:
@@ -78,7 +79,7 @@ def fetch(url: str, cache_dir: Path, progress: bool = True, *, retry_delay: floa
     return target
 
 
-def _with_retries(download: _Download, shown: DownloadProgress, delay: float) -> None:
+def _with_retries(download: _Download, shown: Progress, delay: float) -> None:
     furthest, failures = download.received, 0
     for connection in range(1, MAX_CONNECTIONS + 1):
         try:
@@ -126,7 +127,7 @@ class _Download:
         """Whether a complete earlier copy without a hash in its name may stand in."""
         return self.promised_hash is None and self.target.is_file()
 
-    def attempt(self, shown: DownloadProgress) -> None:
+    def attempt(self, shown: Progress) -> None:
         """Ask once, from where the partial file ends."""
         try:
             with (
@@ -162,7 +163,7 @@ class _Download:
             headers["If-None-Match" if is_weak or validator.startswith('"') else "If-Modified-Since"] = validator
         return headers
 
-    def _receive(self, response: httpx.Response, shown: DownloadProgress) -> None:
+    def _receive(self, response: httpx.Response, shown: Progress) -> None:
         status = response.status_code
         if status == 304 and self.target.is_file():
             return
@@ -183,7 +184,7 @@ class _Download:
             write_inside(_validator_file(self.part), validator[:1000].encode("ascii", "replace"))
         with open_inside(self.part, append=True) as file:
             file.truncate(start)
-            shown.start(start, total)
+            shown.begin(start, total)
             self._write(response.iter_raw(), file, start, shown)
         if total is not None and self.received != total:
             if self.received > total:
@@ -191,7 +192,7 @@ class _Download:
             raise _RetryableError(f"the connection ended at {self.received:,} of {total:,} bytes")
         self._finish(resumed=start > 0)
 
-    def _write(self, chunks: Iterator[bytes], file: BinaryIO, length: int, shown: DownloadProgress) -> None:
+    def _write(self, chunks: Iterator[bytes], file: BinaryIO, length: int, shown: Progress) -> None:
         """Append, as long as it comes at `LEAST_RATE` and is no longer than `MAX_FILE`."""
         since, at_least = time.monotonic(), length + 60 * LEAST_RATE
         for chunk in chunks:

@@ -7,8 +7,6 @@ import json
 import sys
 from pathlib import Path
 
-from tqdm import tqdm
-
 from vfnet_client.atomic_files import fitting_name, write_inside, write_whole
 from vfnet_client.commands.options import add_server_options, at_least_one, connected, fraction
 from vfnet_client.contract import score_response
@@ -16,6 +14,7 @@ from vfnet_client.detections import Detections
 from vfnet_client.exceptions import AccessDeniedError, CommandError, InvalidImageError, ServerUnavailableError
 from vfnet_client.image_result import ImageResult
 from vfnet_client.images import Source, expand
+from vfnet_client.progress import Progress
 from vfnet_client.safe_text import printable_line
 
 _LONGEST_LINE = 6000
@@ -48,20 +47,21 @@ def run(arguments: argparse.Namespace) -> int:
     failures = 0
     with (
         connected(arguments, arguments.concurrency) as client,
-        tqdm(total=len(sources), unit="image", leave=False, disable=not sys.stderr.isatty()) as bar,
+        Progress("detecting", len(sources), line_seconds=None) as progress,
     ):
+        progress.begin()
         outcomes = client.detect_many((source.location for source in sources), score_threshold=arguments.threshold)
         for source, outcome in zip(sources, outcomes, strict=True):
             found, reason = outcome.detections, _failure(outcome)
             if found is not None and arguments.json is None:
-                bar.write(summary(source.name, found), file=sys.stdout)
+                progress.write(summary(source.name, found), sys.stdout)
             if found is not None and outcome.image is not None and stems is not None:
                 reason = _draw(arguments.draw / stems[outcome.position], outcome.image, found)
             if reason is not None:
                 failures += 1
-                bar.write(printable_line(f"vfnet detect: {source.name}: {reason}", _LONGEST_LINE), file=sys.stderr)
+                progress.write(printable_line(f"vfnet detect: {source.name}: {reason}", _LONGEST_LINE))
             answers.append(None if found is None else json.dumps(found.to_json()).encode())
-            bar.update()
+            progress.advance()
     _write_json(arguments.json, score_response(answers) + b"\n")
     return 1 if failures else 0
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from vfnet_batch.errors import BatchError
 from vfnet_batch.fetch_settings import FetchSettings
-from vfnet_batch.settings import FORMATS, BatchSettings, ServerSettings
+from vfnet_batch.settings import BatchSettings, ServerSettings
 from vfnet_client.commands.options import add_server_options, at_least_one, credentials_from, fraction, seconds
+from vfnet_client.commands.settings_options import add_options, settings_from
+from vfnet_client.commands.settings_parser import SettingsParser
 from vfnet_client.safe_text import printable_lines
 from vfnet_client.transport import DEFAULT_SERVER
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:  # what is imported when it is used
     from vfnet.own_server import OwnServer
     from vfnet_batch.batch import Batch
     from vfnet_batch.ray_runner.detectors import DetectorRecipe
+
+
+PARSER = SettingsParser
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,10 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a folder (all below it), a glob pattern, a table (.csv, .tsv), a list (.txt), AutoML .jsonl, COCO .json, "
         "or a URL of an object store (s3://, gs://, abfs://, http://)",
     )
-    parser.add_argument(
-        "--output", type=Path, required=True, metavar="DIR", help="a new folder, or this batch's own to go on"
-    )
-    parser.add_argument("--format", choices=FORMATS, default="jsonl", help="of the output (default: %(default)s)")
+    add_options(parser, BatchSettings, "output", "format")
     parser.add_argument("--draw", action="store_true", help="write annotated pictures, too")
     parser.add_argument(
         "--draw-threshold",
@@ -40,11 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.5,
         help="of the boxes drawn (default: %(default)s); rows have all",
     )
-    parser.add_argument("--threshold", metavar="T", type=fraction, help="only boxes that score higher")
-    parser.add_argument(
-        "--images", type=Path, metavar="FOLDER", help="where the images of a list or annotations are, if not near it"
-    )
-    parser.add_argument("--column", metavar="NAME", help="of a table: the one that names the images (default: image)")
+    add_options(parser, BatchSettings, "score_threshold", "images", "column")
     parser.add_argument(
         "--allow-urls-to",
         action="append",
@@ -61,26 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="let lists and tables name images by such URLs (s3, gs, abfs, ...) beside http and https; with fsspec's "
         "drivers, and your credentials",
     )
-    parser.add_argument(
-        "--concurrency", metavar="N", type=at_least_one, default=16, help="images in flight (default: %(default)s)"
-    )
+    add_options(parser, BatchSettings, "concurrency")
     parser.add_argument(
         "--shard-images", metavar="N", type=at_least_one, help="of one file (default: 1000; with --ray 200)"
     )
-    parser.add_argument(
-        "--shard-seconds",
-        metavar="SECONDS",
-        type=seconds,
-        default=30.0,
-        help="a file is finished after so long, however few it holds (default: %(default)g)",
-    )
-    parser.add_argument(
-        "--patience",
-        metavar="SECONDS",
-        type=seconds,
-        default=600.0,
-        help="how long to wait for servers that went away (default: %(default)g)",
-    )
+    add_options(parser, BatchSettings, "shard_seconds")
+    add_options(parser, ServerSettings, "patience")
     served = parser.add_mutually_exclusive_group()
     served.add_argument("--checkpoint", metavar="FILE|URL|coco|demo", help="build and serve this for the batch alone")
     served.add_argument(
@@ -131,12 +115,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _score(batch: Batch, arguments: argparse.Namespace, served: OwnServer | None) -> None:
-    servers = ServerSettings(
-        tuple(arguments.server or [DEFAULT_SERVER]),
-        arguments.timeout,
-        arguments.retries,
-        arguments.patience,
-        credentials_from(arguments),
+    servers = settings_from(
+        ServerSettings,
+        arguments,
+        urls=tuple(arguments.server or [DEFAULT_SERVER]),
+        credentials=credentials_from(arguments),
     )
     if arguments.ray is not None:
         from vfnet_batch.ray_runner.runner import ClusterSettings, score_on_ray
@@ -179,17 +162,11 @@ def _identify(arguments: argparse.Namespace, served: OwnServer | None) -> str | 
 
 
 def _settings(arguments: argparse.Namespace) -> BatchSettings:
-    return BatchSettings(
-        input=arguments.input,
-        output=arguments.output,
-        images=arguments.images,
-        column=arguments.column,
-        format=arguments.format,
+    return settings_from(
+        BatchSettings,
+        arguments,
         draw_threshold=arguments.draw_threshold if arguments.draw else None,
-        score_threshold=arguments.threshold,
-        concurrency=arguments.concurrency,
         shard_images=arguments.shard_images or (1000 if arguments.ray is None else 200),
-        shard_seconds=arguments.shard_seconds,
         fetching=_fetching(arguments),
     )
 
@@ -211,9 +188,9 @@ def _own_server(arguments: argparse.Namespace) -> OwnServer | None:
 
 def _report(batch: Batch) -> None:
     print(printable_lines(batch.tally.to_text()))
-    if batch.progress.images:
-        rate = batch.progress.images / batch.progress.seconds
-        print(f"{batch.progress.images} of them in {batch.progress.seconds:.1f} s now, {rate:.3g} images/s")
+    if batch.progress.advanced:
+        rate = batch.progress.advanced / batch.progress.seconds
+        print(f"{batch.progress.advanced} of them in {batch.progress.seconds:.1f} s now, {rate:.3g} images/s")
     else:
         print("nothing was left to do")
     for path in batch.written or [batch.output.shards]:

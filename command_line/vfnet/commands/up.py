@@ -5,16 +5,19 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
 from vfnet.commands.build import add_checkpoint_arguments, build_from
-from vfnet.commands.serve import add_server_arguments, endpoints_from
+from vfnet.commands.serve import add_server_arguments
 from vfnet.commands.state_folder import add_state_folder_argument
 from vfnet_client.atomic_files import write_inside
 from vfnet_client.client import VFNetClient
-from vfnet_client.commands.options import port_number
+from vfnet_client.commands.settings_options import add_options, settings_from
+from vfnet_client.commands.settings_parser import SettingsParser
 from vfnet_client.detections import Detections
 from vfnet_client.drawing import annotate
 from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
@@ -42,8 +45,10 @@ _DRAWN_SCORE = 0.5
 SERVER_PACKAGES = ("vfnet_serve", "vfnet_supervision", "vfnet_model", "vfnet_build", "vfnet_runtime", "vfnet_client")
 GATEWAY_PACKAGES = ("vfnet_gateway", "vfnet_supervision", "vfnet_client")
 """Whose code a running one must be of: where that has changed it is started anew."""
-DEFAULT_GRPC_PORT = 5002
 _PORTS = ("http-port", "grpc-port", "metrics-port", "score-port", "score-grpc-port")
+
+
+PARSER = SettingsParser
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,26 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_state_folder_argument(parser)
     add_checkpoint_arguments(parser)
     add_server_arguments(parser)
-    parser.add_argument(
-        "--score-port",
-        type=port_number,
-        default=GatewayOptions.port,
-        metavar="PORT",
-        help="of /score and /ui: %(default)s",
-    )
-    parser.add_argument(
-        "--score-grpc-port",
-        type=port_number,
-        default=DEFAULT_GRPC_PORT,
-        metavar="PORT",
-        help="where the gateway speaks gRPC: %(default)s",
-    )
-    parser.add_argument(
-        "--keys-file",
-        type=Path,
-        metavar="FILE",
-        help="bearer keys that /score asks for, one a line",
-    )
+    add_options(parser, GatewayOptions, "port", "grpc_port", "keys_file")
     parser.add_argument("--image", type=Path, metavar="FILE", help="a picture to detect in, instead of the sample")
 
 
@@ -91,7 +77,7 @@ def _ensure_running(folder: StateFolder, arguments: argparse.Namespace) -> None:
     _check_ports(folder, arguments)
     if build_from(arguments, folder.repository):
         _check_ports(folder, arguments)  # that took a while
-    wanted = _wanted_processes(StateFolder(folder.root.absolute()), arguments)
+    wanted = wanted_processes(StateFolder(folder.root.absolute()), arguments)
     changed = supervision.changed(wanted)
     if not changed and supervision.is_current():
         _say("already running")
@@ -110,33 +96,30 @@ def _ensure_running(folder: StateFolder, arguments: argparse.Namespace) -> None:
         supervision.wait_until_running(name, process)
 
 
-def _wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dict[str, WantedProcess]:
+def wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dict[str, WantedProcess]:
+    """Server and gateway as the options, and the file of `--config`, want them."""
+    config = [] if arguments.config is None else [f"--config={arguments.config.absolute()}"]
     endpoints = _triton_endpoints(arguments)
     options = [f"--stall-timeout={arguments.stall_timeout}", f"--exit-timeout={arguments.exit_timeout}"]
     if arguments.triton is not None:
         options.append(f"--triton={arguments.triton.absolute()}")
+    options += config
     server = WantedProcess(
         command=server_command(folder, endpoints, options),
         state_file=str(folder.server.state_file),
         log=str(folder.server.log),
-        code=f"{code_version(SERVER_PACKAGES)} {_build_of(folder)}",
+        code=f"{code_version(SERVER_PACKAGES)} {_build_of(folder)} {_settings_of('serve', arguments.config)}",
         environment={KEYS_VARIABLE: None},  # neither Triton nor its models need the gateway's keys
         health_url=f"{endpoints.http_url}/v2/health/ready",
         serves_by_others=True,
         start_timeout=SERVER_START_TIMEOUT,
         stop_timeout=2 * arguments.exit_timeout + 20,
     )
-    gateway_options = GatewayOptions(
-        arguments.score_port,
-        arguments.keys_file,
-        arguments.score_grpc_port,
-        arguments.host,
-    )
     gateway = WantedProcess(
-        command=gateway_options.command(folder, endpoints),
+        command=[*settings_from(GatewayOptions, arguments).command(folder, endpoints), *config],
         state_file=str(folder.gateway.state_file),
         log=str(folder.gateway.log),
-        code=code_version(GATEWAY_PACKAGES),
+        code=f"{code_version(GATEWAY_PACKAGES)} {_settings_of('gateway', arguments.config)}",
         environment={KEYS_VARIABLE: gateway_keys()},
         listener=Listener(arguments.host, arguments.score_port),
         health_url=f"{Endpoints(arguments.host, arguments.score_port).http_url}/health",
@@ -164,7 +147,7 @@ def _check_ports(folder: StateFolder, arguments: argparse.Namespace) -> None:
 
 def _triton_endpoints(arguments: argparse.Namespace) -> Endpoints:
     """Triton stays on this machine, whatever address the gateway listens on, which is the door for others."""
-    given = endpoints_from(arguments)
+    given = settings_from(Endpoints, arguments)
     return given if given.is_loopback else replace(given, host=Endpoints().host)
 
 
@@ -174,6 +157,15 @@ def _build_of(folder: StateFolder) -> str:
         return hashlib.sha256((folder.repository / MANIFEST).read_bytes()).hexdigest()[:16]
     except OSError:
         return ""
+
+
+def _settings_of(command: str, config: Path | None) -> str:
+    """Which settings a command finds beside its command line: with others it is started anew."""
+    prefix = f"VFNET_{command.upper()}_"
+    names = sorted(name for name in os.environ if name.startswith(prefix) and name != KEYS_VARIABLE)
+    file = {} if config is None else tomllib.loads(config.read_text(encoding="utf-8"))  # it was read for us before
+    found = [[(name, os.environ[name]) for name in names], file.get(command)]
+    return hashlib.sha256(json.dumps(found, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _is_unsupervised(process: BackgroundProcess, supervision: Supervision) -> bool:
