@@ -1,16 +1,41 @@
-"""Who may send an image into the ensemble, and when: one count over all requests, fair between them."""
+"""Who may send an image into the ensemble, and when: one count over all requests, fair between them.
+
+Who is served first: a person who waits for the answer, or a batch that has time.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from enum import IntEnum
 
-from vfnet_client.exceptions import ServerBusyError
-from vfnet_gateway.priorities import Priority
+from vfnet_client.exceptions import RequestError, ServerBusyError
 
+PRIORITY_HEADER = "x-vfnet-priority"
 _STEPS_OF_PATIENCE = 10
+
+
+class Priority(IntEnum):
+    """Triton's priority levels, as the repository's models are configured."""
+
+    INTERACTIVE = 1
+    BATCH = 2
+
+
+def priority_of(headers: Mapping[str, str]) -> Priority:
+    """What a request's headers say; interactive where they do not.
+
+    Raises:
+        RequestError: 400, another word.
+    """
+    word = headers.get(PRIORITY_HEADER, Priority.INTERACTIVE.name)
+    try:
+        return Priority[word.upper()]
+    except KeyError:
+        known = " or ".join(priority.name.lower() for priority in Priority)
+        raise RequestError(400, f"{PRIORITY_HEADER} must be {known}, not {word[:100]!r}") from None
 
 
 class ImagePlaces:

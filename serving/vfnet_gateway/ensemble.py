@@ -8,8 +8,7 @@ from typing import Any
 from vfnet_client.fair_retry import FairRetry
 from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
 from vfnet_client.transport import Transport
-from vfnet_gateway.admission import ImagePlaces, RequestPlaces
-from vfnet_gateway.priorities import Priority
+from vfnet_gateway.admission import ImagePlaces, Priority, RequestPlaces
 from vfnet_gateway.settings import GatewaySettings
 
 _BUSY_PATIENCE_S = 2.0

@@ -12,9 +12,8 @@ from vfnet_client.contract import ImageURL, ScoreRequest
 from vfnet_client.exceptions import DeadlineExceededError, InvalidImageError, ServerUnavailableError
 from vfnet_client.retry_policy import Deadline
 from vfnet_client.safe_text import printable_line
-from vfnet_gateway.admission import RequestPlaces
+from vfnet_gateway.admission import Priority, RequestPlaces
 from vfnet_gateway.ensemble import Ensemble
-from vfnet_gateway.priorities import Priority
 from vfnet_gateway.settings import GatewaySettings
 
 Fetch = Callable[[str], Awaitable[bytes]]

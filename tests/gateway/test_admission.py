@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from vfnet_client.exceptions import ServerBusyError
-from vfnet_gateway.admission import ImagePlaces, RequestPlaces
-from vfnet_gateway.priorities import Priority
+from vfnet_gateway.admission import ImagePlaces, Priority, RequestPlaces
 
 
 async def settle() -> None:

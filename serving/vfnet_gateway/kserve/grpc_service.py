@@ -17,6 +17,7 @@ from tritonclient.grpc import service_pb2
 from vfnet_client.exceptions import RequestError, ServerUnavailableError, VFNetClientError
 from vfnet_client.safe_text import is_printable_line
 from vfnet_gateway.access_log import AccessLog
+from vfnet_gateway.admission import Priority, priority_of
 from vfnet_gateway.bodies import ClientGoneError
 from vfnet_gateway.keys import KeyRing
 from vfnet_gateway.kserve.checked_request import check
@@ -35,7 +36,6 @@ from vfnet_gateway.kserve.rest import EXTENSIONS, SERVER_NAME
 from vfnet_gateway.kserve.statistics import ModelStatistics
 from vfnet_gateway.metrics import REFUSALS, GatewayMetrics
 from vfnet_gateway.middleware import LONGEST_REQUEST_ID, innermost, told_of
-from vfnet_gateway.priorities import Priority, priority_of
 from vfnet_gateway.request_record import RequestRecord
 
 SERVICE = "inference.GRPCInferenceService"

@@ -10,13 +10,12 @@ from typing import Any
 from vfnet_client.exceptions import DeadlineExceededError, InvalidImageError, RequestError, ServerUnavailableError
 from vfnet_client.retry_policy import Deadline
 from vfnet_client.transport import Transport
-from vfnet_gateway.admission import RequestPlaces
+from vfnet_gateway.admission import Priority, RequestPlaces
 from vfnet_gateway.ensemble import Ensemble
 from vfnet_gateway.kserve.checked_request import CheckedRequest, bounded_timeout
 from vfnet_gateway.kserve.public_models import PublicModels
 from vfnet_gateway.kserve.tensors_out import OutputTensor, output_tensors
 from vfnet_gateway.metrics import GatewayMetrics
-from vfnet_gateway.priorities import Priority
 from vfnet_gateway.readiness import Readiness
 from vfnet_gateway.request_record import RequestRecord
 from vfnet_gateway.settings import GatewaySettings
