@@ -52,12 +52,12 @@ class Gateway:
         self.bodies = BodyReader(settings)
         self._router = Router(redirect_slashes=False, lifespan=self._lifespan)
         host_policy = settings.host_policy if self.keys.is_open else None
-        self._envelope = RequestMiddleware(self._router, self.metrics, self.log, host_policy)
+        self._middleware = RequestMiddleware(self._router, self.metrics, self.log, host_policy)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the server's start and stop."""
         scope["app"] = self  # the router raises instead of answering itself
-        await self._envelope(scope, receive, send)
+        await self._middleware(scope, receive, send)
 
     @asynccontextmanager
     async def _lifespan(self, _router: object) -> AsyncIterator[None]:

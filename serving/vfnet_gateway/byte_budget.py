@@ -51,13 +51,13 @@ class ByteBudget:
         if not self._waiting and self._fits(holding, size):
             self._take(holding, size)
             return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (holding, size, turn)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (holding, size, waiter)
         self._waiting.append(entry)
         self._serve()  # the oldest does not wait behind the others
         try:
             async with asyncio.timeout(patience):
-                await turn
+                await waiter
         except BaseException as error:
             # What came at the same moment is given back with the rest of the holding.
             if entry in self._waiting:
@@ -94,10 +94,10 @@ class ByteBudget:
         while self._waiting and self._fits(*self._waiting[0][:2]):
             self._let(*self._waiting.popleft())
 
-    def _let(self, holding: Holding, size: int, turn: asyncio.Future[None]) -> None:
-        if not turn.done():
+    def _let(self, holding: Holding, size: int, waiter: asyncio.Future[None]) -> None:
+        if not waiter.done():
             self._take(holding, size)
-            turn.set_result(None)
+            waiter.set_result(None)
 
 
 class Holding:

@@ -24,12 +24,12 @@ class Ensemble:
     def __init__(self, settings: GatewaySettings, transport: Transport) -> None:
         self._transport = transport
         self._policy = RetryPolicy(self._prove)
-        self._flights = ImagePlaces(
+        self._image_places = ImagePlaces(
             settings.max_in_flight, settings.max_waiting, settings.queue_timeout, is_stalled=lambda: self.is_away
         )
         # All requests share them: an image that Triton refuses waits for one that it answers, and none pushes in.
         # Triton has a queue for each priority, so that they are refused separately.
-        self._turns = {priority: FairRetry(_BUSY_PATIENCE_S) for priority in Priority}
+        self._fair_retries = {priority: FairRetry(_BUSY_PATIENCE_S) for priority in Priority}
 
     @property
     def is_away(self) -> bool:
@@ -44,20 +44,20 @@ class Ensemble:
     @property
     def in_flight(self) -> int:
         """Images that have a place."""
-        return self._flights.in_flight
+        return self._image_places.in_flight
 
     @property
     def newcomers(self) -> int:
         """Requests waiting for their first place."""
-        return self._flights.newcomers
+        return self._image_places.newcomers
 
     def of_a_request(self, priority: Priority = Priority.INTERACTIVE) -> RequestPlaces:
-        """What one request asks for its places: `async with flight.place()` around each `infer`."""
-        return self._flights.of_a_request(priority)
+        """What one request asks for its places: `async with places.place()` around each `infer`."""
+        return self._image_places.of_a_request(priority)
 
     async def infer(
         self,
-        flight: RequestPlaces,
+        places: RequestPlaces,
         image: bytes,
         deadline: Deadline,
         *,
@@ -77,10 +77,10 @@ class Ensemble:
                 score_threshold=score_threshold,
                 outputs=outputs,
                 timeout=None if left is None else max(left, 1e-3),
-                priority=flight.priority,
+                priority=places.priority,
             )
 
-        return await self._turns[flight.priority].send(lambda: self._policy.ask(once, deadline))
+        return await self._fair_retries[places.priority].send(lambda: self._policy.ask(once, deadline))
 
     async def _prove(self, timeout: float) -> None:
         await self._transport.infer(proof_picture(), timeout=timeout, priority=Priority.INTERACTIVE)

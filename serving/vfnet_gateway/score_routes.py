@@ -60,11 +60,11 @@ class ScoreRoutes:
     async def _respond(self, request: Request, understand: Understand, frame: Frame) -> Response:
         if request.method == "OPTIONS":
             return Response(headers={"allow": "OPTIONS, POST"})
-        exchange = request_record_of(request)
+        record = request_record_of(request)
         try:
             priority = await self._check(request)
-            async with self.bodies.reading(request.headers, exchange.receiving(request.receive)) as body:
-                with exchange.stage("parse"):
+            async with self.bodies.reading(request.headers, record.receiving(request.receive)) as body:
+                with record.stage("parse"):
                     most = self.bodies.settings.max_images
                     wanted = understand(await parse_body(body, most))
                     body.clear()
@@ -72,13 +72,13 @@ class ScoreRoutes:
                         raise RequestError(
                             413, f"the request has {len(wanted.items)} images, and at most {most} are allowed at a time"
                         )
-                exchange.images = len(wanted.items)
-                response = await self._detect(request, exchange, wanted, priority, frame)
+                record.images = len(wanted.items)
+                response = await self._detect(request, record, wanted, priority, frame)
         except VFNetClientError as error:
-            exchange.reason = printable_line(str(error), LONGEST_REASON)
+            record.reason = printable_line(str(error), LONGEST_REASON)
             response = error_response(error)
         response.headers["x-ms-run-function-failed"] = str(response.status_code == 422 or response.status_code >= 500)
-        response.headers["x-ms-run-fn-exec-ms"] = f"{1000 * exchange.stages.get('inference', 0):.3f}"
+        response.headers["x-ms-run-fn-exec-ms"] = f"{1000 * record.stages.get('inference', 0):.3f}"
         return response
 
     async def _check(self, request: Request) -> Priority:
@@ -92,21 +92,21 @@ class ScoreRoutes:
             raise
 
     async def _detect(
-        self, request: Request, exchange: RequestRecord, wanted: ScoreRequest, priority: Priority, frame: Frame
+        self, request: Request, record: RequestRecord, wanted: ScoreRequest, priority: Priority, frame: Frame
     ) -> Response:
         index = wanted.index
-        with exchange.stage("inference"):
+        with record.stage("inference"):
             answers = Answers([])
             if wanted.items:
                 answers = await unless_gone(request, self.scorer.answer(wanted, priority))
         self.metrics.images.labels("detected").inc(len(index) - len(answers.reasons))
         self.metrics.images.labels("unreadable").inc(len(answers.reasons))
-        with exchange.stage("write"):
+        with record.stage("write"):
             if not answers.reasons:
                 body = await _built(answers, lambda: frame(contract.score_response(answers.results)))
                 return Response(body, media_type="application/json")
             body = await _built(answers, lambda: contract.partial_failure(answers.results, answers.reasons, index))
-        exchange.reason = f"{len(answers.reasons)} images could not be read"
+        record.reason = f"{len(answers.reasons)} images could not be read"
         return Response(body, InvalidImageError.status, media_type="application/json")
 
 

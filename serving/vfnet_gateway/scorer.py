@@ -40,7 +40,7 @@ class _Batch:
     """One request at work."""
 
     request: ScoreRequest
-    flight: RequestPlaces
+    places: RequestPlaces
     deadline: Deadline
     answers: Answers
 
@@ -108,10 +108,10 @@ class Scorer:
         return await self._send(batch, item)
 
     async def _send(self, batch: _Batch, item: Any) -> bytes:
-        async with batch.flight.place():
+        async with batch.places.place():
             image = item if isinstance(item, bytes) else await decode_item(item)
             outputs = await self.ensemble.infer(
-                batch.flight, image, batch.deadline, score_threshold=batch.request.score_threshold
+                batch.places, image, batch.deadline, score_threshold=batch.request.score_threshold
             )
             answer: bytes = outputs["DETECTIONS"][0]
             return answer

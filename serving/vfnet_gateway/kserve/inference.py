@@ -62,7 +62,7 @@ class Inference:
         self,
         model: str,
         request: CheckedRequest,
-        exchange: RequestRecord,
+        record: RequestRecord,
         *,
         priority: Priority,
         time_left: float | None = None,
@@ -80,11 +80,11 @@ class Inference:
         """
         ensemble = self._served[model].ensemble
         deadline = Deadline.after(bounded_timeout(self.timeout, request.timeout, time_left))
-        flight = ensemble.of_a_request(max(priority, request.priority or priority))
-        exchange.images = 1
+        places = ensemble.of_a_request(max(priority, request.priority or priority))
+        record.images = 1
         try:
-            with exchange.stage("inference"):
-                arrays = await self._in_its_place(ensemble, flight, request, deadline)
+            with record.stage("inference"):
+                arrays = await self._in_its_place(ensemble, places, request, deadline)
         except InvalidImageError as error:
             self._metrics.images.labels("unreadable").inc()
             raise RequestError(400, str(error)) from error
@@ -92,12 +92,12 @@ class Inference:
         return output_tensors(arrays, request.outputs)
 
     async def _in_its_place(
-        self, ensemble: Ensemble, flight: RequestPlaces, request: CheckedRequest, deadline: Deadline
+        self, ensemble: Ensemble, places: RequestPlaces, request: CheckedRequest, deadline: Deadline
     ) -> dict[str, Any]:
         try:
-            async with asyncio.timeout(bounded_timeout(deadline.remaining()) + _MOMENT_S), flight.place():
+            async with asyncio.timeout(bounded_timeout(deadline.remaining()) + _MOMENT_S), places.place():
                 return await ensemble.infer(
-                    flight, request.image, deadline,
+                    places, request.image, deadline,
                     score_threshold=request.score_threshold, outputs=request.outputs,
                 )  # fmt: skip
         except TimeoutError as error:

@@ -1,4 +1,4 @@
-"""KServe v2's REST routes. Errors are `{"error": "..."}`; `envelope` writes them so for every path under `/v2`."""
+"""KServe v2's REST routes. Errors are `{"error": "..."}`; the middleware writes them so for every path under `/v2`."""
 
 from __future__ import annotations
 
@@ -105,15 +105,15 @@ class KServeRoutes:
 
     async def infer(self, request: Request) -> Response:
         """Detect on one image."""
-        exchange = request_record_of(request)
+        record = request_record_of(request)
         model, priority = await self._check_head(request)
-        async with self.bodies.reading(request.headers, exchange.receiving(request.receive)) as body:
-            with exchange.stage("parse"):
+        async with self.bodies.reading(request.headers, record.receiving(request.receive)) as body:
+            with record.stage("parse"):
                 wanted, checked = await self._understand(body, request.headers.get(HEADER_LENGTH))
             body.clear()
-            work = self.inference.infer(model, checked, exchange, priority=priority)
+            work = self.inference.infer(model, checked, record, priority=priority)
             tensors = await unless_gone(request, work)
-        with exchange.stage("write"):
+        with record.stage("write"):
             return respond(model, wanted, tensors)
 
     async def _understand(self, body: bytearray, header_length: str | None) -> tuple[RESTRequest, CheckedRequest]:
