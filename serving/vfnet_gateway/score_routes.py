@@ -16,10 +16,9 @@ from vfnet_client.contract import ScoreRequest
 from vfnet_client.exceptions import InvalidImageError, RequestError, VFNetClientError
 from vfnet_client.safe_text import printable_line
 from vfnet_gateway.admission import Priority, priority_of
-from vfnet_gateway.bodies import BodyReader
+from vfnet_gateway.bodies import BodyReader, unless_gone
 from vfnet_gateway.json_bodies import parse_body
 from vfnet_gateway.keys import KeyRing
-from vfnet_gateway.leaving import unless_gone
 from vfnet_gateway.metrics import GatewayMetrics
 from vfnet_gateway.middleware import LONGEST_REASON, error_response
 from vfnet_gateway.request_record import RequestRecord, request_record_of

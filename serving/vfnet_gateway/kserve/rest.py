@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Match, Route
 
 from vfnet_client.exceptions import RequestError, ServerUnavailableError
 from vfnet_gateway.admission import Priority, priority_of
-from vfnet_gateway.bodies import BodyReader
+from vfnet_gateway.bodies import BodyReader, unless_gone
 from vfnet_gateway.keys import KeyRing
 from vfnet_gateway.kserve.checked_request import CheckedRequest, check
 from vfnet_gateway.kserve.control_plane import is_control_path, refusal
@@ -21,7 +21,6 @@ from vfnet_gateway.kserve.inference import Inference
 from vfnet_gateway.kserve.rest_answer import respond
 from vfnet_gateway.kserve.rest_request import HEADER_LENGTH, RESTRequest, check_content_type, parse
 from vfnet_gateway.kserve.statistics import ModelStatistics
-from vfnet_gateway.leaving import unless_gone
 from vfnet_gateway.request_record import request_record_of
 
 SERVER_NAME = "vfnet"
