@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import monotonic
 from typing import Any
 
 from vfnet_client.fair_retry import FairRetry
@@ -13,6 +14,9 @@ from vfnet_gateway.settings import GatewaySettings
 
 _BUSY_PATIENCE_S = 2.0
 """How long a gateway that has nothing in the ensemble keeps asking a Triton that others fill."""
+_READY_FOR_S = 0.5
+"""How long Triton's word on whether it is ready is good for: however many want to know, it is asked twice a second."""
+_READY_PATIENCE_S = 3.0
 
 
 class Ensemble:
@@ -30,16 +34,12 @@ class Ensemble:
         # All requests share them: an image that Triton refuses waits for one that it answers, and none pushes in.
         # Triton has a queue for each priority, so that they are refused separately.
         self._fair_retries = {priority: FairRetry(_BUSY_PATIENCE_S) for priority in Priority}
+        self._was_ready, self._asked_at = False, -_READY_FOR_S
 
     @property
     def is_away(self) -> bool:
         """Whether Triton is away or has lost a model's process, by what was last heard of it."""
         return self._policy.is_away
-
-    @property
-    def is_waited_for(self) -> bool:
-        """Whether it is away and images wait for it."""
-        return self._policy.waiting > 0
 
     @property
     def in_flight(self) -> int:
@@ -50,6 +50,18 @@ class Ensemble:
     def newcomers(self) -> int:
         """Requests waiting for their first place."""
         return self._image_places.newcomers
+
+    async def is_ready(self) -> bool:
+        """Whether an image that is sent now would be answered.
+
+        Triton goes on saying that it is ready when a model's process has died: the images that wait know better.
+        """
+        if self._policy.waiting > 0:
+            return False
+        if monotonic() - self._asked_at >= _READY_FOR_S:
+            self._was_ready = await self._transport.is_ready(timeout=_READY_PATIENCE_S)
+            self._asked_at = monotonic()
+        return self._was_ready
 
     def of_a_request(self, priority: Priority = Priority.INTERACTIVE) -> RequestPlaces:
         """What one request asks for its places: `async with places.place()` around each `infer`."""
