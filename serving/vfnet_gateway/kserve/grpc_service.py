@@ -21,9 +21,7 @@ from vfnet_gateway.admission import Priority, priority_of
 from vfnet_gateway.bodies import ClientGoneError
 from vfnet_gateway.keys import KeyRing
 from vfnet_gateway.kserve.checked_request import check
-from vfnet_gateway.kserve.control_plane import CONTROL_METHODS, refusal
-from vfnet_gateway.kserve.grpc_messages import MessageReader
-from vfnet_gateway.kserve.grpc_request import (
+from vfnet_gateway.kserve.grpc_codec import (
     FINAL_RESPONSE,
     config_response,
     given,
@@ -31,7 +29,9 @@ from vfnet_gateway.kserve.grpc_request import (
     metadata_response,
     parse,
 )
+from vfnet_gateway.kserve.grpc_messages import MessageReader
 from vfnet_gateway.kserve.inference import Inference
+from vfnet_gateway.kserve.public_interface import CONTROL_METHODS, control_refusal
 from vfnet_gateway.kserve.rest import EXTENSIONS, SERVER_NAME
 from vfnet_gateway.kserve.statistics import ModelStatistics
 from vfnet_gateway.metrics import REFUSALS, GatewayMetrics
@@ -178,7 +178,7 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
 
         async def refuse(_requests: Any, context: grpc.aio.ServicerContext) -> bytes:
             async def work(_call: Call) -> bytes:
-                raise refusal() if is_control else RequestError(501, "the gateway has no such method")
+                raise control_refusal() if is_control else RequestError(501, "the gateway has no such method")
 
             return bytes(await self._run(path if is_control else "other", context, work))
 

@@ -11,8 +11,7 @@ from vfnet_client.retry_policy import Deadline
 from vfnet_gateway.admission import Priority, RequestPlaces
 from vfnet_gateway.ensemble import Ensemble
 from vfnet_gateway.kserve.checked_request import CheckedRequest, bounded_timeout
-from vfnet_gateway.kserve.public_models import PublicModels
-from vfnet_gateway.kserve.tensors_out import OutputTensor, output_tensors
+from vfnet_gateway.kserve.public_interface import OutputTensor, PublicModels, output_tensors
 from vfnet_gateway.metrics import GatewayMetrics
 from vfnet_gateway.request_record import RequestRecord
 

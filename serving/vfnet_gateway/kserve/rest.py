@@ -16,10 +16,9 @@ from vfnet_gateway.admission import Priority, priority_of
 from vfnet_gateway.bodies import BodyReader, unless_gone
 from vfnet_gateway.keys import KeyRing
 from vfnet_gateway.kserve.checked_request import CheckedRequest, check
-from vfnet_gateway.kserve.control_plane import is_control_path, refusal
 from vfnet_gateway.kserve.inference import Inference
-from vfnet_gateway.kserve.rest_answer import respond
-from vfnet_gateway.kserve.rest_request import HEADER_LENGTH, RESTRequest, check_content_type, parse
+from vfnet_gateway.kserve.public_interface import control_refusal, is_control_path
+from vfnet_gateway.kserve.rest_codec import HEADER_LENGTH, RESTRequest, check_content_type, parse, respond
 from vfnet_gateway.kserve.statistics import ModelStatistics
 from vfnet_gateway.request_record import request_record_of
 
@@ -59,7 +58,7 @@ class KServeRoutes:
         async def anything_else(request: Request) -> Response:
             await self._refuse_body(request)
             if is_control_path(request.scope["path"]):
-                raise refusal()
+                raise control_refusal()
             if any(route.matches(request.scope)[0] is Match.PARTIAL for route in known):
                 raise HTTPException(405, "the path is known, but not with this method")
             raise HTTPException(404, "there is no such path; see /swagger.json?version=3.1")
