@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from vfnet_client.bounded_files import open_regular
-from vfnet_client.rgb import as_rgb
+from vfnet_client.images import as_rgb
 from vfnet_client.safe_text import printable_line
 from vfnet_data.dataset import AnnotatedImage
 from vfnet_evaluate.figures import in_a_picture
