@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vfnet_client.client import VFNetClient
     from vfnet_client.contract import ScoreReply
     from vfnet_client.credentials import Credentials
-    from vfnet_client.detections import DetectedBox, Detections
+    from vfnet_client.detections import DetectedBox, Detections, ImageResult
     from vfnet_client.drawing import draw_detections
     from vfnet_client.exceptions import (
         AccessDeniedError,
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
         ServerUnavailableError,
         VFNetClientError,
     )
-    from vfnet_client.image_result import ImageResult
     from vfnet_client.scoring import score
 
 __all__ = [
@@ -58,7 +57,7 @@ turn_off()
 
 _HOME = {
     "AsyncVFNetClient": "async_client",
-    "ImageResult": "image_result",
+    "ImageResult": "detections",
     "VFNetClient": "client",
     "ScoreReply": "contract",
     "Credentials": "credentials",

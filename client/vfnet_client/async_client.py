@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from vfnet_client import contract
 from vfnet_client.contract import ImageURL, ScoreReply, ScoreRequest
 from vfnet_client.credentials import Credentials
-from vfnet_client.detections import Detections
+from vfnet_client.detections import Detections, ImageResult, typed
 from vfnet_client.exceptions import (
     DeadlineExceededError,
     InvalidImageError,
@@ -24,7 +24,6 @@ from vfnet_client.exceptions import (
     VFNetClientError,
 )
 from vfnet_client.fair_retry import FairRetry
-from vfnet_client.image_result import ImageResult, typed
 from vfnet_client.images import ImageLike, ImageLoader
 from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
 from vfnet_client.server_errors import deadline_exceeded

@@ -13,9 +13,8 @@ from typing import Any, Self, TypeVar
 from vfnet_client.async_client import READ_AHEAD, AsyncVFNetClient, Fetch
 from vfnet_client.contract import ScoreReply
 from vfnet_client.credentials import Credentials
-from vfnet_client.detections import Detections
+from vfnet_client.detections import Detections, ImageResult
 from vfnet_client.exceptions import ServerUnavailableError, VFNetClientError
-from vfnet_client.image_result import ImageResult
 from vfnet_client.images import ImageLike
 from vfnet_client.transport import DEFAULT_SERVER
 
