@@ -12,7 +12,7 @@ from vfnet_client.telemetry import turn_off
 
 if TYPE_CHECKING:
     from vfnet_client.async_client import AsyncVFNetClient
-    from vfnet_client.client import VFNetClient
+    from vfnet_client.client import VFNetClient, score
     from vfnet_client.contract import ScoreReply
     from vfnet_client.credentials import Credentials
     from vfnet_client.detections import DetectedBox, Detections, ImageResult
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
         ServerUnavailableError,
         VFNetClientError,
     )
-    from vfnet_client.scoring import score
 
 __all__ = [
     "AccessDeniedError",
@@ -64,7 +63,7 @@ _HOME = {
     "DetectedBox": "detections",
     "Detections": "detections",
     "draw_detections": "drawing",
-    "score": "scoring",
+    "score": "client",
 }
 
 
