@@ -16,8 +16,8 @@ from vfnet_bench.errors import BenchmarkError
 from vfnet_bench.network.comparison import BenchmarkOptions, compare
 from vfnet_bench.network.opponents import CHECKS, OPPONENTS
 from vfnet_client.atomic_files import write_whole
+from vfnet_client.cli import install_command
 from vfnet_client.commands.options import at_least_one
-from vfnet_client.installing import install_command
 from vfnet_model.checkpoints.class_names import read_class_list
 from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
 from vfnet_model.checkpoints.resolve import open_checkpoint
