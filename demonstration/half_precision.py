@@ -6,8 +6,8 @@ from collections import OrderedDict
 from pathlib import Path
 
 from vfnet_model.checkpoints.torch_file import open_torch_file
-from vfnet_train.durable_files import save_durably
 from vfnet_train.errors import FinetuneError
+from vfnet_train.training_state import save_durably
 
 SIZE_LIMIT = 25 * 10**6
 """Bytes."""

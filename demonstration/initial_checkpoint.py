@@ -15,8 +15,8 @@ from vfnet_model.checkpoints.config_writing import MMDET_VERSION, write_model_co
 from vfnet_runtime.architecture.config import BackboneConfig, HeadConfig, NeckConfig, PreprocessConfig, VFNetConfig
 from vfnet_runtime.architecture.deform_conv import ModulatedDeformConv2dPack
 from vfnet_runtime.architecture.vfnet import VFNet
-from vfnet_train.durable_files import save_durably
 from vfnet_train.errors import FinetuneError
+from vfnet_train.training_state import save_durably
 
 _BASE_CHANNELS, _STEM_CHANNELS, _NECK_CHANNELS = 32, 64, 128
 _BGR_MEAN = (104.0, 117.0, 123.0)

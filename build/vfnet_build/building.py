@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vfnet_build.engines import libtorch, openvino, pytorch, tensorrt
-from vfnet_build.engines.errors import EngineError
 from vfnet_build.engines.native_code import compile_deformable_convolution
-from vfnet_build.repository import RepositoryError, build_versions, check_replaceable, write_repository
+from vfnet_build.repository import EngineError, RepositoryError, build_versions, check_replaceable, write_repository
 from vfnet_build.template import template_sha256
 from vfnet_model import full_disk
 from vfnet_model.checkpoints.loading import Checkpoint, build_network

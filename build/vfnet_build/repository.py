@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vfnet_build.copied_folder import copy_folder
 from vfnet_build.model_configuration import (
     add_profiles,
     configure,
@@ -27,7 +26,7 @@ from vfnet_build.model_configuration import (
     write_configuration,
 )
 from vfnet_build.photo_canvases import photo_canvases
-from vfnet_build.template import runtime_directory, template_directory
+from vfnet_build.template import copy_folder, runtime_directory, template_directory
 from vfnet_client.exceptions import VFNetError
 from vfnet_model.manifest import MANIFEST, BuildOptions, Manifest
 from vfnet_model.served_repository import RUNTIME
@@ -39,6 +38,10 @@ PYTHON_MODELS = ("vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")
 
 class RepositoryError(VFNetError):
     """The repository cannot be written there; the message says why."""
+
+
+class EngineError(RepositoryError):
+    """The engine cannot be built here, or what was built is not accepted; the message says what to do."""
 
 
 def build_versions() -> dict[str, str]:

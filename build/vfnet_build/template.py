@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import vfnet_build
@@ -31,3 +33,15 @@ def template_sha256() -> str:
                 continue  # in a checkout the runtime stands beside the models
             digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def copy_folder(source: Path, target: Path, without: Collection[str] = ("__pycache__",)) -> None:
+    """Copy all but hidden files and what has one of these names, at any depth. Raises OSError."""
+    target.mkdir(parents=True)
+    for path in source.iterdir():
+        if path.name.startswith(".") or path.name in without:
+            continue
+        if path.is_dir():
+            copy_folder(path, target / path.name, without)
+        else:
+            shutil.copyfile(path, target / path.name)

@@ -12,10 +12,10 @@ from vfnet_client.telemetry import turn_off
 
 if TYPE_CHECKING:
     from vfnet_client.async_client import AsyncVFNetClient
-    from vfnet_client.client import VFNetClient
+    from vfnet_client.client import VFNetClient, score
     from vfnet_client.contract import ScoreReply
     from vfnet_client.credentials import Credentials
-    from vfnet_client.detections import DetectedBox, Detections
+    from vfnet_client.detections import DetectedBox, Detections, ImageResult
     from vfnet_client.drawing import draw_detections
     from vfnet_client.exceptions import (
         AccessDeniedError,
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
         ServerUnavailableError,
         VFNetClientError,
     )
-    from vfnet_client.image_result import ImageResult
-    from vfnet_client.scoring import score
 
 __all__ = [
     "AccessDeniedError",
@@ -58,14 +56,14 @@ turn_off()
 
 _HOME = {
     "AsyncVFNetClient": "async_client",
-    "ImageResult": "image_result",
+    "ImageResult": "detections",
     "VFNetClient": "client",
     "ScoreReply": "contract",
     "Credentials": "credentials",
     "DetectedBox": "detections",
     "Detections": "detections",
     "draw_detections": "drawing",
-    "score": "scoring",
+    "score": "client",
 }
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from vfnet_client import contract
 from vfnet_client.contract import ImageURL, ScoreReply, ScoreRequest
 from vfnet_client.credentials import Credentials
-from vfnet_client.detections import Detections
+from vfnet_client.detections import Detections, ImageResult, typed
 from vfnet_client.exceptions import (
     DeadlineExceededError,
     InvalidImageError,
@@ -24,7 +24,6 @@ from vfnet_client.exceptions import (
     VFNetClientError,
 )
 from vfnet_client.fair_retry import FairRetry
-from vfnet_client.image_result import ImageResult, typed
 from vfnet_client.images import ImageLike, ImageLoader
 from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
 from vfnet_client.server_errors import deadline_exceeded
@@ -48,7 +47,7 @@ class _Call:
     score_threshold: float | None
     slots: asyncio.Semaphore
     """Images read and in flight at once."""
-    turns: FairRetry
+    fair_retry: FairRetry
     is_lost: asyncio.Event
     """Whether an image of the call has waited for the server in vain: the others need not wait as long each."""
 
@@ -89,7 +88,7 @@ class AsyncVFNetClient:
         self._loader = ImageLoader()
         self._opened: Transport | None = None
         self._policy = RetryPolicy(self._prove, retries, on_waiting)
-        self._turns = self._new_turns()
+        self._fair_retry = self._new_fair_retry()
         """Of all calls of `detect`: those that come later do not overtake one that the server refused."""
 
     async def detect(self, image: ImageLike, *, score_threshold: float | None = None) -> Detections:
@@ -104,15 +103,15 @@ class AsyncVFNetClient:
             InferenceError.
         """
         encoded = await self._loader.load(image)
-        turns = self._new_turns() if self.retries == 0 else self._turns
-        return typed(await self._infer(encoded, score_threshold, turns, Deadline.after(self.timeout)))
+        fair_retry = self._new_fair_retry() if self.retries == 0 else self._fair_retry
+        return typed(await self._infer(encoded, score_threshold, fair_retry, Deadline.after(self.timeout)))
 
     async def detect_many(
         self, images: Iterable[ImageLike], *, score_threshold: float | None = None
     ) -> AsyncIterator[ImageResult]:
-        """Detect on many images, `concurrency` of them at once; outcomes come in the order of `images`.
+        """Detect on many images, `concurrency` of them at once; results come in the order of `images`.
 
-        Nothing is raised for an image: its outcome says what went wrong. `images` is read as answers are taken. An
+        Nothing is raised for an image: its result says what went wrong. `images` is read as answers are taken. An
         image that finds the server full of others of the same call waits for one of those, which costs no time.
         """
         detection, pending = self.detection_of_many(score_threshold), deque[asyncio.Task[ImageResult]]()
@@ -130,8 +129,8 @@ class AsyncVFNetClient:
     def detection_of_many(
         self, score_threshold: float | None
     ) -> Callable[[int, ImageLike], Coroutine[Any, Any, ImageResult]]:
-        """How one `detect_many` detects on each of its images: position and image in, an outcome out."""
-        return partial(self._outcome, self._call(score_threshold))
+        """How one `detect_many` detects on each of its images: position and image in, a result out."""
+        return partial(self._result, self._call(score_threshold))
 
     async def score(self, request: bytes | Mapping[str, Any], *, fetch: Fetch | None = None) -> ScoreReply:
         """Answer a documented scoring request.
@@ -169,7 +168,7 @@ class AsyncVFNetClient:
                 async with call.slots:
                     found = contract.decode_image_item(item)
                     image = await fetch(found.url) if isinstance(found, ImageURL) else found
-                    return await self._infer(image, call.score_threshold, call.turns)
+                    return await self._infer(image, call.score_threshold, call.fair_retry)
             except InvalidImageError as error:
                 return error
 
@@ -199,20 +198,20 @@ class AsyncVFNetClient:
     ) -> None:
         await self.close()
 
-    def _new_turns(self) -> FairRetry:
+    def _new_fair_retry(self) -> FairRetry:
         patience = 0.0 if self.retries == 0 else inf if self.timeout is None else self.timeout
         return FairRetry(patience)
 
     def _call(self, score_threshold: float | None) -> _Call:
-        return _Call(score_threshold, asyncio.Semaphore(self.concurrency), self._new_turns(), asyncio.Event())
+        return _Call(score_threshold, asyncio.Semaphore(self.concurrency), self._new_fair_retry(), asyncio.Event())
 
-    async def _outcome(self, call: _Call, position: int, image: ImageLike) -> ImageResult:
+    async def _result(self, call: _Call, position: int, image: ImageLike) -> ImageResult:
         encoded = None
         try:
             async with call.slots:
                 encoded = await self._loader.load(image)
                 answer = await self._infer(
-                    encoded, call.score_threshold, call.turns, is_known_to_be_away=call.is_lost.is_set()
+                    encoded, call.score_threshold, call.fair_retry, is_known_to_be_away=call.is_lost.is_set()
                 )
             call.is_lost.clear()
             return ImageResult(position, detections=typed(answer), image=encoded)
@@ -230,7 +229,7 @@ class AsyncVFNetClient:
         self,
         image: bytes,
         score_threshold: float | None,
-        turns: FairRetry,
+        fair_retry: FairRetry,
         deadline: Deadline | None = None,
         *,
         is_known_to_be_away: bool = False,
@@ -242,7 +241,7 @@ class AsyncVFNetClient:
             answer: bytes = outputs["DETECTIONS"][0]
             return answer
 
-        return await self._ask(infer, turns, deadline, is_known_to_be_away=is_known_to_be_away)
+        return await self._ask(infer, fair_retry, deadline, is_known_to_be_away=is_known_to_be_away)
 
     async def _prove(self, timeout: float) -> None:
         await self._transport().infer(proof_picture(), timeout=timeout)
@@ -251,12 +250,12 @@ class AsyncVFNetClient:
         async def post(left: float | None) -> ScoreReply:
             return await cast("ScoreEndpoint", self._transport()).post(body, timeout=left)
 
-        return await self._ask(post, self._new_turns(), Deadline.after(self.timeout))
+        return await self._ask(post, self._new_fair_retry(), Deadline.after(self.timeout))
 
     async def _ask(
         self,
         call: Callable[[float | None], Awaitable[T]],
-        turns: FairRetry,
+        fair_retry: FairRetry,
         deadline: Deadline | None,
         *,
         is_known_to_be_away: bool = False,
@@ -271,6 +270,6 @@ class AsyncVFNetClient:
             left = None if deadline is None else deadline.remaining()
             # A moment more than the policy takes, which knows better what there is to say.
             async with asyncio.timeout(None if left is None else left + _MOMENT_S):
-                return await turns.send(in_turn)
+                return await fair_retry.send(in_turn)
         except (DeadlineExceededError, TimeoutError) as error:  # its words are of the last try
             raise deadline_exceeded(self.server, self.timeout) from error

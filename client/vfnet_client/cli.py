@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import PackageNotFoundError, distribution, entry_points, version
+from urllib.parse import unquote, urlsplit
 
 from vfnet_client.exceptions import InterruptedWorkError, VFNetError
-from vfnet_client.installing import install_command
 from vfnet_client.safe_text import printable_lines
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 1, 2, 130, 141
@@ -144,6 +147,25 @@ def run_command(title: str, command: Subcommand, argv: Sequence[str]) -> int:
         return _fail(title, f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
 
+def install_command(extras: str) -> str:
+    """A command that installs some extras, separated by commas, beside what is installed.
+
+    From where that came: the project's name on PyPI may be somebody else's.
+    """
+    return f"pip install {shlex.quote(f'{_own_source()}[{extras}]')}"
+
+
+def _own_source() -> str:
+    """What pip installed this from: a folder, or a URL that pip takes; `.` where it did not write that down."""
+    with suppress(PackageNotFoundError, OSError, ValueError, KeyError, TypeError):
+        direct = json.loads(distribution("vfnet").read_text("direct_url.json") or "")
+        url, version_control = str(direct["url"]), direct.get("vcs_info")
+        if urlsplit(url).scheme == "file":
+            return unquote(urlsplit(url).path)
+        return f"vfnet @ {version_control['vcs']}+{url}" if version_control else f"vfnet @ {url}"
+    return "."
+
+
 def _overview(commands: Mapping[str, Subcommand]) -> argparse.ArgumentParser:
     width = max(map(len, commands))
     listing = ""
@@ -165,9 +187,9 @@ def _overview(commands: Mapping[str, Subcommand]) -> argparse.ArgumentParser:
 
 
 def _version() -> str:
-    for distribution in ("vfnet", "vfnet-client"):
+    for name in ("vfnet", "vfnet-client"):
         try:
-            return version(distribution)
+            return version(name)
         except PackageNotFoundError:  # the thin client alone, or nothing is installed
             continue
     return "not installed"

@@ -1,4 +1,4 @@
-"""The client for synchronous code."""
+"""The client for synchronous code; `score` for whoever has the documented JSON and a server."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from typing import Any, Self, TypeVar
 from vfnet_client.async_client import READ_AHEAD, AsyncVFNetClient, Fetch
 from vfnet_client.contract import ScoreReply
 from vfnet_client.credentials import Credentials
-from vfnet_client.detections import Detections
+from vfnet_client.detections import Detections, ImageResult
 from vfnet_client.exceptions import ServerUnavailableError, VFNetClientError
-from vfnet_client.image_result import ImageResult
 from vfnet_client.images import ImageLike
 from vfnet_client.transport import DEFAULT_SERVER
 
@@ -114,3 +113,31 @@ class VFNetClient:
                 work.close()
                 raise VFNetClientError("the client is closed")
             return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+
+def score(
+    request: bytes | Mapping[str, Any],
+    server: str = DEFAULT_SERVER,
+    *,
+    key: str | None = None,
+    timeout: float | None = 60.0,
+    retries: int | None = None,
+) -> ScoreReply:
+    """Answer one documented scoring request.
+
+    Args:
+        request: `{"input_data": {"columns": ["image"], "data": [...]}}`, parsed or as the bytes of its JSON.
+        server: Triton (`grpc://host:8001`, `http://host:8000`), or an endpoint (`https://host/score`).
+        key: the endpoint's bearer key.
+        timeout, retries: see `AsyncVFNetClient`.
+
+    Returns:
+        The status and JSON body that an endpoint answers with: 200 and the list; 422 with every good result and what
+        is wrong with the other images; another 4xx that says what is wrong with the request. `results()` has the list.
+
+    Raises:
+        AccessDeniedError, ServerBusyError, ServerUnavailableError, DeadlineExceededError, InferenceError: the
+            request is not at fault.
+    """
+    with VFNetClient(server, timeout=timeout, retries=retries, credentials=Credentials(key)) as client:
+        return client.score(request)

@@ -1,4 +1,4 @@
-"""What was found in one image, as typed records and as the contract's JSON."""
+"""What was found in one image, as typed records and as the contract's JSON; and what became of one image of many."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vfnet_client.bounded_json import parse_json
+from vfnet_client.exceptions import InferenceError, VFNetClientError
 from vfnet_client.safe_text import printable_line
 
 _MOST_CONTAINERS = 1_000_000
@@ -60,6 +61,35 @@ class Detections:
     def to_json(self) -> dict[str, Any]:
         """`{"boxes": [...]}`, keys in the contract's order."""
         return {"boxes": [_box_to_json(box) for box in self.boxes]}
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """What became of one image of many: either `detections` or `error` is there."""
+
+    position: int
+    detections: Detections | None = None
+    error: VFNetClientError | None = None
+    image: bytes | None = None
+    """The encoded bytes that were sent; None where there were none to send."""
+
+    def result(self) -> Detections:
+        """The detections; raises the error instead where there is one."""
+        if self.detections is None:
+            raise self.error or InferenceError("no outcome")
+        return self.detections
+
+
+def typed(answer: bytes) -> Detections:
+    """The server's `DETECTIONS` of one image.
+
+    Raises:
+        InferenceError: it is no such thing.
+    """
+    try:
+        return Detections.from_json(answer)
+    except ValueError as error:
+        raise InferenceError(f"the server's answer is not the documented JSON: {error}") from error
 
 
 def _box_from_json(entry: Mapping[str, Any]) -> DetectedBox:

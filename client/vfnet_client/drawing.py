@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vfnet_client.detections import DetectedBox, Detections
 from vfnet_client.exceptions import InvalidImageError
-from vfnet_client.rgb import as_rgb
+from vfnet_client.images import as_rgb
 from vfnet_client.safe_text import printable_line
 
 Colour = tuple[int, int, int]

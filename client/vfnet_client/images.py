@@ -1,4 +1,4 @@
-"""From what a person names or holds to encoded image bytes."""
+"""Images: from what a person names or holds to encoded bytes, and any of PIL's as 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -153,8 +153,6 @@ def encode_png(image: PIL.Image.Image | np.ndarray[Any, Any]) -> bytes:
     import numpy as np
     from PIL import Image
 
-    from vfnet_client.rgb import as_rgb
-
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
             raise InvalidImageError(f"expected a uint8 array [H, W, 3], got {image.dtype} {list(image.shape)}")
@@ -170,6 +168,24 @@ def encode_png(image: PIL.Image.Image | np.ndarray[Any, Any]) -> bytes:
     except (OSError, ValueError, SyntaxError) as error:  # PIL reads lazily, so a broken file shows here
         raise InvalidImageError(f"cannot read the PIL image: {error}") from error
     return encoded.getvalue()
+
+
+def as_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
+    """A new RGB picture of any mode: alpha dropped without compositing, deep samples scaled to 8 bits."""
+    from PIL import Image
+
+    image.load()
+    if image.mode[0] in "IF":  # convert() would clip these at 255
+        import numpy as np
+
+        samples = np.nan_to_num(np.asarray(image, dtype=np.float64))
+        top = 65535.0 if image.mode.startswith("I;16") else max(float(samples.max()), 1e-9)
+        image = Image.fromarray((samples / top * 255).clip(0, 255).astype(np.uint8))
+    if image.mode == "La":  # premultiplied grey, which goes nowhere but to LA
+        image = image.convert("LA")
+    canvas = Image.new("RGB", image.size)
+    canvas.paste(image.convert("RGB"))
+    return canvas
 
 
 def _read(path: Path) -> bytes:

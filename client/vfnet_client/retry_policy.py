@@ -115,7 +115,7 @@ class RetryPolicy:
             FatalImageError: a model process died each time that it had this image.
             ServerUnavailableError: the last one, when the tries are used up or the next would start after the deadline.
             DeadlineExceededError: no answer in time. What else `call` raises is passed on at once: a busy server is
-                `turns.FairRetry`' affair.
+                `FairRetry`'s affair.
         """
         last: ServerUnavailableError | None = None
         try:

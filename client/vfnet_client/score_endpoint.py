@@ -14,7 +14,7 @@ from vfnet_client.bounded_json import parse_json
 from vfnet_client.contract import THRESHOLD_PARAMETER, ScoreReply
 from vfnet_client.credentials import Credentials
 from vfnet_client.exceptions import InferenceError, InvalidImageError, RequestError, VFNetClientError
-from vfnet_client.http_connection import HTTPConnection, retry_after
+from vfnet_client.http_transport import HTTPConnection, retry_after
 from vfnet_client.safe_text import printable_line
 from vfnet_client.server_errors import error_for
 

@@ -1,4 +1,4 @@
-"""The door of the ensemble: an image comes in when there is room for it, and waits in Triton's queue until then.
+"""Admission to the ensemble: an image comes in when there is room for it, and waits in Triton's queue until then.
 
 That queue is bounded and knows priorities (`dynamic_batching` in config.pbtxt): what exceeds it is refused by Triton at
 once, before anybody has looked at the image.

@@ -1,4 +1,4 @@
-"""The door: what strangers ask, checked before Triton sees it. `/score` as AzureML answers it, KServe v2, and a page.
+"""The gateway: what strangers ask, checked before Triton sees it. `/score` as AzureML has it, KServe v2, and a page.
 
 In: HTTP or gRPC requests. Out: the documented answers and errors. `application` puts the routes together, `middleware`
 is around each of them, `score_routes` understands a body, `scorer` sends its images, `admission` says when.

@@ -24,23 +24,23 @@ class AccessLog:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def request(self, scope: Mapping[str, Any], exchange: RequestRecord, status: int | str) -> None:
+    def request(self, scope: Mapping[str, Any], record: RequestRecord, status: int | str) -> None:
         """A request and what became of it (HTTP's number or gRPC's word); times in milliseconds."""
         client = scope.get("client")
         line: dict[str, Any] = {
-            "request_id": printable_line(exchange.request_id),
+            "request_id": printable_line(record.request_id),
             "client": client[0] if client else None,
             "method": scope["method"],
             "path": printable_line(scope["path"], _LONGEST_PATH),
             "status": status,
-            "bytes_in": exchange.bytes_in,
-            "bytes_out": exchange.bytes_out,
-            "images": exchange.images,
-            "ms": round(1000 * exchange.seconds(), 3),
-            **{f"{stage}_ms": round(1000 * seconds, 3) for stage, seconds in exchange.stages.items()},
+            "bytes_in": record.bytes_in,
+            "bytes_out": record.bytes_out,
+            "images": record.images,
+            "ms": round(1000 * record.seconds(), 3),
+            **{f"{stage}_ms": round(1000 * seconds, 3) for stage, seconds in record.stages.items()},
         }
-        if exchange.reason is not None:
-            line["reason"] = printable_line(exchange.reason, _LONGEST_REASON)
+        if record.reason is not None:
+            line["reason"] = printable_line(record.reason, _LONGEST_REASON)
         self._write(line)
 
     def note(self, level: str, message: str) -> None:

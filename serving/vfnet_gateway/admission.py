@@ -1,16 +1,41 @@
-"""Who may send an image into the ensemble, and when: one count over all requests, fair between them."""
+"""Who may send an image into the ensemble, and when: one count over all requests, fair between them.
+
+Who is served first: a person who waits for the answer, or a batch that has time.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from enum import IntEnum
 
-from vfnet_client.exceptions import ServerBusyError
-from vfnet_gateway.priorities import Priority
+from vfnet_client.exceptions import RequestError, ServerBusyError
 
+PRIORITY_HEADER = "x-vfnet-priority"
 _STEPS_OF_PATIENCE = 10
+
+
+class Priority(IntEnum):
+    """Triton's priority levels, as the repository's models are configured."""
+
+    INTERACTIVE = 1
+    BATCH = 2
+
+
+def priority_of(headers: Mapping[str, str]) -> Priority:
+    """What a request's headers say; interactive where they do not.
+
+    Raises:
+        RequestError: 400, another word.
+    """
+    word = headers.get(PRIORITY_HEADER, Priority.INTERACTIVE.name)
+    try:
+        return Priority[word.upper()]
+    except KeyError:
+        known = " or ".join(priority.name.lower() for priority in Priority)
+        raise RequestError(400, f"{PRIORITY_HEADER} must be {known}, not {word[:100]!r}") from None
 
 
 class ImagePlaces:
@@ -37,7 +62,7 @@ class ImagePlaces:
         """How many each priority may have."""
         self._taken = dict.fromkeys(Priority, 0)
         self._newcomers = dict.fromkeys(Priority, 0)
-        self._turns: dict[Priority, deque[RequestPlaces]] = {priority: deque() for priority in Priority}
+        self._queues: dict[Priority, deque[RequestPlaces]] = {priority: deque() for priority in Priority}
         """Requests with waiting images, in the order in which they get a place."""
 
     @property
@@ -54,47 +79,47 @@ class ImagePlaces:
         """What one request asks for its places."""
         return RequestPlaces(self, priority)
 
-    async def take(self, flight: RequestPlaces) -> None:
+    async def take(self, request: RequestPlaces) -> None:
         """A place for one more image of a request; see `RequestPlaces.place`."""
-        if self._has_room(flight.priority):  # then nobody of that priority waits
-            self._taken[flight.priority] += 1
-            flight.has_started = True
-        elif flight.has_started or flight.waiting:
-            await self._wait(flight)
+        if self._has_room(request.priority):  # then nobody of that priority waits
+            self._taken[request.priority] += 1
+            request.has_started = True
+        elif request.has_started or request.waiting:
+            await self._wait(request)
         else:
-            await self._wait_for_the_first(flight)
+            await self._wait_for_the_first(request)
 
-    def give_back(self, flight: RequestPlaces) -> None:
+    def give_back(self, request: RequestPlaces) -> None:
         """A place of this request's is free: the next one's turn."""
-        self._taken[flight.priority] -= 1
-        for priority, turns in self._turns.items():
-            while turns and self._has_room(priority):
-                following = turns.popleft()
-                turn = following.waiting.popleft()
+        self._taken[request.priority] -= 1
+        for priority, queue in self._queues.items():
+            while queue and self._has_room(priority):
+                following = queue.popleft()
+                waiter = following.waiting.popleft()
                 if following.waiting:
-                    turns.append(following)
-                if not turn.done():
+                    queue.append(following)
+                if not waiter.done():
                     self._taken[priority] += 1
                     following.has_started = True
-                    turn.set_result(None)
+                    waiter.set_result(None)
 
     def _has_room(self, priority: Priority) -> bool:
         return self.in_flight < self.capacity and self._taken[priority] < self._places[priority]
 
-    async def _wait_for_the_first(self, flight: RequestPlaces) -> None:
-        if self._newcomers[flight.priority] >= self.max_waiting:
+    async def _wait_for_the_first(self, request: RequestPlaces) -> None:
+        if self._newcomers[request.priority] >= self.max_waiting:
             raise ServerBusyError("the server is busy with other requests; try again a little later")
-        self._newcomers[flight.priority] += 1
+        self._newcomers[request.priority] += 1
         try:
             async with asyncio.timeout(None) as patience:
                 with self._losing(patience):
-                    await self._wait(flight)
+                    await self._wait(request)
         except TimeoutError as error:
             raise ServerBusyError(
                 f"the server is busy with other requests: none was finished within {self.queue_timeout:g} s"
             ) from error
         finally:
-            self._newcomers[flight.priority] -= 1
+            self._newcomers[request.priority] -= 1
 
     @contextmanager
     def _losing(self, patience: asyncio.Timeout) -> Iterator[None]:
@@ -122,29 +147,29 @@ class ImagePlaces:
         finally:
             timer.cancel()
 
-    async def _wait(self, flight: RequestPlaces) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        turns = self._turns[flight.priority]
-        if not flight.waiting:
-            turns.append(flight)
-        flight.waiting.append(turn)
+    async def _wait(self, request: RequestPlaces) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue = self._queues[request.priority]
+        if not request.waiting:
+            queue.append(request)
+        request.waiting.append(waiter)
         try:
-            await turn
+            await waiter
         except BaseException:
-            if turn.done() and not turn.cancelled():  # the place came at the same moment
-                self.give_back(flight)
-            elif turn in flight.waiting:  # else `give_back` has just passed it over
-                flight.waiting.remove(turn)
-                if not flight.waiting:
-                    turns.remove(flight)
+            if waiter.done() and not waiter.cancelled():  # the place came at the same moment
+                self.give_back(request)
+            elif waiter in request.waiting:  # else `give_back` has just passed it over
+                request.waiting.remove(waiter)
+                if not request.waiting:
+                    queue.remove(request)
             raise
 
 
 class RequestPlaces:
     """The images of one request."""
 
-    def __init__(self, flights: ImagePlaces, priority: Priority) -> None:
-        self._flights, self.priority = flights, priority
+    def __init__(self, image_places: ImagePlaces, priority: Priority) -> None:
+        self._image_places, self.priority = image_places, priority
         self.has_started = False
         """Whether it ever had a place."""
         self.waiting: deque[asyncio.Future[None]] = deque()
@@ -156,8 +181,8 @@ class RequestPlaces:
         Raises:
             ServerBusyError: others keep the ensemble busy.
         """
-        await self._flights.take(self)
+        await self._image_places.take(self)
         try:
             yield
         finally:
-            self._flights.give_back(self)
+            self._image_places.give_back(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import TextIO
 
@@ -23,7 +23,7 @@ from vfnet_gateway.keys import KeyRing
 from vfnet_gateway.kserve.grpc_messages import MessageReader
 from vfnet_gateway.kserve.grpc_server import GRPCServer
 from vfnet_gateway.kserve.grpc_service import InferenceService
-from vfnet_gateway.kserve.inference import Inference, ServedModel
+from vfnet_gateway.kserve.inference import Inference
 from vfnet_gateway.kserve.rest import KServeRoutes
 from vfnet_gateway.kserve.statistics import ModelStatistics
 from vfnet_gateway.metrics import CONTENT_TYPE, GatewayMetrics
@@ -52,12 +52,12 @@ class Gateway:
         self.bodies = BodyReader(settings)
         self._router = Router(redirect_slashes=False, lifespan=self._lifespan)
         host_policy = settings.host_policy if self.keys.is_open else None
-        self._envelope = RequestMiddleware(self._router, self.metrics, self.log, host_policy)
+        self._middleware = RequestMiddleware(self._router, self.metrics, self.log, host_policy)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the server's start and stop."""
         scope["app"] = self  # the router raises instead of answering itself
-        await self._envelope(scope, receive, send)
+        await self._middleware(scope, receive, send)
 
     @asynccontextmanager
     async def _lifespan(self, _router: object) -> AsyncIterator[None]:
@@ -65,15 +65,15 @@ class Gateway:
         transports = {model: open_transport(settings.server, model=model) for model in settings.models}
         facts = TritonFacts(settings.server)
         fetcher = URLImageFetcher(settings.url_policy, settings.url_limits)
-        served = {model: ServedModel.reached_by(transport, settings) for model, transport in transports.items()}
-        first = served[settings.models[0]]
-        scorer = Scorer(settings, first.ensemble, fetcher.fetch)
-        self._watch([each.ensemble for each in served.values()])
+        ensembles = {model: Ensemble(settings, transport) for model, transport in transports.items()}
+        first = ensembles[settings.models[0]]
+        scorer = Scorer(settings, first, fetcher.fetch)
+        self._watch(ensembles.values())
         statistics = ModelStatistics(facts)
-        inference = Inference(served, self.metrics, settings.timeout, settings.max_image_bytes)
+        inference = Inference(ensembles, self.metrics, settings.timeout, settings.max_image_bytes)
         routes: list[BaseRoute] = [
             *ScoreRoutes(self.keys, self.bodies, scorer, self.metrics).routes(),
-            *HealthRoutes(first.readiness).routes(),
+            *HealthRoutes(first).routes(),
             *KServeRoutes(self.keys, self.bodies, inference, statistics).routes(),
             *swagger.routes(),
             Route("/metrics", self._metrics),
@@ -95,7 +95,7 @@ class Gateway:
             for transport in transports.values():
                 await transport.close()
 
-    def _watch(self, ensembles: Sequence[Ensemble]) -> None:
+    def _watch(self, ensembles: Collection[Ensemble]) -> None:
         budget = self.bodies.budget
         self.metrics.watch(
             "images_in_flight", "Images in the ensemble.", lambda: sum(each.in_flight for each in ensembles)

@@ -55,7 +55,7 @@ class GatewayMetrics:
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
 
-    def answered(self, route: str, method: str, status: str, refusal: str | None, exchange: RequestRecord) -> None:
+    def answered(self, route: str, method: str, status: str, refusal: str | None, record: RequestRecord) -> None:
         """Count a request that has been answered.
 
         Args:
@@ -63,9 +63,9 @@ class GatewayMetrics:
             refusal: one of `REFUSALS`; None where it was not refused.
         """
         self.requests.labels(route, method, status).inc()
-        self.request_seconds.labels(route).observe(exchange.seconds())
-        self.received.inc(exchange.bytes_in)
-        for stage, seconds in exchange.stages.items():
+        self.request_seconds.labels(route).observe(record.seconds())
+        self.received.inc(record.bytes_in)
+        for stage, seconds in record.stages.items():
             self.stage_seconds.labels(stage).observe(seconds)
         if refusal is not None:
             self.refusals.labels(refusal).inc()

@@ -61,67 +61,67 @@ class RequestMiddleware:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         request_id = Headers(scope=scope).get("x-request-id") or str(uuid.uuid4())
-        exchange = scope[SCOPE_KEY] = RequestRecord(request_id)
+        record = scope[SCOPE_KEY] = RequestRecord(request_id)
         self._metrics.requests_in_flight.inc()
         try:
-            await self._answer(scope, exchange, receive, _Stamp(exchange, send))
+            await self._answer(scope, record, receive, _Stamp(record, send))
         finally:
             self._metrics.requests_in_flight.dec()
-            self._record(scope, exchange)
+            self._log_and_count(scope, record)
         return None
 
-    async def _answer(self, scope: Scope, exchange: RequestRecord, receive: Receive, stamp: _Stamp) -> None:
+    async def _answer(self, scope: Scope, record: RequestRecord, receive: Receive, stamp: _Stamp) -> None:
         try:
-            if len(exchange.request_id) > LONGEST_REQUEST_ID:
-                exchange.request_id = exchange.request_id[:LONGEST_REQUEST_ID]
+            if len(record.request_id) > LONGEST_REQUEST_ID:
+                record.request_id = record.request_id[:LONGEST_REQUEST_ID]
                 raise RequestError(431, f"x-request-id must not exceed {LONGEST_REQUEST_ID} characters")
             if self._host_policy is not None:
                 self._host_policy.check(scope["method"], Headers(scope=scope))
             await self._app(scope, receive, stamp)
         except ClientGoneError:
-            exchange.reason = "the client left"
+            record.reason = "the client left"
         except asyncio.CancelledError:  # the server stops, and this took longer than it waits
-            exchange.reason = "given up when stopping"
-            if exchange.status is None:
+            record.reason = "given up when stopping"
+            if record.status is None:
                 field = "error" if _is_kserve(scope["path"]) else "message"
                 await error_response(ServerUnavailableError("stopping"), field)(scope, receive, stamp)
         except Exception as error:
-            if exchange.status is not None:
+            if record.status is not None:
                 raise  # half an answer is out: all that is left is to close the connection
             response = error_response(error, "error" if _is_kserve(scope["path"]) else "message")
-            exchange.reason = (
+            record.reason = (
                 printable_line(str(error), LONGEST_REASON)
                 if isinstance(error, VFNetClientError)
                 else type(error).__name__
             )
             if response.status_code == 500:
-                self._log.note("ERROR", f"{exchange.request_id}: {innermost(error)}")
+                self._log.note("ERROR", f"{record.request_id}: {innermost(error)}")
             await response(scope, receive, stamp)
 
-    def _record(self, scope: MutableMapping[str, Any], exchange: RequestRecord) -> None:
-        status = exchange.status or _CLIENT_GONE
+    def _log_and_count(self, scope: MutableMapping[str, Any], record: RequestRecord) -> None:
+        status = record.status or _CLIENT_GONE
         route = getattr(scope.get("route"), "path", "other")
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._metrics.answered(route, method, str(status), REFUSALS.get(status), exchange)
-        self._log.request(scope, exchange, status)
+        self._metrics.answered(route, method, str(status), REFUSALS.get(status), record)
+        self._log.request(scope, record, status)
 
 
 class _Stamp:
     """The request's `send`: puts the headers on that every answer carries, and counts what goes out."""
 
-    def __init__(self, exchange: RequestRecord, send: Send) -> None:
-        self._exchange, self._send = exchange, send
+    def __init__(self, record: RequestRecord, send: Send) -> None:
+        self._record, self._send = record, send
 
     async def __call__(self, message: Message) -> None:
-        exchange = self._exchange
+        record = self._record
         if message["type"] == "http.response.start":
-            exchange.status = message["status"]
+            record.status = message["status"]
             headers = MutableHeaders(raw=message["headers"])
-            headers["x-request-id"] = exchange.request_id
-            headers["server-timing"] = exchange.server_timing()
+            headers["x-request-id"] = record.request_id
+            headers["server-timing"] = record.server_timing()
             headers["x-content-type-options"] = "nosniff"
         elif message["type"] == "http.response.body":
-            exchange.bytes_out += len(message.get("body", b""))
+            record.bytes_out += len(message.get("body", b""))
         await self._send(message)
 
 

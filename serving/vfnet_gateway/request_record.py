@@ -10,7 +10,7 @@ from time import perf_counter
 from starlette.requests import Request
 from starlette.types import Message, Receive
 
-SCOPE_KEY = "vfnet.exchange"
+SCOPE_KEY = "vfnet.request_record"
 
 
 @dataclass
@@ -60,6 +60,6 @@ class RequestRecord:
 
 
 def request_record_of(request: Request) -> RequestRecord:
-    """The request's exchange."""
-    exchange: RequestRecord = request.scope[SCOPE_KEY]
-    return exchange
+    """The record of a request that the middleware has let in."""
+    record: RequestRecord = request.scope[SCOPE_KEY]
+    return record

@@ -15,13 +15,12 @@ from vfnet_client import contract
 from vfnet_client.contract import ScoreRequest
 from vfnet_client.exceptions import InvalidImageError, RequestError, VFNetClientError
 from vfnet_client.safe_text import printable_line
-from vfnet_gateway.bodies import BodyReader
+from vfnet_gateway.admission import Priority, priority_of
+from vfnet_gateway.bodies import BodyReader, unless_gone
 from vfnet_gateway.json_bodies import parse_body
 from vfnet_gateway.keys import KeyRing
-from vfnet_gateway.leaving import unless_gone
 from vfnet_gateway.metrics import GatewayMetrics
 from vfnet_gateway.middleware import LONGEST_REASON, error_response
-from vfnet_gateway.priorities import Priority, priority_of
 from vfnet_gateway.request_record import RequestRecord, request_record_of
 from vfnet_gateway.scorer import Answers, Scorer
 
@@ -60,11 +59,11 @@ class ScoreRoutes:
     async def _respond(self, request: Request, understand: Understand, frame: Frame) -> Response:
         if request.method == "OPTIONS":
             return Response(headers={"allow": "OPTIONS, POST"})
-        exchange = request_record_of(request)
+        record = request_record_of(request)
         try:
             priority = await self._check(request)
-            async with self.bodies.reading(request.headers, exchange.receiving(request.receive)) as body:
-                with exchange.stage("parse"):
+            async with self.bodies.reading(request.headers, record.receiving(request.receive)) as body:
+                with record.stage("parse"):
                     most = self.bodies.settings.max_images
                     wanted = understand(await parse_body(body, most))
                     body.clear()
@@ -72,13 +71,13 @@ class ScoreRoutes:
                         raise RequestError(
                             413, f"the request has {len(wanted.items)} images, and at most {most} are allowed at a time"
                         )
-                exchange.images = len(wanted.items)
-                response = await self._detect(request, exchange, wanted, priority, frame)
+                record.images = len(wanted.items)
+                response = await self._detect(request, record, wanted, priority, frame)
         except VFNetClientError as error:
-            exchange.reason = printable_line(str(error), LONGEST_REASON)
+            record.reason = printable_line(str(error), LONGEST_REASON)
             response = error_response(error)
         response.headers["x-ms-run-function-failed"] = str(response.status_code == 422 or response.status_code >= 500)
-        response.headers["x-ms-run-fn-exec-ms"] = f"{1000 * exchange.stages.get('inference', 0):.3f}"
+        response.headers["x-ms-run-fn-exec-ms"] = f"{1000 * record.stages.get('inference', 0):.3f}"
         return response
 
     async def _check(self, request: Request) -> Priority:
@@ -92,21 +91,21 @@ class ScoreRoutes:
             raise
 
     async def _detect(
-        self, request: Request, exchange: RequestRecord, wanted: ScoreRequest, priority: Priority, frame: Frame
+        self, request: Request, record: RequestRecord, wanted: ScoreRequest, priority: Priority, frame: Frame
     ) -> Response:
         index = wanted.index
-        with exchange.stage("inference"):
+        with record.stage("inference"):
             answers = Answers([])
             if wanted.items:
                 answers = await unless_gone(request, self.scorer.answer(wanted, priority))
         self.metrics.images.labels("detected").inc(len(index) - len(answers.reasons))
         self.metrics.images.labels("unreadable").inc(len(answers.reasons))
-        with exchange.stage("write"):
+        with record.stage("write"):
             if not answers.reasons:
                 body = await _built(answers, lambda: frame(contract.score_response(answers.results)))
                 return Response(body, media_type="application/json")
             body = await _built(answers, lambda: contract.partial_failure(answers.results, answers.reasons, index))
-        exchange.reason = f"{len(answers.reasons)} images could not be read"
+        record.reason = f"{len(answers.reasons)} images could not be read"
         return Response(body, InvalidImageError.status, media_type="application/json")
 
 

@@ -12,9 +12,8 @@ from vfnet_client.contract import ImageURL, ScoreRequest
 from vfnet_client.exceptions import DeadlineExceededError, InvalidImageError, ServerUnavailableError
 from vfnet_client.retry_policy import Deadline
 from vfnet_client.safe_text import printable_line
-from vfnet_gateway.admission import RequestPlaces
+from vfnet_gateway.admission import Priority, RequestPlaces
 from vfnet_gateway.ensemble import Ensemble
-from vfnet_gateway.priorities import Priority
 from vfnet_gateway.settings import GatewaySettings
 
 Fetch = Callable[[str], Awaitable[bytes]]
@@ -41,7 +40,7 @@ class _Batch:
     """One request at work."""
 
     request: ScoreRequest
-    flight: RequestPlaces
+    places: RequestPlaces
     deadline: Deadline
     answers: Answers
 
@@ -109,10 +108,10 @@ class Scorer:
         return await self._send(batch, item)
 
     async def _send(self, batch: _Batch, item: Any) -> bytes:
-        async with batch.flight.place():
+        async with batch.places.place():
             image = item if isinstance(item, bytes) else await decode_item(item)
             outputs = await self.ensemble.infer(
-                batch.flight, image, batch.deadline, score_threshold=batch.request.score_threshold
+                batch.places, image, batch.deadline, score_threshold=batch.request.score_threshold
             )
             answer: bytes = outputs["DETECTIONS"][0]
             return answer

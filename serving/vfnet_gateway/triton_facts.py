@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-from pathlib import Path
 from typing import Any
 
 import tritonclient.grpc.aio
@@ -75,12 +73,3 @@ class TritonFacts:
         except InferenceServerException as error:
             raise ServerUnavailableError(f"no configuration of {model}: {error}") from error
         return {name: parameter.string_value for name, parameter in answer.config.parameters.items()}
-
-
-def read_manifest(path: Path | None) -> dict[str, Any]:
-    """`checkpoint`, `untrained` and `classes` of a built repository; None each where there is no manifest."""
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8")) if path is not None else {}
-    except (OSError, ValueError):
-        fields = {}
-    return {name: fields.get(name) for name in ("checkpoint", "untrained", "classes")}

@@ -1,23 +1,62 @@
-"""What the page at /ui asks for beside scores."""
+"""All below /ui: the page's files, served as they are, and what the page asks for beside scores."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from vfnet_gateway import page
+from vfnet_client.exceptions import InvalidImageError, RequestError
 from vfnet_gateway.bodies import BodyReader
 from vfnet_gateway.keys import KeyRing
 from vfnet_gateway.scorer import Fetch
 from vfnet_gateway.settings import GatewaySettings
-from vfnet_gateway.triton_facts import TritonFacts, read_manifest
+from vfnet_gateway.triton_facts import TritonFacts
+
+CheckKey = Callable[[str | None], None]
+"""Takes the Authorization header; raises `RequestError` 401 where a key is needed and not there."""
+CONTENT_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+}
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' blob: data:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+    )
+)
+_HEADERS = {
+    "content-security-policy": CONTENT_SECURITY_POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    # Names carry no version, so a browser asks each time; the entity tag makes the answer short.
+    "cache-control": "no-cache",
+}
+_LONGEST_PICTURE_REQUEST = 16 << 10
+"""Bytes of a body that names a URL."""
 
 
 class UIRoutes:
-    """`/ui/stages` and `/ui/info`, for callers with a key; and the page itself."""
+    """The page, which anybody may load, and its data, for callers with a key."""
 
     def __init__(
         self, settings: GatewaySettings, keys: KeyRing, facts: TritonFacts, fetch: Fetch, bodies: BodyReader
@@ -27,7 +66,12 @@ class UIRoutes:
 
     def routes(self) -> list[BaseRoute]:
         """For the application's table."""
-        return [Route("/ui/stages", self.stages), Route("/ui/info", self.info), *self._page()]
+        return [
+            Route("/ui/stages", self.stages),
+            Route("/ui/info", self.info),
+            picture_route(self._fetch, self._keys.check, self._bodies),
+            *file_routes(),
+        ]
 
     async def stages(self, request: Request) -> Response:
         """Triton's cumulative statistics by model: the difference of two answers is what happened between them."""
@@ -47,5 +91,99 @@ class UIRoutes:
         }
         return JSONResponse({**manifest, **await self._facts.settings(), "limits": limits})
 
-    def _page(self) -> list[BaseRoute]:
-        return page.routes(fetch=self._fetch, check_key=self._keys.check, bodies=self._bodies)
+
+def read_manifest(path: Path | None) -> dict[str, Any]:
+    """`checkpoint`, `untrained` and `classes` of a built repository; None each where there is no manifest."""
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8")) if path is not None else {}
+    except (OSError, ValueError):
+        fields = {}
+    return {name: fields.get(name) for name in ("checkpoint", "untrained", "classes")}
+
+
+def picture_route(fetch: Fetch, check_key: CheckKey, bodies: BodyReader) -> Route:
+    """`POST /ui/picture` with `{"url": ...}`: an image by URL for the page to draw on.
+
+    A browser may not read it from its own host. Its bytes are to be read by the page and by nothing else.
+
+    Args:
+        fetch: from a URL to the bytes of an image; raises `InvalidImageError`. Keeps the rules of URL images.
+    """
+
+    async def answer(request: Request) -> Response:
+        check_key(request.headers.get("authorization"))
+        # What a page of another origin cannot send without being asked for leave, which nobody gives.
+        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+            raise RequestError(415, "Expects Content-Type to be application/json")
+        async with bodies.reading(request.headers, request.receive, most=_LONGEST_PICTURE_REQUEST) as body:
+            url = _url_in(bytes(body))
+        try:
+            image = await fetch(url)
+        except InvalidImageError as error:
+            raise RequestError(InvalidImageError.status, str(error)) from error
+        headers = {
+            "cache-control": "no-store",
+            "content-disposition": "attachment",
+            "content-security-policy": "sandbox; default-src 'none'",
+            "x-content-type-options": "nosniff",
+        }
+        return Response(image, media_type="application/octet-stream", headers=headers)
+
+    return Route("/ui/picture", answer, methods=["POST"])
+
+
+def _url_in(body: bytes) -> str:
+    try:
+        url = json.loads(body)["url"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        url = None
+    if not isinstance(url, str):
+        raise RequestError(400, 'expected {"url": "https://..."}')
+    return url
+
+
+def file_routes(sample: bytes | None = None) -> list[BaseRoute]:
+    """The page under /ui/; /ui redirects there. Routes of the same prefix go before these.
+
+    Args:
+        sample: a PNG to offer as the sample; None offers the packaged one.
+    """
+    found: list[BaseRoute] = [Route("/ui", _to_the_folder)]
+    for name, asset in _assets(sample).items():
+        endpoint: Callable[[Request], Awaitable[Response]] = partial(_serve, asset)
+        found.append(Route(f"/ui/{name}", endpoint, methods=["GET"]))
+    return found
+
+
+@dataclass(frozen=True)
+class _Asset:
+    content: bytes
+    content_type: str
+    entity_tag: str
+
+
+def _assets(sample: bytes | None) -> dict[str, _Asset]:
+    """By name below /ui/."""
+    folder = Path(__file__).with_name("page")
+    found = sorted(path for path in folder.iterdir() if path.suffix in CONTENT_TYPES)
+    assets = {path.name: _asset(path.read_bytes(), path.suffix) for path in found}
+    assets[""] = assets.pop("index.html")
+    if sample is not None:
+        assets["sample.png"] = _asset(sample, ".png")
+    return assets
+
+
+def _asset(content: bytes, suffix: str) -> _Asset:
+    return _Asset(content, CONTENT_TYPES[suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+
+
+async def _serve(asset: _Asset, request: Request) -> Response:
+    headers = {**_HEADERS, "etag": asset.entity_tag}
+    if asset.entity_tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(asset.content, headers=headers, media_type=asset.content_type)
+
+
+async def _to_the_folder(_request: Request) -> Response:
+    """Relative, so that it holds behind a proxy that adds a prefix: the page's own addresses are relative, too."""
+    return RedirectResponse("ui/", headers={"cache-control": "no-cache"})

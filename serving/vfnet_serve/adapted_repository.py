@@ -15,6 +15,7 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from vfnet_client.atomic_files import write_whole
+from vfnet_model.manifest import MANIFEST
 from vfnet_serve.installation import ServerError
 
 _CONFIG = "config.pbtxt"
@@ -60,6 +61,25 @@ def write_adapted(repository: Path, configs: Mapping[str, ModelConfig], target: 
 def write_config(folder: Path, config: ModelConfig) -> None:
     """Have the model in this folder served with another configuration, when it is loaded next."""
     write_whole(folder / _CONFIG, text_format.MessageToString(config).encode())
+
+
+class ServedBuild:
+    """A built repository as it is when this is made."""
+
+    def __init__(self, repository: Path) -> None:
+        self.repository = repository
+        self._manifest = self._read()
+
+    def is_replaced(self) -> bool:
+        """Whether `vfnet build` has since put another into its place; no, while there is none."""
+        manifest = self._read()
+        return manifest is not None and manifest != self._manifest
+
+    def _read(self) -> bytes | None:
+        try:
+            return (self.repository / MANIFEST).read_bytes()
+        except OSError:
+            return None
 
 
 def _link_contents(source: Path, target: Path) -> None:

@@ -17,7 +17,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from vfnet_client.atomic_files import write_whole
 from vfnet_client.commands.settings_options import File, Folder
-from vfnet_serve.adapted_repository import read_configs
+from vfnet_serve.adapted_repository import ServedBuild, read_configs
 from vfnet_serve.control_plane import ControlPlane
 from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.installation import ServerError, StaleRepositoryError, TritonLostError, find_triton
@@ -25,7 +25,6 @@ from vfnet_serve.machine import this_machine
 from vfnet_serve.readiness import wait_until_ready
 from vfnet_serve.restart_policy import RestartPolicy
 from vfnet_serve.scratch_folder import remove_abandoned
-from vfnet_serve.served_build import ServedBuild
 from vfnet_serve.server_log import ServerLog, say
 from vfnet_serve.serving_settings import GivenSettings, choose_settings
 from vfnet_serve.triton_process import TritonProcess

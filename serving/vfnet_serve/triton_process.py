@@ -20,7 +20,7 @@ import psutil
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from vfnet_client.cache import default_cache_dir
-from vfnet_serve.adapted_repository import write_adapted, write_config
+from vfnet_serve.adapted_repository import ServedBuild, write_adapted, write_config
 from vfnet_serve.chosen_environment import chosen_environment
 from vfnet_serve.control_plane import ControlPlane
 from vfnet_serve.endpoints import Endpoints
@@ -28,7 +28,6 @@ from vfnet_serve.hidden_arguments import TracingForbiddenError, start_with_hidde
 from vfnet_serve.installation import ServerError, StaleRepositoryError, TritonInstallation, TritonLostError
 from vfnet_serve.local_http import fetch
 from vfnet_serve.scratch_folder import ScratchFolder
-from vfnet_serve.served_build import ServedBuild
 from vfnet_serve.server_log import ServerLog, print_line, say
 
 _SECONDS_AFTER_LOSS = 2.0

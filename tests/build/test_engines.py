@@ -9,9 +9,8 @@ import pytest
 from sklearn.datasets import load_sample_image
 
 from vfnet_build.building import build
-from vfnet_build.engines.errors import EngineError
 from vfnet_build.model_configuration import read_configuration
-from vfnet_build.repository import RepositoryError, _configure_for, _copy_template
+from vfnet_build.repository import EngineError, RepositoryError, _configure_for, _copy_template
 from vfnet_model.manifest import BuildOptions, Manifest
 from vfnet_runtime.architecture.config import VFNetConfig
 from vfnet_runtime.canvases import OWN, parse_canvases

@@ -17,7 +17,6 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from fuzzing import JSON, examples
 from scripted_site import answer, scripted_site
-from vfnet_client import http_connection
 from vfnet_client.async_client import AsyncVFNetClient
 from vfnet_client.detections import Detections
 from vfnet_client.exceptions import VFNetClientError
@@ -132,7 +131,7 @@ def test_labels_become_lines_that_any_file_can_hold() -> None:
 
 @pytest.fixture
 def small_answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(http_connection, "_MOST_ANSWER", 1 << 20)
+    monkeypatch.setattr("vfnet_client.http_transport._MOST_ANSWER", 1 << 20)
     return
 
 

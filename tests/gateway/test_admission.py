@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from vfnet_client.exceptions import ServerBusyError
-from vfnet_gateway.admission import ImagePlaces, RequestPlaces
-from vfnet_gateway.priorities import Priority
+from vfnet_gateway.admission import ImagePlaces, Priority, RequestPlaces
 
 
 async def settle() -> None:
@@ -21,13 +20,13 @@ async def settle() -> None:
 class Ensemble:
     """Images that stay until they are let go; `order` tells whose got a place, in which order."""
 
-    def __init__(self, flights: ImagePlaces) -> None:
-        self.flights, self.order = flights, list[str]()
+    def __init__(self, image_places: ImagePlaces) -> None:
+        self.image_places, self.order = image_places, list[str]()
         self._landings = list[asyncio.Event]()
 
-    def send(self, flight: RequestPlaces, name: str) -> asyncio.Task[None]:
+    def send(self, places: RequestPlaces, name: str) -> asyncio.Task[None]:
         async def fly() -> None:
-            async with flight.place():
+            async with places.place():
                 self.order.append(name)
                 landing = asyncio.Event()
                 self._landings.append(landing)
@@ -49,14 +48,14 @@ def run(scenario: Callable[[Ensemble], Coroutine[Any, Any, None]], capacity: int
         ensemble = Ensemble(ImagePlaces(capacity, max_waiting, queue_timeout=30))
         await scenario(ensemble)
         await ensemble.land_all()
-        assert (ensemble.flights.in_flight, ensemble.flights.newcomers) == (0, 0)
+        assert (ensemble.image_places.in_flight, ensemble.image_places.newcomers) == (0, 0)
 
     asyncio.run(main())
 
 
 def test_waiting_requests_take_turns_whatever_their_size() -> None:
     async def scenario(ensemble: Ensemble) -> None:
-        large, small, late = (ensemble.flights.of_a_request() for _ in range(3))
+        large, small, late = (ensemble.image_places.of_a_request() for _ in range(3))
         for _ in range(6):
             ensemble.send(large, "large")
         await settle()
@@ -73,10 +72,10 @@ def test_waiting_requests_take_turns_whatever_their_size() -> None:
 
 def test_one_request_alone_is_never_refused() -> None:
     async def scenario(ensemble: Ensemble) -> None:
-        alone = ensemble.flights.of_a_request()
+        alone = ensemble.image_places.of_a_request()
         tasks = [ensemble.send(alone, "alone") for _ in range(50)]
         await settle()
-        assert ensemble.flights.in_flight == 2
+        assert ensemble.image_places.in_flight == 2
         await ensemble.land_all()
         await asyncio.gather(*tasks)
 
@@ -85,13 +84,13 @@ def test_one_request_alone_is_never_refused() -> None:
 
 def test_one_more_than_may_wait_is_refused_at_once() -> None:
     async def scenario(ensemble: Ensemble) -> None:
-        ensemble.send(ensemble.flights.of_a_request(), "first")
-        ensemble.send(ensemble.flights.of_a_request(), "second")
+        ensemble.send(ensemble.image_places.of_a_request(), "first")
+        ensemble.send(ensemble.image_places.of_a_request(), "second")
         await settle()
-        waiting = [ensemble.send(ensemble.flights.of_a_request(), "waiting") for _ in range(2)]
+        waiting = [ensemble.send(ensemble.image_places.of_a_request(), "waiting") for _ in range(2)]
         await settle()
         with pytest.raises(ServerBusyError):
-            await ensemble.send(ensemble.flights.of_a_request(), "refused")
+            await ensemble.send(ensemble.image_places.of_a_request(), "refused")
         assert not any(task.done() for task in waiting)
 
     run(scenario)
@@ -99,41 +98,41 @@ def test_one_more_than_may_wait_is_refused_at_once() -> None:
 
 def test_who_waits_too_long_for_a_first_place_is_refused() -> None:
     async def main() -> None:
-        flights = ImagePlaces(capacity=1, max_waiting=5, queue_timeout=0.01)
-        async with flights.of_a_request().place():
+        image_places = ImagePlaces(capacity=1, max_waiting=5, queue_timeout=0.01)
+        async with image_places.of_a_request().place():
             with pytest.raises(ServerBusyError):
-                async with flights.of_a_request().place():
+                async with image_places.of_a_request().place():
                     pass
-        assert (flights.in_flight, flights.newcomers) == (0, 0)
+        assert (image_places.in_flight, image_places.newcomers) == (0, 0)
 
     asyncio.run(main())
 
 
 def test_who_leaves_as_a_place_becomes_free_takes_nothing_along() -> None:
     async def main() -> None:
-        flights = ImagePlaces(capacity=1, max_waiting=5, queue_timeout=30)
-        ensemble, first = Ensemble(flights), flights.of_a_request()
-        await flights.take(first)
-        leaving = ensemble.send(flights.of_a_request(), "leaving")
+        image_places = ImagePlaces(capacity=1, max_waiting=5, queue_timeout=30)
+        ensemble, first = Ensemble(image_places), image_places.of_a_request()
+        await image_places.take(first)
+        leaving = ensemble.send(image_places.of_a_request(), "leaving")
         await settle()
         leaving.cancel()
-        flights.give_back(first)  # before the one that leaves has noticed
+        image_places.give_back(first)  # before the one that leaves has noticed
         with pytest.raises(asyncio.CancelledError):
             await leaving
-        assert (flights.in_flight, flights.newcomers) == (0, 0)
+        assert (image_places.in_flight, image_places.newcomers) == (0, 0)
 
     asyncio.run(main())
 
 
 def test_interactive_requests_come_before_batches_that_came_earlier() -> None:
     async def scenario(ensemble: Ensemble) -> None:
-        flights = ensemble.flights
-        ensemble.send(flights.of_a_request(), "first")
-        ensemble.send(flights.of_a_request(), "second")
+        image_places = ensemble.image_places
+        ensemble.send(image_places.of_a_request(), "first")
+        ensemble.send(image_places.of_a_request(), "second")
         await settle()
         for priority in (Priority.BATCH, Priority.INTERACTIVE):
             for _ in range(2):
-                ensemble.send(flights.of_a_request(priority), priority.name)
+                ensemble.send(image_places.of_a_request(priority), priority.name)
         await settle()
         await ensemble.land_all()
         assert ensemble.order[2:] == ["INTERACTIVE", "INTERACTIVE", "BATCH", "BATCH"]
@@ -143,14 +142,14 @@ def test_interactive_requests_come_before_batches_that_came_earlier() -> None:
 
 def test_batches_leave_a_quarter_of_the_places_to_others() -> None:
     async def scenario(ensemble: Ensemble) -> None:
-        flights = ensemble.flights
-        batch = flights.of_a_request(Priority.BATCH)
+        image_places = ensemble.image_places
+        batch = image_places.of_a_request(Priority.BATCH)
         for _ in range(20):
             ensemble.send(batch, "batch")
         await settle()
-        assert flights.in_flight == 6
+        assert image_places.in_flight == 6
         for _ in range(3):
-            ensemble.send(flights.of_a_request(), "interactive")
+            ensemble.send(image_places.of_a_request(), "interactive")
         await settle()
         assert ensemble.order == ["batch"] * 6 + ["interactive"] * 2
         await ensemble.land_one()  # a batch image leaves
@@ -163,14 +162,14 @@ def test_batches_leave_a_quarter_of_the_places_to_others() -> None:
 
 def test_each_priority_has_a_queue_of_its_own() -> None:
     async def scenario(ensemble: Ensemble) -> None:
-        flights = ensemble.flights
-        ensemble.send(flights.of_a_request(), "first")
+        image_places = ensemble.image_places
+        ensemble.send(image_places.of_a_request(), "first")
         await settle()
-        waiting = [ensemble.send(flights.of_a_request(Priority.BATCH), "batch") for _ in range(2)]
+        waiting = [ensemble.send(image_places.of_a_request(Priority.BATCH), "batch") for _ in range(2)]
         await settle()
         with pytest.raises(ServerBusyError):
-            await ensemble.send(flights.of_a_request(Priority.BATCH), "refused")
-        waiting.append(ensemble.send(flights.of_a_request(), "interactive"))
+            await ensemble.send(image_places.of_a_request(Priority.BATCH), "refused")
+        waiting.append(ensemble.send(image_places.of_a_request(), "interactive"))
         await settle()
         assert not any(task.done() for task in waiting)
 
@@ -180,10 +179,10 @@ def test_each_priority_has_a_queue_of_its_own() -> None:
 @pytest.mark.parametrize("when", ["waiting", "at the moment of its turn"])
 def test_a_cancelled_image_leaves_its_place_to_the_next(when: str) -> None:
     async def scenario(ensemble: Ensemble) -> None:
-        first = ensemble.send(ensemble.flights.of_a_request(), "first")
+        first = ensemble.send(ensemble.image_places.of_a_request(), "first")
         await settle()
-        gone = ensemble.send(ensemble.flights.of_a_request(), "gone")
-        ensemble.send(ensemble.flights.of_a_request(), "next")
+        gone = ensemble.send(ensemble.image_places.of_a_request(), "gone")
+        ensemble.send(ensemble.image_places.of_a_request(), "next")
         await settle()
         if when == "waiting":
             gone.cancel()

@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 
 from vfnet_client.exceptions import ServerBusyError
-from vfnet_gateway import byte_budget
-from vfnet_gateway.byte_budget import ByteBudget
+from vfnet_gateway.bodies import ByteBudget
 
 
 @pytest.fixture(autouse=True)
 def _nothing_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(byte_budget, "SMALL", 0)
+    monkeypatch.setattr("vfnet_gateway.bodies.SMALL", 0)
 
 
 async def settle() -> None:
@@ -107,7 +106,7 @@ def test_bodies_that_are_half_read_do_not_wait_for_each_other() -> None:
 
 
 def test_large_bodies_leave_a_quarter_to_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(byte_budget, "SMALL", 5)
+    monkeypatch.setattr("vfnet_gateway.bodies.SMALL", 5)
 
     @scenario(100)
     async def steps(budget: ByteBudget) -> None:
@@ -123,7 +122,7 @@ def test_large_bodies_leave_a_quarter_to_small_ones(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_small_body_finds_room_beside_large_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(byte_budget, "SMALL", 5)
+    monkeypatch.setattr("vfnet_gateway.bodies.SMALL", 5)
 
     @scenario(100)
     async def steps(budget: ByteBudget) -> None:

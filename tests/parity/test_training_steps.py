@@ -18,11 +18,10 @@ from vfnet_runtime.architecture.config import BackboneConfig, HeadConfig, NeckCo
 from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_train.batches import AugmentedImages, Batches, BatchOrder, TrainingBatch
 from vfnet_train.losses import VFNetLoss
-from vfnet_train.optimisation import make_optimizer, set_learning_rate
+from vfnet_train.optimisation import Schedule, make_optimizer, set_learning_rate
 from vfnet_train.output_checkpoint import write_checkpoint
 from vfnet_train.precision import MEMORY_FORMAT
 from vfnet_train.processes import Processes
-from vfnet_train.schedule import Schedule
 from vfnet_train.settings import AugmentationSettings, OptimizerSettings
 from vfnet_train.steps import Stepper
 from vfnet_train.trainable_parts import freeze, train_mode

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from shared_data import SHARED
-from vfnet_model.checkpoints.coco import COCO_CLASSES
+from vfnet_model.checkpoints.stock import COCO_CLASSES
 
 CONFIG_TEXT = """
 model = dict(

@@ -12,8 +12,7 @@ from PIL import Image
 
 from vfnet_data.dataset import AnnotatedImage
 from vfnet_runtime.architecture.config import PreprocessConfig
-from vfnet_train.augmentation import augment, choose_scale, flip_boxes, resize_boxes
-from vfnet_train.photometric_distortion import distort_colours
+from vfnet_train.augmentation import augment, choose_scale, distort_colours, flip_boxes, resize_boxes
 from vfnet_train.settings import AugmentationSettings
 
 PREPROCESS = PreprocessConfig(img_scale=(120, 90))

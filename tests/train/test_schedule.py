@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from vfnet_train.schedule import Schedule
+from vfnet_train.optimisation import Schedule
 from vfnet_train.settings import OptimizerSettings
 
 

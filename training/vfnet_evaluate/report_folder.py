@@ -6,11 +6,8 @@ from pathlib import Path
 
 from vfnet_client.atomic_files import write_inside
 from vfnet_client.safe_text import markdown_text
-from vfnet_evaluate.confusion_picture import draw_confusion
-from vfnet_evaluate.figures import plain_texts, save_figure
-from vfnet_evaluate.precision_recall import draw_precision_recall
+from vfnet_evaluate.pictures import draw_confusion, draw_mistakes, draw_precision_recall, plain_texts, save_figure
 from vfnet_evaluate.report import EvaluationReport
-from vfnet_evaluate.worst_images import draw_mistakes
 
 REPORT, CURVES, CONFUSION = "report.md", "precision_recall.png", "confusion_matrix.png"
 

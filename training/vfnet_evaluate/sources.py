@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vfnet_client.client import VFNetClient
-from vfnet_client.detections import Detections
+from vfnet_client.detections import Detections, ImageResult
 from vfnet_client.exceptions import InvalidImageError, ServerUnavailableError
-from vfnet_client.image_result import ImageResult
 from vfnet_client.progress import with_progress
 from vfnet_data.dataset import AnnotatedImage, DetectionDataset
 from vfnet_evaluate.errors import EvaluationError

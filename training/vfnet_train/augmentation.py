@@ -1,21 +1,34 @@
 """From a stored image and its boxes to what the network trains on: MMDetection 2.28.2's training pipeline for VFNet.
 
 Every random choice comes from the generator that is passed in, so that an image's augmentation is a function of
-(seed, epoch, index) and of nothing that happened before.
+(seed, epoch, index) and of nothing that happened before. Decoding and resizing are the very ones that serve.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vfnet_client.bounded_files import read_file
+from vfnet_client.images import MAX_FILE_BYTES
 from vfnet_data.dataset import AnnotatedImage
 from vfnet_runtime.architecture.config import PreprocessConfig
-from vfnet_train.photometric_distortion import distort_colours
-from vfnet_train.served_images import decode_image_file, resize_to_fit
+from vfnet_runtime.image_decoding import ImageError, decode_image
+from vfnet_runtime.resizing import resize_onto_canvas
+from vfnet_train.errors import FinetuneError
 from vfnet_train.settings import AugmentationSettings, Scale
+
+Pixels = npt.NDArray[Any]
+_MAX_IMAGE_PIXELS = 10**9  # the data are the caller's own
+BRIGHTNESS_DELTA = 32.0
+CONTRAST_RANGE = SATURATION_RANGE = (0.5, 1.5)
+HUE_DELTA = 18.0
+"""Degrees. The constants are mmdet's defaults, those of SSD (arXiv:1512.02325)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,3 +96,54 @@ def normalise(pixels: npt.NDArray[np.generic], preprocess: PreprocessConfig) -> 
     mean, std = np.array(preprocess.mean, np.float32), np.array(preprocess.std, np.float32)
     normalised: npt.NDArray[np.float32] = (ordered.astype(np.float32) - mean) / std
     return normalised
+
+
+def decode_image_file(path: Path) -> Pixels:
+    """uint8 [height, width, 3] RGB, in the frame of the stored pixels.
+
+    Raises:
+        FinetuneError: it cannot be read.
+    """
+    try:
+        pixels: Pixels = decode_image(read_file(path, MAX_FILE_BYTES), _MAX_IMAGE_PIXELS)
+    except (OSError, ImageError) as error:
+        raise FinetuneError(f"{path} cannot be read: {error}") from None
+    return pixels
+
+
+def resize_to_fit(image: Pixels, scale: tuple[int, int]) -> Pixels:
+    """Resize [height, width, 3] bilinearly to fit a scale's longest and shortest side, as mmdet and the server do."""
+    resized: Pixels = resize_onto_canvas(image, scale, size_divisor=1).pixels[0]
+    return resized
+
+
+def distort_colours(pixels: npt.NDArray[np.generic], random: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Each distortion with a probability of one half, contrast before or after those in HSV.
+
+    Args:
+        pixels: [height, width, 3] RGB, 0 to 255.
+
+    Returns:
+        float32 of the same shape; values may leave 0 to 255 a little, as mmdet's do.
+    """
+
+    def toss() -> bool:
+        return bool(random.integers(2))
+
+    image = pixels.astype(np.float32)
+    if toss():
+        image += np.float32(random.uniform(-BRIGHTNESS_DELTA, BRIGHTNESS_DELTA))
+    contrast_first = toss()
+    if contrast_first and toss():
+        image *= np.float32(random.uniform(*CONTRAST_RANGE))
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+    if toss():
+        hsv[..., 1] *= np.float32(random.uniform(*SATURATION_RANGE))
+    if toss():
+        hsv[..., 0] = (hsv[..., 0] + np.float32(random.uniform(-HUE_DELTA, HUE_DELTA))) % 360
+    image = np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.float32)
+    if not contrast_first and toss():
+        image *= np.float32(random.uniform(*CONTRAST_RANGE))
+    if toss():
+        image = image[..., random.permutation(3)]
+    return image

@@ -16,14 +16,13 @@ from vfnet_train.loop import Loop
 from vfnet_train.losses import VFNetLoss
 from vfnet_train.metrics import Metrics
 from vfnet_train.moving_average import MovingAverage
-from vfnet_train.optimisation import make_optimizer
+from vfnet_train.optimisation import Schedule, make_optimizer
 from vfnet_train.precision import MEMORY_FORMAT, keep_in_float32
 from vfnet_train.preparation import Preparation, prepare
 from vfnet_train.processes import Processes, started_processes
 from vfnet_train.progress import TrainingProgress
 from vfnet_train.report import write_report
 from vfnet_train.run_folder import BEST_CHECKPOINT, LAST_CHECKPOINT, claim_folder
-from vfnet_train.schedule import Schedule
 from vfnet_train.settings import FinetuneSettings
 from vfnet_train.steps import Stepper
 from vfnet_train.trainable_parts import freeze

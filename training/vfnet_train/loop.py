@@ -12,12 +12,11 @@ from vfnet_train.errors import InterruptedTrainingError
 from vfnet_train.evaluation import evaluate_network
 from vfnet_train.interruption import Interruption
 from vfnet_train.metrics import Metrics
-from vfnet_train.optimisation import set_learning_rate
+from vfnet_train.optimisation import Schedule, set_learning_rate
 from vfnet_train.output_checkpoint import write_checkpoint
 from vfnet_train.processes import Processes
 from vfnet_train.progress import TrainingProgress
 from vfnet_train.run_folder import BEST_CHECKPOINT, LAST_CHECKPOINT
-from vfnet_train.schedule import Schedule
 from vfnet_train.settings import FinetuneSettings
 from vfnet_train.steps import Stepper
 from vfnet_train.trainable_parts import train_mode

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from vfnet_model.checkpoints.config_writing import MMDET_VERSION, write_model_config
 from vfnet_runtime.architecture.vfnet import VFNet
-from vfnet_train.durable_files import save_durably
-from vfnet_train.training_state import Position
+from vfnet_train.training_state import Position, save_durably
 
 
 def write_checkpoint(path: Path, network: VFNet, position: Position, figures: dict[str, float]) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from vfnet_client.atomic_files import durable_file
+from vfnet_model import full_disk
 from vfnet_runtime.architecture.vfnet import VFNet
-from vfnet_train.durable_files import save_durably
 from vfnet_train.errors import FinetuneError
 from vfnet_train.moving_average import MovingAverage
 
@@ -84,3 +86,9 @@ class TrainingState:
         for name, value in content["position"].items():
             setattr(self.position, name, value)
         return True
+
+
+def save_durably(path: Path, content: Mapping[str, object]) -> None:
+    """`torch.save` beside, flushed to the disk, then renamed: the old file or the new one, never half of it."""
+    with full_disk.told_as_oserror(path.parent), durable_file(path) as file:
+        torch.save(dict(content), file)

@@ -65,7 +65,7 @@ class HoldCheckpoint:
         """See `DetectorRecipe.open`. One image at a time."""
         from vfnet_model.checkpoints.resolve import open_checkpoint
         from vfnet_model.detectors.checkpoint_detector import CheckpointDetector, load_network
-        from vfnet_model.detectors.fractions import as_fractions
+        from vfnet_model.detectors.image_detections import as_fractions
 
         held = CheckpointDetector(load_network(open_checkpoint(self.checkpoint)))
 

@@ -13,8 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from vfnet_build.engines.errors import EngineError
 from vfnet_build.engines.onnx import export_detector
+from vfnet_build.repository import EngineError
 from vfnet_runtime.architecture.padding import default_canvases
 from vfnet_runtime.architecture.vfnet import VFNet
 

@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from vfnet_client.safe_text import printable_line
-from vfnet_model.checkpoints.bounds import LIMITS
 from vfnet_model.checkpoints.config_text import MAX_LENGTH, parse_config_text
 from vfnet_model.checkpoints.errors import CheckpointError, UnsupportedModelError
 from vfnet_model.checkpoints.input_files import read_input_text
 from vfnet_model.checkpoints.loading import Checkpoint, load_checkpoint
 from vfnet_model.checkpoints.pipeline_config import LEAST_STD
-from vfnet_model.checkpoints.settings import Settings, shorten
+from vfnet_model.checkpoints.settings import LIMITS, Settings, shorten
 from vfnet_model.checkpoints.yaml_data import read_yaml
 from vfnet_runtime.architecture.config import PreprocessConfig
 

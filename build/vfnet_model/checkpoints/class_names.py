@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vfnet_client.safe_text import is_printable_line
-from vfnet_model.checkpoints.bounds import LIMITS
 from vfnet_model.checkpoints.errors import CheckpointError
 from vfnet_model.checkpoints.input_files import read_input_text
-from vfnet_model.checkpoints.settings import shorten
+from vfnet_model.checkpoints.settings import LIMITS, shorten
 
 MAX_NAME = 200
 """Characters."""

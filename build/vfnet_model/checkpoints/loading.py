@@ -12,13 +12,12 @@ import torch
 from torch import Tensor
 
 from vfnet_client.safe_text import printable_line
-from vfnet_model.checkpoints.bounds import MAX_PARAMETERS
 from vfnet_model.checkpoints.class_names import check_class_names
 from vfnet_model.checkpoints.config_text import parse_config_text
 from vfnet_model.checkpoints.errors import CheckpointError, ConfigTextError, UnsupportedModelError
 from vfnet_model.checkpoints.model_config import read_model_config
 from vfnet_model.checkpoints.pickle_data import NumpyArray, Opaque, TensorRecord
-from vfnet_model.checkpoints.settings import shorten
+from vfnet_model.checkpoints.settings import MAX_PARAMETERS, shorten
 from vfnet_model.checkpoints.stock import (
     ARCHITECTURES,
     DEFAULT_STOCK,

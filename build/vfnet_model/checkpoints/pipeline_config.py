@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from vfnet_model.checkpoints.bounds import LIMITS
 from vfnet_model.checkpoints.errors import UnsupportedModelError
-from vfnet_model.checkpoints.settings import Settings, freeze, shorten
+from vfnet_model.checkpoints.settings import LIMITS, Settings, freeze, shorten
 from vfnet_runtime.architecture.config import PreprocessConfig
 
 _CHANGE_PIXELS = ("Resize", "Normalize", "Pad")

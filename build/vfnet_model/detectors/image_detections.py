@@ -1,11 +1,14 @@
-"""What a model found in one image, as arrays."""
+"""What a model found in one image, as arrays in pixels, and those as the client's detections."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from vfnet_client.detections import DetectedBox, Detections
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,3 +26,25 @@ class ImageDetections:
     def none(cls) -> ImageDetections:
         """Of an image in which nothing was found."""
         return cls(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
+
+
+def as_fractions(
+    found: ImageDetections, classes: Sequence[str], size: tuple[int, int], score_threshold: float = 0.0
+) -> Detections:
+    """The same detections, in their order.
+
+    Args:
+        classes: what `found.labels` index.
+        size: width and height of the stored image.
+        score_threshold: only what scores higher.
+    """
+    width, height = size
+    return Detections(
+        [
+            DetectedBox(x1 / width, y1 / height, x2 / width, y2 / height, classes[label], score)
+            for (x1, y1, x2, y2), score, label in zip(
+                found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True
+            )
+            if score > score_threshold
+        ]
+    )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +15,14 @@ from vfnet_client.bounded_files import read_file
 from vfnet_client.exceptions import InvalidImageError
 from vfnet_client.images import MAX_FILE_BYTES
 from vfnet_model.detectors.image_detections import ImageDetections
-from vfnet_model.detectors.read_ahead import read_ahead
 from vfnet_runtime.answers import detect
 from vfnet_runtime.architecture.config import VFNetConfig
 from vfnet_runtime.candidates import CandidateSettings, select_candidates
 from vfnet_runtime.image_decoding import ImageError, decode_image
 from vfnet_runtime.resizing import ResizedImage, resize_onto_canvas
 
+T = TypeVar("T")
+R = TypeVar("R")
 Predict = Callable[[npt.NDArray[np.uint8], npt.NDArray[np.int32]], list[npt.NDArray[np.float32]]]
 """`pixels` and `valid_shape` of one image -> per level logits [num_classes, H_l, W_l], then per level distances
 [4, H_l, W_l]; see `DensePredictor`."""
@@ -90,3 +93,19 @@ class NetworkDetector:
         outputs = self._predict(image.pixels, image.valid_shape)
         levels = len(self.config.head.strides)
         return select_candidates(outputs[:levels], outputs[levels:], image.valid_shape[0], self._settings)
+
+
+def read_ahead(work: Callable[[T], R], items: Iterable[T], ahead: int = 4, threads: int = 2) -> Iterator[R]:
+    """`map(work, items)` on threads of its own, never more than `ahead` results in memory that nobody has taken."""
+    pending: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                pending.append(pool.submit(work, item))
+                if len(pending) > ahead:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()

@@ -10,9 +10,8 @@ from pathlib import Path
 from vfnet_client.atomic_files import fitting_name, write_inside, write_whole
 from vfnet_client.commands.options import add_server_options, at_least_one, connected, fraction
 from vfnet_client.contract import score_response
-from vfnet_client.detections import Detections
+from vfnet_client.detections import Detections, ImageResult
 from vfnet_client.exceptions import AccessDeniedError, CommandError, InvalidImageError, ServerUnavailableError
-from vfnet_client.image_result import ImageResult
 from vfnet_client.images import Source, expand
 from vfnet_client.progress import Progress
 from vfnet_client.safe_text import printable_line

@@ -19,9 +19,15 @@ import httpx
 
 from vfnet_client.exceptions import InvalidImageError
 from vfnet_client.url_images.address_policy import AddressPolicy
-from vfnet_client.url_images.checked_connections import AddressRefusedError, CheckedConnections, NameNotFoundError
-from vfnet_client.url_images.name_resolution import Resolver, SystemResolver
-from vfnet_client.url_images.proxies import Proxies, http_proxy
+from vfnet_client.url_images.connections import (
+    AddressRefusedError,
+    CheckedConnections,
+    NameNotFoundError,
+    Proxies,
+    Resolver,
+    SystemResolver,
+    http_proxy,
+)
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _UNSPECIFIC_TYPES = frozenset({"", "application/octet-stream", "binary/octet-stream", "application/x-download"})

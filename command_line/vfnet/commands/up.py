@@ -37,9 +37,8 @@ from vfnet_serve.starting import (
     running_endpoints,
     server_command,
 )
-from vfnet_serve.supervision.code_version import code_version
 from vfnet_serve.supervision.control import Supervision
-from vfnet_serve.supervision.wanted import Listener, WantedProcess
+from vfnet_serve.supervision.wanted import Listener, WantedProcess, code_version
 
 _DRAWN_SCORE = 0.5
 SERVER_PACKAGES = ("vfnet_serve", "vfnet_supervision", "vfnet_model", "vfnet_build", "vfnet_runtime", "vfnet_client")

@@ -17,8 +17,8 @@ from vfnet_bench.options import add_json_argument, add_rounds_argument
 from vfnet_bench.progress import Progress
 from vfnet_bench.report import publish
 from vfnet_client.atomic_files import write_whole
+from vfnet_client.cli import install_command
 from vfnet_client.commands.options import at_least_one
-from vfnet_client.installing import install_command
 from vfnet_model.checkpoints.class_names import read_class_list
 from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
 from vfnet_model.checkpoints.resolve import open_checkpoint

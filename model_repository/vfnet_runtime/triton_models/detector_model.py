@@ -14,10 +14,9 @@ import triton_python_backend_utils as pb_utils
 from vfnet_runtime.candidates import CandidateSettings, select_candidates
 from vfnet_runtime.engines.openvino_engine import HeadOutputs, OpenVINOEngine, is_strip
 from vfnet_runtime.engines.warming_up import parse_canvases, warm_up
-from vfnet_runtime.triton_models.decoupled_responses import send_only_response
 from vfnet_runtime.triton_models.detector_requests import DetectorRequests, ReceivedImage
-from vfnet_runtime.triton_models.error_responses import internal_error
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
+from vfnet_runtime.triton_models.responses import internal_error, send_only_response
 
 FAILED = "the image could not be detected in"
 

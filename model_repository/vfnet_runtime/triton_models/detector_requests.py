@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vfnet_runtime.tickets import TicketLedger, ledger_path
 from vfnet_runtime.triton_models import checked_inputs
 from vfnet_runtime.triton_models.checked_inputs import InvalidInputError, PixelsContract
-from vfnet_runtime.triton_models.error_responses import cancelled, invalid_argument
+from vfnet_runtime.triton_models.responses import cancelled, invalid_argument
 
 
 @dataclass

@@ -13,8 +13,8 @@ from vfnet_runtime.answers import detect
 from vfnet_runtime.tickets import TicketLedger, ledger_path
 from vfnet_runtime.triton_models import checked_inputs
 from vfnet_runtime.triton_models.checked_inputs import InvalidInputError
-from vfnet_runtime.triton_models.error_responses import internal_error, invalid_argument
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
+from vfnet_runtime.triton_models.responses import internal_error, invalid_argument
 
 
 class TritonPythonModel:

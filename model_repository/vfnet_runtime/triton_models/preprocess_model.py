@@ -17,9 +17,28 @@ from vfnet_runtime.image_decoding import ImageError, decode_image
 from vfnet_runtime.resizing import resize_onto_canvas
 from vfnet_runtime.tickets import TicketLedger, ledger_path
 from vfnet_runtime.triton_models.checked_inputs import InvalidInputError, image_bytes
-from vfnet_runtime.triton_models.error_responses import cancelled, internal_error, invalid_argument
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
-from vfnet_runtime.triton_models.refusals import Refusals
+from vfnet_runtime.triton_models.responses import cancelled, internal_error, invalid_argument
+
+REASONS = ("unreadable", "cancelled", "failed")
+"""Why an image is turned away. Those that find Triton's queue full never come here."""
+
+
+class Refusals:
+    """`vfnet_refusals`: Triton's metric of images turned away, by reason; the processes of this model add up in it."""
+
+    def __init__(self) -> None:
+        self._family = pb_utils.MetricFamily(
+            name="vfnet_refusals",
+            description="Images that vfnet_preprocess turned away, by reason",
+            kind=pb_utils.MetricFamily.COUNTER,
+        )
+        self._counters = {reason: self._family.Metric(labels={"reason": reason}) for reason in REASONS}
+
+    def count(self, reason: str, response: Any) -> Any:
+        """One more for this reason; `response` as it is."""
+        self._counters[reason].increment(1)
+        return response
 
 
 class TritonPythonModel:
@@ -34,7 +53,7 @@ class TritonPythonModel:
         self.canvases = parse_canvases(parameters["canvases"])
         self.max_image_pixels = int(parameters["max_image_pixels"])
         self.ledger = TicketLedger(ledger_path(), float(parameters["ticket_seconds"]))
-        self.door = Admission(self.ledger, int(parameters["max_in_flight"]))
+        self.admission = Admission(self.ledger, int(parameters["max_in_flight"]))
         self.refusals = Refusals()
         self.activity = ProcessActivity()
         self.freed_memory = FreedMemory()
@@ -54,7 +73,7 @@ class TritonPythonModel:
         needs_ticket = "TICKET" in request.requested_output_names()
         has_gone = partial(self.activity.is_cancelled, request)
         try:
-            ticket = self.door.enter(has_gone) if needs_ticket else 0  # waiting is no work
+            ticket = self.admission.enter(has_gone) if needs_ticket else 0  # waiting is no work
         except CallerGoneError:
             return self.refusals.count("cancelled", cancelled())
         with self.activity.working():
@@ -62,7 +81,7 @@ class TritonPythonModel:
             self.freed_memory.give_back()
         if needs_ticket:
             if response.has_error():
-                self.door.leave(ticket)
+                self.admission.leave(ticket)
             else:
                 self.ledger.pass_on(ticket)
         return response

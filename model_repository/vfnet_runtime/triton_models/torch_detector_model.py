@@ -11,10 +11,9 @@ import torch
 import triton_python_backend_utils as pb_utils
 
 from vfnet_runtime.engines.torch_engine import Candidates, Image, TorchEngine
-from vfnet_runtime.triton_models.decoupled_responses import send_only_response
 from vfnet_runtime.triton_models.detector_requests import DetectorRequests, ReceivedImage
-from vfnet_runtime.triton_models.error_responses import internal_error
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
+from vfnet_runtime.triton_models.responses import internal_error, send_only_response
 
 FAILED = "the image could not be detected in"
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from vfnet_client.exceptions import RequestError
 from vfnet_client.safe_text import is_printable_line
-from vfnet_gateway.kserve.public_models import IMAGE, INPUTS, OUTPUTS, SCORE_THRESHOLD, TensorSpecification, shown
-from vfnet_gateway.priorities import Priority
+from vfnet_gateway.admission import Priority
+from vfnet_gateway.kserve.public_interface import IMAGE, INPUTS, OUTPUTS, SCORE_THRESHOLD, TensorSpecification, shown
 
 LONGEST_ID = 100
 _LENGTH_PREFIX = 4

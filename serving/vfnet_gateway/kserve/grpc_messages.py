@@ -32,7 +32,7 @@ class MessageReader:
         self._streams = 0
 
     @asynccontextmanager
-    async def reading(self, context: grpc.aio.ServicerContext, exchange: RequestRecord) -> AsyncIterator[bytes]:
+    async def reading(self, context: grpc.aio.ServicerContext, record: RequestRecord) -> AsyncIterator[bytes]:
         """A call's message; its room in the budget is kept while in the context.
 
         Raises:
@@ -47,21 +47,21 @@ class MessageReader:
             message = await self._next(context, self._settings.body_idle_timeout)
             if message is None:
                 raise RequestError(400, "the call has no message")
-            self._look_at(message, exchange)
+            self._look_at(message, record)
             if len(message) > ordinary:
                 await holding.grow(len(message) - ordinary, self._settings.queue_timeout)
             yield message
 
     @asynccontextmanager
     async def reading_in_stream(
-        self, context: grpc.aio.ServicerContext, exchange: RequestRecord
+        self, context: grpc.aio.ServicerContext, record: RequestRecord
     ) -> AsyncIterator[bytes | None]:
         """A stream's next message, None after the last; room is taken when it is there. Raises as `reading` does."""
         message = await self._next(context, _STREAM_IDLE_S)
         if message is None:
             yield None
             return
-        self._look_at(message, exchange)
+        self._look_at(message, record)
         async with self._budget.hold() as holding:
             await holding.grow(len(message), self._settings.queue_timeout)
             yield message
@@ -81,9 +81,9 @@ class MessageReader:
         finally:
             self._streams -= 1
 
-    def _look_at(self, message: bytes, exchange: RequestRecord) -> None:
-        exchange.bytes_in += len(message)
-        exchange.stages["read"] = exchange.seconds()
+    def _look_at(self, message: bytes, record: RequestRecord) -> None:
+        record.bytes_in += len(message)
+        record.stages["read"] = record.seconds()
         if len(message) > self._max_bytes:
             raise RequestError(413, f"the message has {len(message)} bytes, more than the {self._max_bytes} allowed")
 

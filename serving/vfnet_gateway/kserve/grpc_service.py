@@ -17,12 +17,11 @@ from tritonclient.grpc import service_pb2
 from vfnet_client.exceptions import RequestError, ServerUnavailableError, VFNetClientError
 from vfnet_client.safe_text import is_printable_line
 from vfnet_gateway.access_log import AccessLog
+from vfnet_gateway.admission import Priority, priority_of
 from vfnet_gateway.bodies import ClientGoneError
 from vfnet_gateway.keys import KeyRing
 from vfnet_gateway.kserve.checked_request import check
-from vfnet_gateway.kserve.control_plane import CONTROL_METHODS, refusal
-from vfnet_gateway.kserve.grpc_messages import MessageReader
-from vfnet_gateway.kserve.grpc_request import (
+from vfnet_gateway.kserve.grpc_codec import (
     FINAL_RESPONSE,
     config_response,
     given,
@@ -30,12 +29,13 @@ from vfnet_gateway.kserve.grpc_request import (
     metadata_response,
     parse,
 )
+from vfnet_gateway.kserve.grpc_messages import MessageReader
 from vfnet_gateway.kserve.inference import Inference
+from vfnet_gateway.kserve.public_interface import CONTROL_METHODS, control_refusal
 from vfnet_gateway.kserve.rest import EXTENSIONS, SERVER_NAME
 from vfnet_gateway.kserve.statistics import ModelStatistics
 from vfnet_gateway.metrics import REFUSALS, GatewayMetrics
 from vfnet_gateway.middleware import LONGEST_REQUEST_ID, innermost, told_of
-from vfnet_gateway.priorities import Priority, priority_of
 from vfnet_gateway.request_record import RequestRecord
 
 SERVICE = "inference.GRPCInferenceService"
@@ -65,7 +65,7 @@ class Call:
 
     context: grpc.aio.ServicerContext
     headers: Mapping[str, str]
-    exchange: RequestRecord
+    record: RequestRecord
 
     def time_left(self) -> float | None:
         """Seconds until the caller's own deadline."""
@@ -134,10 +134,10 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
             async def work(call: Call) -> bytes:
                 if method.needs_key:
                     self._keys.check(call.headers.get("authorization"))
-                async with self._messages.reading(context, call.exchange) as message:
+                async with self._messages.reading(context, call.record) as message:
                     answer = await method.answer(call, parse(method.request, message))
                 body = answer if isinstance(answer, bytes) else answer.SerializeToString()
-                call.exchange.bytes_out += len(body)
+                call.record.bytes_out += len(body)
                 return body
 
             return bytes(await self._run(path, context, work))
@@ -159,7 +159,7 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
     async def _answer_in_stream(self, call: Call) -> bool:
         """One request of a stream and its answer, in which an error is no end of the stream; whether there was one."""
         self._keys.check(call.headers.get("authorization"))  # it may have lost its meaning since
-        async with self._messages.reading_in_stream(call.context, call.exchange) as message:
+        async with self._messages.reading_in_stream(call.context, call.record) as message:
             if message is None:
                 return False
             try:
@@ -169,7 +169,7 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
             except VFNetClientError as error:
                 answer = service_pb2.ModelStreamInferResponse(error_message=told_of(error)[1])
         body = answer.SerializeToString()
-        call.exchange.bytes_out += len(body)
+        call.record.bytes_out += len(body)
         await call.context.write(body)
         return True
 
@@ -178,7 +178,7 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
 
         async def refuse(_requests: Any, context: grpc.aio.ServicerContext) -> bytes:
             async def work(_call: Call) -> bytes:
-                raise refusal() if is_control else RequestError(501, "the gateway has no such method")
+                raise control_refusal() if is_control else RequestError(501, "the gateway has no such method")
 
             return bytes(await self._run(path if is_control else "other", context, work))
 
@@ -197,28 +197,28 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
             return await work(call)
         except asyncio.CancelledError:
             if self.is_stopping and not context.cancelled():
-                status, call.exchange.reason = 503, "given up when stopping"
+                status, call.record.reason = 503, "given up when stopping"
                 return await _abort(context, 503, told_of(ServerUnavailableError("stopping"))[1])
-            status, call.exchange.reason = _CLIENT_GONE, "the client left"
+            status, call.record.reason = _CLIENT_GONE, "the client left"
             if call.time_left() == 0:
-                status, call.exchange.reason = _DEADLINE, "the caller's deadline"
+                status, call.record.reason = _DEADLINE, "the caller's deadline"
             raise
         except ClientGoneError:
-            status, call.exchange.reason = _CLIENT_GONE, "the client left"
+            status, call.record.reason = _CLIENT_GONE, "the client left"
             return await _abort(context, status, "the client left")
         except Exception as error:
             status, message = told_of(error)
-            call.exchange.reason = str(error) if isinstance(error, VFNetClientError) else type(error).__name__
+            call.record.reason = str(error) if isinstance(error, VFNetClientError) else type(error).__name__
             if status == 500:
-                self._log.note("ERROR", f"{call.exchange.request_id}: {innermost(error)}")
+                self._log.note("ERROR", f"{call.record.request_id}: {innermost(error)}")
             return await _abort(context, status, message)
         finally:
             self.calls.discard(task)
             self._metrics.requests_in_flight.dec()
             code = "OK" if status == 200 else _CODES.get(status, grpc.StatusCode.INTERNAL).name
-            self._metrics.answered(route, "gRPC", code, REFUSALS.get(status), call.exchange)
+            self._metrics.answered(route, "gRPC", code, REFUSALS.get(status), call.record)
             self._log.request(
-                {"client": (_address(context),), "method": "gRPC", "path": route}, call.exchange, code
+                {"client": (_address(context),), "method": "gRPC", "path": route}, call.record, code
             )  # fmt: skip
 
     async def _server_live(self, _call: Call, _request: Any) -> Any:
@@ -251,13 +251,13 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
     async def _infer(self, call: Call, request: Any) -> Any:
         priority: Priority = priority_of(call.headers)
         model = self._inference.models.check(request.model_name, request.model_version)
-        with call.exchange.stage("parse"):
+        with call.record.stage("parse"):
             checked = check(given(request), self._inference.max_image_bytes)
             request.Clear()  # the image is in memory once
         tensors = await self._inference.infer(
-            model, checked, call.exchange, priority=priority, time_left=call.time_left()
+            model, checked, call.record, priority=priority, time_left=call.time_left()
         )
-        with call.exchange.stage("write"):
+        with call.record.stage("write"):
             return infer_response(model, checked.id, tensors)
 
     async def _health(self, _call: Call, request: Any) -> bytes:

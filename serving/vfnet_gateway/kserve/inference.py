@@ -4,66 +4,47 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from vfnet_client.exceptions import DeadlineExceededError, InvalidImageError, RequestError, ServerUnavailableError
 from vfnet_client.retry_policy import Deadline
-from vfnet_client.transport import Transport
-from vfnet_gateway.admission import RequestPlaces
+from vfnet_gateway.admission import Priority, RequestPlaces
 from vfnet_gateway.ensemble import Ensemble
 from vfnet_gateway.kserve.checked_request import CheckedRequest, bounded_timeout
-from vfnet_gateway.kserve.public_models import PublicModels
-from vfnet_gateway.kserve.tensors_out import OutputTensor, output_tensors
+from vfnet_gateway.kserve.public_interface import OutputTensor, PublicModels, output_tensors
 from vfnet_gateway.metrics import GatewayMetrics
-from vfnet_gateway.priorities import Priority
-from vfnet_gateway.readiness import Readiness
 from vfnet_gateway.request_record import RequestRecord
-from vfnet_gateway.settings import GatewaySettings
 
 _MOMENT_S = 0.1
 """By which the inference's own deadline comes before that of waiting for it: it knows better what there is to say."""
-
-
-@dataclass(frozen=True)
-class ServedModel:
-    """A public model, as the gateway reaches it."""
-
-    ensemble: Ensemble
-    readiness: Readiness
-
-    @classmethod
-    def reached_by(cls, transport: Transport, settings: GatewaySettings) -> ServedModel:
-        """Whatever a transport's inferences go to."""
-        ensemble = Ensemble(settings, transport)
-        return cls(ensemble, Readiness(transport, ensemble))
 
 
 class Inference:
     """The public models. To be used by one event loop.
 
     Args:
+        ensembles: by the name that callers have for the model.
         timeout: seconds that any request may take.
         max_image_bytes: of one encoded image.
     """
 
     def __init__(
-        self, served: Mapping[str, ServedModel], metrics: GatewayMetrics, timeout: float, max_image_bytes: int
+        self, ensembles: Mapping[str, Ensemble], metrics: GatewayMetrics, timeout: float, max_image_bytes: int
     ) -> None:
-        self._served, self._metrics = served, metrics
-        self.models = PublicModels(served)
+        self._ensembles, self._metrics = ensembles, metrics
+        self.models = PublicModels(ensembles)
         self.timeout, self.max_image_bytes = timeout, max_image_bytes
 
     async def is_ready(self, model: str | None = None) -> bool:
         """Whether one of `models`, or all of them, could serve."""
         names = self.models.names if model is None else (model,)
-        return all([await self._served[name].readiness.is_ready() for name in names])
+        return all([await self._ensembles[name].is_ready() for name in names])
 
     async def infer(
         self,
         model: str,
         request: CheckedRequest,
-        exchange: RequestRecord,
+        record: RequestRecord,
         *,
         priority: Priority,
         time_left: float | None = None,
@@ -79,13 +60,13 @@ class Inference:
             RequestError: 400, the image cannot be detected on.
             ServerBusyError, ServerUnavailableError, DeadlineExceededError, InferenceError: it is not the image.
         """
-        ensemble = self._served[model].ensemble
+        ensemble = self._ensembles[model]
         deadline = Deadline.after(bounded_timeout(self.timeout, request.timeout, time_left))
-        flight = ensemble.of_a_request(max(priority, request.priority or priority))
-        exchange.images = 1
+        places = ensemble.of_a_request(max(priority, request.priority or priority))
+        record.images = 1
         try:
-            with exchange.stage("inference"):
-                arrays = await self._in_its_place(ensemble, flight, request, deadline)
+            with record.stage("inference"):
+                arrays = await self._in_its_place(ensemble, places, request, deadline)
         except InvalidImageError as error:
             self._metrics.images.labels("unreadable").inc()
             raise RequestError(400, str(error)) from error
@@ -93,12 +74,12 @@ class Inference:
         return output_tensors(arrays, request.outputs)
 
     async def _in_its_place(
-        self, ensemble: Ensemble, flight: RequestPlaces, request: CheckedRequest, deadline: Deadline
+        self, ensemble: Ensemble, places: RequestPlaces, request: CheckedRequest, deadline: Deadline
     ) -> dict[str, Any]:
         try:
-            async with asyncio.timeout(bounded_timeout(deadline.remaining()) + _MOMENT_S), flight.place():
+            async with asyncio.timeout(bounded_timeout(deadline.remaining()) + _MOMENT_S), places.place():
                 return await ensemble.infer(
-                    flight, request.image, deadline,
+                    places, request.image, deadline,
                     score_threshold=request.score_threshold, outputs=request.outputs,
                 )  # fmt: skip
         except TimeoutError as error:

@@ -1,4 +1,4 @@
-"""KServe v2's REST routes. Errors are `{"error": "..."}`; `envelope` writes them so for every path under `/v2`."""
+"""KServe v2's REST routes. Errors are `{"error": "..."}`; the middleware writes them so for every path under `/v2`."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match, Route
 
 from vfnet_client.exceptions import RequestError, ServerUnavailableError
-from vfnet_gateway.bodies import BodyReader
+from vfnet_gateway.admission import Priority, priority_of
+from vfnet_gateway.bodies import BodyReader, unless_gone
 from vfnet_gateway.keys import KeyRing
 from vfnet_gateway.kserve.checked_request import CheckedRequest, check
-from vfnet_gateway.kserve.control_plane import is_control_path, refusal
 from vfnet_gateway.kserve.inference import Inference
-from vfnet_gateway.kserve.rest_answer import respond
-from vfnet_gateway.kserve.rest_request import HEADER_LENGTH, RESTRequest, check_content_type, parse
+from vfnet_gateway.kserve.public_interface import control_refusal, is_control_path
+from vfnet_gateway.kserve.rest_codec import HEADER_LENGTH, RESTRequest, check_content_type, parse, respond
 from vfnet_gateway.kserve.statistics import ModelStatistics
-from vfnet_gateway.leaving import unless_gone
-from vfnet_gateway.priorities import Priority, priority_of
 from vfnet_gateway.request_record import request_record_of
 
 SERVER_NAME = "vfnet"
@@ -60,7 +58,7 @@ class KServeRoutes:
         async def anything_else(request: Request) -> Response:
             await self._refuse_body(request)
             if is_control_path(request.scope["path"]):
-                raise refusal()
+                raise control_refusal()
             if any(route.matches(request.scope)[0] is Match.PARTIAL for route in known):
                 raise HTTPException(405, "the path is known, but not with this method")
             raise HTTPException(404, "there is no such path; see /swagger.json?version=3.1")
@@ -105,15 +103,15 @@ class KServeRoutes:
 
     async def infer(self, request: Request) -> Response:
         """Detect on one image."""
-        exchange = request_record_of(request)
+        record = request_record_of(request)
         model, priority = await self._check_head(request)
-        async with self.bodies.reading(request.headers, exchange.receiving(request.receive)) as body:
-            with exchange.stage("parse"):
+        async with self.bodies.reading(request.headers, record.receiving(request.receive)) as body:
+            with record.stage("parse"):
                 wanted, checked = await self._understand(body, request.headers.get(HEADER_LENGTH))
             body.clear()
-            work = self.inference.infer(model, checked, exchange, priority=priority)
+            work = self.inference.infer(model, checked, record, priority=priority)
             tensors = await unless_gone(request, work)
-        with exchange.stage("write"):
+        with record.stage("write"):
             return respond(model, wanted, tensors)
 
     async def _understand(self, body: bytearray, header_length: str | None) -> tuple[RESTRequest, CheckedRequest]:

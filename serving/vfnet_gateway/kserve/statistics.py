@@ -7,7 +7,7 @@ from typing import Any
 
 from tritonclient.grpc import service_pb2
 
-from vfnet_gateway.kserve.public_models import VERSION
+from vfnet_gateway.kserve.public_interface import VERSION
 from vfnet_gateway.triton_facts import TritonFacts
 
 DURATIONS = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output")

@@ -15,11 +15,10 @@ from typing import Any
 
 from vfnet_serve.installation import ServerError
 from vfnet_serve.scratch_folder import remove_abandoned
-from vfnet_serve.supervision.code_version import code_version
 from vfnet_serve.supervision.log_files import tail
 from vfnet_serve.supervision.marked_processes import end, kill, marked_processes
 from vfnet_serve.supervision.supervisor import STATUS
-from vfnet_serve.supervision.wanted import ROLES, Wanted, WantedProcess, read_wanted, withdraw
+from vfnet_serve.supervision.wanted import ROLES, Wanted, WantedProcess, code_version, read_wanted, withdraw
 from vfnet_supervision.ring import SUPERVISOR_LOG, SupervisorLock, process_state, start_supervisor
 
 _STOP_TIMEOUT = 160.0

@@ -1,13 +1,15 @@
-"""What should run, as a file: written whole, and for its owner alone, for it may hold the gateway's keys."""
+"""What should run, and of which code, as a file: whole, and for its owner alone, for it may hold the gateway's keys."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from vfnet_supervision.ring import WANTED
 
 ROLES = ("server", "gateway")
 """In the order in which they are started."""
+_LARGEST_CODE = 2**20
+"""Bytes: what is larger is data, such as the demonstration's weights."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,22 @@ def write_private(path: Path, content: bytes) -> None:
     except BaseException:
         Path(beside).unlink(missing_ok=True)
         raise
+
+
+def code_version(packages: Iterable[str]) -> str:
+    """A hash of the files of these packages, and of the names of all that is installed beside them, with versions."""
+    digest = hashlib.sha256(sys.version.encode())
+    for package in sorted(packages):
+        spec = find_spec(package)
+        for root in map(Path, (spec and spec.submodule_search_locations) or []):
+            for file in sorted(root.rglob("*")):
+                if "__pycache__" not in file.parts and file.is_file() and file.stat().st_size <= _LARGEST_CODE:
+                    digest.update(f"{package}/{file.relative_to(root)}\0".encode(errors="replace"))
+                    digest.update(hashlib.sha256(file.read_bytes()).digest())
+    for folder in sys.path:
+        for metadata in sorted(path.name for path in Path(folder).glob("*.dist-info")) if folder else []:
+            digest.update(f"{metadata}\0".encode(errors="replace"))
+    return digest.hexdigest()[:16]
 
 
 def _process(fields: Mapping[str, Any]) -> WantedProcess:

@@ -10,7 +10,7 @@ from hypothesis import given
 
 from fuzzing import JSON
 from vfnet_client.exceptions import RequestError
-from vfnet_gateway.kserve.json_structure import DEEPEST, check_structure
+from vfnet_gateway.kserve.rest_codec import DEEPEST, check_structure
 
 
 @given(JSON)

@@ -22,8 +22,8 @@ from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.bodies import BodyReader
 from vfnet_gateway.metrics import GatewayMetrics
 from vfnet_gateway.middleware import RequestMiddleware
-from vfnet_gateway.page import CONTENT_TYPES, routes
 from vfnet_gateway.settings import GatewaySettings
+from vfnet_gateway.ui_routes import CONTENT_TYPES, file_routes, picture_route
 
 FOLDER = Path(vfnet_gateway.page.__file__).parent
 FILES = sorted(path for path in FOLDER.iterdir() if path.suffix in CONTENT_TYPES)
@@ -88,7 +88,7 @@ def test_a_browser_that_has_a_file_is_told_so_shortly(client: httpx.Client) -> N
     assert client.get("/ui/main.js", headers={"if-none-match": '"other"'}).status_code == 200
 
 
-@pytest.mark.parametrize("name", ["__init__.py", "url_pictures.py", "index.html.bak", "..%2f__init__.py", "%2e%2e/x"])
+@pytest.mark.parametrize("name", ["__init__.py", "ui_routes.py", "index.html.bak", "..%2f__init__.py", "%2e%2e/x"])
 def test_nothing_else_of_the_folder_is_served(client: httpx.Client, name: str) -> None:
     assert client.get(f"/ui/{name}").status_code == 404
 
@@ -117,7 +117,7 @@ def test_what_scripts_and_labels_point_at_exists_once() -> None:
 
 def test_the_sample_is_small_and_an_operator_may_give_another() -> None:
     assert SAMPLE.stat().st_size <= 200_000
-    assert ask(routes(sample=b"another"), "GET", "/ui/sample.png").content == b"another"
+    assert ask(file_routes(sample=b"another"), "GET", "/ui/sample.png").content == b"another"
 
 
 async def fetch_a_cat(url: str) -> bytes:
@@ -132,7 +132,7 @@ def check_key(authorization: str | None) -> None:
 
 
 def ask_for_picture(**request: Any) -> httpx.Response:
-    guarded = routes(fetch=fetch_a_cat, check_key=check_key, bodies=BodyReader(GatewaySettings()))
+    guarded: list[BaseRoute] = [picture_route(fetch_a_cat, check_key, BodyReader(GatewaySettings()))]
     headers = {"authorization": "Bearer right"} | request.pop("headers", {})
     return ask(guarded, "POST", "/ui/picture", headers=headers, **request)
 
@@ -162,5 +162,5 @@ def test_a_request_for_an_image_by_url_is_refused(status: int, request_: dict[st
     assert answer.json()["message"]
 
 
-def test_without_a_fetcher_there_is_no_way_to_fetch() -> None:
-    assert ask(routes(), "POST", "/ui/picture", json={"url": CAT}).status_code == 404
+def test_the_files_alone_bring_no_way_to_fetch() -> None:
+    assert ask(file_routes(), "POST", "/ui/picture", json={"url": CAT}).status_code == 404

@@ -15,11 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from vfnet_model.checkpoints.coco import COCO_CLASSES
 from vfnet_model.checkpoints.demo import DEMO_CLASSES
 from vfnet_model.checkpoints.errors import CheckpointError, ConfigTextError, UnsupportedModelError
 from vfnet_model.checkpoints.loading import build_network, load_checkpoint
-from vfnet_model.checkpoints.stock import DEFAULT_STOCK, STOCK_CHECKPOINTS
+from vfnet_model.checkpoints.stock import COCO_CLASSES, DEFAULT_STOCK, STOCK_CHECKPOINTS
 from vfnet_runtime.architecture.vfnet import VFNet
 
 Save = Callable[..., Path]

@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from vfnet_model.checkpoints.coco import COCO_CLASSES
 from vfnet_model.checkpoints.config_text import parse_config_text
 from vfnet_model.checkpoints.demo import DEMO_CLASSES
 from vfnet_model.checkpoints.errors import UnsupportedModelError
 from vfnet_model.checkpoints.loading import load_checkpoint
 from vfnet_model.checkpoints.model_config import read_model_config
-from vfnet_model.checkpoints.stock import ARCHITECTURES, DEFAULT_STOCK, architecture_named
+from vfnet_model.checkpoints.stock import ARCHITECTURES, COCO_CLASSES, DEFAULT_STOCK, architecture_named
 
 # As mmengine 0.10 writes vfnet_r50-mdconv-c3-c5_fpn_ms-2x_coco, less what has to do with training.
 CONFIG_TEXT = """\

@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from vfnet_model.checkpoints.coco import COCO_CLASSES
 from vfnet_model.checkpoints.config_text import parse_config_text
 from vfnet_model.checkpoints.errors import UnsupportedModelError
 from vfnet_model.checkpoints.model_config import read_model_config
-from vfnet_model.checkpoints.stock import DEFAULT_STOCK
+from vfnet_model.checkpoints.stock import COCO_CLASSES, DEFAULT_STOCK
 from vfnet_runtime.architecture.config import PreprocessConfig, VFNetConfig
 
 # As the first VFNet configs wrote it (October 2020, mmdet v2.6.0).

@@ -6,8 +6,7 @@ import re
 
 import pytest
 
-from vfnet_model.checkpoints.coco import COCO_CLASSES
-from vfnet_model.checkpoints.stock import STOCK_CHECKPOINTS, StockCheckpoint, stock_checkpoint_named
+from vfnet_model.checkpoints.stock import COCO_CLASSES, STOCK_CHECKPOINTS, StockCheckpoint, stock_checkpoint_named
 
 
 @pytest.mark.parametrize("stock", STOCK_CHECKPOINTS.values(), ids=str)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vfnet_model.detectors.read_ahead import read_ahead
+from vfnet_model.detectors.network_detector import read_ahead
 
 
 def test_results_come_in_order() -> None:

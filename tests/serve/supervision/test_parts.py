@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from vfnet_serve.supervision.code_version import code_version
 from vfnet_serve.supervision.log_files import KEPT, rotate_if_large, tail
 from vfnet_serve.supervision.restart_policy import MOST_FAILURES, RestartPolicy
-from vfnet_serve.supervision.wanted import Wanted, WantedProcess, read_wanted, withdraw
+from vfnet_serve.supervision.wanted import Wanted, WantedProcess, code_version, read_wanted, withdraw
 
 
 def test_pauses_grow_and_end() -> None:

@@ -13,7 +13,7 @@ from vfnet_bench.mmdet_process import torch_environment
 from vfnet_bench.network.agreement import FoundBox
 from vfnet_bench.network.opponents.opponent import Conditions, Opponent
 from vfnet_bench.worker_process import worker_process
-from vfnet_client.installing import install_command
+from vfnet_client.cli import install_command
 
 _WORKER = "vfnet_bench.network.engine_worker"
 

@@ -10,8 +10,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2
 
 from vfnet_client.exceptions import RequestError
 from vfnet_gateway.kserve.checked_request import Content, GivenOutput, GivenRequest, GivenTensor
-from vfnet_gateway.kserve.public_models import VERSION, shown
-from vfnet_gateway.kserve.tensors_out import OutputTensor
+from vfnet_gateway.kserve.public_interface import VERSION, OutputTensor, shown
 
 M = TypeVar("M")
 _CONTENTS = {"BYTES": "bytes_contents", "FP32": "fp32_contents"}

@@ -1,10 +1,16 @@
-"""The models that strangers may ask for, and what the protocol tells of them: nothing of what they are made of."""
+"""What strangers may ask for: the public models, their tensors, and nothing that is their operator's.
+
+The protocol tells of the models only; nothing of what they are made of.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from vfnet_client.exceptions import RequestError
 from vfnet_client.safe_text import printable_line
@@ -13,6 +19,11 @@ VERSION = "1"
 """The one version of every public model, whatever Triton serves behind it."""
 _SHOWN = 60
 """Characters of a caller's text in an answer."""
+CONTROL_METHODS = re.compile(r"Repository|SharedMemory|TraceSetting|LogSettings")
+"""In the names of `inference.GRPCInferenceService`'s methods."""
+_CONTROL_PATHS = re.compile(
+    r"^/v2/+(repository|systemsharedmemory|cudasharedmemory|trace|logging)(/|$)|/trace/setting$", re.IGNORECASE
+)
 _CONFIG_TYPES = {"BYTES": "TYPE_STRING", "FP32": "TYPE_FP32", "INT32": "TYPE_INT32"}
 
 
@@ -46,6 +57,41 @@ OUTPUTS = (
     TensorSpecification("SCORES", "FP32", (-1,)),
     TensorSpecification("LABELS", "INT32", (-1,)),
 )
+_DATATYPES = {tensor.name: tensor.datatype for tensor in OUTPUTS}
+_DTYPES = {"FP32": "<f4", "INT32": "<i4"}
+
+
+@dataclass(frozen=True)
+class OutputTensor:
+    """One output of an answer."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    raw: bytes
+    """In binary form."""
+    array: Any
+    """The same as a NumPy array; of BYTES, of Python's bytes."""
+
+    def values(self) -> list[Any]:
+        """Its elements, flat, for JSON."""
+        if self.datatype == "BYTES":
+            return [element.decode("utf-8", "replace") for element in self.array.reshape(-1)]
+        return list(self.array.reshape(-1).tolist())
+
+
+def output_tensors(arrays: dict[str, Any], names: Sequence[str]) -> list[OutputTensor]:
+    """Those outputs, in this order."""
+    return [_tensor(name, arrays[name]) for name in names]
+
+
+def _tensor(name: str, array: Any) -> OutputTensor:
+    datatype = _DATATYPES[name]
+    if datatype == "BYTES":
+        raw = b"".join(len(element).to_bytes(4, "little") + element for element in array.reshape(-1))
+    else:
+        raw = np.ascontiguousarray(array, _DTYPES[datatype]).tobytes()
+    return OutputTensor(name, datatype, tuple(array.shape), raw, array)
 
 
 class PublicModels:
@@ -93,3 +139,15 @@ class PublicModels:
 def shown(text: object) -> str:
     """A caller's text within an answer: quoted, printable and short."""
     return f"'{printable_line(str(text), _SHOWN)}'"
+
+
+def is_control_path(path: str) -> bool:
+    """Whether a path is Triton's for those who operate it."""
+    return _CONTROL_PATHS.search(path) is not None
+
+
+def control_refusal() -> RequestError:
+    """The error for what is an operator's: 403."""
+    return RequestError(
+        403, "the gateway serves inferences; models, shared memory, tracing and logs are its operator's"
+    )

@@ -1,4 +1,4 @@
-"""Error responses of a Python model: the caller's fault, or ours."""
+"""Responses of a Python model: errors, the caller's fault or ours, and those that are sent instead of returned."""
 
 from __future__ import annotations
 
@@ -23,3 +23,11 @@ def cancelled() -> Any:
     return pb_utils.InferenceResponse(
         error=pb_utils.TritonError("the request was cancelled", pb_utils.TritonError.CANCELLED)
     )
+
+
+def send_only_response(sender: Any, response: Any) -> None:
+    """Send one request's only response. One that cannot be sent is logged: others wait for theirs."""
+    try:
+        sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+    except Exception as error:  # no shared memory left, say
+        pb_utils.Logger.log_error(f"an answer could not be sent: {error}")

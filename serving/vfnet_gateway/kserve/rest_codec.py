@@ -1,24 +1,32 @@
-"""A request over REST: JSON, and after it the bytes of the tensors that are not in the JSON."""
+"""REST's form of a request and of an answer: JSON, and after it the bytes of the tensors that are not in the JSON."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from starlette.responses import Response
 
 from vfnet_client.exceptions import RequestError
 from vfnet_gateway.kserve.checked_request import Content, GivenOutput, GivenRequest, GivenTensor
-from vfnet_gateway.kserve.json_structure import check_structure
-from vfnet_gateway.kserve.public_models import shown
+from vfnet_gateway.kserve.public_interface import VERSION, OutputTensor, shown
 
 HEADER_LENGTH = "inference-header-content-length"
 CONTENT_TYPES = ("application/json", "application/octet-stream")
 _MOST_INPUTS, _MOST_OUTPUTS, _MOST_DIMENSIONS, _MOST_PARAMETERS = 16, 16, 16, 32
 _LARGEST_INTEGER = 2**63
+DEEPEST = 16
+"""Objects and arrays within each other; a request that anybody needs has five."""
+MOST_BYTES_BETWEEN_STRINGS = 1 << 16
+MOST_STRINGS = 2000
+_MOST_BACKSLASHES = 256
+"""Before a quote: they are counted one by one."""
+_MARK = re.compile(rb'["\[\]{}]')
 
 
 @dataclass(frozen=True)
@@ -160,3 +168,73 @@ def _boolean(value: object, name: str) -> bool:
     if not isinstance(value, bool):
         raise RequestError(400, f"parameter {name} is not true or false")
     return value
+
+
+def check_structure(text: bytes | bytearray) -> None:
+    """Let JSON pass whose parsing costs no more than its strings.
+
+    Takes time for strings and their quotes only by the length that `bytes.find` needs, and for anything else to the
+    limits: a body of brackets, of numbers or of white space is refused at its beginning.
+
+    Raises:
+        RequestError: 400.
+    """
+    position = depth = strings = 0
+    left = MOST_BYTES_BETWEEN_STRINGS
+    while position < len(text):
+        found = _MARK.search(text, position, position + left)
+        if found is None:
+            if len(text) - position > left:
+                raise RequestError(400, "the request's JSON has more to it than an inference request needs")
+            return
+        left -= found.end() - position
+        position = found.end()
+        mark = found[0]
+        if mark == b'"':
+            strings += 1
+            position = _end_of_string(text, position, MOST_STRINGS - strings)
+            if strings > MOST_STRINGS or position < 0:
+                raise RequestError(
+                    400, "the request's JSON has more strings or escapes than an inference request needs"
+                )
+        else:
+            depth += 1 if mark in b"[{" else -1
+            if depth > DEEPEST:
+                raise RequestError(400, f"the request's JSON nests deeper than {DEEPEST} levels")
+
+
+def _end_of_string(text: bytes | bytearray, start: int, most_escaped_quotes: int) -> int:
+    """The position after a string's closing quote; the text's end where there is none; -1 beyond so many escapes."""
+    position = start
+    for _ in range(most_escaped_quotes + 1):
+        quote = text.find(b'"', position)
+        if quote < 0:
+            return len(text)
+        backslashes = 0
+        while quote - backslashes > position and text[quote - backslashes - 1] == 0x5C:
+            backslashes += 1
+            if backslashes > _MOST_BACKSLASHES:
+                return -1
+        position = quote + 1
+        if backslashes % 2 == 0:
+            return position
+    return -1
+
+
+def respond(model: str, request: RESTRequest, tensors: Sequence[OutputTensor]) -> Response:
+    """The answer to an inference."""
+    outputs, tail = [], []
+    for tensor in tensors:
+        output: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
+        if request.binary.get(tensor.name, request.binary_default):
+            output["parameters"] = {"binary_data_size": len(tensor.raw)}
+            tail.append(tensor.raw)
+        else:
+            output["data"] = tensor.values()
+        outputs.append(output)
+    identity = {"id": request.given.id} if request.given.id else {}
+    head = orjson.dumps({**identity, "model_name": model, "model_version": VERSION, "outputs": outputs})
+    if not tail:
+        return Response(head, media_type="application/json")
+    headers = {"inference-header-content-length": str(len(head))}
+    return Response(b"".join([head, *tail]), headers=headers, media_type="application/octet-stream")

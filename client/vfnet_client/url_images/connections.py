@@ -1,16 +1,27 @@
-"""Connections to addresses that were looked at first, and to no others."""
+"""How the host of an image's URL is reached: its name resolved, its addresses looked at before one is connected to.
+
+Or by the proxy that the environment names, where the URL is a person's own.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import socket
+import urllib.request
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from time import monotonic
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
 
 import httpcore
 
+from vfnet_client.exceptions import InvalidImageError
 from vfnet_client.url_images.address_policy import Address, AddressPolicy
-from vfnet_client.url_images.name_resolution import Resolver
+
+_LOOKUPS_AT_ONCE = 16
 
 
 class AddressRefusedError(Exception):
@@ -19,6 +30,48 @@ class AddressRefusedError(Exception):
 
 class NameNotFoundError(Exception):
     """The host's name has no address."""
+
+
+class Resolver(Protocol):
+    """How a name becomes addresses."""
+
+    async def resolve(self, host: str) -> list[Address]:
+        """All addresses of a name, in the order to try them.
+
+        Raises:
+            OSError: there are none.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give threads and sockets back."""
+        ...
+
+
+class SystemResolver:
+    """The operating system's: hosts file, DNS, and the odd spellings of IPv4 (`0x7f.1`, `2130706433`).
+
+    It has threads of its own: names that resolve slowly would otherwise keep the loop's from decoding images.
+    """
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_LOOKUPS_AT_ONCE, thread_name_prefix="name-resolution")
+
+    async def resolve(self, host: str) -> list[Address]:
+        """See `Resolver.resolve`."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _addresses, host)
+
+    async def close(self) -> None:
+        """See `Resolver.close`. Lookups that run are left to end by themselves."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _addresses(host: str) -> list[Address]:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # a label over 63 characters, in Python's own encoding of names
+        raise OSError(str(error)) from error
+    return list(dict.fromkeys(ip_address(entry[4][0]) for entry in found))
 
 
 class CheckedConnections(httpcore.AsyncNetworkBackend):
@@ -103,3 +156,45 @@ class CheckedConnections(httpcore.AsyncNetworkBackend):
         if not addresses:
             raise NameNotFoundError(host)
         return addresses
+
+
+@dataclass(frozen=True)
+class Proxies:
+    """Which URLs go by which proxy; none by default."""
+
+    by_scheme: Mapping[str, str] = field(default_factory=dict)
+    """A proxy's URL by `http`, `https` and `all`."""
+
+    @classmethod
+    def of_the_environment(cls) -> Proxies:
+        """As it is now; NO_PROXY as it is when a URL is asked about."""
+        return cls(urllib.request.getproxies())
+
+    def of(self, scheme: str, host: str, port: int | None) -> str | None:
+        """The proxy's URL; None where there is none, or NO_PROXY names the host."""
+        proxy = self.by_scheme.get(scheme) or self.by_scheme.get("all")
+        if not proxy:
+            return None
+        place = host if port is None else f"{host}:{port}"
+        return None if urllib.request.proxy_bypass(place) else proxy
+
+
+def http_proxy(url: str) -> httpcore.Proxy:
+    """httpcore's words for a proxy's URL.
+
+    Raises:
+        InvalidImageError: it is none that speaks HTTP.
+    """
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"it speaks {parts.scheme}")
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+        auth = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
+        return httpcore.Proxy(f"{parts.scheme}://{host}:{port}", auth=auth)
+    except ValueError as error:
+        raise InvalidImageError(
+            f"images cannot be fetched by the proxy that this environment names ({error}): "
+            "name one that speaks HTTP, or put the image's host into NO_PROXY"
+        ) from error
