@@ -38,7 +38,7 @@ def repository(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) 
     """Its detector, without a network, dies of a picture that is as high as `FATAL_HEIGHT`."""
     target = tmp_path_factory.mktemp("fatal") / "repository"
     with_fixed_time(demo_repository, target, 20)
-    model = target / "vfnet_detector" / "1" / "noop_model.py"
+    model = target / "vfnet_detector" / "1" / "vfnet_runtime" / "triton_models" / "noop_detector_model.py"
     code = model.read_text()
     assert code.count(_ENTRANCE) == 1
     height = "int(pb_utils.get_input_tensor_by_name(request, 'VALID_SHAPE').as_numpy()[0][0])"

@@ -282,7 +282,7 @@ def trusting_server(demo_repository: Path, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("trusting")
     repository = folder / "repository"
     shutil.copytree(demo_repository, repository)
-    module = repository / "vfnet_detector" / "1" / "detector_requests.py"
+    module = repository / "vfnet_detector" / "1" / "vfnet_runtime" / "triton_models" / "detector_requests.py"
     check = "self.contract.read(request)"
     assert module.read_text().count(check) == 1
     tensors = [f'__import__("triton_python_backend_utils").get_input_tensor_by_name(request, "{name}").as_numpy()'

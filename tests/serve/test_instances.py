@@ -16,6 +16,7 @@ import pytest
 from served_inference import infer
 from triton_server import ServedRepository, serving
 from vfnet.commands.serve import visible_gpus
+from vfnet_build.model_configuration import configure
 from vfnet_runtime.triton_models.process_activity import RECORD
 
 PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGNgYGAAAAAEAAH2FzhVAAAAAElFTkSuQmCC")
@@ -29,9 +30,8 @@ def two_instances(demo_repository: Path, tmp_path_factory: pytest.TempPathFactor
     shutil.copytree(demo_repository, repository)
     path = repository / "vfnet_detector" / "configs" / "noop.pbtxt"
     text = path.read_text().replace("count: 1", "count: 2").replace("max_batch_size: 8", "max_batch_size: 2")
-    before = '"milliseconds" value: { string_value: "0" }'
-    assert before in text
-    path.write_text(text.replace(before, before.replace('"0"', '"150"')))
+    path.write_text(text)
+    configure(path, path, {"milliseconds": "150"})
     with serving(repository, folder, "--model-config-name=noop", "--gpus=none") as served:
         yield served
 
