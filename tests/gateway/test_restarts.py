@@ -41,8 +41,7 @@ def repository(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) 
     model = target / "vfnet_detector" / "1" / "vfnet_runtime" / "triton_models" / "noop_detector_model.py"
     code = model.read_text()
     assert code.count(_ENTRANCE) == 1
-    height = "int(pb_utils.get_input_tensor_by_name(request, 'VALID_SHAPE').as_numpy()[0][0])"
-    death = f"        if {height} == {FATAL_HEIGHT}:\n            __import__('os')._exit(1)\n"
+    death = f"        if image.valid_shape[0][0] == {FATAL_HEIGHT}:\n            __import__('os')._exit(1)\n"
     model.write_text(code.replace(_ENTRANCE, death + _ENTRANCE))
     return target
 
