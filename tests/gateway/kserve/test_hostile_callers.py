@@ -61,6 +61,7 @@ def _unharmed(gateway: RunningGateway, quick_server: ServedRepository) -> Iterat
     assert _processes(gateway, quick_server) == processes
     assert gateway.metric("vfnet_gateway_images_in_flight") == 0
     assert eventually(lambda: gateway.metric("vfnet_gateway_held_bytes") == 0, 10)
+    assert gateway.log_lines()  # every line is JSON, also where gRPC has something to say
 
 
 def _processes(gateway: RunningGateway, server: ServedRepository) -> set[int]:
