@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import resource
+import socket
 import struct
 import termios
 from collections import Counter
@@ -100,7 +101,7 @@ def connection_protocol(settings: GatewaySettings) -> type[H11Protocol]:
                 self._unread_since = now
             self._unread = unread
             if now - self._unread_since >= settings.write_timeout:
-                self.transport.abort()
+                _drop(self.transport)
             self._reading = self.loop.call_later(_LOOK_EVERY_S, self._watch_the_reader)
 
     return BoundedProtocol
@@ -154,6 +155,13 @@ class _StrictConnection(h11.Connection):
             if b"content-length" in names and b"transfer-encoding" in names:
                 raise h11.RemoteProtocolError("both Content-Length and Transfer-Encoding", 400)
         return event
+
+
+def _drop(transport: asyncio.Transport) -> None:
+    """Hang up at once. Without a linger time of zero, the kernel keeps what is unsent, and tries on with it."""
+    with contextlib.suppress(OSError, AttributeError):
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 def _unread_bytes(transport: asyncio.Transport) -> int:

@@ -197,12 +197,11 @@ def _load_certificate(context: ssl.SSLContext, listening: Listening) -> None:
 
 
 def _log_as_json(log: AccessLog) -> None:
-    """What uvicorn and asyncio have to say, in the log's own form; their information is ours already."""
+    """What uvicorn, asyncio, gRPC and others have to say, in the log's own form; their information is ours already."""
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             log.note(record.levelname, record.getMessage())
 
-    for name in ("uvicorn.error", "asyncio"):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [Handler(logging.WARNING)], False
+    logging.getLogger().handlers = [Handler(logging.WARNING)]
+    logging.captureWarnings(True)  # Python's, which would be lines of plain text

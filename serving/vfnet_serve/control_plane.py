@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vfnet_serve.server_log import say
 from vfnet_supervision.process_identity import process_identity
 
 RESTRICTED = ("model-repository", "shared-memory", "trace", "logging")
@@ -61,7 +62,10 @@ class ControlPlane:
             "http_headers": self.http_headers,
             "grpc_metadata": self.grpc_metadata,
         }
-        _write_private(path, json.dumps(document, indent=2).encode() + b"\n")
+        try:
+            _write_private(path, json.dumps(document, indent=2).encode() + b"\n")
+        except OSError as error:
+            say(f"{path} could not be written ({error.strerror}): nobody else can control Triton", "WARNING")
         try:
             yield
         finally:

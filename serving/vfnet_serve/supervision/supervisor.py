@@ -273,7 +273,7 @@ class _Supervisor:
         pause = role.policy.pause_after_end(by_itself)
         if pause is None:
             role.enter("failed")
-            if role.policy.proven:
+            if role.policy.failures > MOST_FAILURES:  # one that was never ready, and said why, was not tried again
                 role.reason += f"; given up after {MOST_FAILURES} failures in a row: `vfnet up` starts it again"
             self._say(role, role.reason.partition(":\n")[0])  # what follows is in that log already
             if role.name == "gateway":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 
 import grpc
@@ -50,17 +51,28 @@ def touched(server: ServedRepository) -> list[tuple[int, int]]:
     return counts
 
 
+def settled(server: ServedRepository) -> list[tuple[int, int]]:
+    """`touched` of a server that is not asked: it counts an answer a moment after it has sent it."""
+    counts = touched(server)
+    while True:
+        time.sleep(0.1)
+        if (later := touched(server)) == counts:
+            return counts
+        counts = later
+
+
 @pytest.fixture(autouse=True)
 def _unharmed(gateway: RunningGateway, quick_server: ServedRepository) -> Iterator[None]:
     """Around every attack."""
     before, processes = answer_of(gateway), _processes(gateway, quick_server)
-    counts = touched(quick_server)
+    counts = settled(quick_server)
     yield
     assert touched(quick_server) == counts
     assert answer_of(gateway) == before
     assert _processes(gateway, quick_server) == processes
     assert gateway.metric("vfnet_gateway_images_in_flight") == 0
     assert eventually(lambda: gateway.metric("vfnet_gateway_held_bytes") == 0, 10)
+    assert gateway.log_lines()  # every line is JSON, also where gRPC has something to say
 
 
 def _processes(gateway: RunningGateway, server: ServedRepository) -> set[int]:

@@ -52,7 +52,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
 @pytest.fixture(scope="session")
 def page_gateway(server: ServedRepository, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """In front of the demonstration's network, with room for one body of two megabytes. Leave it as it is."""
-    options = ["--max-body-bytes=2000000", "--max-held-bytes=2000000", "--queue-timeout=0.3"]
+    options = ["--max-body-bytes=2000000", "--max-held-bytes=2000000", "--queue-timeout=0.3", "--body-idle-timeout=60"]
     folder = tmp_path_factory.mktemp("page_gateway")
     manifest = server.repository / "vfnet_build.json"
     with running_gateway(server.grpc_url, folder, *options, f"--manifest={manifest}") as running:

@@ -12,18 +12,21 @@ from playwright.sync_api import FilePayload, Route, expect
 
 from browser_page import KEY, OpenPage, Visit, picture
 from gateway_process import RunningGateway
+from waiting import eventually
 
 pytestmark = pytest.mark.served
 
 
 @contextmanager
 def room_for_bodies_taken(gateway: RunningGateway) -> Iterator[None]:
-    """Somebody else has announced a body of two megabytes, all that the gateway may hold, and is slow to send it."""
-    head = "POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2000000\r\n\r\n{"
+    """Somebody else has sent all but the last byte of a body of two megabytes: all that the gateway may hold."""
+    size = 2_000_000
+    head = (
+        f"POST /score HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
+    )
     with socket.create_connection(("127.0.0.1", gateway.port)) as other:
-        other.sendall(head.encode())
-        while gateway.metric("vfnet_gateway_held_bytes") < 2_000_000:
-            pass
+        other.sendall(head.encode() + b" " * (size - 1))  # what is only announced takes no room
+        assert eventually(lambda: gateway.metric("vfnet_gateway_held_bytes") == size - 1)
         yield
 
 
