@@ -20,6 +20,11 @@ from score_requests import strip_png
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _PRIORITY, _RST, _SETTINGS, _PING, _GOAWAY, _WINDOW, _CONTINUATION = 0, 1, 2, 3, 4, 6, 7, 8, 9
 _SERVICE = "/inference.GRPCInferenceService/"
+_CANCELLED_AT_ONCE, _NO_TIME = "20 calls cancelled at once", "20 calls with no time"
+_CANCELLED_AT_TRITON = (_CANCELLED_AT_ONCE, _NO_TIME)
+_CANCELLING = (
+    "Triton's gRPC front end races between a call's end and its cancellation (server pull requests 7840, 8078)"
+)
 
 
 def grpc_transport_attacks() -> list[Attack]:
@@ -29,7 +34,8 @@ def grpc_transport_attacks() -> list[Attack]:
         for name, data in _byte_streams().items():
             found.add(name, target, _sent(target, data), allowed=anything)
         for name, send, allowed in _calls(target):
-            found.add(name, target, send, allowed=allowed if target == DOOR else anything)
+            why = _CANCELLING if target == TRITON and name in _CANCELLED_AT_TRITON else ""
+            found.add(name, target, send, allowed=allowed if target == DOOR else anything, why_not_mended=why)
     return found.attacks
 
 
@@ -140,8 +146,8 @@ def _calls(target: str) -> list[tuple[str, Callable[[Deployment], Reply], Callab
         ("binary metadata", one("ModelInfer", good, ("x-bin", "\xff\xfe")), answered),
         ("a stream of inference", _stream(target, good, 1), _refused_or_cut),
         ("a stream of 300 inferences, never read", _stream(target, good, 300), _refused_or_cut),
-        ("20 calls cancelled at once", _cancelled(target, good, 20), anything),
-        ("20 calls with no time", _hurried(target, good, 20), anything),
+        (_CANCELLED_AT_ONCE, _cancelled(target, good, 20), anything),
+        (_NO_TIME, _hurried(target, good, 20), anything),
     ]  # fmt: skip
 
 
