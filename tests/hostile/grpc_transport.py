@@ -126,7 +126,7 @@ def _sent(target: str, data: bytes, seconds: float = 1.0) -> Callable[[Deploymen
 def _calls(target: str) -> list[tuple[str, Callable[[Deployment], Reply], Callable[[Reply], bool]]]:
     image = infer_request(strip_png())
 
-    def one(method: str, message: bytes, *metadata: tuple[str, str]) -> Callable[[Deployment], Reply]:
+    def one(method: str, message: bytes, *metadata: tuple[str, str | bytes]) -> Callable[[Deployment], Reply]:
         return lambda deployment: call(grpc_port(deployment, target), method, message, metadata)
 
     def zeros(size: int) -> bytes:
@@ -143,7 +143,7 @@ def _calls(target: str) -> list[tuple[str, Callable[[Deployment], Reply], Callab
         ("300 MB of zeros, in gzip", _compressed(target, zeros, 300_000_000), refused),
         ("metadata of 1 MB", one("ModelInfer", good, ("x-long", "x" * 1_000_000)), _refused_or_cut),
         ("5,000 pieces of metadata", one("ModelInfer", good, *((f"x-{i}", "y") for i in range(5000))), _refused_or_cut),
-        ("binary metadata", one("ModelInfer", good, ("x-bin", "\xff\xfe")), answered),
+        ("binary metadata", one("ModelInfer", good, ("x-bin", b"\xff\xfe")), answered),
         ("a stream of inference", _stream(target, good, 1), _refused_or_cut),
         ("a stream of 300 inferences, never read", _stream(target, good, 300), _refused_or_cut),
         (_CANCELLED_AT_ONCE, _cancelled(target, good, 20), anything),
