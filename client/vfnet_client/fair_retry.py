@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vfnet_client.exceptions import ServerBusyError
 from vfnet_client.retry_policy import jittered
@@ -70,6 +70,15 @@ class FairRetry:
             else:
                 await self._turn(again=has_waited)
                 has_waited = True
+
+    def keep(self, inference: asyncio.Future[Any]) -> None:
+        """Count one as in flight until it has ended, for whose answer its caller in `send` no longer waits."""
+        self._in_flight += 1
+        inference.add_done_callback(self._ended)
+
+    def _ended(self, _inference: asyncio.Future[Any]) -> None:
+        self._in_flight -= 1
+        self._wake()
 
     async def _turn(self, *, again: bool = False) -> None:
         """Wait to be woken: behind the others, or before them where it was its turn in vain."""

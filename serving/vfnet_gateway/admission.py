@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from enum import IntEnum
+from typing import Any
 
 from vfnet_client.exceptions import RequestError, ServerBusyError
 
@@ -175,14 +176,34 @@ class RequestPlaces:
         self.waiting: deque[asyncio.Future[None]] = deque()
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """A place in the ensemble while in the context.
+    async def place(self) -> AsyncIterator[Place]:
+        """A place in the ensemble while in the context, and on until what `Place.keep_until` was told has ended.
 
         Raises:
             ServerBusyError: others keep the ensemble busy.
         """
         await self._image_places.take(self)
+        place = Place(self.priority)
         try:
-            yield
+            yield place
         finally:
-            self._image_places.give_back(self)
+            place.when_free(lambda: self._image_places.give_back(self))
+
+
+class Place:
+    """One image's place in the ensemble."""
+
+    def __init__(self, priority: Priority) -> None:
+        self.priority = priority
+        self._kept_by: asyncio.Future[Any] | None = None
+
+    def keep_until(self, inference: asyncio.Future[Any]) -> None:
+        """Triton goes on with this inference, for which nobody waits: it takes the place until it has ended."""
+        self._kept_by = inference
+
+    def when_free(self, give_back: Callable[[], None]) -> None:
+        """Call `give_back` now, or once what keeps the place has ended."""
+        if self._kept_by is None or self._kept_by.done():
+            give_back()
+        else:
+            self._kept_by.add_done_callback(lambda _: give_back())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -33,6 +34,9 @@ from vfnet_gateway.scorer import Scorer
 from vfnet_gateway.settings import GatewaySettings
 from vfnet_gateway.triton_facts import TritonFacts
 from vfnet_gateway.ui_routes import UIRoutes
+
+_FINISH_S = 5.0
+"""Seconds, when stopping, for Triton to answer what nobody waits for: closing the connection cancels it."""
 
 
 class Gateway:
@@ -92,6 +96,7 @@ class Gateway:
                 await self.grpc_server.stop(0)  # begun before, with patience, where the gateway was told to stop
             await fetcher.close()
             await facts.close()
+            await asyncio.gather(*(ensemble.finish(_FINISH_S) for ensemble in ensembles.values()))
             for transport in transports.values():
                 await transport.close()
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from time import monotonic
 from typing import Any
 
 from vfnet_client.fair_retry import FairRetry
 from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
+from vfnet_client.server_errors import deadline_exceeded
 from vfnet_client.transport import Transport
-from vfnet_gateway.admission import ImagePlaces, Priority, RequestPlaces
+from vfnet_gateway.admission import ImagePlaces, Place, Priority, RequestPlaces
 from vfnet_gateway.settings import GatewaySettings
 
 _BUSY_PATIENCE_S = 2.0
@@ -17,16 +19,23 @@ _BUSY_PATIENCE_S = 2.0
 _READY_FOR_S = 0.5
 """How long Triton's word on whether it is ready is good for: however many want to know, it is asked twice a second."""
 _READY_PATIENCE_S = 3.0
+_ABANDONED_AT_MOST_S = 60.0
+"""How long Triton may go on with what nobody waits for: longer, and it or the way to it has broken."""
 
 
 class Ensemble:
     """Places in the ensemble, and the inferences of whoever has one. To be used by one event loop.
 
     A Triton that is away is asked again until the request's deadline, so that its callers do not see it restart.
+
+    An inference that was sent is never cancelled at Triton, whose gRPC front end can crash of that (before 25.04:
+    triton-inference-server/server, pull requests 7840 and 8078). If its caller leaves or its deadline passes, it keeps
+    its place until Triton has answered.
     """
 
     def __init__(self, settings: GatewaySettings, transport: Transport) -> None:
-        self._transport = transport
+        self._transport, self._server = transport, settings.server
+        self._abandoned: set[asyncio.Task[dict[str, Any]]] = set()
         self._policy = RetryPolicy(self._prove)
         self._image_places = ImagePlaces(
             settings.max_in_flight, settings.max_waiting, settings.queue_timeout, is_stalled=lambda: self.is_away
@@ -43,7 +52,7 @@ class Ensemble:
 
     @property
     def in_flight(self) -> int:
-        """Images that have a place."""
+        """Images that have a place, also those that nobody waits for."""
         return self._image_places.in_flight
 
     @property
@@ -64,35 +73,85 @@ class Ensemble:
         return self._was_ready
 
     def of_a_request(self, priority: Priority = Priority.INTERACTIVE) -> RequestPlaces:
-        """What one request asks for its places: `async with places.place()` around each `infer`."""
+        """What one request asks for its places: `async with places.place() as place` around each `infer`."""
         return self._image_places.of_a_request(priority)
 
     async def infer(
         self,
-        places: RequestPlaces,
+        place: Place,
         image: bytes,
         deadline: Deadline,
         *,
         score_threshold: float | None = None,
         outputs: Sequence[str] = ("DETECTIONS",),
     ) -> dict[str, Any]:
-        """One inference for a request that has a place; arguments and answer as of `Transport.infer`.
+        """One inference for an image that has a place; arguments and answer as of `Transport.infer`.
+
+        Cancelling it drops what waits to be sent. What was sent keeps the place until Triton has answered.
 
         Raises:
             InvalidImageError: the image is at fault, also where it kills the model's process.
             ServerBusyError, ServerUnavailableError, DeadlineExceededError, InferenceError: it is not.
         """
 
-        async def once(left: float | None) -> dict[str, Any]:
-            return await self._transport.infer(
-                image,
-                score_threshold=score_threshold,
-                outputs=outputs,
-                timeout=None if left is None else max(left, 1e-3),
-                priority=places.priority,
-            )
+        fair_retry = self._fair_retries[place.priority]
 
-        return await self._fair_retries[places.priority].send(lambda: self._policy.ask(once, deadline))
+        def keep(inference: asyncio.Task[dict[str, Any]]) -> None:
+            place.keep_until(inference)
+            fair_retry.keep(inference)
+
+        async def once(left: float | None) -> dict[str, Any]:
+            inference = self._transport.infer(
+                image, score_threshold=score_threshold, outputs=outputs, priority=place.priority
+            )
+            return await self._answer(inference, left, keep)
+
+        return await fair_retry.send(lambda: self._policy.ask(once, deadline))
+
+    async def finish(self, patience: float) -> None:
+        """Wait at most so many seconds for inferences that nobody else waits for. To be called last."""
+        if self._abandoned:
+            await asyncio.wait(tuple(self._abandoned), timeout=patience)
 
     async def _prove(self, timeout: float) -> None:
-        await self._transport.infer(proof_picture(), timeout=timeout, priority=Priority.INTERACTIVE)
+        proof = self._transport.infer(proof_picture(), priority=Priority.INTERACTIVE)
+        await self._answer(proof, timeout)
+
+    async def _answer(
+        self,
+        inference: Coroutine[Any, Any, dict[str, Any]],
+        left: float | None,
+        keep: Callable[[asyncio.Task[dict[str, Any]]], None] = lambda _: None,
+    ) -> dict[str, Any]:
+        """Triton's answer.
+
+        Args:
+            inference: of the transport, without a time-out: a deadline that Triton knows of cancels there, too.
+            left: seconds to wait for it.
+            keep: is given the inference if Triton goes on with it when this has returned.
+
+        Raises:
+            DeadlineExceededError: there was none in time. What `inference` raises is passed on.
+        """
+        task = asyncio.create_task(inference)
+        try:
+            await asyncio.wait({task}, timeout=left)
+        finally:
+            if not task.done():
+                self._abandon(task)
+                keep(task)
+        if not task.done():
+            raise deadline_exceeded(self._server, left)
+        return task.result()
+
+    def _abandon(self, task: asyncio.Task[dict[str, Any]]) -> None:
+        self._abandoned.add(task)
+        limit = asyncio.get_running_loop().call_later(_ABANDONED_AT_MOST_S, task.cancel)
+
+        def ended(_: asyncio.Task[dict[str, Any]]) -> None:
+            limit.cancel()
+            self._abandoned.discard(task)
+            if not task.cancelled():
+                task.exception()  # which concerns nobody any more
+
+        task.add_done_callback(ended)

@@ -54,7 +54,9 @@ class Scorer:
         self._fetches = asyncio.Semaphore(settings.max_in_flight)
 
     async def answer(self, request: ScoreRequest, priority: Priority = Priority.INTERACTIVE) -> Answers:
-        """Detect on the images of one request, a bounded window of them at once. Cancelling it cancels them.
+        """Detect on the images of one request, a bounded window of them at once.
+
+        Cancelling it drops what is not yet sent; see `Ensemble.infer`.
 
         Its `items` are let go as they are sent.
 
@@ -88,7 +90,7 @@ class Scorer:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)  # their places are free when this returns
+            await asyncio.gather(*tasks, return_exceptions=True)  # what waited has left the queue when this returns
         return None
 
     async def _work(self, batch: _Batch, positions: Iterator[int]) -> None:
@@ -108,10 +110,10 @@ class Scorer:
         return await self._send(batch, item)
 
     async def _send(self, batch: _Batch, item: Any) -> bytes:
-        async with batch.places.place():
+        async with batch.places.place() as place:
             image = item if isinstance(item, bytes) else await decode_item(item)
             outputs = await self.ensemble.infer(
-                batch.places, image, batch.deadline, score_threshold=batch.request.score_threshold
+                place, image, batch.deadline, score_threshold=batch.request.score_threshold
             )
             answer: bytes = outputs["DETECTIONS"][0]
             return answer

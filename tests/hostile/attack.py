@@ -198,7 +198,7 @@ def http(target: str, data: bytes | Callable[[], bytes], patience: float = PATIE
     )
 
 
-def call(port: int, method: str, message: Any, metadata: Iterable[tuple[str, str]] = ()) -> Reply:
+def call(port: int, method: str, message: Any, metadata: Iterable[tuple[str, str | bytes]] = ()) -> Reply:
     """One gRPC call of KServe v2; `message` is a protobuf message or the bytes of one."""
     options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
     with grpc.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:

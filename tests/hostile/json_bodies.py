@@ -52,7 +52,12 @@ def json_attacks() -> list[Attack]:
 
 
 _INFER = "/v2/models/vfnet/infer"
-_DEEP = ("two million brackets", "two million braces", "100,000 brackets closed again")
+_DEEP = (
+    "two million brackets",
+    "two million braces",
+    "100,000 brackets closed again",
+    "brackets inside the request",
+)
 
 
 @cache

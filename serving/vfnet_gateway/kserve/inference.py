@@ -49,7 +49,7 @@ class Inference:
         priority: Priority,
         time_left: float | None = None,
     ) -> list[OutputTensor]:
-        """The outputs asked for. Cancelling it cancels the inference.
+        """The outputs asked for. Cancelling it drops what is not yet sent; see `Ensemble.infer`.
 
         Args:
             model: of `models`.
@@ -77,9 +77,9 @@ class Inference:
         self, ensemble: Ensemble, places: RequestPlaces, request: CheckedRequest, deadline: Deadline
     ) -> dict[str, Any]:
         try:
-            async with asyncio.timeout(bounded_timeout(deadline.remaining()) + _MOMENT_S), places.place():
+            async with asyncio.timeout(bounded_timeout(deadline.remaining()) + _MOMENT_S), places.place() as place:
                 return await ensemble.infer(
-                    places, request.image, deadline,
+                    place, request.image, deadline,
                     score_threshold=request.score_threshold, outputs=request.outputs,
                 )  # fmt: skip
         except TimeoutError as error:

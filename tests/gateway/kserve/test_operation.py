@@ -64,6 +64,13 @@ def ask(gateway: RunningGateway, protocol: str, seconds: float = 60) -> str:
         return str(post_json(client, BODY | {"parameters": {"timeout": int(seconds * 1e6)}}).status_code)
 
 
+def answers_of_triton(gateway: RunningGateway) -> int:
+    """Images that the ensemble has answered so far."""
+    message = service_pb2.ModelStatisticsRequest(name="vfnet")
+    reply = call(gateway, "ModelStatistics", message)
+    return int(service_pb2.ModelStatisticsResponse.FromString(reply).model_stats[0].inference_stats.success.count)
+
+
 def lines_of(gateway: RunningGateway, request_id: str) -> list[dict[str, object]]:
     return [line for line in gateway.log_lines() if line.get("request_id") == request_id]
 
@@ -136,12 +143,16 @@ def test_one_certificate_serves_both_and_is_read_again(quick_server: ServedRepos
 def test_the_callers_deadline_is_kept(protocol: str, late: str, narrow: RunningGateway, slow_gate: Gate) -> None:
     with slow_gate.shut():
         assert ask(narrow, protocol, 1.0) == late
-        assert in_flight(narrow, 0)
+        assert narrow.metric("vfnet_gateway_images_in_flight") == 1  # Triton goes on with it
+    assert in_flight(narrow, 0)
     assert ask(narrow, protocol) in ("OK", "200")
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
-def test_who_leaves_takes_the_inference_along(protocol: str, narrow: RunningGateway, slow_gate: Gate) -> None:
+def test_who_leaves_is_gone_and_what_was_sent_keeps_its_place(
+    protocol: str, narrow: RunningGateway, slow_gate: Gate
+) -> None:
+    answered = answers_of_triton(narrow)
     request_id = f"leaver-{protocol}"
     with slow_gate.shut():
         if protocol == "grpc":
@@ -150,16 +161,41 @@ def test_who_leaves_takes_the_inference_along(protocol: str, narrow: RunningGate
                 left = infer.future(infer_message().SerializeToString(), metadata=(("x-request-id", request_id),))
                 assert in_flight(narrow, 1)
                 left.cancel()
-                assert in_flight(narrow, 0)
         else:
             headers = {"x-request-id": request_id, "content-type": "application/json"}
             with narrow.client() as client, pytest.raises(httpx.ReadTimeout):
                 client.post(INFER, content=json.dumps(BODY), headers=headers, timeout=1.0)
-            assert in_flight(narrow, 0)
         assert eventually(lambda: bool(lines_of(narrow, request_id)))
+        assert eventually(lambda: narrow.metric("vfnet_gateway_requests_in_flight") <= 1)  # at most who asks this
+        assert narrow.metric("vfnet_gateway_images_in_flight") == 1
+        with ThreadPoolExecutor() as pool:
+            following = pool.submit(ask, narrow, protocol)
+            assert eventually(lambda: narrow.metric("vfnet_gateway_requests_waiting") == 1)
+            slow_gate.open()
+            assert following.result() in ("OK", "200")
+    assert in_flight(narrow, 0)
+    assert answers_of_triton(narrow) - answered == 2  # it was not cancelled there
     (line,) = lines_of(narrow, request_id)
     assert line["reason"] == "the client left"
     assert line["status"] == {"grpc": "CANCELLED", "http": 499}[protocol]
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_who_leaves_while_waiting_is_never_sent(protocol: str, narrow: RunningGateway, slow_gate: Gate) -> None:
+    answered = answers_of_triton(narrow)
+    with ThreadPoolExecutor() as pool, slow_gate.shut():
+        first = pool.submit(ask, narrow, protocol)
+        assert in_flight(narrow, 1)
+        with channel(narrow) as opened:
+            infer = opened.unary_unary(f"{SERVICE}ModelInfer")
+            left = infer.future(infer_message().SerializeToString())
+            assert eventually(lambda: narrow.metric("vfnet_gateway_requests_waiting") == 1)
+            left.cancel()
+            assert eventually(lambda: narrow.metric("vfnet_gateway_requests_waiting") == 0)
+        slow_gate.open()
+        assert first.result() in ("OK", "200")
+    assert in_flight(narrow, 0)
+    assert answers_of_triton(narrow) - answered == 1
 
 
 def test_both_protocols_share_the_places_and_who_finds_none_is_told(narrow: RunningGateway, slow_gate: Gate) -> None:
