@@ -13,7 +13,7 @@ from pathlib import Path
 
 from deployment import Resources, deployed
 from faults import KILL, every_fault, in_order
-from inflicting import ImageResult, Inflicter, describe
+from inflicting import Outcome, Inflicter, describe
 from reference_answers import strips_of, take_reference
 from robustness_page import cell, machine, resource_table, write_section
 
@@ -59,12 +59,12 @@ def main() -> int:
     return int(bool(grown) or not all(is_good(outcome) for outcome in outcomes))
 
 
-def is_good(outcome: ImageResult) -> bool:
+def is_good(outcome: Outcome) -> bool:
     """Whether it healed, and cost nobody an answer who had something in front that asks again."""
     return outcome.healed_after is not None and not outcome.wrong and not set(outcome.failed) - {FORGIVEN}
 
 
-def _report(outcomes: list[ImageResult], planned: int, seed: int, before: Resources, after: Resources) -> list[str]:
+def _report(outcomes: list[Outcome], planned: int, seed: int, before: Resources, after: Resources) -> list[str]:
     dead = sum(outcome.healed_after is None for outcome in outcomes)
     behind = sum(len(told) for each in outcomes for name, told in each.failed.items() if name != FORGIVEN)
     direct = sum(len(each.failed.get(FORGIVEN, [])) for each in outcomes)
@@ -93,7 +93,7 @@ def _report(outcomes: list[ImageResult], planned: int, seed: int, before: Resour
     return [*lines, "", *resource_table(before, after)]
 
 
-def _times(outcomes: Iterable[ImageResult]) -> str:
+def _times(outcomes: Iterable[Outcome]) -> str:
     seconds = [each.healed_after for each in outcomes]
     known = [each for each in seconds if each is not None]
     if not seconds:

@@ -24,7 +24,7 @@ _LOOK_EVERY_S = 0.05
 
 
 @dataclass
-class ImageResult:
+class Outcome:
     """What became of one fault."""
 
     fault: Fault
@@ -47,7 +47,7 @@ class Inflicter:
         self._dice = random.Random(seed)
         self._expected = deployment.census()
 
-    def run(self, faults: Iterable[Fault], seconds: float) -> list[ImageResult]:
+    def run(self, faults: Iterable[Fault], seconds: float) -> list[Outcome]:
         """As many of these, in their order, as begin within so many seconds."""
         outcomes, end = [], time.monotonic() + seconds
         with Callers(self._deployment, self._reference) as callers:
@@ -61,7 +61,7 @@ class Inflicter:
                 self._say(describe(outcome))
         return outcomes
 
-    def _one(self, fault: Fault, callers: Callers) -> ImageResult:
+    def _one(self, fault: Fault, callers: Callers) -> Outcome:
         before = self._deployment.identities()
         started = time.monotonic()
         timers: list[threading.Timer] = []
@@ -70,7 +70,7 @@ class Inflicter:
                 time.sleep(max(0.0, started + fault.apart - time.monotonic()))
             self._strike(blow, timers)
         healed = self._wait_until_well(callers, started, _DEAD_AFTER_S)
-        outcome = ImageResult(fault, None if healed is None else healed - started)
+        outcome = Outcome(fault, None if healed is None else healed - started)
         for timer in timers:
             if outcome.healed_after is None:
                 timer.join()
@@ -145,7 +145,7 @@ def _wake(process: psutil.Process) -> None:
         pass
 
 
-def describe(outcome: ImageResult) -> str:
+def describe(outcome: Outcome) -> str:
     """One line."""
     healed = "NEVER" if outcome.healed_after is None else f"{outcome.healed_after:.1f} s"
     failed = ", ".join(f"{len(told)} {name}" for name, told in outcome.failed.items()) or "none"

@@ -109,6 +109,9 @@ class Deployment:
         """The same for what runs beside it: kept on this machine, but not counted as a part."""
         path = os.pathsep.join(filter(None, (str(_LOOPBACK_ONLY), os.environ.get("PYTHONPATH"))))
         return os.environ | {
+            # As on two cores that are fast enough, so that what is tried does not depend on how fast these are.
+            "VFNET_SERVE_MAX_IN_FLIGHT": "10",
+            "VFNET_SERVE_MAX_WAITING": "16",
             "TMPDIR": str(self.temporary),
             "PYTHONPATH": path,
             "PYTHON_LOOPBACK_ONLY_LOG": str(self.network_log),
