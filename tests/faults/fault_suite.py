@@ -13,7 +13,7 @@ from pathlib import Path
 
 from deployment import Resources, deployed
 from faults import KILL, every_fault, in_order
-from inflicting import Outcome, Inflicter, describe
+from inflicting import Inflicter, Outcome, describe
 from reference_answers import strips_of, take_reference
 from robustness_page import cell, machine, resource_table, write_section
 
