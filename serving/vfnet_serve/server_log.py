@@ -27,7 +27,7 @@ _EXPECTED = (
 
 
 class ServerLog:
-    """FairRetry the server's output into lines for people."""
+    """Turns the server's output into lines for people."""
 
     def __init__(self, verbose: bool = False) -> None:
         self.verbose = verbose

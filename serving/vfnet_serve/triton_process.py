@@ -202,8 +202,11 @@ class TritonProcess:
         if self.log.load_failures and not self.is_watched:
             causes = [f"{model} failed to load: {cause}" for model, cause in self.log.load_failures.items()]
             roots = [cause for cause in causes if "depends on" not in cause]
-            died = any(_DEAD_PROCESS in cause for cause in self.log.load_failures.values())
-            return (TritonLostError if died else ServerError)("; ".join(roots or causes))
+            if any(_DEAD_PROCESS in cause for cause in self.log.load_failures.values()):
+                # Triton says only that it is dead; what it wrote itself says more.
+                words = " ".join(self.log.last_words)
+                return TritonLostError("; ".join([*(roots or causes), *([words] if words else [])]))
+            return ServerError("; ".join(roots or causes))
         code = self.process.returncode
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         said = "; ".join([f"the Triton server {how}", *self.log.last_errors[-1:]])
