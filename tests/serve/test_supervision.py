@@ -61,11 +61,17 @@ def supervised(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) 
         yield served
 
 
+def wait_until_watched(supervised: ServedRepository) -> None:
+    """An answer comes a moment before `vfnet serve` has seen, and said, that the server is ready."""
+    assert eventually(lambda: "/metrics" in supervised.log.read_text().rstrip().splitlines()[-1], PATIENCE)
+
+
 @pytest.mark.served
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP])
 def test_triton_is_started_again_on_the_same_ports(supervised: ServedRepository, number: signal.Signals) -> None:
     image, state = strip_png(), supervised.log.parent / "server.json"
     expected, before = document(supervised, image), state.read_text()
+    wait_until_watched(supervised)
     triton = triton_of(supervised)
     left = [triton, *triton.children(recursive=True)]
     folder = Path(triton.cmdline()[1].removeprefix("--model-repository=")).parent
@@ -84,6 +90,7 @@ def test_triton_is_started_again_on_the_same_ports(supervised: ServedRepository,
 def test_a_short_stop_of_triton_or_of_everything_replaces_nothing(supervised: ServedRepository) -> None:
     image = strip_png()
     expected, triton = document(supervised, image), triton_of(supervised)
+    wait_until_watched(supervised)
     for family in ([triton], [psutil.Process(supervised.process.pid), triton, *triton.children()]):
         before = supervised.log.read_text()
         for process in family:
