@@ -38,7 +38,9 @@ setup: $(VENV)/.ready ## install everything into .venv
 
 # Two stamps: the lock changes seldom and takes minutes, the package itself seconds.
 $(VENV)/.ready: $(VENV)/.dependencies pyproject.toml client/pyproject.toml
-	@$(INSTALL) --no-build-isolation --editable ./client --editable .
+	@# In this order: the `vfnet` of an older checkout took the command along that is the client's now.
+	@$(INSTALL) --no-build-isolation --editable .
+	@$(INSTALL) --no-build-isolation --editable ./client
 	@touch $@
 
 $(VENV)/.dependencies: $(LOCKS) Makefile
