@@ -36,13 +36,18 @@ def write_whole(path: Path, content: bytes) -> None:
     write_inside(path, content)
 
 
-def write_inside(path: Path, content: bytes) -> None:
-    """As `write_whole`, for a file whose name is ours: a link is replaced by the file, and what it points to left."""
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{fitting_name(path.name, '', 100)}.")
+def write_inside(path: Path, content: bytes, *, mode: int | None = None) -> None:
+    """As `write_whole`, for a file whose name is ours: a link is replaced by the file, and what it points to left.
+
+    Args:
+        mode: of the file; None keeps that of the one it replaces, or takes what the umask gives. With 0o600 nobody else
+            can read it at any moment.
+    """
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{fitting_name(path.name, '', 100)}.")  # 0600
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        Path(beside).chmod(_new_file_mode(path))
+        Path(beside).chmod(_new_file_mode(path) if mode is None else mode)
         Path(beside).replace(path)
     except BaseException:
         Path(beside).unlink(missing_ok=True)

@@ -24,10 +24,9 @@ from vfnet_gateway.application import Gateway
 from vfnet_gateway.connection import connection_protocol
 from vfnet_gateway.kserve.grpc_server import DEFAULT_GRPC_PORT, GRPCListening, GRPCServer
 from vfnet_gateway.settings import DEFAULT_PORT, GatewaySettings
+from vfnet_supervision.listening import listen
 from vfnet_supervision.process_identity import process_identity
 from vfnet_supervision.ring import inherited_listener
-
-_BACKLOG = 2048
 
 
 @dataclass(frozen=True)
@@ -163,20 +162,12 @@ class _Server(uvicorn.Server):
 def _listen(listening: Listening) -> socket.socket:
     if (given := inherited_listener()) is not None:  # bound there by who starts this again when it has ended
         return given
-    family = socket.AF_INET6 if ":" in listening.host else socket.AF_INET
-    # The protocol is named, because asyncio turns Nagle's algorithm off only for sockets that name it; with it on, an
-    # answer's body waits 40 ms for the client's delayed acknowledgement of its head.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((listening.host, listening.port))
-        listener.listen(_BACKLOG)
+        return listen(listening.host, listening.port)
     except OSError as error:
-        listener.close()
         raise CommandError(
             f"cannot listen on {listening.host} port {listening.port} ({error.strerror}): choose another with --port"
         ) from error
-    return listener
 
 
 def _tls(listening: Listening) -> ssl.SSLContext | None:

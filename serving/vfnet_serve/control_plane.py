@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vfnet_client.atomic_files import write_inside
 from vfnet_serve.server_log import say
 from vfnet_supervision.process_identity import process_identity
 
@@ -63,22 +63,10 @@ class ControlPlane:
             "grpc_metadata": self.grpc_metadata,
         }
         try:
-            _write_private(path, json.dumps(document, indent=2).encode() + b"\n")
+            write_inside(path, json.dumps(document, indent=2).encode() + b"\n", mode=0o600)
         except OSError as error:
             say(f"{path} could not be written ({error.strerror}): nobody else can control Triton", "WARNING")
         try:
             yield
         finally:
             path.unlink(missing_ok=True)
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    """Whole or not at all, for this account only from the first byte on."""
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(beside).replace(path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise

@@ -18,12 +18,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from vfnet_client.atomic_files import write_inside
 from vfnet_serve.local_http import fetch
 from vfnet_serve.scratch_folder import remove_abandoned
 from vfnet_serve.supervision.log_files import append, rotate_if_large, size_of, tail
 from vfnet_serve.supervision.marked_processes import MarkedProcess, end, kill, marked_processes
 from vfnet_serve.supervision.restart_policy import MOST_FAILURES, SETTLED_SECONDS, RestartPolicy
-from vfnet_serve.supervision.wanted import ROLES, Listener, Wanted, WantedProcess, read_wanted, write_private
+from vfnet_serve.supervision.wanted import ROLES, Listener, Wanted, WantedProcess, read_wanted
+from vfnet_supervision.listening import family_of, listen
 from vfnet_supervision.process_identity import process_identity
 from vfnet_supervision.ring import (
     LISTENER_VARIABLE,
@@ -42,7 +44,6 @@ _ROTATE_SECONDS = 1.0
 _STOPPED_SECONDS = 1.5
 """What was stopped (SIGSTOP) for so long is killed: nobody knows whether it will be continued."""
 _HEALTH_TIMEOUT = 2.0
-_BACKLOG = 2048
 _PORT_PATIENCE = 5.0
 """Seconds for a port to become free: a supervisor that was started for nothing holds the socket until it sees that."""
 
@@ -335,7 +336,7 @@ class _Supervisor:
         content = json.dumps(status, indent=2).encode() + b"\n"
         if content != self._status:
             with contextlib.suppress(OSError):  # a full disk, say: what runs is seen to all the same
-                write_private(self._folder / STATUS, content)
+                write_inside(self._folder / STATUS, content, mode=0o600)
                 self._status = content
 
     def _say(self, role: _Role, message: str) -> None:
@@ -362,23 +363,12 @@ def _listening(held: socket.socket | None, place: Listener) -> socket.socket:
         if held.getsockname()[:2] == _resolved(place):
             return held
         held.close()
-    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
-    # The protocol is named, because asyncio turns Nagle's algorithm off only for sockets that name it.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((place.host, place.port))
-        listener.listen(_BACKLOG)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+    return listen(place.host, place.port)
 
 
 def _resolved(place: Listener) -> tuple[str, int]:
     """An address in numbers, as a socket names its own."""
-    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
-    found = socket.getaddrinfo(place.host, place.port, family, socket.SOCK_STREAM)
+    found = socket.getaddrinfo(place.host, place.port, family_of(place.host), socket.SOCK_STREAM)
     return (str(found[0][4][0]), int(found[0][4][1]))
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from vfnet_client.atomic_files import write_inside
 from vfnet_supervision.ring import WANTED
 
 ROLES = ("server", "gateway")
@@ -69,7 +68,7 @@ class Wanted:
 
     def write(self, folder: Path) -> None:
         """Make it what should run. Raises OSError."""
-        write_private(folder / WANTED, json.dumps(asdict(self), indent=2).encode() + b"\n")
+        write_inside(folder / WANTED, json.dumps(asdict(self), indent=2).encode() + b"\n", mode=0o600)
 
 
 def read_wanted(folder: Path) -> Wanted | None:
@@ -93,18 +92,6 @@ def read_wanted(folder: Path) -> Wanted | None:
 def withdraw(folder: Path) -> None:
     """Nothing should run any more: from now on nobody starts anything again."""
     (folder / WANTED).unlink(missing_ok=True)
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write beside, then rename, readable by this account alone (mode 0600). Raises OSError."""
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # with that mode
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(beside).replace(path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
 
 
 def code_version(packages: Iterable[str]) -> str:
