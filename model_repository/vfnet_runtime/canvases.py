@@ -8,6 +8,15 @@ OWN = "x32"
 """The parameter's value where each image has its own canvas, the smallest one."""
 
 
+def read_canvases(text: str) -> list[Canvas]:
+    """`800x1088,1088x800` -> heights and widths, in that order.
+
+    Raises:
+        ValueError: it does not read so.
+    """
+    return [(int(height), int(width)) for height, width in (each.split("x") for each in text.split(","))]
+
+
 def parse_canvases(text: str) -> tuple[Canvas, ...]:
     """`800x1088,1088x800` -> heights and widths, the smallest area first; `x32` -> none.
 
@@ -17,7 +26,7 @@ def parse_canvases(text: str) -> tuple[Canvas, ...]:
     if text == OWN:
         return ()
     try:
-        canvases = [(int(height), int(width)) for height, width in (each.split("x") for each in text.split(","))]
+        canvases = read_canvases(text)
     except ValueError:
         raise ValueError(f"canvases must be {OWN!r} or HEIGHTxWIDTH,..., not {text!r}") from None
     return tuple(sorted(canvases, key=lambda canvas: (canvas[0] * canvas[1], canvas)))

@@ -10,7 +10,7 @@ _FIRST_SECONDS, _LONGEST_SECONDS = 0.25, 10.0
 _BRIEF_SECONDS, _LONGEST_AFTER_SERVING = 30.0, 2.0
 
 
-class RestartPolicy:
+class TritonRestartPolicy:
     """A start that fails is tried again a number of times, a server that served always.
 
     So a request that ends the server keeps nobody else from being served, while a server that cannot start ends with

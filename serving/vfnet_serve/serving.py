@@ -23,7 +23,7 @@ from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.installation import ServerError, StaleRepositoryError, TritonLostError, find_triton
 from vfnet_serve.machine import this_machine
 from vfnet_serve.readiness import wait_until_ready
-from vfnet_serve.restart_policy import RestartPolicy
+from vfnet_serve.restart_policy import TritonRestartPolicy
 from vfnet_serve.scratch_folder import remove_abandoned
 from vfnet_serve.server_log import ServerLog, say
 from vfnet_serve.serving_settings import GivenSettings, choose_settings
@@ -139,7 +139,7 @@ class _Service:
         stop: threading.Event,
     ) -> None:
         self.options, self.new_server, self.limits, self.control, self.stop = options, new_server, limits, control, stop
-        self.policy = RestartPolicy(options.max_restarts)
+        self.policy = TritonRestartPolicy(options.max_restarts)
         self.was_ready = self.was_rebuilt = False
         self._looked_for_build = 0.0
 

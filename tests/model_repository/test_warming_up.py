@@ -11,7 +11,7 @@ import pytest
 
 from vfnet_runtime.engines import warming_up
 from vfnet_runtime.engines.openvino_engine import OpenVINOEngine
-from vfnet_runtime.engines.warming_up import parse_canvases, warm_up
+from vfnet_runtime.engines.warming_up import parse_warm_up_canvases, warm_up
 
 
 class RecordingEngine:
@@ -71,7 +71,7 @@ def test_a_network_that_does_not_run_is_no_model() -> None:
 
 
 def test_the_parameter_is_read() -> None:
-    assert parse_canvases("") == []
-    assert parse_canvases("800x1088,1088x800") == [(800, 1088), (1088, 800)]
+    assert parse_warm_up_canvases("") == []
+    assert parse_warm_up_canvases("800x1088,1088x800") == [(800, 1088), (1088, 800)]
     with pytest.raises(ValueError, match="HEIGHTxWIDTH"):
-        parse_canvases("800*1088")
+        parse_warm_up_canvases("800*1088")

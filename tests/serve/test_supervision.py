@@ -21,7 +21,7 @@ from served_inference import document
 from triton_server import NO_OP, ROOM, ServedRepository, model_processes, serving
 from vfnet_client.free_ports import free_ports
 from vfnet_serve.installation import ServerError
-from vfnet_serve.restart_policy import RestartPolicy
+from vfnet_serve.restart_policy import TritonRestartPolicy
 from waiting import eventually
 
 PATIENCE = 90.0
@@ -214,7 +214,7 @@ def test_a_server_that_was_killed_leaves_nothing_for_long(demo_repository: Path,
 
 
 def test_starts_that_fail_are_counted_and_deaths_after_serving_are_not() -> None:
-    policy, reason = RestartPolicy(2), ServerError("why")
+    policy, reason = TritonRestartPolicy(2), ServerError("why")
     for _ in range(3):
         assert policy.seconds_after_failing(reason) < 1
         assert policy.seconds_after_failing(reason) < 2
@@ -223,9 +223,9 @@ def test_starts_that_fail_are_counted_and_deaths_after_serving_are_not() -> None
     policy.seconds_after_failing(reason)
     with pytest.raises(ServerError, match=r"why; Triton did not start 3 times in a row"):
         policy.seconds_after_failing(reason)
-    assert all(RestartPolicy(0).seconds_after_serving(1) <= 3 for _ in range(100))
+    assert all(TritonRestartPolicy(0).seconds_after_serving(1) <= 3 for _ in range(100))
 
 
 def test_a_server_that_may_not_fail_ends_with_the_reason_alone() -> None:
     with pytest.raises(ServerError, match=r"^why$"):
-        RestartPolicy(0).seconds_after_failing(ServerError("why"))
+        TritonRestartPolicy(0).seconds_after_failing(ServerError("why"))

@@ -10,20 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vfnet_runtime.canvases import Canvas, read_canvases
 from vfnet_runtime.engines.openvino_engine import HeadOutputs, OpenVINOEngine
 
-Canvas = tuple[int, int]
-"""Height and width in pixels."""
 
-
-def parse_canvases(text: str) -> list[Canvas]:
+def parse_warm_up_canvases(text: str) -> list[Canvas]:
     """`800x1088,1088x800` -> heights and widths, in that order; nothing -> none.
 
     Raises:
         ValueError: it is neither.
     """
     try:
-        return [(int(height), int(width)) for height, width in (each.split("x") for each in text.split(",") if text)]
+        return read_canvases(text) if text else []
     except ValueError:
         raise ValueError(f"warm_up_canvases must read HEIGHTxWIDTH,..., not {text!r}") from None
 

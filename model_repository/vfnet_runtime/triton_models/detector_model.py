@@ -13,15 +13,12 @@ import triton_python_backend_utils as pb_utils
 
 from vfnet_runtime.candidates import CandidateSettings, select_candidates
 from vfnet_runtime.engines.openvino_engine import HeadOutputs, OpenVINOEngine, is_strip
-from vfnet_runtime.engines.warming_up import parse_canvases, warm_up
-from vfnet_runtime.triton_models.detector_requests import DetectorRequests, ReceivedImage
-from vfnet_runtime.triton_models.process_activity import ProcessActivity
-from vfnet_runtime.triton_models.responses import internal_error, send_only_response
-
-FAILED = "the image could not be detected in"
+from vfnet_runtime.engines.warming_up import parse_warm_up_canvases, warm_up
+from vfnet_runtime.triton_models.detector_requests import FAILED, DecoupledDetector, ReceivedImage
+from vfnet_runtime.triton_models.responses import internal_error
 
 
-class TritonPythonModel:
+class TritonPythonModel(DecoupledDetector):
     """Pixels -> candidates, a batch of any sizes at a time."""
 
     def initialize(self, args: dict[str, str]) -> None:
@@ -42,11 +39,10 @@ class TritonPythonModel:
             _cache_dir(parameters["cache_dir"]),
             int(parameters["throughput_streams"]),
         )
-        canvases = parse_canvases(parameters["warm_up_canvases"])
+        canvases = parse_warm_up_canvases(parameters["warm_up_canvases"])
         warm = warm_up(self.engine, canvases, float(parameters["warm_up_seconds"]))
         self.last_size: tuple[int, ...] = ()
-        self.activity = ProcessActivity()
-        self.received = DetectorRequests(parameters, config["max_batch_size"], self.activity.is_cancelled)
+        self.receive_with(config, parameters)
         pb_utils.Logger.log_info(
             f"vfnet_detector: {self.engine.description}, warm for {warm} of {len(canvases)} common sizes"
         )
@@ -57,14 +53,7 @@ class TritonPythonModel:
         Returning earlier would keep the engine busy between batches too, but then Triton forgets
         the requests, and should this process die their callers would wait forever.
         """
-        images = []
-        for image in self.received.receive(requests):
-            image.sender = image.request.get_response_sender()
-            self.activity.change(+1)
-            if image.refusal is not None:
-                self.respond(image, image.refusal)
-            else:
-                images.append(image)
+        images = self.begin(requests)
         if images:
             self.detect(images)
         self.received.end()
@@ -135,13 +124,6 @@ class TritonPythonModel:
             return pb_utils.InferenceResponse(output_tensors=self.candidates(outputs, image.valid_shape[0]))
         except Exception as failure:
             return internal_error(FAILED, failure)
-
-    def respond(self, image: ReceivedImage, response: Any) -> None:
-        """Send one request's only response."""
-        self.activity.pauses.end_if_given_up()
-        self.received.leave(image, response)
-        send_only_response(image.sender, response)
-        self.activity.change(-1)
 
     def candidates(self, outputs: HeadOutputs, valid_shape: Any) -> list[Any]:
         """Head outputs of one image -> CANDIDATE_BOXES, CANDIDATE_SCORES, CANDIDATE_LABELS."""

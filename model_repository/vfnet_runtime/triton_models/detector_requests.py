@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 from vfnet_runtime.tickets import TicketLedger, ledger_path
 from vfnet_runtime.triton_models import checked_inputs
 from vfnet_runtime.triton_models.checked_inputs import InvalidInputError, PixelsContract
-from vfnet_runtime.triton_models.responses import cancelled, invalid_argument
+from vfnet_runtime.triton_models.process_activity import ProcessActivity
+from vfnet_runtime.triton_models.responses import cancelled, invalid_argument, send_only_response
+
+FAILED = "the image could not be detected in"
+"""What a caller is told of an error of ours."""
 
 
 @dataclass
@@ -81,3 +85,31 @@ class DetectorRequests:
     def close(self) -> None:
         """Leave the count."""
         self.ledger.close()
+
+
+class DecoupledDetector:
+    """A detector that sends each response when it is done, instead of returning all of a batch."""
+
+    def receive_with(self, config: dict[str, Any], parameters: dict[str, str]) -> None:
+        """To be called by `initialize`, with the model's configuration."""
+        self.activity = ProcessActivity()
+        self.received = DetectorRequests(parameters, config["max_batch_size"], self.activity.is_cancelled)
+
+    def begin(self, requests: Sequence[Any]) -> list[ReceivedImage]:
+        """A batch begins: its images that are to be computed. What is refused is answered already."""
+        images = []
+        for image in self.received.receive(requests):
+            image.sender = image.request.get_response_sender()
+            self.activity.change(+1)
+            if image.refusal is not None:
+                self.respond(image, image.refusal)
+            else:
+                images.append(image)
+        return images
+
+    def respond(self, image: ReceivedImage, response: Any) -> None:
+        """Send one request's only response."""
+        self.activity.pauses.end_if_given_up()
+        self.received.leave(image, response)
+        send_only_response(image.sender, response)
+        self.activity.change(-1)

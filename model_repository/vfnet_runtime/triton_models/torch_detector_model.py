@@ -11,14 +11,11 @@ import torch
 import triton_python_backend_utils as pb_utils
 
 from vfnet_runtime.engines.torch_engine import Candidates, Image, TorchEngine
-from vfnet_runtime.triton_models.detector_requests import DetectorRequests, ReceivedImage
-from vfnet_runtime.triton_models.process_activity import ProcessActivity
-from vfnet_runtime.triton_models.responses import internal_error, send_only_response
-
-FAILED = "the image could not be detected in"
+from vfnet_runtime.triton_models.detector_requests import FAILED, DecoupledDetector
+from vfnet_runtime.triton_models.responses import internal_error
 
 
-class TritonPythonModel:
+class TritonPythonModel(DecoupledDetector):
     """Pixels -> candidates, a batch of any sizes at a time, on the device of this instance."""
 
     def initialize(self, args: dict[str, str]) -> None:
@@ -34,31 +31,16 @@ class TritonPythonModel:
             parameters["canvases"],
             tuple(int(size) for size in parameters["batch_sizes"].split(",")),
         )
-        self.activity = ProcessActivity()
-        self.received = DetectorRequests(parameters, config["max_batch_size"], self.activity.is_cancelled)
+        self.receive_with(config, parameters)
         pb_utils.Logger.log_info(f"vfnet_detector: {self.engine.description}")
 
     def execute(self, requests: list[Any]) -> None:
         """Answer each request as soon as its batch is done; return when all are."""
-        images = []
-        for image in self.received.receive(requests):
-            image.sender = image.request.get_response_sender()
-            self.activity.change(+1)
-            if image.refusal is not None:
-                self.respond(image, image.refusal)
-            else:
-                images.append(image)
+        images = self.begin(requests)
         for position, outcome in self.engine.detect([Image(image.pixels, image.valid_shape) for image in images]):
             self.respond(images[position], answer(outcome))
         self.received.end()
         self.give_up_if_broken()
-
-    def respond(self, image: ReceivedImage, response: Any) -> None:
-        """Send one request's only response."""
-        self.activity.pauses.end_if_given_up()
-        self.received.leave(image, response)
-        send_only_response(image.sender, response)
-        self.activity.change(-1)
 
     def give_up_if_broken(self) -> None:
         """After some errors CUDA answers nothing more in this process; `vfnet serve` starts another in its place."""
