@@ -199,7 +199,11 @@ def test_a_model_process_killed_during_the_start_does_not_keep_it_from_serving(
 
 
 @pytest.mark.served
-def test_a_server_that_was_killed_leaves_nothing_for_long(demo_repository: Path, tmp_path: Path) -> None:
+def test_a_server_that_was_killed_leaves_nothing_for_long(
+    demo_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))  # a server that starts beside would clean the usual one
     with serving(demo_repository, tmp_path, NO_OP) as served:
         folder = Path(triton_of(served).cmdline()[1].removeprefix("--model-repository=")).parent
         everything = psutil.Process(served.process.pid).children(recursive=True)
