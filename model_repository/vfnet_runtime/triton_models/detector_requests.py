@@ -39,15 +39,11 @@ class ReceivedImage:
 class DetectorRequests:
     """Receives batches, and says of every image when the detector is done with it."""
 
-    def __init__(
-        self,
-        parameters: dict[str, str],
-        max_batch_size: int,
-        is_cancelled: Callable[[Any], bool] = lambda request: bool(request.is_cancelled()),
-    ) -> None:
+    def __init__(self, parameters: dict[str, str], max_batch_size: int, is_cancelled: Callable[[Any], bool]) -> None:
         """
         Args:
-            is_cancelled: whether a request's caller has gone.
+            is_cancelled: whether a request's caller has gone; `ProcessActivity.is_cancelled`, which asks Triton only
+                while it still has the request.
         """
         self.contract = PixelsContract.from_parameters(parameters)
         self.max_batch_size, self.is_cancelled = max_batch_size, is_cancelled
