@@ -56,13 +56,15 @@ def check_class_names(names: Sequence[object], source: object) -> tuple[str, ...
 
 
 def read_class_list(path: Path) -> list[str]:
-    """A text file of class names, one a line, in label order.
+    """A text file of class names, one a line, in label order; blank lines at its end and spaces around names go.
 
     Raises:
-        CheckpointError: it cannot be read, is too large or no UTF-8, or a line is no class name.
+        CheckpointError: it cannot be read, is too large or no text of Unicode, or a line is no class name.
     """
     text = read_input_text(path, MAX_LIST_FILE, "a text file of class names")
-    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")  # not splitlines: it breaks at other characters
     if not text.strip():
         raise CheckpointError(f"{path} names no classes; expected is one name a line")
-    return list(check_class_names(lines, path))
+    if text.lstrip()[0] in "[{":
+        raise CheckpointError(f"{path} is JSON; expected is a text of class names, one a line")
+    lines = text.rstrip().split("\n")  # not splitlines: it breaks at other characters
+    return list(check_class_names([line.strip(" \t") for line in lines], path))

@@ -13,8 +13,17 @@ from vfnet_model.checkpoints.errors import CheckpointError
 
 @pytest.mark.parametrize(
     "content",
-    [b"can\nmilk bottle\n", b"can\nmilk bottle", b"can\r\nmilk bottle\r\n", b"\xef\xbb\xbfcan\nmilk bottle\n"],
-    ids=["newline", "no newline", "Windows", "byte order mark"],
+    [
+        b"can\nmilk bottle\n",
+        b"can\nmilk bottle",
+        b"can\r\nmilk bottle\r\n",
+        b"\xef\xbb\xbfcan\nmilk bottle\n",
+        b"can\rmilk bottle\r",
+        "can\r\nmilk bottle\r\n".encode("utf-16"),
+        "can\r\nmilk bottle\r\n".encode("utf-16-le"),
+        b"can \n\tmilk bottle\n\n\n",
+    ],
+    ids=["newline", "no newline", "Windows", "byte order mark", "old Mac", "UTF-16", "no mark", "spaces, blank lines"],
 )
 def test_one_name_a_line(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "classes.txt"
@@ -39,6 +48,9 @@ def test_names_of_every_language_are_kept(name: str, tmp_path: Path) -> None:
         ("can\nb\u2028c\n".encode(), r"label 1, 'b\u2028c', holds a line break"),
         ("can\n\u202eelttob\n".encode(), r"label 1, '\u202eelttob', holds"),
         (b"can\n\xff\n", "UTF-8 text"),
+        ("can\nkäse\n".encode("latin-1"), "it looks like Latin-1 (Windows-1252): save it as UTF-8"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "is no text but a JPEG picture"),
+        (b'["can", "bottle"]', "is JSON; expected is a text of class names"),
         (b"can\x1b[2J\n", r"'can\x1b[2J', holds"),
         (b"a" * 201, "has 201 characters; at most 200"),
         (b"\n".join(b"c%d" % i for i in range(6000)), "has 6,000 class names; at most 5,000"),
