@@ -86,7 +86,9 @@ def opened_batch(settings: BatchSettings, identify_model: Callable[[], str | Non
         BatchError: the input or the output cannot be used, or the output holds another batch.
     """
     shard_format = parquet() if settings.format == "parquet" else json_lines()
-    source = open_input(settings.input, settings.images, settings.column, settings.output)
+    source = open_input(
+        settings.input, settings.images, settings.column, settings.output, skip_invalid=settings.skip_invalid
+    )
     output = OutputFolder(settings.output, shard_format)
     with output.claimed():
         plan = make_plan(settings.output, source, settings.of_the_output(identify_model()))
@@ -98,6 +100,8 @@ def opened_batch(settings: BatchSettings, identify_model: Callable[[], str | Non
         done = sum(map(len, shards))
         progress = Progress("scoring", plan.count, before=done, speaker="vfnet batch", keeps_bar=True)
         with progress:
+            for note in source.notes:
+                progress.say(note)
             if shards:
                 progress.say(f"going on: {done} of {plan.count} images are done")
             yield Batch(settings, output, plan, tally, todo, progress)

@@ -45,6 +45,7 @@ _BINARY = (
 )
 """How files begin that people take for text by mistake, and what they are."""
 _HIGH = re.compile(rb"[\x80-\xff]+")
+_BEYOND_TEXT = re.compile(rb"[\x00-\x08\x80-\xff]")
 
 
 class FileRefusedError(OSError):
@@ -181,6 +182,8 @@ def text_encoding(head: bytes) -> str:
 
 def binary_kind(head: bytes) -> str | None:
     """What a file is that begins so and is no text, in words; None where it may be one."""
+    if not _BEYOND_TEXT.search(head):  # a list may begin with a file called GIF8.jpg
+        return None
     return next((kind for start, kind in _BINARY if head.startswith(start)), None)
 
 

@@ -12,6 +12,9 @@ import numpy.typing as npt
 from vfnet_client.exceptions import VFNetError
 from vfnet_data.problems import Problems
 
+UNTRAINED = ("", "marked ignore", "less than a pixel wide or high", "of area 0")
+"""Why MMDetection 2.28 trains on a box no more than on what is not annotated: `CocoDataset._parse_ann_info`."""
+
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedImage:
@@ -31,6 +34,8 @@ class AnnotatedImage:
     """[n]; a crowd box is ignored: neither trained on nor counted."""
     areas: npt.NDArray[np.float64] | None = None
     """[n] in square pixels, as the data states them (COCO: of the mask); None: those of the boxes."""
+    untrained: npt.NDArray[np.uint8] | None = None
+    """[n], indices into `UNTRAINED`: why MMDetection does not train on a box, 0 where it does; None: it does on all."""
 
     @property
     def object_areas(self) -> npt.NDArray[np.float64]:
@@ -49,6 +54,14 @@ class DetectionDataset:
     images: tuple[AnnotatedImage, ...]
     category_ids: tuple[int, ...] = ()
     """COCO's ids of `classes`; left out, they count from 1."""
+    notes: tuple[str, ...] = ()
+    """What was read in another way than it is written, and what was left out, for the person whose data it is."""
+
+    @property
+    def annotated_classes(self) -> frozenset[str]:
+        """Those that a box has which counts: no crowd."""
+        labels = {label for image in self.images for label in image.labels[~image.crowd].tolist()}
+        return frozenset(self.classes[label] for label in labels)
 
     def __post_init__(self) -> None:
         if not self.category_ids:

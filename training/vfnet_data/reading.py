@@ -7,9 +7,11 @@ from pathlib import Path
 
 from vfnet_client.bounded_files import FileRefusedError, read_text
 from vfnet_data.automl_jsonl import read_automl_jsonl
+from vfnet_data.box_layouts import DECLARED
 from vfnet_data.checking import check_images
 from vfnet_data.coco_json import read_coco_json
 from vfnet_data.dataset import DatasetError, DetectionDataset
+from vfnet_data.mltable import is_mltable, read_mltable
 from vfnet_data.pascal_voc import read_pascal_voc
 from vfnet_data.problems import Problems
 from vfnet_data.records import Annotations
@@ -25,18 +27,24 @@ def read_dataset(
     classes: Sequence[str] | None = None,
     *,
     allow_unreadable: bool = False,
+    skip_invalid: bool = False,
+    box_layout: str | None = None,
 ) -> DetectionDataset:
     """Read annotations and check every one of them, and every image file, before anything is computed.
 
-    The format is found by looking: AutoML JSONL; COCO JSON; Pascal VOC, which is a folder of XML files, a folder with
-    `Annotations` and `JPEGImages`, or a list of names below `ImageSets`. Image files are measured, not decoded. Boxes
-    that stick out of their image by up to a pixel are clipped. Long readings show progress on stderr.
+    The format is found by looking: AutoML JSONL, or an MLTable folder that names some; COCO JSON; Pascal VOC, which is
+    a folder of XML files, a folder with `Annotations` and `JPEGImages`, or a list of names below `ImageSets`. Image
+    files are measured, not decoded. Boxes that stick out of their image are clipped, as MMDetection clips them. Boxes
+    that are meant in another way than the format says are converted where that is beyond doubt, see
+    `vfnet_data.box_layouts`. Long readings show progress on stderr.
 
     Args:
         source: the annotation file, or the folder of a Pascal VOC set.
         images: the folder the image files are in; None looks beside and above the annotations.
         classes: the label order. None: COCO's by category id, otherwise the names found, sorted.
         allow_unreadable: keep images whose file is there but cannot be read, if the annotation gives their size.
+        skip_invalid: leave out what has problems, and say so in `notes`, instead of refusing all.
+        box_layout: what COCO's four numbers are, one of `vfnet_data.box_layouts.LAYOUTS`; None finds it.
 
     Raises:
         DatasetError: lists everything that is wrong: image files missing, unreadable, truncated, used twice or of
@@ -48,19 +56,25 @@ def read_dataset(
     if images is not None and not images.is_dir():
         raise DatasetError(source, [f"there is no folder {images} to find the images in"])
     if not annotations.records and not problems:
-        problems.append("it holds no images")
+        problems.refuse("it holds no images")
+    if box_layout is not None and annotations.layout != DECLARED and annotations.records:
+        problems.refuse(f"it is not COCO JSON, whose boxes alone may be {box_layout}")
     names, category_ids = _classes(annotations, classes, problems)
     if len(names) > MOST_CLASSES:
         raise DatasetError(source, [f"it has {len(names)} classes; a network here has at most {MOST_CLASSES}"])
-    checked = check_images(annotations, images, names, allow_unreadable)
-    if problems:
+    checked, notes = check_images(annotations, images, names, allow_unreadable, box_layout)
+    if problems and (not skip_invalid or problems.is_fatal or not checked):
         raise DatasetError(source, problems)
-    return DetectionDataset(names, tuple(checked), category_ids)
+    if problems:
+        notes.append(problems.left_out(str(source)))
+    return DetectionDataset(names, tuple(checked), category_ids, tuple(notes))
 
 
 def _read(source: Path) -> Annotations:
     if not _exists(source):
         raise DatasetError(source, ["there is no such file or folder"])
+    if is_mltable(source):
+        return read_mltable(source)
     if source.is_dir() or source.suffix.lower() == ".txt":
         return read_pascal_voc(source)
     try:
@@ -93,7 +107,7 @@ def _classes(
         return tuple(sorted(found)), ()
     names = tuple(wanted)
     if len(set(names)) != len(names) or not all(names):
-        problems.append(f"the classes asked for are not distinct names: {', '.join(names)}")
+        problems.refuse(f"the classes asked for are not distinct names: {', '.join(names)}")
         names = tuple(dict.fromkeys(name for name in names if name))
     if declared is None:
         return names, ()

@@ -13,6 +13,7 @@ from vfnet_client.atomic_files import write_whole
 from vfnet_client.bounded_files import read_text
 from vfnet_client.bounded_json import parse_json
 from vfnet_data import values
+from vfnet_data.box_layouts import DECLARED, LAYOUTS, find_meaning
 from vfnet_data.dataset import DatasetError, DetectionDataset
 from vfnet_data.problems import Problems
 from vfnet_data.values import MOST_BYTES
@@ -66,6 +67,8 @@ def read_coco_results(dataset: DetectionDataset, path: Path) -> list[ImageDetect
             rows[image_id].append(row)
         except ValueError as error:
             problems.append(f"[{position}]: {error}")
+    if not problems and (doubt := _doubt(dataset, rows)):
+        problems.append(doubt)
     if problems:
         raise DatasetError(path, problems)
     return [_as_arrays(rows[image.image_id]) for image in dataset.images]
@@ -99,12 +102,25 @@ def _read_entry(entry: object, index_of: Mapping[int, int]) -> tuple[int, tuple[
     x, y, width, height = (values.field("bbox", values.number, value) for value in bbox)
     if width < 0 or height < 0:
         raise ValueError(f"bbox {values.shown(bbox)} has a negative side")
-    return image_id, ([x, y, x + width, y + height], score, index_of[category_id])
+    return image_id, ([x, y, width, height], score, index_of[category_id])
+
+
+def _doubt(dataset: DetectionDataset, rows: Mapping[int, list[tuple[list[float], float, int]]]) -> str:
+    """Why the boxes are not pixels as COCO writes them, or nothing: else every figure would be 0."""
+    counts = [len(rows[image.image_id]) for image in dataset.images]
+    boxes = np.array([box for image in dataset.images for box, _, _ in rows[image.image_id]], np.float64).reshape(-1, 4)
+    frames = np.array([(image.width, image.height) for image in dataset.images], np.float64).reshape(-1, 2)
+    unknown = np.full(len(boxes), np.nan)
+    meaning = find_meaning(boxes, np.repeat(frames, counts, axis=0), unknown, DECLARED, False)
+    if meaning.is_fraction:
+        return "bbox is in fractions of the image; COCO's results are [x, y, width, height] in pixels"
+    return meaning.problem.replace(" (--boxes ", " (").partition(": say which")[0]
 
 
 def _as_arrays(rows: list[tuple[list[float], float, int]]) -> ImageDetections:
+    boxes = np.array([box for box, _, _ in rows], np.float64).reshape(-1, 4)
     return ImageDetections(
-        boxes=np.array([box for box, _, _ in rows], np.float64).reshape(-1, 4),
+        boxes=LAYOUTS[DECLARED](boxes),
         scores=np.array([score for _, score, _ in rows], np.float64),
         labels=np.array([label for _, _, label in rows], np.int64),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from vfnet_batch.inputs.finding import find_exactly, line_of
+from vfnet_batch.inputs.finding import References
 from vfnet_batch.inputs.source import InputSource
 from vfnet_client.bounded_files import text_lines
 
@@ -20,10 +20,14 @@ def list_source(path: Path, images: Path | None) -> InputSource:
     """
 
     def lines() -> Iterator[str]:
-        find = find_exactly(list_folders(path, images))
+        references = References.exact(list_folders(path, images))
+        has_tabs = False
         for line in text_lines(path, _LONGEST_LINE, "surrogateescape"):
             if reference := line.strip():
-                yield line_of(reference, find)
+                has_tabs = has_tabs or "\t" in reference
+                yield references.line(reference)
+        hint = " Lines hold tabs: --column NAME reads it as a table." if has_tabs else ""
+        references.check(path, f"It was read as a list, a path or URL a line.{hint}")
 
     return InputSource("list", str(path.absolute()), lines)
 

@@ -34,3 +34,5 @@ class InputSource:
     """The lines come in an order of their own; others are sorted."""
     categories: Mapping[str, int] = field(default_factory=dict)
     """COCO's ids by label, where the input declares them."""
+    notes: list[str] = field(default_factory=list)
+    """What a person should know of it, complete when it was listed."""
