@@ -24,7 +24,9 @@ _NEARLY_ALL = 0.99
 _TOLERANCE = 0.01
 """Of an image's side, of an area: what rounding and clumsy mice explain."""
 _FAR_OF_BOX, _FAR_OF_SIDE = 0.25, 0.1
-"""A box that sticks out of its image by so much of its own, or of the image's, side was hardly drawn there."""
+"""A box that sticks out of its image by so much of its own and of the image's side was hardly drawn there."""
+_SUSPICIOUS = 0.4
+"""The share of both that is enough where all boxes fit as corners, which boxes seldom do by accident."""
 _LARGEST_FRACTION = 1.05
 _SMALLEST_SIDE = 4
 """In images this small, pixels are fractions."""
@@ -153,17 +155,17 @@ def _with_layout(found: BoxMeaning, written: Floats, frames: Floats, areas: Floa
     if _area_says_corners(written, areas) and misfit[CORNERS] <= few:
         words = f"boxes are corners{unit} ({_shown(written)}), as their areas tell, and are taken as such"
         return replace(found, layout=CORNERS, note="; ".join(filter(None, (found.note, words))))
-    far = _far(_of_sides(written), frames)
-    others = [
-        name
-        for name in (CORNERS, "yxyx", "cxcywh")
-        if misfit[name] <= few and (name != "cxcywh" or found.is_fraction or (len(far) >= _MANY and far.mean() > 0.05))
-    ]
-    if others and far.mean() > 3 * min(misfit[name] for name in others):
+    sides = _of_sides(written)
+    far = _far(sides, frames)
+    others = [name for name in (CORNERS, "yxyx") if misfit[name] <= few]
+    suspicious = _far(sides, frames, _SUSPICIOUS) if others else far
+    if misfit["cxcywh"] <= few and (found.is_fraction or (len(far) >= _MANY and far.mean() > 0.05)):
+        others.append("cxcywh")
+    if others and suspicious.mean() > 3 * min(misfit[name] for name in others):
         ways = " or ".join(f"{_WORDS[name]} (--boxes {name})" for name in others)
         words = (
-            f"{int(far.sum())} of {len(far)} boxes reach far out of their images as {_WORDS[DECLARED]} "
-            f"({_shown(written[far])}), and all fit as {ways}: say which; --boxes {DECLARED} clips them"
+            f"{int(suspicious.sum())} of {len(far)} boxes reach far out of their images as {_WORDS[DECLARED]} "
+            f"({_shown(written[suspicious])}), and all fit as {ways}: say which; --boxes {DECLARED} clips them"
         )
         return replace(found, problem=words)
     if len(far) >= _MANY and far.mean() > 0.5:
@@ -198,11 +200,13 @@ def _misfits(corners: Floats, frames: Floats, rounding: float) -> npt.NDArray[np
     return np.asarray(~(inside & (corners[:, 2:] > corners[:, :2]).all(axis=1)), np.bool_)
 
 
-def _far(corners: Floats, frames: Floats) -> npt.NDArray[np.bool_]:
-    """[n], which stick out of their image by more than a box that was drawn there does."""
+def _far(corners: Floats, frames: Floats, share: float = 1.0) -> npt.NDArray[np.bool_]:
+    """[n], which stick out of their image by more than a box that was drawn there does, or by a share of that."""
     out = np.maximum(-corners[:, :2], corners[:, 2:] - frames)
     side = corners[:, 2:] - corners[:, :2]
-    return np.asarray(((out > _FAR_OF_SIDE * frames) & (out > _FAR_OF_BOX * side)).any(axis=1), np.bool_)
+    return np.asarray(
+        ((out > share * _FAR_OF_SIDE * frames) & (out > share * _FAR_OF_BOX * side)).any(axis=1), np.bool_
+    )
 
 
 def _area_says_corners(written: Floats, areas: Floats) -> bool:

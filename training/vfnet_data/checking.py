@@ -190,6 +190,7 @@ class _Boxes:
             "crowd": self._crowd[rows][kept],
             "areas": self._areas[rows][kept],
             "untrained": untrained if untrained.any() else None,
+            "left_out": len(kept) - int(np.count_nonzero(kept)),
         }
 
     def reason(self, row: int, box: BoxRecord, classes: Sequence[str]) -> str:

@@ -49,6 +49,7 @@ def read_coco_json(path: Path, text: str) -> Annotations:
                 raise ValueError(f"image_id {image_id} is no image's")
             if category_id not in names:
                 if category_id in refused_categories:
+                    problems.followers += 1
                     continue
                 raise ValueError(f"category_id {category_id} is no category's")
             boxes[image_id].append(_read_box(entry, names[category_id]))

@@ -36,6 +36,8 @@ class AnnotatedImage:
     """[n] in square pixels, as the data states them (COCO: of the mask); None: those of the boxes."""
     untrained: npt.NDArray[np.uint8] | None = None
     """[n], indices into `UNTRAINED`: why MMDetection does not train on a box, 0 where it does; None: it does on all."""
+    left_out: int = 0
+    """How many more boxes are annotated, which make no sense."""
 
     @property
     def object_areas(self) -> npt.NDArray[np.float64]:
@@ -73,11 +75,19 @@ class DetectionDataset:
 class DatasetError(VFNetError):
     """A data set that cannot be used as it is. `problems` holds one sentence each: where, what, and what to do."""
 
-    def __init__(self, source: Path, problems: Sequence[str], shown: int = 50) -> None:
+    def __init__(self, source: Path, problems: Sequence[str], shown: int = 50, *, can_skip: bool = False) -> None:
+        """
+        Args:
+            shown: so many are in the message.
+            can_skip: the caller's command has --skip-invalid, and it would help.
+        """
         found = problems if isinstance(problems, Problems) else Problems(problems)
         self.problems = tuple(found)
+        self.can_skip = can_skip and not found.is_fatal
         lines = [f"  {problem}" for problem in self.problems[:shown]]
         if found.total > shown:
             lines.append(f"  ... and {found.total - shown} more")
+        if self.can_skip:
+            lines.append("--skip-invalid goes on without them")
         plural = "s" if found.total != 1 else ""
         super().__init__("\n".join([f"{source}: {found.total} problem{plural}", *lines]))

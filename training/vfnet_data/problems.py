@@ -20,6 +20,8 @@ class Problems(list[str]):
         super().__init__()
         self.omitted = 0
         self.is_fatal = False
+        self.followers = 0
+        """Boxes that are left out with their category."""
         self.extend(sentences)
 
     @property
@@ -33,6 +35,8 @@ class Problems(list[str]):
         if self.total > shown:
             lines.append(f"  ... and {self.total - shown:,} more")
         plural = "s" if self.total != 1 else ""
+        if self.followers:
+            lines.append(f"  with their categories {self.followers:,} annotations are left out")
         return "\n".join([f"{source}: {self.total:,} problem{plural}, left out as --skip-invalid says:", *lines])
 
     def refuse(self, sentence: str) -> None:

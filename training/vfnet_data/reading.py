@@ -27,7 +27,7 @@ def read_dataset(
     classes: Sequence[str] | None = None,
     *,
     allow_unreadable: bool = False,
-    skip_invalid: bool = False,
+    skip_invalid: bool | None = None,
     box_layout: str | None = None,
 ) -> DetectionDataset:
     """Read annotations and check every one of them, and every image file, before anything is computed.
@@ -43,7 +43,8 @@ def read_dataset(
         images: the folder the image files are in; None looks beside and above the annotations.
         classes: the label order. None: COCO's by category id, otherwise the names found, sorted.
         allow_unreadable: keep images whose file is there but cannot be read, if the annotation gives their size.
-        skip_invalid: leave out what has problems, and say so in `notes`, instead of refusing all.
+        skip_invalid: leave out what has problems, and say so in `notes`, instead of refusing all. False, unlike None:
+            the refusal says that --skip-invalid does that.
         box_layout: what COCO's four numbers are, one of `vfnet_data.box_layouts.LAYOUTS`; None finds it.
 
     Raises:
@@ -64,7 +65,7 @@ def read_dataset(
         raise DatasetError(source, [f"it has {len(names)} classes; a network here has at most {MOST_CLASSES}"])
     checked, notes = check_images(annotations, images, names, allow_unreadable, box_layout)
     if problems and (not skip_invalid or problems.is_fatal or not checked):
-        raise DatasetError(source, problems)
+        raise DatasetError(source, problems, can_skip=skip_invalid is False and bool(checked))
     if problems:
         notes.append(problems.left_out(str(source)))
     return DetectionDataset(names, tuple(checked), category_ids, tuple(notes))

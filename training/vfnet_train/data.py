@@ -22,7 +22,7 @@ def read_sources(
     images: Sequence[Path],
     classes: Sequence[str] | None = None,
     *,
-    skip_invalid: bool = False,
+    skip_invalid: bool | None = None,
     box_layout: str | None = None,
 ) -> DetectionDataset:
     """Read and check every source before anything is computed.
@@ -41,7 +41,7 @@ def read_sources(
         raise DatasetError(sources[0], [f"{len(images)} folders of images for {len(sources)} sources: give one each"])
     folders = [images[index] if len(images) > 1 else next(iter(images), None) for index in range(len(sources))]
     datasets: list[DetectionDataset] = []
-    problems = Problems()
+    problems, can_skip = Problems(), True
     for source, folder in zip(sources, folders, strict=True):
         try:
             found = read_dataset(source, folder, classes, skip_invalid=skip_invalid, box_layout=box_layout)
@@ -49,8 +49,9 @@ def read_sources(
             datasets.append(replace(found, notes=told))
         except DatasetError as error:
             problems.extend(f"{source}: {problem}" if len(sources) > 1 else problem for problem in error.problems)
+            can_skip = can_skip and error.can_skip
     if problems:
-        raise DatasetError(Path(", ".join(map(str, sources))), problems)
+        raise DatasetError(Path(", ".join(map(str, sources))), problems, can_skip=can_skip)
     return datasets[0] if len(datasets) == 1 else _join(datasets)
 
 
@@ -76,7 +77,7 @@ def trainable_images(dataset: DetectionDataset, keep_empty: bool) -> TrainingIma
     for image in dataset.images:
         if min(image.width, image.height) < SMALLEST_SIDE:
             small += 1
-        elif not (keep_empty or len(image.labels)):
+        elif not (keep_empty or len(image.labels) or image.left_out):
             empty += 1
         else:
             images.append(_targets(image, dropped))

@@ -88,7 +88,7 @@ def _classes_without_boxes(classes: Sequence[str], chosen: TrainingImages) -> li
 
 def _read_data(settings: FinetuneSettings, known: tuple[str, ...]) -> tuple[DetectionDataset, DetectionDataset | None]:
     """Training and validation data over the same classes."""
-    problems: list[str] = []
+    problems, can_skip = list[str](), True
     training = validation = None
     classes = settings.classes
     try:
@@ -99,14 +99,16 @@ def _read_data(settings: FinetuneSettings, known: tuple[str, ...]) -> tuple[Dete
         classes = training.classes
     except DatasetError as error:
         problems.extend(error.problems)
+        can_skip = error.can_skip
     if settings.validation:
         try:
             folders = settings.validation_images or (settings.images if len(settings.images) == 1 else ())
             validation = _read_sources(settings, settings.validation, folders, classes)
         except DatasetError as error:
             problems.extend(f"validation: {problem}" for problem in error.problems)
+            can_skip = can_skip and error.can_skip
     if problems:
-        raise DatasetError(settings.data[0], problems)
+        raise DatasetError(settings.data[0], problems, can_skip=can_skip)
     assert training is not None
     return training, validation
 

@@ -79,7 +79,7 @@ def coco_source(path: Path, images: Path | None, skip_invalid: bool) -> InputSou
 def _settle(path: Path, problems: Problems, skip_invalid: bool, notes: list[str]) -> None:
     """Refuse what has problems, or note them."""
     if problems and not skip_invalid:
-        raise DatasetError(path, problems)
+        raise DatasetError(path, problems, can_skip=True)
     notes[:] = [problems.left_out(str(path))] if problems else []
 
 
