@@ -44,3 +44,9 @@ def test_nothing_in_common_is_refused_with_both_sides() -> None:
 def test_names_that_could_be_either_are_refused(model: list[str], data: list[str]) -> None:
     with pytest.raises(EvaluationError, match="differ in spelling only"):
         reconcile(model, data)
+
+
+def test_a_label_without_a_box_is_not_missed() -> None:
+    (note,) = reconcile(["can"], ["groceries", "can"], annotated={"can"}).notes
+    assert note == "these labels of the data have no box, so none is missed: groceries"
+    assert "count as missed: lid" in reconcile(["can"], ["lid", "can"], annotated={"can", "lid"}).notes[0]

@@ -58,6 +58,8 @@ class DetectionDataset:
     """COCO's ids of `classes`; left out, they count from 1."""
     notes: tuple[str, ...] = ()
     """What was read in another way than it is written, and what was left out, for the person whose data it is."""
+    is_partial: bool = False
+    """Whether images, boxes or categories were left out because they make no sense."""
 
     @property
     def annotated_classes(self) -> frozenset[str]:

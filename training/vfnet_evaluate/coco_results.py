@@ -53,6 +53,8 @@ def write_coco_results(dataset: DetectionDataset, detections: Sequence[ImageDete
 def read_coco_results(dataset: DetectionDataset, path: Path) -> list[ImageDetections]:
     """Detections for each of the data set's images, in their order; `labels` index its classes.
 
+    Those of images and categories that were left out of the data set are left out too.
+
     Raises:
         DatasetError: lists what is wrong: no JSON list, unknown image or category ids, boxes that are none.
     """
@@ -61,10 +63,16 @@ def read_coco_results(dataset: DetectionDataset, path: Path) -> list[ImageDetect
     index_of = {category_id: index for index, category_id in enumerate(dataset.category_ids)}
     for position, entry in enumerate(_read_list(path)):
         try:
-            image_id, row = _read_entry(entry, index_of)
-            if image_id not in rows:
-                raise ValueError(f"image_id {image_id} is no image's of the annotations")
-            rows[image_id].append(row)
+            image_id, category_id, box, score = _read_entry(entry)
+            known = image_id in rows and category_id in index_of
+            if known:
+                rows[image_id].append((box, score, index_of[category_id]))
+            elif not dataset.is_partial:
+                raise ValueError(
+                    f"category_id {category_id} is no category's of the annotations"
+                    if image_id in rows
+                    else f"image_id {image_id} is no image's of the annotations"
+                )
         except ValueError as error:
             problems.append(f"[{position}]: {error}")
     if not problems and (doubt := _doubt(dataset, rows)):
@@ -88,13 +96,12 @@ def _read_list(path: Path) -> list[object]:
     return document
 
 
-def _read_entry(entry: object, index_of: Mapping[int, int]) -> tuple[int, tuple[list[float], float, int]]:
+def _read_entry(entry: object) -> tuple[int, int, list[float], float]:
+    """Ids of image and category, four numbers, score."""
     if not values.is_object(entry):
         raise ValueError(f"is {values.shown(entry)}, not a JSON object")
     image_id = values.field("image_id", values.identifier, entry.get("image_id"))
     category_id = values.field("category_id", values.identifier, entry.get("category_id"))
-    if category_id not in index_of:
-        raise ValueError(f"category_id {category_id} is no category's of the annotations")
     score = values.field("score", values.number, entry.get("score"))
     bbox = entry.get("bbox")
     if not isinstance(bbox, list) or len(bbox) != 4:
@@ -102,7 +109,7 @@ def _read_entry(entry: object, index_of: Mapping[int, int]) -> tuple[int, tuple[
     x, y, width, height = (values.field("bbox", values.number, value) for value in bbox)
     if width < 0 or height < 0:
         raise ValueError(f"bbox {values.shown(bbox)} has a negative side")
-    return image_id, ([x, y, width, height], score, index_of[category_id])
+    return image_id, category_id, [x, y, width, height], score
 
 
 def _doubt(dataset: DetectionDataset, rows: Mapping[int, list[tuple[list[float], float, int]]]) -> str:
