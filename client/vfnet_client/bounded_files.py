@@ -45,6 +45,7 @@ _BINARY = (
 )
 """How files begin that people take for text by mistake, and what they are."""
 _HIGH = re.compile(rb"[\x80-\xff]+")
+_LINE_END = re.compile(rb"\r\n|\r|\n")
 _BEYOND_TEXT = re.compile(rb"[\x00-\x08\x80-\xff]")
 
 
@@ -195,17 +196,15 @@ def _not_text(
     Args:
         content: where it failed, all of the file or a part of it.
         position: of the first byte that is none of the encoding, in `content`.
-        lines_before: lines that were read before `content` for sure; None: `content` begins the file.
+        lines_before: how many lines end before `content`, where that is a part; None: it is all of the file.
     """
     if (kind := binary_kind(head)) is not None:
         return FileRefusedError(path, f"is no text but {kind}")
     said = f"is not {encoding.removesuffix('-sig').upper()} text"
     if not content:
         return FileRefusedError(path, said)
-    if lines_before is None:
-        said += f": byte {position}, in line {content.count(10, 0, position) + 1}, is none of it"
-    else:
-        said += f", near line {lines_before + 1}"
+    line = (lines_before or 0) + len(_LINE_END.findall(content, 0, position)) + 1
+    said += f": byte {position}, in line {line}, is none of it" if lines_before is None else f", near line {line}"
     if encoding.startswith("utf-8"):
         looks = "Latin-1 (Windows-1252)" if _is_latin(content) else "text of another encoding, or no text"
         said += f"; it looks like {looks}: save it as UTF-8"

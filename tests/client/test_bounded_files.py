@@ -88,6 +88,10 @@ def test_the_encoding_that_it_looks_like_is_named_with_the_place(tmp_path: Path)
             read()
     with pytest.raises(OSError, match="byte 5, in line 2"):
         read_text(path, 100)
+    for end in ("\n", "\r\n", "\r"):
+        path.write_bytes((f"gut{end}" * 10_000 + f"käse{end}").encode("latin-1"))
+        with pytest.raises(OSError, match=r"is not UTF-8 text, near line 1000[01]; it looks like Latin-1"):
+            list(text_lines(path, 100))
     path.write_bytes("可口可乐 易拉罐\n".encode("gbk"))
     with pytest.raises(OSError, match="looks like text of another encoding"):
         read_text(path, 100)
