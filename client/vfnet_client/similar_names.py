@@ -11,6 +11,8 @@ from vfnet_client.safe_text import printable_line
 
 _MOST_FILES = 200_000
 """Of a folder that is looked through."""
+_MOST_FOLDERS = 64
+"""That are looked through: a list may lead to more."""
 _LONGEST_SHOWN = 200
 
 
@@ -37,6 +39,8 @@ class SimilarNames:
     def _names(self, folder: Path) -> dict[str, str]:
         """Names of files by what is the same in all that look alike."""
         if folder not in self._folders:
+            if len(self._folders) == _MOST_FOLDERS:
+                return {}
             names: dict[str, str] = {}
             try:
                 with os.scandir(folder) as found:

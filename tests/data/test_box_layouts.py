@@ -170,7 +170,9 @@ def test_a_fraction_among_pixels_is_named(coco: Write) -> None:
 def test_boxes_of_a_larger_image_are_not_taken_for_this_one_s(coco: Write) -> None:
     boxes = [xywh([4 * value for value in box]) for box in MANY]
     assert "are these the images that were annotated, in this size?" in sentence(coco(boxes, width=None, height=None))
-    assert "is 320 x 213 pixels, but annotated as 1280 x 852" in sentence(coco(boxes, width=1280, height=852))
+    resized = sentence(coco(boxes, width=1280, height=852))
+    assert "is 320 x 213 pixels, but annotated as 1280 x 852 (resized by 0.25: its boxes are of the other" in resized
+    assert "annotated as 213 x 320 (width and height are exchanged)" in sentence(coco([], width=213, height=320))
 
 
 def test_sides_that_run_backwards_are_named(coco: Write) -> None:

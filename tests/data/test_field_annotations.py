@@ -163,6 +163,19 @@ def test_the_file_that_looks_alike_is_named(
     assert how in said
 
 
+def test_classes_that_differ_in_spelling_only_are_told(jsonl: Write) -> None:
+    box = {"topX": 0, "topY": 0, "bottomX": 1, "bottomY": 1}
+    labels = [{"label": name, **box} for name in ("can", "Can", "can ", "caf\u00e9", "cafe\u0301", "jar")]
+    (note,) = read_dataset(jsonl({"image_url": "a.jpg", "label": labels})).notes
+    assert "differ in capitals, spaces or accents only, and are several: 'Can', 'can', 'can '; 'caf" in note
+    assert "jar" not in note
+
+
+def test_a_table_is_no_annotation(tmp_path: Path, problems: Callable[..., str]) -> None:
+    (tmp_path / "data.csv").write_text("image,label\na.jpg,can\n")
+    assert "it is a table; annotations are COCO JSON" in problems(tmp_path / "data.csv")
+
+
 OBJECT = "<object><name>{}</name><bndbox><xmin>2</xmin><ymin>3</ymin><xmax>20</xmax><ymax>25</ymax></bndbox></object>"
 
 

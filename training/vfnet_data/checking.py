@@ -117,6 +117,10 @@ def _contradiction(record: ImageRecord, path: Path, size: Size | None, owners: d
     problem = f"{path} is {size[0]} x {size[1]} pixels, but annotated as {said}"
     if annotated == size[::-1] and is_shown_turned(path):
         problem += " (as viewers turn it by its EXIF orientation; the detector sees it as stored: store it turned)"
+    elif annotated == size[::-1]:
+        problem += " (width and height are exchanged)"
+    elif record.width and record.height and abs(record.width * size[1] - record.height * size[0]) <= max(size):
+        problem += f" (resized by {size[0] / record.width:.4g}: its boxes are of the other size)"
     return problem
 
 

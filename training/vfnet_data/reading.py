@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from vfnet_data.records import Annotations
 from vfnet_data.values import MOST_BYTES, MOST_CLASSES
 
 _JSONL_SUFFIXES = (".jsonl", ".ndjson")
+_TABLES = (".csv", ".tsv", ".parquet", ".xlsx", ".xls")
 _HEAD = 65536
+_SOME = 10
 
 
 def read_dataset(
@@ -63,7 +66,9 @@ def read_dataset(
     names, category_ids = _classes(annotations, classes, problems)
     if len(names) > MOST_CLASSES:
         raise DatasetError(source, [f"it has {len(names)} classes; a network here has at most {MOST_CLASSES}"])
-    checked, notes = check_images(annotations, images, names, allow_unreadable, box_layout)
+    notes = _alike(names)
+    checked, told = check_images(annotations, images, names, allow_unreadable, box_layout)
+    notes += told
     if problems and (not skip_invalid or problems.is_fatal or not checked):
         raise DatasetError(source, problems, can_skip=skip_invalid is False and bool(checked))
     if problems:
@@ -76,15 +81,18 @@ def _read(source: Path) -> Annotations:
         raise DatasetError(source, ["there is no such file or folder"])
     if is_mltable(source):
         return read_mltable(source)
-    if source.is_dir() or source.suffix.lower() == ".txt":
+    suffix = source.suffix.lower()
+    if source.is_dir() or suffix == ".txt":
         return read_pascal_voc(source)
+    if suffix in _TABLES:
+        raise DatasetError(source, ["it is a table; annotations are COCO JSON, AutoML JSONL or Pascal VOC"])
     try:
         text = read_text(source, MOST_BYTES)
     except OSError as error:
         said = f"it {error.strerror}" if isinstance(error, FileRefusedError) else str(error.strerror)
         raise DatasetError(source, [said]) from None
     first_line = text[:_HEAD].lstrip().partition("\n")[0]
-    if source.suffix.lower() in _JSONL_SUFFIXES or '"image_url"' in first_line:
+    if suffix in _JSONL_SUFFIXES or '"image_url"' in first_line:
         return read_automl_jsonl(source, text)
     return read_coco_json(source, text)
 
@@ -94,6 +102,18 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):  # such as a link in a circle
         return False
+
+
+def _alike(names: Sequence[str]) -> list[str]:
+    """A note where classes look like one that was written in several ways."""
+    spellings: dict[str, list[str]] = {}
+    for name in names:
+        plain = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+        spellings.setdefault(" ".join(plain.split()), []).append(name)
+    several = [", ".join(map(repr, each)) for each in spellings.values() if len(each) > 1][:_SOME]
+    return [f"these classes differ in capitals, spaces or accents only, and are several: {'; '.join(several)}"] * bool(
+        several
+    )
 
 
 def _classes(

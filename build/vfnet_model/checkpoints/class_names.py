@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ MAX_NAME = 200
 """Characters."""
 MAX_LIST_FILE = 4 * 2**20
 """Bytes of a file of class names."""
+_NUMBERED = re.compile(r"(\d{1,6})\s*[\s,;:.)=]\s*\S", re.ASCII)
 
 
 def check_class_names(names: Sequence[object], source: object) -> tuple[str, ...]:
@@ -66,5 +68,8 @@ def read_class_list(path: Path) -> list[str]:
         raise CheckpointError(f"{path} names no classes; expected is one name a line")
     if text.lstrip()[0] in "[{":
         raise CheckpointError(f"{path} is JSON; expected is a text of class names, one a line")
-    lines = text.rstrip().split("\n")  # not splitlines: it breaks at other characters
-    return list(check_class_names([line.strip(" \t") for line in lines], path))
+    lines = [line.strip(" \t") for line in text.rstrip().split("\n")]  # not splitlines: it breaks at other characters
+    numbers = [int(match[1]) if (match := _NUMBERED.match(line)) else -1 for line in lines]
+    if len(lines) > 1 and numbers in (list(range(len(lines))), list(range(1, len(lines) + 1))):
+        raise CheckpointError(f"{path} numbers its lines ({lines[0]!a}); expected are names alone, one a line")
+    return list(check_class_names(lines, path))

@@ -31,7 +31,7 @@ def test_one_name_a_line(content: bytes, tmp_path: Path) -> None:
     assert read_class_list(path) == ["can", "milk bottle"]
 
 
-@pytest.mark.parametrize("name", ["Kühlschrank", "牛乳", "حليب", "👩‍🍳 chef's knife", "a,b;c"])
+@pytest.mark.parametrize("name", ["Kühlschrank", "牛乳", "حليب", "👩‍🍳 chef's knife", "a,b;c", "7 up"])
 def test_names_of_every_language_are_kept(name: str, tmp_path: Path) -> None:
     path = tmp_path / "classes.txt"
     path.write_text(f"{name}\n", encoding="utf-8")
@@ -50,6 +50,8 @@ def test_names_of_every_language_are_kept(name: str, tmp_path: Path) -> None:
         (b"can\n\xff\n", "UTF-8 text"),
         ("can\nkäse\n".encode("latin-1"), "it looks like Latin-1 (Windows-1252): save it as UTF-8"),
         (b"\xff\xd8\xff\xe0\0\x10JFIF", "is no text but a JPEG picture"),
+        (b"0 can\n1 bottle\n", "numbers its lines ('0 can'); expected are names alone"),
+        (b"1,can\r\n2,bottle\r\n", "numbers its lines"),
         (b'["can", "bottle"]', "is JSON; expected is a text of class names"),
         (b"can\x1b[2J\n", r"'can\x1b[2J', holds"),
         (b"a" * 201, "has 201 characters; at most 200"),
