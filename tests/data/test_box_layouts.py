@@ -190,16 +190,35 @@ def test_a_box_over_the_edge_is_clipped_and_counted(coco: Write) -> None:
     )
 
 
-def test_jsonl_in_pixels_is_read_as_pixels(tmp_path: Path, write_image: Callable[..., Path]) -> None:
+@pytest.fixture
+def jsonl_of(tmp_path: Path, write_image: Callable[..., Path]) -> Write:
+    """Write corners as AutoML JSONL of one image, 320 x 213."""
     write_image("a.png", (WIDTH, HEIGHT))
-    names = ("topX", "topY", "bottomX", "bottomY")
-    labels = [{"label": "can", **dict(zip(names, box, strict=True))} for box in TRUTH]
-    (tmp_path / "data.jsonl").write_text(json.dumps({"image_url": "a.png", "label": labels}))
-    dataset = read_dataset(tmp_path / "data.jsonl")
+
+    def write(boxes: Sequence[Box]) -> Path:
+        names = ("topX", "topY", "bottomX", "bottomY")
+        labels = [{"label": "can", **dict(zip(names, box, strict=True))} for box in boxes]
+        path = tmp_path / "data.jsonl"
+        path.write_text(json.dumps({"image_url": "a.png", "label": labels}))
+        return path
+
+    return write
+
+
+def test_jsonl_in_pixels_is_read_as_pixels(jsonl_of: Write) -> None:
+    dataset = read_dataset(jsonl_of(TRUTH))
     np.testing.assert_allclose(boxes_of(dataset), TRUTH)
     assert "boxes are pixels although the format has fractions" in dataset.notes[0]
-    with pytest.raises(DatasetError, match="not COCO JSON"):
-        read_dataset(tmp_path / "data.jsonl", box_layout="xyxy")
+
+
+def test_jsonl_that_may_be_pixels_or_percentages_is_refused(jsonl_of: Write) -> None:
+    assert "boxes are pixels or percentages (20, 20, 80, 100)" in sentence(jsonl_of(TRUTH[:1]))
+
+
+def test_what_is_said_of_coco_changes_no_other_format(jsonl_of: Write) -> None:
+    dataset = read_dataset(jsonl_of([fraction(box) for box in TRUTH]), box_layout="cxcywh")
+    np.testing.assert_allclose(boxes_of(dataset), TRUTH, rtol=1e-5)
+    assert dataset.notes == ("it is not COCO JSON, so that --boxes changes nothing",)
 
 
 def test_voc_in_fractions_is_read_as_fractions(tmp_path: Path, write_image: Callable[..., Path]) -> None:

@@ -18,6 +18,11 @@ def test_spelling_differs_with_a_note() -> None:
     assert labels.notes == ("the model's 'Milk Bottle' is taken for the data's 'milk_bottle'",)
 
 
+def test_accents_are_the_same_in_either_form_of_unicode() -> None:
+    labels = reconcile(["Caf\u00e9"], ["cafe\u0301"])
+    assert labels.index_of == {"Caf\u00e9": 0}
+
+
 def test_an_exact_name_goes_before_a_similar_one() -> None:
     labels = reconcile(["can", "Can"], ["can"])
     assert labels.index_of == {"can": 0}

@@ -33,6 +33,7 @@ _SMALLEST_SIDE = 4
 _MANY = 10
 """Boxes that no longer lie so by accident."""
 _PERCENT_SIDE = 150
+_MOST_PERCENT = 100.5
 _MOST_SHOWN = 3
 
 
@@ -126,6 +127,9 @@ def _with_unit(declared: BoxMeaning, written: Floats, frames: Floats) -> BoxMean
         corners = declared.corners(written)
         fits = ~_misfits(corners, frames, ROUNDING_PX)
         beyond = (corners[:, 2:] > 1 + _FAR_OF_SIDE).all(axis=1)
+        if beyond.mean() >= 0.5 and corners.max() <= _MOST_PERCENT < frames.max():
+            words = f"boxes are pixels or percentages ({_shown(written)}), where the format has fractions: write these"
+            return replace(declared, problem=words)
         if beyond.mean() >= 0.5 and fits.all():
             note = "boxes are pixels although the format has fractions of the image, and are taken as pixels"
             return replace(declared, is_fraction=False, note=note)
@@ -137,7 +141,7 @@ def _with_unit(declared: BoxMeaning, written: Floats, frames: Floats) -> BoxMean
     if (
         len(written) >= _MANY
         and written.min() >= 0
-        and corners.max() <= 100.5
+        and corners.max() <= _MOST_PERCENT
         and frames.min() >= _PERCENT_SIDE
         and (corners[:, 2:].max(axis=0) > 90).all()
         and (written % 1 != 0).any(axis=1).mean() >= 0.5

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vfnet_client.bounded_files import FileRefusedError, read_text
+from vfnet_client.safe_text import printable_line
 from vfnet_data.automl_jsonl import read_automl_jsonl
 from vfnet_data.box_layouts import DECLARED
 from vfnet_data.checking import check_images
@@ -21,7 +22,7 @@ from vfnet_data.values import MOST_BYTES, MOST_CLASSES
 _JSONL_SUFFIXES = (".jsonl", ".ndjson")
 _TABLES = (".csv", ".tsv", ".parquet", ".xlsx", ".xls")
 _HEAD = 65536
-_SOME = 10
+_LONGEST_NOTE = 1000
 
 
 def read_dataset(
@@ -48,7 +49,8 @@ def read_dataset(
         allow_unreadable: keep images whose file is there but cannot be read, if the annotation gives their size.
         skip_invalid: leave out what has problems, and say so in `notes`, instead of refusing all. False, unlike None:
             the refusal says that --skip-invalid does that.
-        box_layout: what COCO's four numbers are, one of `vfnet_data.box_layouts.LAYOUTS`; None finds it.
+        box_layout: what COCO's four numbers are, one of `vfnet_data.box_layouts.LAYOUTS`; None finds it. Other formats
+            say it themselves.
 
     Raises:
         DatasetError: lists everything that is wrong: image files missing, unreadable, truncated, used twice or of
@@ -61,12 +63,13 @@ def read_dataset(
         raise DatasetError(source, [f"there is no folder {images} to find the images in"])
     if not annotations.records and not problems:
         problems.refuse("it holds no images")
-    if box_layout is not None and annotations.layout != DECLARED and annotations.records:
-        problems.refuse(f"it is not COCO JSON, whose boxes alone may be {box_layout}")
     names, category_ids = _classes(annotations, classes, problems)
     if len(names) > MOST_CLASSES:
         raise DatasetError(source, [f"it has {len(names)} classes; a network here has at most {MOST_CLASSES}"])
     notes = _alike(names)
+    if box_layout is not None and annotations.layout != DECLARED:
+        notes.append("it is not COCO JSON, so that --boxes changes nothing")
+        box_layout = None
     checked, told = check_images(annotations, images, names, allow_unreadable, box_layout)
     notes += told
     if problems and (not skip_invalid or problems.is_fatal or not checked):
@@ -110,10 +113,11 @@ def _alike(names: Sequence[str]) -> list[str]:
     for name in names:
         plain = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
         spellings.setdefault(" ".join(plain.split()), []).append(name)
-    several = [", ".join(map(repr, each)) for each in spellings.values() if len(each) > 1][:_SOME]
-    return [f"these classes differ in capitals, spaces or accents only, and are several: {'; '.join(several)}"] * bool(
-        several
-    )
+    several = "; ".join(", ".join(map(repr, each)) for each in spellings.values() if len(each) > 1)
+    if not several:
+        return []
+    words = "these classes differ in capitals, spaces or accents only, and are several"
+    return [printable_line(f"{words}: {several}", _LONGEST_NOTE)]
 
 
 def _classes(

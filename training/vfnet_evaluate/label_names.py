@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ class LabelMap:
 def reconcile(
     model: Sequence[str], data: Sequence[str], *, all_known: bool = True, annotated: Container[str] | None = None
 ) -> LabelMap:
-    """Match exact names first, then those that differ in case, spaces, underscores and hyphens only.
+    """Match exact names first, then those that differ in case, spaces, underscores, hyphens and Unicode's form only.
 
     Objects of a label that only the data have count as missed; detections of one that only the model has are left out.
 
@@ -82,4 +83,4 @@ def _check_unambiguous(model: Sequence[str], data: Sequence[str]) -> None:
 
 
 def _plain(name: str) -> str:
-    return _SEPARATORS.sub("", name).casefold()
+    return unicodedata.normalize("NFC", _SEPARATORS.sub("", unicodedata.normalize("NFC", name)).casefold())
