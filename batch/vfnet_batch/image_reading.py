@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,7 +18,9 @@ from vfnet_client.url_images.url_images import FetchFailedError
 
 _REMOTE_TRIES = 3
 _FIRST_PAUSE_S = 0.5
-_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+_PNG = b"\x89PNG\r\n\x1a\n"
+_MOST_PIXELS = 10**12
+"""The server has judged it."""
 
 
 class ImageReader:
@@ -71,15 +71,11 @@ def stored_size(encoded: bytes) -> tuple[int, int] | None:
     """Width and height of an image that a server could read; None where they cannot be told from its header."""
     if encoded.startswith(_PNG) and len(encoded) >= 24:
         return int.from_bytes(encoded[16:20], "big"), int.from_bytes(encoded[20:24], "big")
-    from PIL import Image
+    from vfnet_images import decoding
 
-    likely = ("JPEG", "MPO") if encoded.startswith(_JPEG) else None  # else every format would be tried before it
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(encoded), formats=likely) as image:
-                return image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return decoding.stored_size(encoded, _MOST_PIXELS)
+    except decoding.ImageError:
         return None
 
 
