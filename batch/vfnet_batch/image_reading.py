@@ -9,9 +9,10 @@ from pathlib import Path
 from vfnet_batch.entries import Entry
 from vfnet_batch.errors import BatchError
 from vfnet_batch.fetch_settings import FetchSettings
-from vfnet_client.bounded_files import FileRefusedError, read_file
+from vfnet_client.bounded_files import read_file
 from vfnet_client.contract import is_url
 from vfnet_client.exceptions import InvalidImageError
+from vfnet_client.image_files import why_unreadable
 from vfnet_client.images import MAX_DOWNLOAD_BYTES, ImageLoader
 from vfnet_client.safe_text import printable_line
 from vfnet_client.url_images.url_images import FetchFailedError
@@ -87,10 +88,8 @@ def _read_file(entry: Entry) -> bytes:
 
             return read_cell(path, entry.cell)
         return read_file(path, MAX_DOWNLOAD_BYTES)
-    except FileRefusedError as error:
-        raise InvalidImageError(f"it {error.strerror}") from error
     except OSError as error:
-        raise InvalidImageError(f"cannot be read: {error.strerror or error}") from error
+        raise InvalidImageError(f"it {why_unreadable(path, error)}") from error
 
 
 def _read_url(url: str) -> bytes:
