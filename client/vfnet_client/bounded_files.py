@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from vfnet_images.kinds import kind_of
+
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16's, which it begins with
@@ -30,12 +32,6 @@ _HEAD = 4096
 """Bytes by which an encoding is told."""
 _MOST_BINARY_SHARE = 0.05
 _BINARY = (
-    (b"\xff\xd8\xff", "a JPEG picture"),
-    (b"\x89PNG\r\n", "a PNG picture"),
-    (b"GIF8", "a GIF picture"),
-    (b"RIFF", "a WebP picture or another RIFF file"),
-    (b"II*\0", "a TIFF picture"),
-    (b"MM\0*", "a TIFF picture"),
     (b"PK\x03\x04", "a ZIP archive, as Excel's workbooks are: save a sheet as CSV"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook: save a sheet as CSV"),
     (b"\x1f\x8b", "compressed by gzip: unpack it"),
@@ -43,7 +39,7 @@ _BINARY = (
     (b"PAR1", "a Parquet file"),
     (b"SQLite format 3\0", "an SQLite database"),
 )
-"""How files begin that people take for text by mistake, and what they are."""
+"""How files begin that people take for text by mistake, beside pictures, and what they are."""
 _HIGH = re.compile(rb"[\x80-\xff]+")
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _BEYOND_TEXT = re.compile(rb"[\x00-\x08\x80-\xff]")
@@ -185,6 +181,8 @@ def binary_kind(head: bytes) -> str | None:
     """What a file is that begins so and is no text, in words; None where it may be one."""
     if not _BEYOND_TEXT.search(head):  # a list may begin with a file called GIF8.jpg
         return None
+    if (picture := kind_of(head)) is not None:
+        return f"a {picture.name} picture"
     return next((kind for start, kind in _BINARY if head.startswith(start)), None)
 
 

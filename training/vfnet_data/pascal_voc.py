@@ -8,17 +8,17 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from vfnet_client.bounded_files import FileRefusedError, is_regular, read_file, text_lines
-from vfnet_client.images import EXTENSIONS
 from vfnet_client.safe_text import printable_line
 from vfnet_data import values
 from vfnet_data.bounded_xml import MOST_BYTES, parse_xml
 from vfnet_data.problems import Problems
 from vfnet_data.records import Annotations, BoxRecord, ImageRecord
 from vfnet_data.values import shown
+from vfnet_images.kinds import ENDINGS
 
 _ANNOTATION_FOLDERS, _IMAGE_FOLDERS = ("Annotations", "annotations"), ("JPEGImages", "images")
 _USUAL = (".jpg", ".jpeg", ".png", ".bmp")
-_EXTENSIONS = tuple(dict.fromkeys(ending for each in (*_USUAL, *sorted(EXTENSIONS)) for ending in (each, each.upper())))
+_EXTENSIONS = tuple(dict.fromkeys(ending for each in (*_USUAL, *sorted(ENDINGS)) for ending in (each, each.upper())))
 """Of image files, the likeliest first."""
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _OTHER_SHAPES = ("polygon", "robndbox", "point", "mask")

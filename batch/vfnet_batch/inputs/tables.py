@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,8 +16,8 @@ from vfnet_batch.inputs.source import InputSource
 from vfnet_client.bounded_tables import DELIMITERS, Dialect, read_record, read_records, sniff_table
 from vfnet_client.contract import decode_image_item, is_url
 from vfnet_client.exceptions import InvalidImageError
-from vfnet_client.images import EXTENSIONS
 from vfnet_client.safe_text import printable_line
+from vfnet_images.kinds import is_image_name
 
 _USUAL_COLUMNS = (
     *("image", "imageurl", "url", "path", "file", "filename", "imagepath", "filepath", "imagefile", "imagename"),
@@ -161,7 +160,7 @@ def _is_image(text: str) -> bool:
         return True
     if len(text) >= _SHORTEST_IMAGE and text.startswith(_BASE64_STARTS):
         return True
-    return len(text) <= _LONGEST_PATH and os.path.splitext(text.strip("\"'"))[1].lower() in EXTENSIONS  # noqa: PTH122
+    return len(text) <= _LONGEST_PATH and is_image_name(text.strip("\"'"))
 
 
 def _squash(heading: str) -> str:
