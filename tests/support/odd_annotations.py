@@ -17,6 +17,7 @@ BOXES: dict[int, list[dict[str, Any]]] = {
         {"bbox": [30, 5, 0.4, 20]},
         {"bbox": [30, 5, 20, 0.99]},
         {"bbox": [30, 25, 1, 1]},
+        {"bbox": [29.65, 28.33, 1.0, 1.0]},  # whose corners differ by less than 1, rounded
         {"bbox": [30, 30, 10, 10], "area": 0},
         {"bbox": [50, 30, 30, 10]},  # over the edge
         {"bbox": [63.5, 5, 20, 20]},  # half a pixel of it is inside

@@ -66,6 +66,8 @@ def test_mmdetections_targets_are_trained_on_and_no_others_and_both_are_counted(
     chosen = trainable_images(dataset, keep_empty=False)
     assert [image.image_id for image in chosen.images] == [1, 2, 3, 5, 7, 8]
     targets = {image.image_id: image.boxes[~image.crowd].tolist() for image in chosen.images}
+    rounded = targets[1].pop(2)
+    assert rounded == pytest.approx([29.65, 28.33, 30.65, 29.33])
     assert targets[1] == [
         [5, 5, 25, 25],
         [30, 25, 31, 26],

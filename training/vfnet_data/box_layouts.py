@@ -52,6 +52,7 @@ LAYOUTS: dict[str, Callable[[Floats], Floats]] = {
     "yxyx": lambda box: box[:, [1, 0, 3, 2]],
 }
 """By name: four numbers [n, 4] to x1 y1 x2 y2."""
+_WITH_SIDES = (DECLARED, "cxcywh")
 _WORDS = {
     DECLARED: "x, y, width, height",
     CORNERS: "corners x1, y1, x2, y2",
@@ -78,6 +79,13 @@ class BoxMeaning:
     def corners(self, written: Floats) -> Floats:
         """x1 y1 x2 y2 [n, 4], in the unit that they are written in; pixels count from 0."""
         return LAYOUTS[self.layout](written) - self.first
+
+    def sides(self, written: Floats) -> Floats:
+        """Width and height [n, 2], in the unit that they are written in; as written, where they are."""
+        if self.layout in _WITH_SIDES:
+            return written[:, 2:]
+        corners = self.corners(written)
+        return corners[:, 2:] - corners[:, :2]
 
     def scale(self, frames: Floats) -> Floats:
         """What corners [n, 4] are multiplied by to be pixels of images of these widths and heights [n, 2]."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from vfnet_client.progress import with_progress
 from vfnet_client.similar_names import SimilarNames
-from vfnet_data.box_layouts import ROUNDING_PX, BoxMeaning, find_meaning, lone_fractions
+from vfnet_data.box_layouts import ROUNDING_PX, find_meaning, lone_fractions
 from vfnet_data.dataset import AnnotatedImage
 from vfnet_data.image_files import ImageFileError, ImageFinder, is_shown_turned, read_size
 from vfnet_data.records import Annotations, BoxRecord, ImageRecord
@@ -42,7 +42,7 @@ def check_images(
         box_layout: see `read_dataset`.
     """
     found = _find_all(annotations, images, allow_unreadable)
-    boxes = _Boxes.of(annotations, found, classes, box_layout)
+    boxes = _Boxes(annotations, found, classes, box_layout)
     if boxes.meaning.problem:
         annotations.problems.refuse(boxes.meaning.problem)
     checked: list[AnnotatedImage] = []
@@ -125,64 +125,63 @@ def _contradiction(record: ImageRecord, path: Path, size: Size | None, owners: d
 
 
 class _Boxes:
-    """All boxes of a source, one row each, in the order of their images."""
+    """All boxes of a source, one row each, in the order of their images.
 
-    def __init__(self, meaning: BoxMeaning, shown: Floats, frames: Floats, scale: Floats) -> None:
-        """
-        Args:
-            shown: [n, 4] x1 y1 x2 y2 in the unit that they are written in.
-            frames: [n, 2] width and height of the images in pixels, NaN where they are not known.
-            scale: [n, 4] pixels of one unit.
-        """
-        self.meaning = meaning
-        self._shown, self._frames = shown, frames
-        with np.errstate(all="ignore"):  # numbers of any size
-            self._raw = np.where(np.isfinite(scale), shown * scale, shown)
-        high = np.where(np.isfinite(frames), frames, np.inf)
-        inside = np.clip(self._raw, 0, np.concatenate([high, high], axis=1))
-        # In the precision it is kept in: a sliver must not round to nothing.
-        self._inside = inside.astype(np.float32)
-        side = self._raw[:, 2:] - self._raw[:, :2]
-        self._inverted, self._empty = (side < 0).any(axis=1), (side == 0).any(axis=1)
-        self._far = ((self._raw[:, :2] < -high) | (self._raw[:, 2:] > 2 * high)).any(axis=1)
-        self._outside = (self._inside[:, 2:] <= self._inside[:, :2]).any(axis=1)
-        over = np.maximum(-self._raw, self._raw - np.concatenate([high, high], axis=1)).max(axis=1, initial=0)
-        self._over = np.where(self._inverted | self._empty | self._far | self._outside, 0, over)
-        self.wrong = self._inverted | self._empty | self._far | self._outside
+    Args:
+        found: the images of the records.
+        classes: names in label order.
+        box_layout: see `read_dataset`.
+    """
 
-    @classmethod
-    def of(
-        cls, annotations: Annotations, found: Sequence[_Found], classes: Sequence[str], box_layout: str | None
-    ) -> _Boxes:
-        """Those of the records, converted."""
+    def __init__(
+        self, annotations: Annotations, found: Sequence[_Found], classes: Sequence[str], box_layout: str | None
+    ) -> None:
         records = annotations.records
-        counts = [len(record.boxes) for record in records]
         every = [box for record in records for box in record.boxes]
         written = np.array([box.numbers for box in every], np.float64).reshape(-1, 4)
-        frames = np.repeat(
-            np.array(list(map(_frame, records, found)), np.float64).reshape(-1, 2), np.array(counts, np.int64), axis=0
-        )
         stated = np.array([math.nan if box.area is None else box.area for box in every], np.float64)
-        meaning = find_meaning(written, frames, stated, annotations.layout, annotations.normalised, box_layout)
-        with np.errstate(all="ignore"):
-            boxes = cls(meaning, meaning.corners(written), frames, meaning.scale(frames))
-            boxes._add(every, written, stated, classes)
-        return boxes
-
-    def _add(self, every: Sequence[BoxRecord], written: Floats, stated: Floats, classes: Sequence[str]) -> None:
+        counts = np.array([len(record.boxes) for record in records], np.int64)
+        sizes = np.array(list(map(_frame, records, found)), np.float64).reshape(-1, 2)
+        self._frames = np.repeat(sizes, counts, axis=0)
         known = {name: index for index, name in enumerate(classes)}
         self._labels = np.array([known.get(box.label, -1) for box in every], np.int64)
         self._crowd = np.array([box.crowd for box in every], np.bool_)
-        side = self._raw[:, 2:] - self._raw[:, :2]
+        ignored = np.array([box.ignored for box in every], np.bool_)
+        with np.errstate(all="ignore"):  # numbers of any size
+            self.meaning = find_meaning(
+                written, self._frames, stated, annotations.layout, annotations.normalised, box_layout
+            )
+            self._place(written)
+            self._weigh(stated, ignored)
+            self._fractions = lone_fractions(written, self.meaning)
+        self.wrong = self._misplaced | (self._labels < 0) | (self._areas < 0) | self._fractions
+
+    def _place(self, written: Floats) -> None:
+        """Where they are in their images, in pixels."""
+        self._shown = self.meaning.corners(written)
+        scale = self.meaning.scale(self._frames)
+        self._raw = raw = np.where(np.isfinite(scale), self._shown * scale, self._shown)
+        most = np.concatenate([self._frames, self._frames], axis=1)
+        most = np.where(np.isfinite(most), most, np.inf)
+        # In the precision it is kept in: a sliver must not round to nothing.
+        self._inside = np.clip(raw, 0, most).astype(np.float32)
+        side = raw[:, 2:] - raw[:, :2]
+        self._inverted, self._empty = (side < 0).any(axis=1), (side == 0).any(axis=1)
+        self._far = ((raw < -most) | (raw > 2 * most)).any(axis=1)
+        self._outside = (self._inside[:, 2:] <= self._inside[:, :2]).any(axis=1)
+        self._misplaced = self._inverted | self._empty | self._far | self._outside
+        self._over = np.maximum(-raw, raw - most).max(axis=1, initial=0)
+        # Not of corners, whose difference is rounded: MMDetection compares the width that is written.
+        self._subpixel = (self.meaning.sides(written) * scale[:, 2:] < 1).any(axis=1)
+
+    def _weigh(self, stated: Floats, ignored: npt.NDArray[np.bool_]) -> None:
+        """Their areas, and which of them MMDetection does not train on."""
         inside = self._inside.astype(np.float64)
         own = (inside[:, 2] - inside[:, 0]) * (inside[:, 3] - inside[:, 1])
         if self.meaning.is_fraction:  # their areas are fractions of the image's, too, unless they are larger
             stated = np.where(stated <= 1, stated * self._frames.prod(axis=1), stated)
         self._areas = np.where(np.isnan(stated), own, stated)
-        self._fractions = lone_fractions(written, self.meaning)
-        ignored = np.array([box.ignored for box in every], np.bool_)
-        self._untrained = np.select([ignored, (side < 1).any(axis=1), self._areas <= 0], [1, 2, 3], 0).astype(np.uint8)
-        self.wrong |= (self._labels < 0) | (self._areas < 0) | self._fractions
+        self._untrained = np.select([ignored, self._subpixel, self._areas <= 0], [1, 2, 3], 0).astype(np.uint8)
 
     def arrays(self, rows: slice) -> dict[str, Any]:
         """What an `AnnotatedImage` has of its boxes."""
@@ -209,8 +208,7 @@ class _Boxes:
         if self._far[row]:
             return f"{said} reaches far out of its image ({frame})"
         if self._outside[row]:
-            is_sliver = self._over[row] <= 0 and (self._raw[row] >= 0).all() and not self._lies_outside(row)
-            return f"{said} is empty" if is_sliver else f"{said} lies outside its image ({frame})"
+            return f"{said} lies outside its image ({frame})" if self._lies_outside(row) else f"{said} is empty"
         if self._fractions[row]:
             return f"{said} is in fractions of its image, and other boxes are in pixels"
         if self._labels[row] < 0:
