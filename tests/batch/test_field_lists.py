@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared_data import SHARED
+from shared_data import FIELD, needs_field
 from vfnet_batch.entries import Entry, from_line
 from vfnet_batch.errors import BatchError
 from vfnet_batch.image_reading import _read_file
@@ -18,8 +18,6 @@ from vfnet_client.exceptions import VFNetError
 
 PICTURES = {"a.jpg": b"\xff\xd8\xff first " * 40, "sub/b.jpg": b"\xff\xd8\xff second " * 40}
 BASE64 = [base64.b64encode(content).decode() for content in PICTURES.values()]
-FIELD = SHARED / "field" / "lists"
-needs_field = pytest.mark.skipif(not FIELD.is_dir(), reason="needs ../shared/field")
 
 
 @pytest.fixture
@@ -111,7 +109,7 @@ def test_the_images_of_a_list_are_found(folder: Path, content: bytes) -> None:
     ],
 )
 def test_what_the_field_left_is_read(name: str, images: int) -> None:
-    contents = contents_of(FIELD / name)
+    contents = contents_of(FIELD / "lists" / name)
     assert len(contents) == images
     assert all(content.startswith(b"\xff\xd8\xff") for content in contents)
 

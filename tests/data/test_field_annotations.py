@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared_data import SHARED
+from shared_data import FIELD, needs_field
 from vfnet_data import DatasetError, read_dataset
 
 Write = Callable[..., Path]
-FIELD = SHARED / "field"
-needs_field = pytest.mark.skipif(not FIELD.is_dir(), reason="needs ../shared/field")
 TRUTH = [[20.0, 20.0, 80.0, 100.0], [120.0, 40.0, 180.0, 120.0]]
 """The boxes of the field's files, one an image."""
 

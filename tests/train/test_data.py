@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from odd_annotations import write_odd_annotations
+from shared_data import FIELD, needs_field
 from tiny_training import write_scenes
 from vfnet_data.dataset import DatasetError
 from vfnet_train.data import read_sources, trainable_images
@@ -96,3 +97,20 @@ def test_what_a_person_skips_is_offered_and_told(tmp_path: Path) -> None:
         read_sources([source], [], skip_invalid=False)
     assert len(raised.value.problems) == 2
     assert str(raised.value).endswith("--skip-invalid goes on without them")
+
+
+@needs_field
+@pytest.mark.parametrize(
+    ("name", "boxes", "told"),
+    [
+        ("good", [1, 1], []),
+        ("ignore", [1, 1], ["1 box is marked ignore"]),
+        ("subpixel", [1, 1], ["1 box is less than a pixel wide or high", "1 box is of area 0"]),
+        ("tiny", [], ["1 of 1 images are under 32 pixels wide or high"]),
+    ],
+)
+def test_the_field_s_targets_are_mmdetections(name: str, boxes: list[int], told: list[str]) -> None:
+    chosen = trainable_images(read_sources([FIELD / "ann" / f"{name}.json"], []), keep_empty=False)
+    assert [len(image.boxes) for image in chosen.images] == boxes
+    assert len(chosen.notes) == len(told)
+    assert all(note.startswith(start) for note, start in zip(chosen.notes, told, strict=True))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from shared_data import FIELD, needs_field
 from vfnet_client.cli import main
 from vfnet_model.checkpoints.class_names import read_class_list
 from vfnet_model.checkpoints.errors import CheckpointError
@@ -72,3 +73,8 @@ def test_the_command_answers_with_a_sentence(tmp_path: Path, capsys: pytest.Capt
     arguments = ["build", "--classes", str(tmp_path / "missing.txt"), "--repository", str(tmp_path / "repository")]
     assert main(arguments) == 1
     assert capsys.readouterr().err == f"vfnet build: there is no file {tmp_path / 'missing.txt'}\n"
+
+
+@needs_field
+def test_the_field_s_names_are_four_plain_ones() -> None:
+    assert read_class_list(FIELD / "names_bom.txt") == ["can", "carton", "milk_bottle", "water_bottle"]
