@@ -66,7 +66,12 @@ class Batch:
         root = self.output.root
         seconds, images = self.progress.seconds, self.progress.advanced
         rate = images / seconds if images else None
-        last_run: dict[str, Any] = {"images": images, "seconds": seconds, "images_per_s": rate, "waited_for_writing_s": self.waited}
+        last_run: dict[str, Any] = {
+            "images": images,
+            "seconds": seconds,
+            "images_per_s": rate,
+            "waited_for_writing_s": self.waited,
+        }
         if self.notes:
             last_run["notes"] = dict(self.notes)
         passed_over = self.plan.source.passed_over.to_json()
