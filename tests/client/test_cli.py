@@ -114,6 +114,15 @@ def test_a_missing_request_file_is_one_line_and_exit_code_1(capsys: pytest.Captu
     assert capsys.readouterr().err == "vfnet score: missing.json: No such file or directory\n"
 
 
+def test_a_picture_for_score_is_named_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"\xff\xd8\xff\xe0 and so on")
+    assert main(["score", str(path)]) == 1
+    assert capsys.readouterr().err == (
+        f"vfnet score: {path} is a picture (JPEG), and this command answers requests: vfnet detect {path}\n"
+    )
+
+
 def test_a_json_target_without_a_folder_is_refused_before_the_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

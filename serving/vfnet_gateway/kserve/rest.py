@@ -128,7 +128,7 @@ class KServeRoutes:
         try:
             self._check_key(request)
             model = self._model(request)
-            check_content_type(request.headers.get("content-type"), request.headers.get("content-encoding"))
+            check_content_type(request.headers.get("content-type"))
             return model, priority_of(request.headers)
         except RequestError:
             await self._refuse_body(request)
