@@ -137,8 +137,10 @@ def choose_settings(machine: Machine, configs: Mapping[str, ModelConfig], given:
     preprocess = given.preprocess_instances or (
         _between(2, machine.cores - 2, 8 * gpus) if gpus else _between(2, machine.cores // 4, 8)
     )
+    # Two at least: one answers what waits when the other has died. Triton (2.51) gives a dead process one image after
+    # another until it is replaced, and waits a second for every one.
     postprocess = given.postprocess_instances or (
-        _between(1, machine.cores // 4, 2 * gpus) if gpus else max(1, machine.cores // 8)
+        _between(2, machine.cores // 4, 2 * gpus) if gpus else max(2, machine.cores // 8)
     )
     threads = (given.threads or machine.cores) if has_streams else None
     streams = (given.streams or max(1, (threads or 1) // 4)) if has_streams else None

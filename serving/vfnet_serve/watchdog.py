@@ -7,6 +7,7 @@ waits: models are loaded beside the watch.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -71,6 +72,9 @@ class Watchdog:
     """Seconds after which a process that has work and completes none of it is replaced."""
     say: Callable[[str, str], None]
     """Takes a message and its level."""
+    most_threads_left: int = 1000
+    """More than at first, then Triton is started again: it (2.51) never frees a model whose process died with a
+    request in it, 70 threads each time, and containers mostly allow some thousands."""
     processes: dict[int, ModelProcess] = field(default_factory=dict)
     expected: Counter[str] = field(default_factory=Counter)
     """Processes that each model should have."""
@@ -88,10 +92,13 @@ class Watchdog:
         """Those that died before they were seen alive."""
         self._last_look = self._last_discovery = time.monotonic()
         self._triton_stopped_since: float | None = None
+        self._threads_at_first: int | None = None
 
     def begin(self) -> None:
         """Note how many processes each model has. Call it once, when the server is ready."""
         self._discover()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self._threads_at_first = psutil.Process(self.server.process.pid).num_threads()
         self.expected = Counter(process.model for process in self.processes.values())
         self._last_look = time.monotonic()
 
@@ -139,9 +146,13 @@ class Watchdog:
     def _look_at_triton(self, now: float) -> None:
         triton = self.server.process
         try:
-            is_stopped = psutil.Process(triton.pid).status() == psutil.STATUS_STOPPED
+            process = psutil.Process(triton.pid)
+            with process.oneshot():
+                is_stopped, threads = process.status() == psutil.STATUS_STOPPED, process.num_threads()
         except psutil.NoSuchProcess:
             return
+        if self._threads_at_first is not None and threads > self._threads_at_first + self.most_threads_left:
+            raise TritonLostError(f"the Triton server has {threads} threads, most of them of models that were replaced")
         if not is_stopped:
             self._triton_stopped_since = None
         elif self._triton_stopped_since is None:

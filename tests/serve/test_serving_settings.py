@@ -40,7 +40,7 @@ def test_two_cores(configs: Configs) -> None:
         batch_size=8,
         queue_delay=0,
         preprocess_instances=2,
-        postprocess_instances=1,
+        postprocess_instances=2,
         max_in_flight=10,
         max_waiting=16,
         queue_timeout=30,

@@ -197,7 +197,7 @@ def _show(folder: StateFolder, image: Path | None) -> None:
     )
     manifest = Manifest.read(folder.repository)
     if manifest is not None and manifest.untrained:
-        _say("WARNING: these weights are UNTRAINED, so the boxes mean nothing; see the README for trained ones")
+        _say("WARNING: these weights are UNTRAINED, so the boxes mean nothing; trained ones: docs/checkpoints.md")
     _say_endpoints(endpoints, gateway.state["address"], gateway.state.get("grpc_address"), sample)
 
 
