@@ -123,6 +123,8 @@ def test_a_column_is_asked_for_by_heading_or_number(folder: Path) -> None:
         entries_of(table, "3")
     (folder / "t.txt").write_bytes("Nummer\tBild\r\n1\ta.jpg\r\n2\tsub/b.jpg\r\n".encode("utf-16"))
     assert contents_of(folder / "t.txt", "Bild") == list(PICTURES.values())
+    (folder / "t.txt").write_text("a.jpg;cat\nsub/b.jpg;dog\n")
+    assert contents_of(folder / "t.txt", "1") == list(PICTURES.values())
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,8 @@ def test_a_column_is_asked_for_by_heading_or_number(folder: Path) -> None:
     [
         ("t.csv", "id,name\n1,one\n2,two\n", "cells separated by commas, images in column 1, without a heading: --col"),
         ("t.csv", "file;n\nx.jpg;1\ny.jpg;2\n", "separated by semicolons, images in the column 'file' of file, n. The"),
-        ("t.txt", "x.jpg\tcat\ny.jpg\tdog\n", "Lines hold tabs: --column NAME reads it as a table"),
+        ("t.txt", "x.jpg\tcat\ny.jpg\tdog\n", "Its first line holds tabs: --column NAME reads it as a table"),
+        ("t.txt", "x.jpg;cat\ny.jpg;dog\n", "Its first line holds semicolons: --column NAME reads it as a table"),
         ("t.txt", "C:\\photos\\a.jpg\n", "its only row leads to no image"),
         ("t.jsonl", '{"image_url": "x.jpg"}\n{"image_url": "y.jpg"}\n', "not one of its 2 rows leads to an image"),
         ("t.json", '{"images": [{"id": 1, "file_name": "x.jpg"}]}', "It was read as COCO JSON"),

@@ -117,6 +117,13 @@ AMBIGUOUS: dict[str, tuple[str, list[list[float]]]] = {
     "TensorFlow's order": ("yxyx", [yxyx(box) for box in TRUTH]),
     "TensorFlow's fractions": ("yxyx", [yxyx(fraction(box)) for box in TRUTH]),
     "YOLO's centres": ("cxcywh", [fraction(centre(box)) for box in [*TRUTH, [200, 150, 320, 213]]]),
+    "y before x": (
+        "yxhw",
+        [
+            [box[1], box[0], box[3] - box[1], box[2] - box[0]]
+            for box in [*MANY, [250.5, 20, 318, 60], [270, 9, 318, 99]]
+        ],
+    ),
     "many centres": ("cxcywh", [centre(box) for box in [*MANY, [200.0, 150.0, 320.0, 213.0], [290, 9, 318, 209]]]),
 }
 
@@ -133,7 +140,7 @@ def test_what_does_not_fit_as_coco_s_is_asked_about(coco: Write, layout: str, bo
 
 @pytest.mark.parametrize(
     ("layout", "write"),
-    [("xyxy", list), ("yxyx", yxyx), ("cxcywh", centre), ("xywh", xywh)],
+    [("xyxy", list), ("yxyx", yxyx), ("cxcywh", centre), ("xywh", xywh), ("yxhw", lambda box: yxyx(xywh(box)))],
     ids=lambda each: str(each),
 )
 @pytest.mark.parametrize("is_fraction", [False, True])
@@ -155,9 +162,21 @@ def test_pixels_that_count_from_one_are_moved(coco: Write) -> None:
 
 
 def test_a_pixel_over_the_edge_alone_is_rounding(coco: Write) -> None:
-    dataset = read_dataset(coco([[0, 0, 80, 100], [120, 40, 201, 50]]))
-    np.testing.assert_allclose(boxes_of(dataset), [[0, 0, 80, 100], [120, 40, 320, 90]])
+    dataset = read_dataset(coco([[0, 0, 80, 100], [220, 40, 101, 50]]))
+    np.testing.assert_allclose(boxes_of(dataset), [[0, 0, 80, 100], [220, 40, 320, 90]])
     assert dataset.notes == ()
+
+
+def test_boxes_that_could_be_corners_are_told(coco: Write) -> None:
+    truth = [[20, 20, 80, 100], [10, 30, 50, 90]]
+    dataset = read_dataset(coco(truth))
+    np.testing.assert_allclose(boxes_of(dataset), [[20, 20, 100, 120], [10, 30, 60, 120]])
+    assert (
+        "boxes would fit their images as corners, too (20, 20, 80, 100): if they are, say --boxes xyxy"
+        in (dataset.notes[0])
+    )
+    assert read_dataset(coco(truth), box_layout="xywh").notes == ()
+    assert read_dataset(coco(truth, [80 * 100, 50 * 90])).notes == ()  # their areas say what they are
 
 
 def test_a_fraction_among_pixels_is_named(coco: Write) -> None:

@@ -29,7 +29,7 @@ def coco(tmp_path: Path, write_image: Write) -> Callable[[Callable[[Any], object
         document: dict[str, Any] = {
             "images": [{"id": i, "file_name": f"{'ab'[i - 1]}.jpg", "width": 40, "height": 30} for i in (1, 2)],
             "annotations": [
-                {"id": i, "image_id": i, "category_id": i, "bbox": [1, 2, 10, 20], "area": 200, "iscrowd": 0}
+                {"id": i, "image_id": i, "category_id": i, "bbox": [12, 2, 10, 20], "area": 200, "iscrowd": 0}
                 for i in (1, 2)
             ],
             "categories": [{"id": 1, "name": "can"}, {"id": 2, "name": "carton"}],
@@ -77,7 +77,7 @@ def test_what_other_programs_write_for_the_same_is_the_same(
     coco: Callable[..., Path], change: Callable[[Any], object]
 ) -> None:
     dataset = read_dataset(coco(change))
-    assert [image.boxes.tolist() for image in dataset.images] == [[[1, 2, 11, 22]]] * 2
+    assert [image.boxes.tolist() for image in dataset.images] == [[[12, 2, 22, 22]]] * 2
     assert [image.labels.tolist() for image in dataset.images] == [[0], [1]]
     assert [(image.width, image.height) for image in dataset.images] == [(40, 30)] * 2
     assert not any(image.crowd.any() for image in dataset.images)
@@ -114,7 +114,7 @@ def test_problems_can_be_left_out_and_are_counted(coco: Callable[..., Path]) -> 
         read_dataset(source)
     assert "--skip-invalid" not in str(raised.value)
     dataset = read_dataset(source, skip_invalid=True)
-    assert [image.boxes.tolist() for image in dataset.images] == [[], [[1, 2, 11, 22]]]
+    assert [image.boxes.tolist() for image in dataset.images] == [[], [[12, 2, 22, 22]]]
     assert dataset.is_partial
     (note,) = dataset.notes
     assert "3 problems, left out as --skip-invalid says" in note

@@ -50,6 +50,7 @@ LAYOUTS: dict[str, Callable[[Floats], Floats]] = {
     CORNERS: lambda box: box,
     "cxcywh": _of_centre,
     "yxyx": lambda box: box[:, [1, 0, 3, 2]],
+    "yxhw": lambda box: _of_sides(box[:, [1, 0, 3, 2]]),
 }
 """By name: four numbers [n, 4] to x1 y1 x2 y2."""
 _WITH_SIDES = (DECLARED, "cxcywh")
@@ -58,6 +59,7 @@ _WORDS = {
     CORNERS: "corners x1, y1, x2, y2",
     "cxcywh": "centre x, y, width, height",
     "yxyx": "corners y1, x1, y2, x2",
+    "yxhw": "y, x, height, width",
 }
 
 
@@ -117,7 +119,9 @@ def find_meaning(
         frames = np.ones_like(frames)
         areas = np.where(areas <= _LARGEST_FRACTION, areas, np.nan)
     found = _with_layout(found, written, frames, areas)
-    return found if found.is_fraction or found.note or found.problem else _from_one(found, written, frames)
+    return (
+        found if found.is_fraction or found.problem or found.layout != DECLARED else _from_one(found, written, frames)
+    )
 
 
 def lone_fractions(written: Floats, meaning: BoxMeaning) -> npt.NDArray[np.bool_]:
@@ -171,8 +175,8 @@ def _with_layout(found: BoxMeaning, written: Floats, frames: Floats, areas: Floa
     far = _far(sides, frames)
     others = [name for name in (CORNERS, "yxyx") if misfit[name] <= few]
     suspicious = _far(sides, frames, _SUSPICIOUS) if others else far
-    if misfit["cxcywh"] <= few and (found.is_fraction or (len(far) >= _MANY and far.mean() > 0.05)):
-        others.append("cxcywh")
+    if found.is_fraction or (len(far) >= _MANY and far.mean() > 0.05):
+        others += [name for name in ("cxcywh", "yxhw") if misfit[name] <= few]
     if others and suspicious.mean() > 3 * min(misfit[name] for name in others):
         ways = " or ".join(f"{_WORDS[name]} (--boxes {name})" for name in others)
         words = (
@@ -186,6 +190,9 @@ def _with_layout(found: BoxMeaning, written: Floats, frames: Floats, areas: Floa
             f"the images that were annotated, in this size? --boxes {DECLARED} clips them"
         )
         return replace(found, problem=words)
+    if misfit[CORNERS] == 0 and len(written) > 1 and not _area_says_sides(written, areas):
+        words = f"boxes would fit their images as corners, too ({_shown(written)}): if they are, say --boxes {CORNERS}"
+        return replace(found, note="; ".join(filter(None, (found.note, words))))
     return found
 
 
@@ -201,7 +208,7 @@ def _from_one(found: BoxMeaning, written: Floats, frames: Floats) -> BoxMeaning:
         and np.count_nonzero(over == 1) > np.count_nonzero(over == 0)
     ):
         note = "pixels count from 1: none touches 0, and boxes end one pixel beyond their image; 1 is subtracted"
-        return replace(found, first=1.0, note=note)
+        return replace(found, first=1.0, note="; ".join(filter(None, (found.note, note))))
     return found
 
 
@@ -219,6 +226,12 @@ def _far(corners: Floats, frames: Floats, share: float = 1.0) -> npt.NDArray[np.
     return np.asarray(
         ((out > share * _FAR_OF_SIDE * frames) & (out > share * _FAR_OF_BOX * side)).any(axis=1), np.bool_
     )
+
+
+def _area_says_sides(written: Floats, areas: Floats) -> bool:
+    """Whether an area is that of sides, and not of corners."""
+    box, area = written[np.isfinite(areas)], areas[np.isfinite(areas)]
+    return bool((np.abs(box[:, 2] * box[:, 3] - area) <= _TOLERANCE * area).any())
 
 
 def _area_says_corners(written: Floats, areas: Floats) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from vfnet_batch.inputs.finding import References
 from vfnet_batch.inputs.source import InputSource
 from vfnet_client.bounded_files import text_lines
+from vfnet_client.bounded_tables import DELIMITERS
 
 _LONGEST_LINE = 65536
 """Characters; a signed URL has a few hundred."""
@@ -21,12 +22,13 @@ def list_source(path: Path, images: Path | None) -> InputSource:
 
     def lines() -> Iterator[str]:
         references = References.exact(list_folders(path, images))
-        has_tabs = False
+        first = ""
         for line in text_lines(path, _LONGEST_LINE, "surrogateescape"):
             if reference := line.strip():
-                has_tabs = has_tabs or "\t" in reference
+                first = first or reference
                 yield references.line(reference)
-        hint = " Lines hold tabs: --column NAME reads it as a table." if has_tabs else ""
+        separated = next((words for delimiter, words in DELIMITERS.items() if delimiter in first), None)
+        hint = f" Its first line holds {separated}: --column NAME reads it as a table." if separated else ""
         references.check(path, f"It was read as a list, a path or URL a line.{hint}")
 
     return InputSource("list", str(path.absolute()), lines)

@@ -68,8 +68,10 @@ def read_class_list(path: Path) -> list[str]:
         raise CheckpointError(f"{path} names no classes; expected is one name a line")
     if text.lstrip()[0] in "[{":
         raise CheckpointError(f"{path} is JSON; expected is a text of class names, one a line")
-    lines = [line.strip(" \t") for line in text.rstrip().split("\n")]  # not splitlines: it breaks at other characters
+    lines = [line.strip() for line in text.rstrip().split("\n")]  # not splitlines: it breaks at other characters
     numbers = [int(match[1]) if (match := _NUMBERED.match(line)) else -1 for line in lines]
     if len(lines) > 1 and numbers in (list(range(len(lines))), list(range(1, len(lines) + 1))):
         raise CheckpointError(f"{path} numbers its lines ({lines[0]!a}); expected are names alone, one a line")
+    if all(len(line) > 1 and line[0] == line[-1] and line[0] in "\"'" for line in lines):
+        raise CheckpointError(f"{path} has quotes around its lines ({lines[0]!a}); expected are bare names, one a line")
     return list(check_class_names(lines, path))

@@ -22,7 +22,7 @@ from vfnet_model.checkpoints.errors import CheckpointError
         b"can\rmilk bottle\r",
         "can\r\nmilk bottle\r\n".encode("utf-16"),
         "can\r\nmilk bottle\r\n".encode("utf-16-le"),
-        b"can \n\tmilk bottle\n\n\n",
+        "can \n\tmilk bottle\u00a0\n\n\n".encode(),
     ],
     ids=["newline", "no newline", "Windows", "byte order mark", "old Mac", "UTF-16", "no mark", "spaces, blank lines"],
 )
@@ -52,6 +52,7 @@ def test_names_of_every_language_are_kept(name: str, tmp_path: Path) -> None:
         ("can\nkäse\n".encode("latin-1"), "it looks like Latin-1 (Windows-1252): save it as UTF-8"),
         (b"\xff\xd8\xff\xe0\0\x10JFIF", "is no text but a JPEG picture"),
         (b"0 can\n1 bottle\n", "numbers its lines ('0 can'); expected are names alone"),
+        (b'"can"\n"bottle"\n', "has quotes around its lines"),
         (b"1,can\r\n2,bottle\r\n", "numbers its lines"),
         (b'["can", "bottle"]', "is JSON; expected is a text of class names"),
         (b"can\x1b[2J\n", r"'can\x1b[2J', holds"),
