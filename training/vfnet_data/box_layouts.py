@@ -119,9 +119,9 @@ def find_meaning(
         frames = np.ones_like(frames)
         areas = np.where(areas <= _LARGEST_FRACTION, areas, np.nan)
     found = _with_layout(found, written, frames, areas)
-    return (
-        found if found.is_fraction or found.problem or found.layout != DECLARED else _from_one(found, written, frames)
-    )
+    if found.is_fraction or found.problem or found.layout != DECLARED:
+        return found
+    return _from_one(found, written, frames)
 
 
 def lone_fractions(written: Floats, meaning: BoxMeaning) -> npt.NDArray[np.bool_]:
