@@ -20,18 +20,16 @@ if TYPE_CHECKING:
 KEY_VARIABLE = "VFNET_API_KEY"
 
 
-def add_server_options(
-    parser: argparse.ArgumentParser, timeout: float = 60.0, retries: int | None = None, *, several: bool = False
-) -> None:
-    """Which server, how long to wait for it, and who we are to it. `connected` reads them, of one server."""
+def add_server_options(parser: argparse.ArgumentParser, timeout: float = 60.0, retries: int | None = None) -> None:
+    """Which servers, how long to wait for them, and who we are to them. `connected` reads them."""
     parser.add_argument(
         "--server",
         metavar="URL",
         type=server_url,
-        action="append" if several else GivenOnce,
-        default=None if several else DEFAULT_SERVER,
-        help="Triton at grpc://host:port, grpcs://, http:// or https://, or an endpoint, https://host/score "
-        f"{'; may be given several times ' if several else ''}(default: {DEFAULT_SERVER})",
+        action="append",
+        help="Triton at grpc://host:port, grpcs://, http:// or https://; an endpoint, https://host/score; or "
+        "dns:///name:port for gRPC at all addresses of a name. May be repeated: the least busy is asked, and another "
+        f"where it fails (default: {DEFAULT_SERVER})",
     )
     parser.add_argument(
         "--timeout",
@@ -77,8 +75,8 @@ class GivenOnce(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
-def connected(arguments: argparse.Namespace, concurrency: int = 16) -> VFNetClient:
-    """A client as `add_server_options` describes it.
+def connected(arguments: argparse.Namespace, concurrency: int = 16, server: str | None = None) -> VFNetClient:
+    """A client as `add_server_options` describes it, of all servers named or of one of them.
 
     Raises:
         CommandError: the key or the certificate cannot be used.
@@ -89,13 +87,19 @@ def connected(arguments: argparse.Namespace, concurrency: int = 16) -> VFNetClie
         print(f"vfnet: {error}; asking again for up to {arguments.timeout:g} s", file=sys.stderr, flush=True)
 
     return VFNetClient(
-        arguments.server,
+        chosen_server(arguments) if server is None else server,
         concurrency,
         arguments.timeout,
         retries=arguments.retries,
         credentials=credentials_from(arguments),
         on_waiting=say,
     )
+
+
+def chosen_server(arguments: argparse.Namespace) -> str | tuple[str, ...]:
+    """The server that `--server` names, or all where it names several."""
+    servers = tuple(arguments.server or [DEFAULT_SERVER])
+    return servers[0] if len(servers) == 1 else servers
 
 
 def credentials_from(arguments: argparse.Namespace) -> Credentials:
