@@ -58,9 +58,8 @@ class ImagePlaces:
         self, capacity: int, max_waiting: int, queue_timeout: float, is_stalled: Callable[[], bool] = lambda: False
     ) -> None:
         self._is_stalled = is_stalled
-        self.capacity, self.max_waiting, self.queue_timeout = capacity, max_waiting, queue_timeout
-        self._places = {Priority.INTERACTIVE: capacity, Priority.BATCH: capacity - capacity // 4}
-        """How many each priority may have."""
+        self.max_waiting, self.queue_timeout = max_waiting, queue_timeout
+        self._set_capacity(capacity)
         self._taken = dict.fromkeys(Priority, 0)
         self._newcomers = dict.fromkeys(Priority, 0)
         self._queues: dict[Priority, deque[RequestPlaces]] = {priority: deque() for priority in Priority}
@@ -80,6 +79,16 @@ class ImagePlaces:
         """What one request asks for its places."""
         return RequestPlaces(self, priority)
 
+    def resize(self, capacity: int) -> None:
+        """There are more or fewer places from now on. Who has one keeps it."""
+        self._set_capacity(capacity)
+        self._serve()
+
+    def _set_capacity(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._places = {Priority.INTERACTIVE: capacity, Priority.BATCH: capacity - capacity // 4}
+        """How many each priority may have."""
+
     async def take(self, request: RequestPlaces) -> None:
         """A place for one more image of a request; see `RequestPlaces.place`."""
         if self._has_room(request.priority):  # then nobody of that priority waits
@@ -93,6 +102,9 @@ class ImagePlaces:
     def give_back(self, request: RequestPlaces) -> None:
         """A place of this request's is free: the next one's turn."""
         self._taken[request.priority] -= 1
+        self._serve()
+
+    def _serve(self) -> None:
         for priority, queue in self._queues.items():
             while queue and self._has_room(priority):
                 following = queue.popleft()

@@ -13,6 +13,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Receive, Scope, Send
 
+from vfnet_client.exceptions import VFNetClientError
+from vfnet_client.servers.pool import ServerPool
 from vfnet_client.transport import open_transport
 from vfnet_client.url_images.url_images import URLImageFetcher
 from vfnet_gateway import swagger
@@ -27,6 +29,7 @@ from vfnet_gateway.kserve.grpc_service import InferenceService
 from vfnet_gateway.kserve.inference import Inference
 from vfnet_gateway.kserve.rest import KServeRoutes
 from vfnet_gateway.kserve.statistics import ModelStatistics
+from vfnet_gateway.leaving import Leaving
 from vfnet_gateway.metrics import CONTENT_TYPE, GatewayMetrics
 from vfnet_gateway.middleware import RequestMiddleware
 from vfnet_gateway.score_routes import ScoreRoutes
@@ -51,12 +54,13 @@ class Gateway:
         self.grpc_server: GRPCServer | None = None
         """Started and stopped with the application; None: no port for gRPC."""
         self.log = AccessLog(log_stream or sys.stdout)
+        self.leaving = Leaving()
         self.metrics = GatewayMetrics()
         self.keys = KeyRing(settings.keys, settings.keys_file, lambda line: self.log.note("INFO", line))
         self.bodies = BodyReader(settings)
         self._router = Router(redirect_slashes=False, lifespan=self._lifespan)
         host_policy = settings.host_policy if self.keys.is_open else None
-        self._middleware = RequestMiddleware(self._router, self.metrics, self.log, host_policy)
+        self._middleware = RequestMiddleware(self._router, self.metrics, self.log, host_policy, self.leaving)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the server's start and stop."""
@@ -73,11 +77,12 @@ class Gateway:
         first = ensembles[settings.models[0]]
         scorer = Scorer(settings, first, fetcher.fetch)
         self._watch(ensembles.values())
+        self._watch_servers([each for each in transports.values() if isinstance(each, ServerPool)])
         statistics = ModelStatistics(facts)
-        inference = Inference(ensembles, self.metrics, settings.timeout, settings.max_image_bytes)
+        inference = Inference(ensembles, self.metrics, settings.timeout, settings.max_image_bytes, self.leaving)
         routes: list[BaseRoute] = [
             *ScoreRoutes(self.keys, self.bodies, scorer, self.metrics).routes(),
-            *HealthRoutes(first).routes(),
+            *HealthRoutes(first, self.leaving).routes(),
             *KServeRoutes(self.keys, self.bodies, inference, statistics).routes(),
             *swagger.routes(),
             Route("/metrics", self._metrics),
@@ -109,6 +114,22 @@ class Gateway:
             "requests_waiting", "Requests waiting for a first place.", lambda: sum(each.newcomers for each in ensembles)
         )
         self.metrics.watch("held_bytes", "Bytes of bodies being worked on.", lambda: budget.held)
+
+    def _watch_servers(self, pools: Collection[ServerPool]) -> None:
+        """Of several servers, what becomes of each."""
+        if not pools:
+            return
+
+        def told(url: str, reason: VFNetClientError | None) -> None:
+            if reason is None:
+                self.log.note("INFO", f"{url} gets images")
+            else:
+                self.metrics.left_out.labels(url).inc()
+                self.log.note("WARNING", f"{reason}: left out until it answers a picture of ours")
+
+        # All models have the same servers: one log line for each is enough.
+        next(iter(pools)).told.append(told)
+        self.metrics.watch_servers(lambda: [server for pool in pools for server in pool.servers])
 
     async def _metrics(self, request: Request) -> Response:
         if self.settings.protect_metrics:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
+from vfnet_client.servers.pooled_server import PooledServer
 from vfnet_gateway.request_record import RequestRecord
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -55,6 +58,11 @@ class GatewayMetrics:
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
 
+        self.left_out = Counter(
+            "vfnet_gateway_server_left_out", "Times that one of several servers was left out.", ["server"],
+            registry=self.registry,
+        )  # fmt: skip
+
     def answered(self, route: str, method: str, status: str, refusal: str | None, record: RequestRecord) -> None:
         """Count a request that has been answered.
 
@@ -74,6 +82,30 @@ class GatewayMetrics:
         """A gauge whose value is asked for when it is scraped."""
         Gauge(f"vfnet_gateway_{name}", help_text, registry=self.registry).set_function(value)
 
+    def watch_servers(self, servers: Callable[[], Iterable[PooledServer]]) -> None:
+        """Gauges for each of several servers, asked for when they are scraped."""
+        self.registry.register(_ServerGauges(servers))
+
     def text(self) -> bytes:
         """The exposition format."""
         return generate_latest(self.registry)
+
+
+class _ServerGauges(Collector):
+    def __init__(self, servers: Callable[[], Iterable[PooledServer]]) -> None:
+        self._servers = servers
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """As the registry asks."""
+        is_in = GaugeMetricFamily("vfnet_gateway_server_in", "1 for a server that gets images.", labels=["server"])
+        in_flight = GaugeMetricFamily(
+            "vfnet_gateway_server_images_in_flight", "Images sent to a server and not answered.", labels=["server"]
+        )
+        by_url: dict[str, list[PooledServer]] = {}
+        for server in self._servers():
+            by_url.setdefault(server.url, []).append(server)
+        for url, servers in by_url.items():
+            is_in.add_metric([url], float(all(server.is_in for server in servers)))
+            in_flight.add_metric([url], sum(server.in_flight for server in servers))
+        yield is_in
+        yield in_flight

@@ -81,7 +81,7 @@ class Scorer:
 
     async def _run(self, batch: _Batch) -> None:
         positions = iter(range(len(batch.request.items)))
-        workers = min(len(batch.request.items), self.settings.request_window)
+        workers = min(len(batch.request.items), self.settings.request_window * self.ensemble.servers)
         if workers <= 1:
             return await self._work(batch, positions)
         tasks = [asyncio.create_task(self._work(batch, positions)) for _ in range(workers)]

@@ -124,6 +124,11 @@ def seconds(text: str) -> float:
     return _number(text, "a time above 0 in seconds", lambda value: value > 0)
 
 
+def seconds_or_none(text: str) -> float:
+    """An argument that is a time; 0 for none."""
+    return _number(text, "a time in seconds, or 0", lambda value: value >= 0)
+
+
 def milliseconds(text: str) -> float:
     """An argument that is a time, possibly none."""
     return _number(text, "a time in milliseconds", lambda value: value >= 0)

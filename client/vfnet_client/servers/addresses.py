@@ -33,6 +33,10 @@ class ServerAddresses:
         self._parts = {parse_server_url(url): url for url in urls}
         self._known: dict[str, list[str]] = {}
 
+    def __len__(self) -> int:
+        """What was named, a name as one."""
+        return len(self._parts)
+
     @property
     def can_change(self) -> bool:
         """Whether it is worth looking again."""

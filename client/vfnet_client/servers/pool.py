@@ -110,8 +110,8 @@ class ServerPool:
 
     @property
     def number_in(self) -> int:
-        """Servers that get images; 1 before the first call."""
-        return sum(server.is_in for server in self._servers.values()) if self._servers else 1
+        """Servers that get images; before the first call, those that were named."""
+        return sum(server.is_in for server in self._servers.values()) if self._servers else len(self._addresses)
 
     async def infer(
         self,
@@ -372,6 +372,8 @@ class ServerPool:
                     self._servers[url] = PooledServer(url, self._open_one(url))
                 self._looked_up_at = monotonic()
                 self._keep(self._look_after())
+                for url in self._servers if self._addresses.can_change else ():
+                    self._tell(url, None)
 
     async def _look_after(self) -> None:
         looked_at = monotonic()

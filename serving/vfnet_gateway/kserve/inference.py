@@ -12,6 +12,7 @@ from vfnet_gateway.admission import Priority, RequestPlaces
 from vfnet_gateway.ensemble import Ensemble
 from vfnet_gateway.kserve.checked_request import CheckedRequest, bounded_timeout
 from vfnet_gateway.kserve.public_interface import OutputTensor, PublicModels, output_tensors
+from vfnet_gateway.leaving import Leaving
 from vfnet_gateway.metrics import GatewayMetrics
 from vfnet_gateway.request_record import RequestRecord
 
@@ -26,17 +27,25 @@ class Inference:
         ensembles: by the name that callers have for the model.
         timeout: seconds that any request may take.
         max_image_bytes: of one encoded image.
+        leaving: whether the gateway stops, and is not ready for that.
     """
 
     def __init__(
-        self, ensembles: Mapping[str, Ensemble], metrics: GatewayMetrics, timeout: float, max_image_bytes: int
+        self,
+        ensembles: Mapping[str, Ensemble],
+        metrics: GatewayMetrics,
+        timeout: float,
+        max_image_bytes: int,
+        leaving: Leaving,
     ) -> None:
-        self._ensembles, self._metrics = ensembles, metrics
+        self._ensembles, self._metrics, self._leaving = ensembles, metrics, leaving
         self.models = PublicModels(ensembles)
         self.timeout, self.max_image_bytes = timeout, max_image_bytes
 
     async def is_ready(self, model: str | None = None) -> bool:
         """Whether one of `models`, or all of them, could serve."""
+        if self._leaving.has_begun:
+            return False
         names = self.models.names if model is None else (model,)
         return all([await self._ensembles[name].is_ready() for name in names])
 
