@@ -9,14 +9,14 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from vfnet_client.exceptions import ServerUnavailableError
-from vfnet_gateway.ensemble import Ensemble
+from vfnet_gateway.traffic.deployments import Deployments
 
 
 class HealthRoutes:
     """`/` says that the gateway runs; `/ping` and `/health` that the detector behind it is ready."""
 
-    def __init__(self, ensemble: Ensemble) -> None:
-        self._ensemble = ensemble
+    def __init__(self, deployments: Deployments) -> None:
+        self._deployments = deployments
 
     def routes(self) -> list[Route]:
         """For the application's table."""
@@ -33,7 +33,7 @@ class HealthRoutes:
 
     async def ready(self, _request: Request) -> Response:
         """MLflow answers an empty line. 503 while Triton could not serve."""
-        if not await self._ensemble.is_ready():
+        if not await self._deployments.is_ready():
             raise ServerUnavailableError("Triton is not ready")
         return PlainTextResponse("\n")
 
