@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+NOTHING = -1
+
 
 def box_iou(boxes: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Intersection over union [n, m] of boxes [n, 4] and [m, 4], x1 y1 x2 y2; 0 where both are empty.
@@ -23,20 +25,20 @@ def box_iou(boxes: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[np
     return overlaps
 
 
-def found_again(allowed: npt.NDArray[np.bool_], overlaps: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """[n], whether a box was matched to one of the others; earlier boxes choose first, each the best that is left.
+def matched_one_to_one(allowed: npt.NDArray[np.bool_], overlaps: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """[n], index of the other that each was matched to, or `NOTHING`; earlier ones choose first, the best that is left.
 
     Args:
         allowed: [n, m], whether these two may be matched.
         overlaps: [n, m], how well they match.
     """
-    found = np.zeros(len(allowed), np.bool_)
+    found = np.full(len(allowed), NOTHING, np.int64)
     if not allowed.size:
         return found
     left = np.where(allowed, overlaps, -1.0)
     for row in range(len(left)):
         best = int(np.argmax(left[row]))
         if left[row, best] >= 0:
-            found[row] = True
+            found[row] = best
             left[:, best] = -1
     return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vfnet_client.box_matching import box_iou, found_again
+from vfnet_client.box_matching import NOTHING, box_iou, matched_one_to_one
 from vfnet_model.detectors.image_detections import ImageDetections
 
 
@@ -45,5 +45,5 @@ def agreement(
             continue
         overlaps = box_iou(each.boxes[above], other.boxes)
         same = each.labels[above][:, None] == other.labels[None, :]
-        matched += int(np.count_nonzero(found_again(same & (overlaps >= iou_threshold), overlaps)))
+        matched += int(np.count_nonzero(matched_one_to_one(same & (overlaps >= iou_threshold), overlaps) != NOTHING))
     return Matched(matched, total)

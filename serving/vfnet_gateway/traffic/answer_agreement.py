@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from vfnet_client.box_matching import box_iou, found_again
+from vfnet_client.box_matching import NOTHING, box_iou, matched_one_to_one
 
 IOU_THRESHOLD = 0.5
 """PASCAL VOC's, and that of our confusion matrix."""
@@ -61,7 +61,7 @@ def agreement_of(first: bytes, second: bytes) -> Agreement:
 def _found(these: _Boxes, others: _Boxes, overlaps: npt.NDArray[np.float64]) -> tuple[int, int, int]:
     above = these.scores > SCORE_THRESHOLD
     near, same = overlaps[above] >= IOU_THRESHOLD, these.labels[above][:, None] == others.labels[None, :]
-    again = found_again(near & same, overlaps[above])
+    again = matched_one_to_one(near & same, overlaps[above]) != NOTHING
     elsewhere = (near & ~same)[~again].any(axis=1)
     return int(again.sum()), int(elsewhere.sum()), int((~elsewhere).sum())
 
