@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -89,6 +89,8 @@ class Canary:
     Args:
         gateways: addresses of all gateways that read the traffic file.
         key: a bearer key, where their metrics ask for one.
+        hands_back: whether a candidate that has passed gets the traffic in another way, as `vfnet deploy` gives it:
+            then the split is as it was before in any case.
         say: takes a line of progress.
         sleep: waits so many seconds.
         clock: seconds that pass.
@@ -105,12 +107,14 @@ class Canary:
         gateways: Sequence[str],
         traffic_file: Path,
         key: str | None = None,
+        hands_back: bool = False,
         say: Callable[[str], None] = lambda _: None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plan, self._limits, self._file = plan, limits, traffic_file
         self._observer = Observer(gateways, key)
+        self._hands_back = hands_back
         self._say, self._sleep, self._clock = say, sleep, clock
         self._before = read_traffic(traffic_file).get(plan.model)
         self._live = self._live_deployment()
@@ -141,10 +145,10 @@ class Canary:
             except _ChangedByOthersError:
                 return CanaryResult(False, f"Stopped: somebody else has changed the traffic. {self._figures()}")
             except _TakenBackError as error:
-                self._write(self._before)
+                self._take_back()
                 return CanaryResult(False, self._taken_back(error))
             except BaseException:
-                self._write(self._before)
+                self._take_back()
                 raise
             return self._passed()
 
@@ -174,7 +178,10 @@ class Canary:
     def _passed(self) -> CanaryResult:
         plan, figures = self._plan, self._figures()
         sticky = None if self._before is None else self._before.sticky_header
-        if plan.promote:
+        if self._hands_back:
+            self._take_back()
+            done = f"{plan.candidate} has passed its trial"
+        elif plan.promote:
             self._write(TrafficSplit({plan.candidate: WHOLE, self._live: 0.0}, {}, sticky))
             done = f"{plan.candidate} now gets all requests for {plan.model}"
         else:
@@ -278,6 +285,18 @@ class Canary:
                 self._not_taken_up()
             self._sleep(_LOOK_EVERY_S / 4)
         self._share, self._heard_at = share, self._clock()
+
+    def _take_back(self) -> None:
+        """The traffic as it was, and a moment for the gateways to know: the candidate may be unloaded next."""
+        self._write(self._before)
+        before, deadline = self._before, self._clock() + _TAKE_UP_S
+        share, mirror = (None, {}) if before is None else (before.share, before.mirror)
+        while self._clock() < deadline:
+            with suppress(ServerUnavailableError):
+                self._observer.look()
+                if self._observer.has_taken_up(self._plan.model, share, mirror):
+                    return
+            self._sleep(_LOOK_EVERY_S / 4)
 
     def _not_taken_up(self) -> NoReturn:
         raise CommandError(

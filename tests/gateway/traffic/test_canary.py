@@ -115,6 +115,8 @@ def tried(
     plan: CanaryPlan = PLAN,
     limits: CanaryLimits = LIMITS,
     meanwhile: Callable[[float], None] = lambda _now: None,
+    *,
+    hands_back: bool = False,
 ) -> CanaryResult:
     def sleep(seconds: float) -> None:
         gateway.sleep(seconds)
@@ -122,7 +124,8 @@ def tried(
 
     with serving(gateway) as url:
         return Canary(
-            plan, limits, gateways=[url], traffic_file=gateway.file, sleep=sleep, clock=lambda: gateway.now
+            plan, limits, gateways=[url], traffic_file=gateway.file, hands_back=hands_back, sleep=sleep,
+            clock=lambda: gateway.now,
         ).run()  # fmt: skip
 
 
@@ -141,6 +144,15 @@ def test_without_promotion_it_keeps_its_first_share(gateway: FakeGateway) -> Non
     assert gateway.shares == [0, 20]
     assert read_traffic(gateway.file)["vfnet"] == TrafficSplit({"vfnet": 80.0, "vfnet.2": 20.0})
     assert "vfnet traffic vfnet.2=100" in result.reason
+
+
+def test_who_deploys_turns_the_name_itself(gateway: FakeGateway) -> None:
+    result = tried(gateway, hands_back=True)
+    assert result.passed
+    assert gateway.shares == [0, 10, 25, 50]
+    assert read_traffic(gateway.file) == {}
+    assert gateway.split is None  # and the gateway knows, before the candidate may be unloaded
+    assert "has passed its trial" in result.reason
 
 
 def test_one_that_answers_differently_never_reaches_a_caller(gateway: FakeGateway) -> None:
