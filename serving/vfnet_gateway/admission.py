@@ -58,8 +58,8 @@ class ImagePlaces:
         self, capacity: int, max_waiting: int, queue_timeout: float, is_stalled: Callable[[], bool] = lambda: False
     ) -> None:
         self._is_stalled = is_stalled
-        self.max_waiting, self.queue_timeout = max_waiting, queue_timeout
-        self._set_capacity(capacity)
+        self.capacity, self.max_waiting, self.queue_timeout = capacity, max_waiting, queue_timeout
+        self._places = _places_by_priority(capacity)
         self._taken = dict.fromkeys(Priority, 0)
         self._newcomers = dict.fromkeys(Priority, 0)
         self._queues: dict[Priority, deque[RequestPlaces]] = {priority: deque() for priority in Priority}
@@ -80,14 +80,9 @@ class ImagePlaces:
         return RequestPlaces(self, priority)
 
     def resize(self, capacity: int) -> None:
-        """There are more or fewer places from now on. Who has one keeps it."""
-        self._set_capacity(capacity)
-        self._serve()
-
-    def _set_capacity(self, capacity: int) -> None:
-        self.capacity = capacity
-        self._places = {Priority.INTERACTIVE: capacity, Priority.BATCH: capacity - capacity // 4}
-        """How many each priority may have."""
+        """So many places from now on; fewer take effect as those that are taken become free."""
+        self.capacity, self._places = capacity, _places_by_priority(capacity)
+        self._admit()
 
     async def take(self, request: RequestPlaces) -> None:
         """A place for one more image of a request; see `RequestPlaces.place`."""
@@ -102,9 +97,9 @@ class ImagePlaces:
     def give_back(self, request: RequestPlaces) -> None:
         """A place of this request's is free: the next one's turn."""
         self._taken[request.priority] -= 1
-        self._serve()
+        self._admit()
 
-    def _serve(self) -> None:
+    def _admit(self) -> None:
         for priority, queue in self._queues.items():
             while queue and self._has_room(priority):
                 following = queue.popleft()
@@ -176,6 +171,11 @@ class ImagePlaces:
                 if not request.waiting:
                     queue.remove(request)
             raise
+
+
+def _places_by_priority(capacity: int) -> dict[Priority, int]:
+    """How many each priority may have."""
+    return {Priority.INTERACTIVE: capacity, Priority.BATCH: capacity - capacity // 4}
 
 
 class RequestPlaces:

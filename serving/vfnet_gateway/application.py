@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TextIO
 
@@ -20,7 +19,7 @@ from vfnet_client.url_images.url_images import URLImageFetcher
 from vfnet_gateway import swagger
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.bodies import BodyReader
-from vfnet_gateway.ensemble import Ensemble
+from vfnet_gateway.ensemble import Ensemble, fair_retries
 from vfnet_gateway.health_routes import HealthRoutes
 from vfnet_gateway.keys import KeyRing
 from vfnet_gateway.kserve.grpc_messages import MessageReader
@@ -35,6 +34,8 @@ from vfnet_gateway.middleware import RequestMiddleware
 from vfnet_gateway.score_routes import ScoreRoutes
 from vfnet_gateway.scorer import Scorer
 from vfnet_gateway.settings import GatewaySettings
+from vfnet_gateway.traffic.deployment_metrics import DeploymentMetrics
+from vfnet_gateway.traffic.deployments import Deployments
 from vfnet_gateway.triton_facts import TritonFacts
 from vfnet_gateway.ui_routes import UIRoutes
 
@@ -70,25 +71,31 @@ class Gateway:
     @asynccontextmanager
     async def _lifespan(self, _router: object) -> AsyncIterator[None]:
         settings = self.settings
-        transports = {model: open_transport(settings.server, model=model) for model in settings.models}
         facts = TritonFacts(settings.server)
         fetcher = URLImageFetcher(settings.url_policy, settings.url_limits)
-        ensembles = {model: Ensemble(settings, transport) for model, transport in transports.items()}
-        first = ensembles[settings.models[0]]
-        scorer = Scorer(settings, first, fetcher.fetch)
-        self._watch(ensembles.values())
-        self._watch_servers([each for each in transports.values() if isinstance(each, ServerPool)])
+        retries = fair_retries()
+
+        def open_ensemble(name: str) -> Ensemble:
+            transport = open_transport(settings.server, model=name)
+            if isinstance(transport, ServerPool):
+                self._watch_servers(transport, is_told=name == settings.models[0])
+            return Ensemble(settings, transport, retries)
+
+        deployments = Deployments(settings, open_ensemble, DeploymentMetrics(self.metrics.registry), self.log.note)
+        scorer = Scorer(settings, fetcher.fetch)
+        self._watch(deployments)
         statistics = ModelStatistics(facts)
-        inference = Inference(ensembles, self.metrics, settings.timeout, settings.max_image_bytes, self.leaving)
+        inference = Inference(deployments, self.metrics, settings.timeout, settings.max_image_bytes, self.leaving)
         routes: list[BaseRoute] = [
-            *ScoreRoutes(self.keys, self.bodies, scorer, self.metrics).routes(),
-            *HealthRoutes(first, self.leaving).routes(),
+            *ScoreRoutes(self.keys, self.bodies, scorer, deployments, self.metrics).routes(),
+            *HealthRoutes(deployments, self.leaving).routes(),
             *KServeRoutes(self.keys, self.bodies, inference, statistics).routes(),
             *swagger.routes(),
             Route("/metrics", self._metrics),
             *UIRoutes(settings, self.keys, facts, fetcher.fetch, self.bodies).routes(),
         ]
         self._router.routes[:] = routes
+        await deployments.start()
         if self.grpc_server is not None:
             messages = MessageReader(self.bodies, settings.max_message_bytes)
             await self.grpc_server.start(
@@ -101,24 +108,16 @@ class Gateway:
                 await self.grpc_server.stop(0)  # begun before, with patience, where the gateway was told to stop
             await fetcher.close()
             await facts.close()
-            await asyncio.gather(*(ensemble.finish(_FINISH_S) for ensemble in ensembles.values()))
-            for transport in transports.values():
-                await transport.close()
+            await deployments.stop(_FINISH_S)
 
-    def _watch(self, ensembles: Collection[Ensemble]) -> None:
+    def _watch(self, deployments: Deployments) -> None:
         budget = self.bodies.budget
-        self.metrics.watch(
-            "images_in_flight", "Images in the ensemble.", lambda: sum(each.in_flight for each in ensembles)
-        )
-        self.metrics.watch(
-            "requests_waiting", "Requests waiting for a first place.", lambda: sum(each.newcomers for each in ensembles)
-        )
+        self.metrics.watch("images_in_flight", "Images in the ensemble.", lambda: deployments.in_flight)
+        self.metrics.watch("requests_waiting", "Requests waiting for a first place.", lambda: deployments.newcomers)
         self.metrics.watch("held_bytes", "Bytes of bodies being worked on.", lambda: budget.held)
 
-    def _watch_servers(self, pools: Collection[ServerPool]) -> None:
-        """Of several servers, what becomes of each."""
-        if not pools:
-            return
+    def _watch_servers(self, pool: ServerPool, *, is_told: bool) -> None:
+        """Of several servers, what becomes of each. All models have the same ones: one says it for all."""
 
         def told(url: str, reason: VFNetClientError | None) -> None:
             if reason is None:
@@ -127,9 +126,9 @@ class Gateway:
                 self.metrics.left_out.labels(url).inc()
                 self.log.note("WARNING", f"{reason}: left out until it answers a picture of ours")
 
-        # All models have the same servers: one log line for each is enough.
-        next(iter(pools)).told.append(told)
-        self.metrics.watch_servers(lambda: [server for pool in pools for server in pool.servers])
+        if is_told:
+            pool.told.append(told)
+        self.metrics.watch_servers(pool)
 
     async def _metrics(self, request: Request) -> Response:
         if self.settings.protect_metrics:

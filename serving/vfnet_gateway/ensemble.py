@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -26,6 +26,15 @@ _PROOF_TIMEOUT_S = 10.0
 _ABANDONED_AT_MOST_S = 60.0
 """How long Triton may go on with what nobody waits for: longer, and it or the way to it has broken."""
 
+FairRetries = Mapping[Priority, FairRetry]
+"""In which order images ask a Triton again that has refused them. It has a queue for each priority, so that they are
+refused separately."""
+
+
+def fair_retries() -> FairRetries:
+    """Of all images that one gateway sends to one Triton, whatever models they are for: these share its room."""
+    return {priority: FairRetry(_BUSY_PATIENCE_S) for priority in Priority}
+
 
 class Ensemble:
     """Places in the ensemble, and the inferences of whoever has one. To be used by one event loop.
@@ -35,9 +44,12 @@ class Ensemble:
     An inference that was sent is never cancelled at Triton, whose gRPC front end can crash of that (before 25.04:
     triton-inference-server/server, pull requests 7840 and 8078). If its caller leaves or its deadline passes, it keeps
     its place until Triton has answered.
+
+    Args:
+        retries: shared with the other ensembles of the same Triton; None: there are none.
     """
 
-    def __init__(self, settings: GatewaySettings, transport: Transport) -> None:
+    def __init__(self, settings: GatewaySettings, transport: Transport, retries: FairRetries | None = None) -> None:
         self._transport, self._server = transport, ", ".join(server_urls(settings.server))
         self._places_of_each = settings.max_in_flight
         self._abandoned: set[asyncio.Task[dict[str, Any]]] = set()
@@ -46,8 +58,7 @@ class Ensemble:
             settings.max_in_flight, settings.max_waiting, settings.queue_timeout, is_stalled=lambda: self.is_away
         )
         # All requests share them: an image that Triton refuses waits for one that it answers, and none pushes in.
-        # Triton has a queue for each priority, so that they are refused separately.
-        self._fair_retries = {priority: FairRetry(_BUSY_PATIENCE_S) for priority in Priority}
+        self._fair_retries = fair_retries() if retries is None else retries
         self._was_ready, self._asked_at = False, -_READY_FOR_S
         self._asking: asyncio.Task[bool] | None = None
         if isinstance(transport, ServerPool):
@@ -60,8 +71,12 @@ class Ensemble:
         """Servers that get images: at least 1, for what waits while all are away."""
         return max(1, self._transport.number_in) if isinstance(self._transport, ServerPool) else 1
 
+    def resize(self, max_in_flight: int) -> None:
+        """So many places for each server from now on; what has one keeps it."""
+        self._places_of_each = max_in_flight
+        self._count_places()
+
     def _count_places(self) -> None:
-        """Each server has as many."""
         self._image_places.resize(self._places_of_each * self.servers)
 
     @property
@@ -137,6 +152,25 @@ class Ensemble:
             return await self._answer(inference, left, keep)
 
         return await fair_retry.send(lambda: self._policy.ask(once, deadline))
+
+    async def answer_copy(
+        self, image: bytes, patience: float, *, score_threshold: float | None = None
+    ) -> dict[str, Any]:
+        """One try at low priority, without a place, for a copy of an image whose caller has its answer already.
+
+        Args:
+            patience: seconds to wait for its `DETECTIONS`.
+
+        Raises:
+            VFNetClientError: as of `infer`; also where asking again would have helped.
+        """
+        copy = self._transport.infer(image, score_threshold=score_threshold, priority=Priority.BATCH)
+        return await self._answer(copy, patience)
+
+    async def close(self, patience: float) -> None:
+        """`finish`, and give the connection back, which cancels what is still in Triton."""
+        await self.finish(patience)
+        await self._transport.close()
 
     async def finish(self, patience: float) -> None:
         """Wait at most so many seconds for inferences that nobody else waits for. To be called last."""

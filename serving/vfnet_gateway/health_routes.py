@@ -9,8 +9,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from vfnet_client.exceptions import ServerUnavailableError
-from vfnet_gateway.ensemble import Ensemble
 from vfnet_gateway.leaving import Leaving
+from vfnet_gateway.traffic.deployments import Deployments
 
 
 class HealthRoutes:
@@ -21,8 +21,8 @@ class HealthRoutes:
     answered since it started; until then nothing else need be asked.
     """
 
-    def __init__(self, ensemble: Ensemble, leaving: Leaving) -> None:
-        self._ensemble, self._leaving = ensemble, leaving
+    def __init__(self, deployments: Deployments, leaving: Leaving) -> None:
+        self._deployments, self._leaving = deployments, leaving
         self._has_started = False
 
     def routes(self) -> list[Route]:
@@ -45,13 +45,13 @@ class HealthRoutes:
         """MLflow answers an empty line. 503 while Triton could not serve, and when leaving."""
         if self._leaving.has_begun:
             raise ServerUnavailableError("the gateway is stopping")
-        if not await self._ensemble.is_ready():
+        if not await self._deployments.is_ready():
             raise ServerUnavailableError("Triton is not ready")
         return PlainTextResponse("\n")
 
     async def started(self, _request: Request) -> Response:
         """Once true, it stays so."""
-        self._has_started = self._has_started or await self._ensemble.is_ready()
+        self._has_started = self._has_started or await self._deployments.is_ready()
         if not self._has_started:
             raise ServerUnavailableError("Triton has not been ready yet")
         return PlainTextResponse("\n")

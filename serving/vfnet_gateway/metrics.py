@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from weakref import WeakSet
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+from vfnet_client.servers.pool import ServerPool
 from vfnet_client.servers.pooled_server import PooledServer
 from vfnet_gateway.request_record import RequestRecord
 
@@ -63,6 +65,8 @@ class GatewayMetrics:
             registry=self.registry,
         )  # fmt: skip
 
+        self._server_gauges: _ServerGauges | None = None
+
     def answered(self, route: str, method: str, status: str, refusal: str | None, record: RequestRecord) -> None:
         """Count a request that has been answered.
 
@@ -82,9 +86,12 @@ class GatewayMetrics:
         """A gauge whose value is asked for when it is scraped."""
         Gauge(f"vfnet_gateway_{name}", help_text, registry=self.registry).set_function(value)
 
-    def watch_servers(self, servers: Callable[[], Iterable[PooledServer]]) -> None:
-        """Gauges for each of several servers, asked for when they are scraped."""
-        self.registry.register(_ServerGauges(servers))
+    def watch_servers(self, pool: ServerPool) -> None:
+        """Gauges for each of several servers, asked for when they are scraped, until the pool is forgotten."""
+        if self._server_gauges is None:
+            self._server_gauges = _ServerGauges()
+            self.registry.register(self._server_gauges)
+        self._server_gauges.pools.add(pool)
 
     def text(self) -> bytes:
         """The exposition format."""
@@ -92,8 +99,10 @@ class GatewayMetrics:
 
 
 class _ServerGauges(Collector):
-    def __init__(self, servers: Callable[[], Iterable[PooledServer]]) -> None:
-        self._servers = servers
+    """Of pools that are open; of each server, all of them together."""
+
+    def __init__(self) -> None:
+        self.pools: WeakSet[ServerPool] = WeakSet()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """As the registry asks."""
@@ -102,8 +111,9 @@ class _ServerGauges(Collector):
             "vfnet_gateway_server_images_in_flight", "Images sent to a server and not answered.", labels=["server"]
         )
         by_url: dict[str, list[PooledServer]] = {}
-        for server in self._servers():
-            by_url.setdefault(server.url, []).append(server)
+        for pool in self.pools:
+            for server in pool.servers:
+                by_url.setdefault(server.url, []).append(server)
         for url, servers in by_url.items():
             is_in.add_metric([url], float(all(server.is_in for server in servers)))
             in_flight.add_metric([url], sum(server.in_flight for server in servers))

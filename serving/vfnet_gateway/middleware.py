@@ -29,6 +29,7 @@ from vfnet_gateway.host_policy import HostPolicy
 from vfnet_gateway.leaving import Leaving
 from vfnet_gateway.metrics import REFUSALS, GatewayMetrics
 from vfnet_gateway.request_record import SCOPE_KEY, RequestRecord
+from vfnet_gateway.traffic.split import DEPLOYMENT_HEADER
 
 LONGEST_REQUEST_ID = 100
 LONGEST_REASON = 500
@@ -128,6 +129,8 @@ class _Stamp:
             headers["x-request-id"] = record.request_id
             headers["server-timing"] = record.server_timing()
             headers["x-content-type-options"] = "nosniff"
+            if record.deployment is not None:
+                headers[DEPLOYMENT_HEADER] = record.deployment
             if self._leaving.has_begun:
                 headers["connection"] = "close"
         elif message["type"] == "http.response.body":

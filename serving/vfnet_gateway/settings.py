@@ -79,6 +79,15 @@ class GatewaySettings:
 
     For room for its body, or for its first image."""
 
+    traffic_file: File | None = None
+    """How requests are shared out between deployments, as `vfnet traffic` writes it.
+
+    Read again when it changes; while it is not there, all requests go to the model that they ask for."""
+    mirror_room: Count = 4
+    """Images in the ensembles from which on no copies are sent.
+
+    Copies are counted, too."""
+
     url_policy: AddressPolicy = field(default_factory=AddressPolicy)
     """Where images by URL may come from."""
     url_limits: FetchLimits = field(default_factory=FetchLimits)

@@ -139,6 +139,17 @@ def fraction(text: str) -> float:
     return _number(text, "a number from 0 to 1", lambda value: 0 <= value <= 1)
 
 
+def percent(text: str) -> float:
+    """An argument from 0 to 100."""
+    return _number(text, "a number of percent from 0 to 100", lambda value: 0 <= value <= 100)
+
+
+def duration(text: str) -> float:
+    """An argument that is a time, above 0: seconds, or `90s`, `10m`, `2h`."""
+    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
+    return (unit or 1) * _number(text[:-1] if unit else text, "a time such as 90s, 10m or 2h", lambda value: value > 0)
+
+
 def port_number(text: str) -> int:
     """An argument that is a TCP port; 0 is any that is free."""
     if not text.isdecimal() or int(text) > 65535:

@@ -285,11 +285,12 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
     async def _infer(self, call: Call, request: Any) -> Any:
         priority: Priority = priority_of(call.headers)
         model = self._inference.models.check(request.model_name, request.model_version)
+        destination = self._inference.choose(model, call.headers, call.record)
         with call.record.stage("parse"):
             checked = check(given(request), self._inference.max_image_bytes)
             request.Clear()  # the image is in memory once
         tensors = await self._inference.infer(
-            model, checked, call.record, priority=priority, time_left=call.time_left()
+            destination, checked, call.record, priority=priority, time_left=call.time_left()
         )
         with call.record.stage("write"):
             return infer_response(model, checked.id, tensors)
