@@ -36,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", action="append", metavar="NAME", help="a model that callers may ask for; may be repeated, "
         f"/score asks the first (default: {', '.join(GatewaySettings.models)})",
     )  # fmt: skip
-    add_options(where, Listening, "host", "port", "grpc_port", "certificate", "certificate_key", "state_file")
+    add_options(
+        where, Listening, "host", "port", "grpc_port", "workers", "certificate", "certificate_key", "state_file"
+    )
     add_options(where, GatewaySettings, "manifest", "traffic_file")
     add_options(limits, GatewaySettings, *_LIMITS)
     add_options(limits, Listening, "lame_duck", "drain_timeout")

@@ -46,15 +46,15 @@ class DeploymentMetrics:
         )
         self._percent = Gauge(
             "vfnet_gateway_traffic_percent", "Share of a public model's requests.", ["model", "deployment"],
-            registry=registry,
+            registry=registry, multiprocess_mode="livemax",
         )  # fmt: skip
         self._mirror_percent = Gauge(
             "vfnet_gateway_mirror_percent", "Share of the live one's images that are copied.", ["model", "deployment"],
-            registry=registry,
+            registry=registry, multiprocess_mode="livemax",
         )  # fmt: skip
         self._in_flight = Gauge(
             "vfnet_gateway_deployment_images_in_flight", "Images that have a place in a deployment.", ["deployment"],
-            registry=registry,
+            registry=registry, multiprocess_mode="livesum",
         )  # fmt: skip
         self._counts: dict[str, DeploymentCounts] = {}
 
