@@ -52,6 +52,7 @@ def open_pool(
             retries=servers.retries,
             credentials=servers.credentials,
             priority=BATCH_PRIORITY,
+            model=servers.model,
         )
         for url in servers.urls
     ]

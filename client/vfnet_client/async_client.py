@@ -25,6 +25,7 @@ from vfnet_client.exceptions import (
 )
 from vfnet_client.fair_retry import FairRetry
 from vfnet_client.images import ImageLike, ImageLoader
+from vfnet_client.model_names import check_ensemble_name
 from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
 from vfnet_client.server_errors import deadline_exceeded
 from vfnet_client.transport import DEFAULT_SERVER, Transport, is_score_endpoint, open_transport, parse_server_url
@@ -67,6 +68,11 @@ class AsyncVFNetClient:
         credentials: a bearer key, headers, certificates.
         priority: of every image, in Triton's levels: 1 is served first; 0 leaves it to the model. An endpoint has none.
         on_waiting: is told, in the event loop, of each time that the server stays away and is asked again.
+        model: the model to ask where the server has several, by its name, or one deployment of it; None: `vfnet`, and
+            of an endpoint the one that it chooses itself.
+
+    Raises:
+        ValueError: `server` is no URL of a server, or `model` no name.
     """
 
     def __init__(
@@ -79,12 +85,14 @@ class AsyncVFNetClient:
         credentials: Credentials | None = None,
         priority: int = 0,
         on_waiting: Callable[[ServerUnavailableError], None] | None = None,
+        model: str | None = None,
     ) -> None:
         self._is_endpoint = is_score_endpoint(parse_server_url(server))
         if concurrency < 1 or (retries is not None and retries < 0):
             raise ValueError(f"concurrency must be at least 1 and retries 0, got {concurrency} and {retries}")
         self.server, self.concurrency, self.timeout = server, concurrency, timeout
         self.retries, self.credentials, self.priority = retries, credentials, priority
+        self.model = None if model is None else check_ensemble_name(model)
         self._loader = ImageLoader()
         self._opened: Transport | None = None
         self._policy = RetryPolicy(self._prove, retries, on_waiting)
@@ -222,7 +230,7 @@ class AsyncVFNetClient:
 
     def _transport(self) -> Transport:
         if self._opened is None:  # not in __init__: it binds itself to the running event loop
-            self._opened = open_transport(self.server, self.credentials)
+            self._opened = open_transport(self.server, self.credentials, model=self.model)
         return self._opened
 
     async def _infer(

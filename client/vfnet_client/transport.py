@@ -7,8 +7,8 @@ from typing import Any, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from vfnet_client.credentials import Credentials
+from vfnet_client.model_names import MODEL
 
-MODEL = "vfnet"
 DEFAULT_SERVER = "grpc://127.0.0.1:8001"
 DEFAULT_PORTS = {"grpc": 8001, "grpcs": 443, "http": 8000, "https": 443}
 
@@ -80,14 +80,14 @@ def is_score_endpoint(server: SplitResult) -> bool:
     return server.scheme.startswith("http") and server.path.endswith("/score")
 
 
-def open_transport(url: str, credentials: Credentials | None = None, *, model: str = MODEL) -> Transport:
+def open_transport(url: str, credentials: Credentials | None = None, *, model: str | None = None) -> Transport:
     """A transport to the server at this URL; to be called inside the event loop that will use it.
 
     With TLS (`grpcs`, `https`) the authorities of `credentials` are trusted, else those in the file SSL_CERT_FILE
     names, else the usual ones.
 
     Args:
-        model: which of the server's to ask over gRPC.
+        model: which of the server's to ask; None: `MODEL`, of an endpoint the one that it chooses.
 
     Raises:
         OSError: a file of the credentials cannot be read.
@@ -96,11 +96,11 @@ def open_transport(url: str, credentials: Credentials | None = None, *, model: s
     if server.scheme.startswith("grpc"):
         from vfnet_client.grpc_transport import GRPCTransport
 
-        return GRPCTransport(server, credentials, model)
+        return GRPCTransport(server, credentials, model or MODEL)
     if is_score_endpoint(server):
         from vfnet_client.score_endpoint import ScoreEndpoint
 
-        return ScoreEndpoint(server, credentials)
+        return ScoreEndpoint(server, credentials, model)
     from vfnet_client.http_transport import HTTPTransport
 
-    return HTTPTransport(server, credentials)
+    return HTTPTransport(server, credentials, model or MODEL)

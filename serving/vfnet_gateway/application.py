@@ -71,12 +71,12 @@ class Gateway:
         fetcher = URLImageFetcher(settings.url_policy, settings.url_limits)
         ensembles = {model: Ensemble(settings, transport) for model, transport in transports.items()}
         first = ensembles[settings.models[0]]
-        scorer = Scorer(settings, first, fetcher.fetch)
+        scorers = {model: Scorer(settings, ensemble, fetcher.fetch) for model, ensemble in ensembles.items()}
         self._watch(ensembles.values())
         statistics = ModelStatistics(facts)
         inference = Inference(ensembles, self.metrics, settings.timeout, settings.max_image_bytes)
         routes: list[BaseRoute] = [
-            *ScoreRoutes(self.keys, self.bodies, scorer, self.metrics).routes(),
+            *ScoreRoutes(self.keys, self.bodies, scorers, self.metrics).routes(),
             *HealthRoutes(first).routes(),
             *KServeRoutes(self.keys, self.bodies, inference, statistics).routes(),
             *swagger.routes(),
