@@ -14,13 +14,14 @@ from typing import Any
 from vfnet_client.exceptions import CommandError, RequestError, VFNetClientError
 from vfnet_client.retry_policy import Deadline
 from vfnet_client.safe_text import printable_line
+from vfnet_client.score_endpoint import DEPLOYMENT_HEADER
 from vfnet_gateway.admission import Place, Priority, RequestPlaces
 from vfnet_gateway.ensemble import Ensemble
 from vfnet_gateway.settings import GatewaySettings
 from vfnet_gateway.traffic.choosing import Chooser
 from vfnet_gateway.traffic.deployment_metrics import DeploymentCounts, DeploymentMetrics
 from vfnet_gateway.traffic.mirroring import Copies, Mirror, MirrorTarget
-from vfnet_gateway.traffic.split import DEPLOYMENT_HEADER, WHOLE, TrafficSplit, read_traffic
+from vfnet_gateway.traffic.split import WHOLE, TrafficSplit, read_traffic
 
 _LOOK_AT_THE_FILE_EVERY_S = 1.0
 _LEAST_PLACES = 4

@@ -73,9 +73,8 @@ class World:
             self.transports[name] = StubTriton(name, self)
             return Ensemble(self.settings, self.transports[name], retries)
 
-        self.deployments = Deployments(
-            self.settings, open_ensemble, DeploymentMetrics(self.registry), lambda *line: self.log.append(line)
-        )
+        self.metrics = DeploymentMetrics(self.registry)
+        self.deployments = Deployments(self.settings, open_ensemble, self.metrics, lambda *line: self.log.append(line))
 
     async def split(self, share: dict[str, float], mirror: dict[str, float] | None = None, **more: Any) -> None:
         change_split(self.file, more.pop("model", "vfnet"), TrafficSplit(share, mirror or {}, **more))
@@ -89,6 +88,7 @@ class World:
             return await destination.infer(place, image, Deadline.after(5))
 
     def metric(self, name: str, **labels: str) -> float | None:
+        self.metrics.refresh()
         return self.registry.get_sample_value(f"vfnet_gateway_{name}", labels)
 
 
