@@ -33,6 +33,7 @@ from vfnet_client.exceptions import (
     ServerBusyError,
     ServerUnavailableError,
     VFNetClientError,
+    WrongServerError,
 )
 from vfnet_client.retry_policy import Deadline, jittered, proof_picture
 from vfnet_client.server_errors import deadline_exceeded
@@ -244,11 +245,13 @@ class ServerPool:
         return min(there, key=lambda server: (server.is_full, server.in_flight, random.random()), default=None)
 
     def _nobody(self) -> ServerUnavailableError:
-        for server in self.servers:
-            if isinstance(server.left_out, ServerUnavailableError):
-                return ServerUnavailableError(str(server.left_out), server.left_out.retry_after)
-        reasons = [str(server.left_out) for server in self.servers if server.left_out is not None]
-        return ServerUnavailableError(f"no VFNet is ready at {self._name}: {'; '.join(reasons[:1])}")
+        """What is wrong with the servers, in the words of the first; never that an image was in one that died."""
+        reasons = [server.left_out for server in self.servers if server.left_out is not None]
+        if reasons and all(isinstance(reason, WrongServerError) for reason in reasons):
+            return WrongServerError(str(reasons[0]))
+        if reasons and isinstance(reasons[0], ServerUnavailableError):
+            return ServerUnavailableError(str(reasons[0]))
+        return ServerUnavailableError(f"no VFNet is ready at {self._name}: {reasons[0] if reasons else 'none is left'}")
 
     def _begin(self, server: PooledServer, call: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(call)

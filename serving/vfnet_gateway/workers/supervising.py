@@ -70,7 +70,10 @@ def serve_with_workers(settings: GatewaySettings, listening: Listening, listener
     tls_context(listening)  # an error of the certificate is said once
     share = share_of_one(settings, listening.workers)
     reserved = _reserve(listening)
-    metrics = Path(tempfile.mkdtemp(prefix="vfnet-gateway-metrics-"))
+    try:
+        metrics = Path(tempfile.mkdtemp(prefix="vfnet-gateway-metrics-"))
+    except OSError as error:
+        raise CommandError(f"--workers needs a folder for temporary files, which TMPDIR names: {error}") from error
     try:
         asyncio.run(_Workers(settings, share, listening, listener, log, keys, metrics).run())
     finally:
@@ -159,7 +162,7 @@ class _Workers:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stop, signal.SIGTERM)
         loop.add_signal_handler(signal.SIGINT, self._stop, STOP_AT_ONCE)
-        loop.add_signal_handler(signal.SIGHUP, self._hand_on, signal.SIGHUP)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
         keeping = [asyncio.create_task(self._keep(position)) for position in range(self._listening.workers)]
         looking = asyncio.create_task(self._look())
         try:
@@ -186,17 +189,21 @@ class _Workers:
         """Have a worker there until told to stop."""
         failures = 0
         while not self._is_stopping:
-            worker = self._workers[position] = await self._start()
-            how = await worker.run(self._keeper)
-            multiprocess.mark_process_dead(worker.process.pid, str(self._metrics))  # type: ignore[no-untyped-call]
+            try:
+                worker = self._workers[position] = await self._start()
+                how, was_ready = await worker.run(self._keeper), worker.was_ready.is_set()
+                who = f"worker {worker.process.pid}"
+                multiprocess.mark_process_dead(worker.process.pid, str(self._metrics))  # type: ignore[no-untyped-call]
+            except OSError as error:  # no memory or process numbers, say
+                how, was_ready, who = f"could not be started ({error.strerror or error})", False, "a worker"
             if self._is_stopping:
                 return
-            failures = 0 if worker.was_ready.is_set() else failures + 1
+            failures = 0 if was_ready else failures + 1
             if failures and (not self._are_all_ready or failures > _MOST_FAILURES):
                 self._failure = CommandError(f"a worker of the gateway {how} before it was ready")
                 self._stop(STOP_AT_ONCE)
                 return
-            self._log.note("ERROR", f"worker {worker.process.pid} {how}: starting another")
+            self._log.note("ERROR", f"{who} {how}: starting another")
             pause = min(_FIRST_PAUSE_S * 2.0**failures, _LONGEST_PAUSE_S)
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))
 
@@ -229,6 +236,12 @@ class _Workers:
         number = STOP_AT_ONCE if self._is_stopping else number
         self._is_stopping = True
         self._hand_on(number)
+
+    def _reload(self) -> None:
+        """Those that are starting read everything anyway, and would end of it."""
+        for worker in self._workers.values():
+            if worker.was_ready.is_set():
+                worker.send_signal(signal.SIGHUP)
 
     def _hand_on(self, number: int) -> None:
         for worker in self._workers.values():

@@ -17,6 +17,7 @@ from vfnet_client.exceptions import (
     ServerBusyError,
     ServerUnavailableError,
     VFNetClientError,
+    WrongServerError,
 )
 from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
 from vfnet_client.servers import pool as pool_module
@@ -240,6 +241,23 @@ def test_when_all_are_away_it_is_said_and_the_retry_policy_waits() -> None:
         assert await waiting == ANSWER
         assert await servers.pool.is_ready()
         assert await servers.pool.has_one_in(0.05)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("reason", [WrongServerError("status 404"), ModelProcessDiedError("died")])
+def test_what_is_wrong_with_all_is_said_and_blames_no_image(reason: ServerUnavailableError) -> None:
+    async def scenario(servers: Servers) -> None:
+        await servers.ask()
+        for server in servers.made.values():
+            server.error = reason
+        for _ in range(3):
+            with pytest.raises(ServerUnavailableError):
+                await servers.ask()
+        with pytest.raises(ServerUnavailableError, match=str(reason)) as raised:  # without asking any
+            await servers.ask()
+        is_wrong = isinstance(reason, WrongServerError)
+        assert type(raised.value) is (WrongServerError if is_wrong else ServerUnavailableError)
 
     run(scenario)
 
