@@ -10,6 +10,7 @@ from tritonclient.grpc import model_config_pb2
 
 import vfnet_runtime
 from vfnet_client.exceptions import VFNetError
+from vfnet_client.model_names import MODEL, EnsembleNames
 from vfnet_runtime.image_decoding import decode_image
 from vfnet_runtime.resizing import resize_onto_canvas
 
@@ -33,13 +34,13 @@ def served_parameters(repository: Path, model: str) -> dict[str, str]:
     return {name: parameter.string_value for name, parameter in config.parameters.items()}
 
 
-def check_runtime(repository: Path) -> None:
+def check_runtime(repository: Path, model: str = MODEL) -> None:
     """Refuse a repository that Triton would serve with other code than this process has.
 
     Raises:
         RuntimeMismatchError: it was built by another version.
     """
-    served = repository / "vfnet_detector" / "1" / RUNTIME
+    served = repository / EnsembleNames(model).detector / "1" / RUNTIME
     if python_files(served) != python_files(Path(vfnet_runtime.__file__).parent):
         raise RuntimeMismatchError(f"{repository} was built by another version of vfnet: build it anew to use it here")
 
@@ -58,7 +59,7 @@ def network_input(repository: Path, image: bytes) -> tuple[Any, Any]:
     Raises:
         ValueError: it is not an image that can be read.
     """
-    parameters = served_parameters(repository, "vfnet_preprocess")
+    parameters = served_parameters(repository, EnsembleNames(MODEL).preprocess)
     longest, shortest = (int(side) for side in parameters["img_scale"].split(","))
     decoded = decode_image(image, int(parameters["max_image_pixels"]))
     resized = resize_onto_canvas(decoded, (longest, shortest), int(parameters["size_divisor"]))

@@ -86,7 +86,9 @@ class Gateway:
             open_places = None if asked is None else partial(asked.of_model, name)
             return Ensemble(settings, transport, retries, open_places)
 
-        deployments = Deployments(settings, open_ensemble, DeploymentMetrics(self.metrics.registry), self.log.note)
+        by_deployment = DeploymentMetrics(self.metrics.registry)
+        self.metrics.refreshers.append(by_deployment.refresh)
+        deployments = Deployments(settings, open_ensemble, by_deployment, self.log.note)
         scorer = Scorer(settings, fetcher.fetch)
         self._watch(deployments)
         statistics = ModelStatistics(facts)

@@ -139,10 +139,14 @@ class Ensemble:
         *,
         score_threshold: float | None = None,
         outputs: Sequence[str] = ("DETECTIONS",),
+        gives_up_soon: bool = False,
     ) -> dict[str, Any]:
-        """One inference for an image that has a place; arguments and answer as of `Transport.infer`.
+        """One inference for an image that has a place; other arguments and answer as of `Transport.infer`.
 
         Cancelling it drops what waits to be sent. What was sent keeps the place until Triton has answered.
+
+        Args:
+            gives_up_soon: whether a model that is away is asked a few times only, because another can answer.
 
         Raises:
             InvalidImageError: the image is at fault, also where it kills the model's process.
@@ -161,7 +165,7 @@ class Ensemble:
             )
             return await self._answer(inference, left, keep)
 
-        return await fair_retry.send(lambda: self._policy.ask(once, deadline))
+        return await fair_retry.send(lambda: self._policy.ask(once, deadline, is_known_to_be_away=gives_up_soon))
 
     async def answer_copy(
         self, image: bytes, patience: float, *, score_threshold: float | None = None

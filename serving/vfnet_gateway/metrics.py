@@ -44,6 +44,8 @@ class GatewayMetrics:
         self.registry = CollectorRegistry()
         self._shared = os.environ.get(SHARED_METRICS_VARIABLE)
         self._watched: list[tuple[Gauge, Callable[[], float]]] = []
+        self.refreshers: list[Callable[[], None]] = []
+        """Called by `refresh`, for gauges of others in the registry."""
         self._pools: WeakSet[ServerPool] = WeakSet()
         self._told_of: set[str] = set()
         self.requests = Counter(
@@ -112,6 +114,8 @@ class GatewayMetrics:
         """Set the gauges that are watched; a worker does so from time to time, for another may be scraped."""
         for gauge, value in self._watched:
             gauge.set(value())
+        for refresh in self.refreshers:
+            refresh()
         by_url: dict[str, list[PooledServer]] = {}
         for pool in self._pools:
             for server in pool.servers:

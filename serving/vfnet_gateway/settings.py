@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from vfnet_client.commands.settings_options import Count, File, Seconds
-from vfnet_client.transport import DEFAULT_SERVER, DNS, MODEL, parse_server_url, server_urls
+from vfnet_client.model_names import MODEL, check_ensemble_name, model_of
+from vfnet_client.transport import DEFAULT_SERVER, DNS, parse_server_url, server_urls
 from vfnet_client.url_images.address_policy import AddressPolicy
 from vfnet_client.url_images.url_images import FetchLimits
 from vfnet_gateway.host_policy import HostPolicy
+from vfnet_model.manifest import MANIFEST, file_of
 
 DEFAULT_PORT = 5001
 _MESSAGE_HEAD_BYTES = 64 << 10
@@ -24,7 +27,7 @@ class GatewaySettings:
     Of several, each image goes to the one that has least to do."""
     models: tuple[str, ...] = (MODEL,)
     """The models that KServe v2's callers may ask for, each with the interface of `vfnet` and places of its own in the
-    ensemble; /score asks the first."""
+    ensemble; /score asks the first, unless a request names another in AzureML's `azureml-model-deployment`."""
     timeout: Seconds = 60.0
     """For the answer to a request, from the end of its body.
 
@@ -102,7 +105,13 @@ class GatewaySettings:
     """Ask for a key at /metrics too."""
 
     manifest: File | None = None
-    """The repository's vfnet_build.json, for /ui/info."""
+    """The repository's vfnet_build.json, for /ui/info; those of other models are found beside it."""
+
+    def manifest_of(self, model: str) -> Path | None:
+        """What a model was built from, so far as it is known here: not where it is a later deployment's."""
+        if self.manifest is None or model_of(model) != model:
+            return None
+        return self.manifest.with_name(file_of(MANIFEST, model)) if model != MODEL else self.manifest
 
     @property
     def max_message_bytes(self) -> int:
@@ -121,6 +130,8 @@ class GatewaySettings:
             raise ValueError("at least one server must be named")
         if not self.models or len(set(self.models)) < len(self.models):
             raise ValueError("the models to serve are named once each, and there is at least one")
+        for model in self.models:
+            check_ensemble_name(model)
         if self.max_held_bytes < self.max_body_bytes:
             raise ValueError(
                 f"one body may have {self.max_body_bytes} bytes, but all together only {self.max_held_bytes}"

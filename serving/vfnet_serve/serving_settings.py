@@ -10,12 +10,14 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from vfnet_client.commands.options import milliseconds
 from vfnet_client.commands.settings_options import Count, Seconds, meanings
+from vfnet_client.model_names import MODEL, EnsembleNames
 from vfnet_serve.installation import ServerError
 from vfnet_serve.machine import Machine
 
 _USUAL_WAITING, _FEWEST_WAITING = 16, 2
 DEFAULT_MAX_WAIT = 0.75
 """Leaves a server time to be itself again within a second of too many requests."""
+_USUAL_NAMES = EnsembleNames(MODEL)
 _SMALLEST_BATCH = 8
 _MOST_THROUGHPUT_STREAMS = 4
 
@@ -94,15 +96,23 @@ class ServingSettings:
         waiting = _between(min(_FEWEST_WAITING, self.max_waiting), allowed - held - in_flight, self.max_waiting)
         return replace(self, max_in_flight=in_flight, max_waiting=given.max_waiting or waiting)
 
+    def limit(self, other: ServingSettings) -> ServingSettings:
+        """`other`, which lets in no more than this does."""
+        return replace(
+            other,
+            max_in_flight=min(self.max_in_flight, other.max_in_flight),
+            max_waiting=min(self.max_waiting, other.max_waiting),
+        )
+
     def longest_wait(self, images_per_second: float) -> float:
         """Seconds in which all that may be in the ensemble and before it is answered at this speed."""
         return (self.max_in_flight + self.preprocess_instances + self.max_waiting) / images_per_second
 
-    def apply(self, configs: Mapping[str, ModelConfig]) -> None:
-        """Write them into the configurations of the models, by name."""
-        preprocess, detector = configs["vfnet_preprocess"], configs["vfnet_detector"]
+    def apply(self, configs: Mapping[str, ModelConfig], names: EnsembleNames = _USUAL_NAMES) -> None:
+        """Write them into the configurations of one ensemble's steps, by name."""
+        preprocess, detector = configs[names.preprocess], configs[names.detector]
         _set_instances(preprocess, self.preprocess_instances)
-        _set_instances(configs["vfnet_postprocess"], self.postprocess_instances)
+        _set_instances(configs[names.postprocess], self.postprocess_instances)
         preprocess.parameters["max_in_flight"].string_value = str(self.max_in_flight)
         queue = preprocess.dynamic_batching.default_queue_policy
         queue.max_queue_size = self.max_waiting
@@ -115,23 +125,26 @@ class ServingSettings:
             detector.parameters["inference_num_threads"].string_value = str(self.threads)
 
 
-def choose_settings(machine: Machine, configs: Mapping[str, ModelConfig], given: GivenSettings) -> ServingSettings:
+def choose_settings(
+    machine: Machine, configs: Mapping[str, ModelConfig], given: GivenSettings, names: EnsembleNames = _USUAL_NAMES
+) -> ServingSettings:
     """Settings for a machine.
 
     Args:
         configs: of the repository's models, by name; the detector's says whether it runs on GPUs and has streams.
+        names: of the ensemble that the settings are for.
 
     Raises:
         ServerError: one is given that the engine does not have.
     """
-    detector = configs["vfnet_detector"]
+    detector = configs[names.detector]
     has_streams = "num_streams" in detector.parameters
     if not has_streams and (given.streams or given.throughput_streams or given.threads):
         raise ServerError(
             "the detector's configuration has no streams and threads to set: leave --streams, --throughput-streams "
             "and --threads"
         )
-    gpus = machine.gpus if any(group.kind in _ON_GPUS for group in detector.instance_group) else 0
+    gpus = machine.gpus if any(group.kind in ON_GPUS for group in detector.instance_group) else 0
 
     # The network wants all cores; decoding has to keep up with it. On GPUs decoding is what the cores are for.
     preprocess = given.preprocess_instances or (
@@ -169,7 +182,8 @@ def choose_settings(machine: Machine, configs: Mapping[str, ModelConfig], given:
     )
 
 
-_ON_GPUS = (ModelInstanceGroup.KIND_GPU, ModelInstanceGroup.KIND_AUTO)
+ON_GPUS = (ModelInstanceGroup.KIND_GPU, ModelInstanceGroup.KIND_AUTO)
+"""Kinds of instances of which each GPU that is there gets one."""
 
 
 def _between(lowest: int, value: int, highest: int) -> int:

@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import psutil
@@ -145,6 +145,29 @@ class Watchdog:
             return "Triton does not answer"
         return None
 
+    def expect(self, processes: Mapping[str, int]) -> None:
+        """Models were loaded: from now on, so many processes of each are replaced when they are lost."""
+        self._discover()
+        self.expected.update(processes)
+
+    def forget(self, models: Sequence[str]) -> None:
+        """Models are unloaded, or are to be: their processes may go."""
+        for model in models:
+            self.expected.pop(model, None)
+            self.loads.pop(model, None)
+            self.not_before.pop(model, None)
+
+    def find_processes(self, models: Sequence[str]) -> list[psutil.Process]:
+        """The processes of models, also of such as are still being loaded."""
+        now = time.monotonic()
+        if now - self._last_discovery > _DISCOVER_SECONDS:
+            self._discover()
+        return self.processes_of(models)
+
+    def processes_of(self, models: Sequence[str]) -> list[psutil.Process]:
+        """Those that were seen."""
+        return [process.process for process in self.processes.values() if process.model in models]
+
     def is_idle(self) -> bool:
         """Whether nothing is being loaded."""
         return not self.loads
@@ -232,6 +255,6 @@ class Watchdog:
     def _replace(self, model: str) -> None:
         self.say(f"a process of {model} {self.faults.pop(model, 'died')}: replacing it", "WARNING")
         self.server.has_lost_a_process = True
-        void_tickets(self.server.activity_dir)  # what it worked on will not come out
+        void_tickets(self.server.activity_dir, model.rpartition("_")[0])  # what it worked on will not come out
         self.load(model, lambda: self.server.reload(model))
         self.loads[model].reason = "lost"

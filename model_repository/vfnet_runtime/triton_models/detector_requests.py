@@ -39,15 +39,18 @@ class ReceivedImage:
 class DetectorRequests:
     """Receives batches, and says of every image when the detector is done with it."""
 
-    def __init__(self, parameters: dict[str, str], max_batch_size: int, is_cancelled: Callable[[Any], bool]) -> None:
+    def __init__(
+        self, model: str, parameters: dict[str, str], max_batch_size: int, is_cancelled: Callable[[Any], bool]
+    ) -> None:
         """
         Args:
+            model: the detector's name in Triton.
             is_cancelled: whether a request's caller has gone; `ProcessActivity.is_cancelled`, which asks Triton only
                 while it still has the request.
         """
         self.contract = PixelsContract.from_parameters(parameters)
         self.max_batch_size, self.is_cancelled = max_batch_size, is_cancelled
-        self.ledger = TicketLedger(ledger_path())
+        self.ledger = TicketLedger(ledger_path(model))
         self.ledger.end_batch()
 
     def receive(self, requests: Sequence[Any]) -> list[ReceivedImage]:
@@ -89,7 +92,9 @@ class DecoupledDetector:
     def receive_with(self, config: dict[str, Any], parameters: dict[str, str]) -> None:
         """To be called by `initialize`, with the model's configuration."""
         self.activity = ProcessActivity()
-        self.received = DetectorRequests(parameters, config["max_batch_size"], self.activity.is_cancelled)
+        self.received = DetectorRequests(
+            config["name"], parameters, config["max_batch_size"], self.activity.is_cancelled
+        )
 
     def begin(self, requests: Sequence[Any]) -> list[ReceivedImage]:
         """A batch begins: its images that are to be computed. What is refused is answered already."""

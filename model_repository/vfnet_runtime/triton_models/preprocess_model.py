@@ -25,15 +25,15 @@ REASONS = ("unreadable", "cancelled", "failed")
 
 
 class Refusals:
-    """`vfnet_refusals`: Triton's metric of images turned away, by reason; the processes of this model add up in it."""
+    """`vfnet_refusals`: Triton's metric of images turned away, by model and reason; its processes add up in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: str) -> None:
         self._family = pb_utils.MetricFamily(
             name="vfnet_refusals",
-            description="Images that vfnet_preprocess turned away, by reason",
+            description="Images that preprocessing turned away, by model and reason",
             kind=pb_utils.MetricFamily.COUNTER,
         )
-        self._counters = {reason: self._family.Metric(labels={"reason": reason}) for reason in REASONS}
+        self._counters = {reason: self._family.Metric(labels={"model": model, "reason": reason}) for reason in REASONS}
 
     def count(self, reason: str, response: Any) -> Any:
         """One more for this reason; `response` as it is."""
@@ -52,9 +52,9 @@ class TritonPythonModel:
         self.size_divisor = int(parameters["size_divisor"])
         self.canvases = parse_canvases(parameters["canvases"])
         self.max_image_pixels = int(parameters["max_image_pixels"])
-        self.ledger = TicketLedger(ledger_path(), float(parameters["ticket_seconds"]))
+        self.ledger = TicketLedger(ledger_path(args["model_name"]), float(parameters["ticket_seconds"]))
         self.admission = Admission(self.ledger, int(parameters["max_in_flight"]))
-        self.refusals = Refusals()
+        self.refusals = Refusals(args["model_name"].rpartition("_")[0])
         self.activity = ProcessActivity()
         self.freed_memory = FreedMemory()
         cv2.setNumThreads(1)  # the network needs the other cores

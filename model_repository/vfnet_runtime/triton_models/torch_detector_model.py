@@ -32,7 +32,7 @@ class TritonPythonModel(DecoupledDetector):
             tuple(int(size) for size in parameters["batch_sizes"].split(",")),
         )
         self.receive_with(config, parameters)
-        pb_utils.Logger.log_info(f"vfnet_detector: {self.engine.description}")
+        pb_utils.Logger.log_info(f"{config['name']}: {self.engine.description}")
 
     def execute(self, requests: list[Any]) -> None:
         """Answer each request as soon as its batch is done; return when all are."""
@@ -48,7 +48,7 @@ class TritonPythonModel(DecoupledDetector):
             try:
                 torch.cuda.synchronize(self.engine.device)
             except RuntimeError as error:
-                pb_utils.Logger.log_error(f"vfnet_detector: the GPU can no longer be used from this process: {error}")
+                pb_utils.Logger.log_error(f"the GPU can no longer be used from this process: {error}")
                 os._exit(1)
 
     def finalize(self) -> None:

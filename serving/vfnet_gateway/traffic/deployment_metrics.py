@@ -57,6 +57,7 @@ class DeploymentMetrics:
             registry=registry, multiprocess_mode="livesum",
         )  # fmt: skip
         self._counts: dict[str, DeploymentCounts] = {}
+        self._watched: dict[str, Callable[[], float]] = {}
 
     def of(self, deployment: str) -> DeploymentCounts:
         """What is counted of one; the same object each time."""
@@ -65,8 +66,13 @@ class DeploymentMetrics:
         return self._counts[deployment]
 
     def watch(self, deployment: str, in_flight: Callable[[], float]) -> None:
-        """A gauge of the images in a deployment, asked for when it is scraped."""
-        self._in_flight.labels(deployment).set_function(in_flight)
+        """A gauge of the images in a deployment, set by `refresh`."""
+        self._watched[deployment] = in_flight
+
+    def refresh(self) -> None:
+        """Set the gauges that are watched, before they are told."""
+        for deployment, in_flight in self._watched.items():
+            self._in_flight.labels(deployment).set(in_flight())
 
     def show(self, model: str, old: TrafficSplit | None, new: TrafficSplit | None) -> None:
         """The shares that are in force from now on."""
@@ -75,6 +81,7 @@ class DeploymentMetrics:
             (self._mirror_percent, old and old.mirror, new and new.mirror),
         ):
             for name in set(before or ()) - set(now or ()):
+                gauge.labels(model, name).set(0)  # the files by which several processes share it keep what was there
                 gauge.remove(model, name)
             for name, percent in (now or {}).items():
                 gauge.labels(model, name).set(percent)
