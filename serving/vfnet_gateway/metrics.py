@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from weakref import WeakSet
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
+from vfnet_client.servers.pool import ServerPool
+from vfnet_client.servers.pooled_server import PooledServer
 from vfnet_gateway.request_record import RequestRecord
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -55,6 +60,13 @@ class GatewayMetrics:
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
 
+        self.left_out = Counter(
+            "vfnet_gateway_server_left_out", "Times that one of several servers was left out.", ["server"],
+            registry=self.registry,
+        )  # fmt: skip
+
+        self._server_gauges: _ServerGauges | None = None
+
     def answered(self, route: str, method: str, status: str, refusal: str | None, record: RequestRecord) -> None:
         """Count a request that has been answered.
 
@@ -74,6 +86,36 @@ class GatewayMetrics:
         """A gauge whose value is asked for when it is scraped."""
         Gauge(f"vfnet_gateway_{name}", help_text, registry=self.registry).set_function(value)
 
+    def watch_servers(self, pool: ServerPool) -> None:
+        """Gauges for each of several servers, asked for when they are scraped, until the pool is forgotten."""
+        if self._server_gauges is None:
+            self._server_gauges = _ServerGauges()
+            self.registry.register(self._server_gauges)
+        self._server_gauges.pools.add(pool)
+
     def text(self) -> bytes:
         """The exposition format."""
         return generate_latest(self.registry)
+
+
+class _ServerGauges(Collector):
+    """Of pools that are open; of each server, all of them together."""
+
+    def __init__(self) -> None:
+        self.pools: WeakSet[ServerPool] = WeakSet()
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """As the registry asks."""
+        is_in = GaugeMetricFamily("vfnet_gateway_server_in", "1 for a server that gets images.", labels=["server"])
+        in_flight = GaugeMetricFamily(
+            "vfnet_gateway_server_images_in_flight", "Images sent to a server and not answered.", labels=["server"]
+        )
+        by_url: dict[str, list[PooledServer]] = {}
+        for pool in self.pools:
+            for server in pool.servers:
+                by_url.setdefault(server.url, []).append(server)
+        for url, servers in by_url.items():
+            is_in.add_metric([url], float(all(server.is_in for server in servers)))
+            in_flight.add_metric([url], sum(server.in_flight for server in servers))
+        yield is_in
+        yield in_flight

@@ -12,13 +12,16 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Annotated
 
 import uvicorn
 
 from vfnet_client.atomic_files import write_whole
+from vfnet_client.commands.options import seconds_or_none
 from vfnet_client.commands.settings_options import File, Port
 from vfnet_client.exceptions import CommandError
+from vfnet_client.transport import server_urls
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.application import Gateway
 from vfnet_gateway.connection import connection_protocol
@@ -41,6 +44,8 @@ class Listening:
     """PEM chain: serve with TLS."""
     certificate_key: File | None = None
     """Its key, if not in the same file."""
+    lame_duck: Annotated[float, seconds_or_none, "SECONDS"] = 0.0
+    """Serve on for so long after SIGTERM, already not ready, so that load balancers learn of it."""
     drain_timeout: Annotated[int, "SECONDS"] = 30
     """For requests in flight to finish when stopping."""
     state_file: File | None = None
@@ -101,6 +106,17 @@ class _Server(uvicorn.Server):
         if self.started:
             self._tell()
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM lets callers learn of it first; a second signal, or Ctrl-C, does not."""
+        leaving = self._gateway.leaving
+        if sig != signal.SIGTERM or leaving.has_begun or not self._listening.lame_duck:
+            leaving.has_begun = True
+            super().handle_exit(sig, frame)
+            return
+        leaving.has_begun = True
+        self._gateway.log.note("INFO", f"not ready any more, and serving on for {self._listening.lame_duck:g} s")
+        asyncio.get_running_loop().call_later(self._listening.lame_duck, super().handle_exit, sig, frame)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, finish what is in flight."""
         self._gateway.log.note("INFO", "stopping: finishing what is in flight")
@@ -136,7 +152,8 @@ class _Server(uvicorn.Server):
         address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         grpc_address = None if listening.grpc is None else listening.grpc.address
         both = address if grpc_address is None else f"{address} and {grpc_address}"
-        log.note("INFO", f"listening on {both} for Triton at {self._gateway.settings.server}")
+        servers = ", ".join(server_urls(self._gateway.settings.server))
+        log.note("INFO", f"listening on {both} for Triton at {servers}")
         if keys.is_open:
             log.note("WARNING", "no keys are configured: anyone who reaches this address is served")
         else:
@@ -152,7 +169,7 @@ class _Server(uvicorn.Server):
             }
             if grpc_address is not None:
                 state["grpc_address"] = grpc_address
-            state["stop_timeout"] = listening.drain_timeout + 20
+            state["stop_timeout"] = listening.lame_duck + listening.drain_timeout + 20
             try:
                 write_whole(listening.state_file, json.dumps(state).encode() + b"\n")
             except OSError as error:  # a full disk, say: it serves all the same

@@ -16,10 +16,12 @@ from typing import Annotated
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from vfnet_client.atomic_files import write_whole
-from vfnet_client.commands.settings_options import File, Folder
+from vfnet_client.commands.options import seconds_or_none
+from vfnet_client.commands.settings_options import File, Folder, Port
 from vfnet_serve.adapted_repository import ServedBuild, read_configs
 from vfnet_serve.control_plane import ControlPlane
 from vfnet_serve.endpoints import Endpoints
+from vfnet_serve.health import ServerHealth, answering
 from vfnet_serve.installation import ServerError, StaleRepositoryError, TritonLostError, find_triton
 from vfnet_serve.machine import this_machine
 from vfnet_serve.readiness import wait_until_ready
@@ -53,6 +55,12 @@ class ServeOptions:
     """Let requests in flight finish for so long when stopping."""
     triton: Folder | None = None
     """Where the Triton server is, if not in this environment."""
+    lame_duck: Annotated[float, seconds_or_none, "SECONDS"] = 0.0
+    """Serve on for so long after SIGTERM, not ready any more at --health-port, so that load balancers learn of it."""
+    health_port: Port = 0
+    """Answer /livez, /readyz and /startupz by what the watchdog knows, on a port of its own; 0: nowhere."""
+    health_host: str = "127.0.0.1"
+    """Address of --health-port; 0.0.0.0 for a container's probes."""
     state_file: File | None = None
     """While ready, holds the process number and ports as JSON."""
     expose_triton: bool = False
@@ -75,8 +83,8 @@ def serve(options: ServeOptions) -> None:
         ServerError: it cannot start, `max_restarts` times in a row, or it lost a process whose files are no longer
             there.
     """
-    stop = threading.Event()
-    with _stop_on_signals(stop):
+    stop, health = threading.Event(), ServerHealth()
+    with _stop_on_signals(stop, health, options.lame_duck), answering(health, options.health_host, options.health_port):
         installation = find_triton(options.triton)
         _check_exposure(options)
         options.endpoints.check_free()
@@ -103,7 +111,7 @@ def serve(options: ServeOptions) -> None:
                 exit_timeout=options.exit_timeout,
             )
 
-        _Service(options, new_server, WaitLimits(settings, options.settings, configs), control, stop).run()
+        _Service(options, new_server, WaitLimits(settings, options.settings, configs), control, stop, health).run()
         say("stopped")
 
 
@@ -137,11 +145,14 @@ class _Service:
         limits: WaitLimits,
         control: ControlPlane,
         stop: threading.Event,
+        health: ServerHealth,
     ) -> None:
         self.options, self.new_server, self.limits, self.control, self.stop = options, new_server, limits, control, stop
+        self.health = health
         self.policy = TritonRestartPolicy(options.max_restarts)
         self.was_ready = self.was_rebuilt = False
         self._looked_for_build = 0.0
+        self._said_that_it_leaves = False
 
     def run(self) -> None:
         """
@@ -163,6 +174,8 @@ class _Service:
                 except ServerError as error:
                     if ready is None and not self.was_ready and not isinstance(error, TritonLostError):
                         raise  # it said what is wrong, and will say so again
+                    if self.health.leaves_at is not None:
+                        return
                     delay = self._seconds_until_next(error, ready)
                     say(f"{error}; starting Triton again", "ERROR")
                     self.stop.wait(delay)
@@ -186,7 +199,11 @@ class _Service:
             files.enter_context(self.control.written_beside(self.options.state_file))
             files.enter_context(_state_file(self.options))
             _shorten_warm_up(self.limits.configs)
-        self._watch(server, watchdog)
+        self.health.has_started, self.health.fault = True, None
+        try:
+            self._watch(server, watchdog)
+        finally:
+            self.health.fault, self.health.looked_at = "Triton is being started again", None
 
     def _watch(self, server: TritonProcess, watchdog: Watchdog) -> None:
         while not self.stop.wait(LOOK_SECONDS):
@@ -196,6 +213,16 @@ class _Service:
                 return
             watchdog.look()
             self.limits.look(server, watchdog, self.stop)
+            self.health.fault, self.health.looked_at = watchdog.what_is_lost(), time.monotonic()
+            if self.health.leaves_at is not None:
+                self._leave(self.health.leaves_at)
+
+    def _leave(self, at: float) -> None:
+        if not self._said_that_it_leaves:
+            self._said_that_it_leaves = True
+            say(f"not ready any more, and serving on for {self.options.lame_duck:g} s")
+        if time.monotonic() >= at:
+            self.stop.set()
 
     def _is_rebuilt(self, build: ServedBuild) -> bool:
         """Whether that is a reason to stop; said once, and looked for once a second."""
@@ -230,9 +257,14 @@ def _shorten_warm_up(configs: Mapping[str, ModelConfig]) -> None:
 
 
 @contextmanager
-def _stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
+def _stop_on_signals(stop: threading.Event, health: ServerHealth, lame_duck: float) -> Iterator[None]:
+    """SIGTERM lets callers of a server that is ready learn of it first; a second signal, or Ctrl-C, does not."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        is_first = health.leaves_at is None
+        health.leaves_at = time.monotonic() + lame_duck
+        if not (lame_duck and is_first and number == signal.SIGTERM and health.looked_at is not None):
+            stop.set()
 
     numbers = [signal.SIGTERM, signal.SIGINT]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup's choice
@@ -255,7 +287,7 @@ def _state_file(options: ServeOptions) -> Iterator[None]:
     state = {
         "pid": os.getpid(),
         "identity": process_identity(os.getpid()),
-        "stop_timeout": 2 * options.exit_timeout + 20,
+        "stop_timeout": options.lame_duck + 2 * options.exit_timeout + 20,
         "repository": str(options.repository.absolute()),
         "endpoints": asdict(options.endpoints),
     }

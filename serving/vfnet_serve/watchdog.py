@@ -30,6 +30,8 @@ _MOST_LOADS = 3
 """In a row that fail; then Triton is started again."""
 _STOPPED_TRITON_SECONDS = 3.0
 _DEAF_TRITON_SECONDS = 20.0
+_SILENT_TRITON_SECONDS = 5.0
+"""It is asked every second, and has three to answer."""
 
 
 @dataclass
@@ -126,6 +128,15 @@ class Watchdog:
             if process.model == model:
                 process.is_leaving = True
         self.loads[model] = ModelLoad(model, run, None)
+
+    def what_is_lost(self) -> str | None:
+        """Of which models a process is missing, in a sentence; None: of none, and Triton says that it lives."""
+        lost = {model for model, load in self.loads.items() if load.reason is not None}.union(self._missing())
+        if lost:
+            return f"a process of {', '.join(sorted(lost))} is being replaced"
+        if self.server.seconds_without_answer() > _SILENT_TRITON_SECONDS:
+            return "Triton does not answer"
+        return None
 
     def is_idle(self) -> bool:
         """Whether nothing is being loaded."""

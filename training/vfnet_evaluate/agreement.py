@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pycocotools import mask
 
+from vfnet_client.box_matching import NOTHING, box_iou, matched_one_to_one
 from vfnet_model.detectors.image_detections import ImageDetections
 
 
@@ -43,16 +43,7 @@ def agreement(
         total += int(np.count_nonzero(above))
         if not above.any() or not len(other.scores):
             continue
-        sides = [
-            np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-            for boxes in (each.boxes[above], other.boxes)
-        ]
-        overlaps = np.asarray(mask.iou(*sides, np.zeros(len(other.boxes), np.uint8)))
+        overlaps = box_iou(each.boxes[above], other.boxes)
         same = each.labels[above][:, None] == other.labels[None, :]
-        overlaps = np.where(same & (overlaps >= iou_threshold), overlaps, -1)
-        for row in overlaps:  # higher scores choose first
-            best = int(np.argmax(row))
-            if row[best] >= 0:
-                matched += 1
-                overlaps[:, best] = -1
+        matched += int(np.count_nonzero(matched_one_to_one(same & (overlaps >= iou_threshold), overlaps) != NOTHING))
     return Matched(matched, total)

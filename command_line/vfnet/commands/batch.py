@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--repository", type=Path, metavar="DIR", help="serve what vfnet build wrote, for the batch alone"
     )
     _add_ray_options(parser.add_argument_group("on a Ray cluster"))
-    add_server_options(parser, retries=3, several=True)
+    add_server_options(parser, retries=3)
     parser.epilog = (
         "An image that cannot be read is a row that says why. Stopped or killed, the same command goes on. "
         "Exit code: 0 when every image has its row, 1 when it could not go on, 130 or 143 after a signal."

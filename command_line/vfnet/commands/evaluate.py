@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from vfnet_client.atomic_files import write_whole
-from vfnet_client.commands.options import at_least_one, seconds, server_url
+from vfnet_client.commands.options import GivenOnce, at_least_one, seconds, server_url
 from vfnet_client.safe_text import printable_lines
 from vfnet_data.dataset import DetectionDataset
 from vfnet_data.reading import read_dataset
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     evaluated = parser.add_mutually_exclusive_group(required=True)
     evaluated.add_argument(
-        "--server", type=server_url, metavar="URL", help="a running server, such as grpc://host:8001"
+        "--server", type=server_url, action=GivenOnce, metavar="URL", help="a running server, such as grpc://host:8001"
     )
     evaluated.add_argument("--checkpoint", metavar="FILE|URL|coco|demo", help="a checkpoint, computed here by torch")
     evaluated.add_argument("--detections", type=Path, metavar="FILE", help="detections in COCO's result format")

@@ -85,6 +85,8 @@ class GRPCServer:
 
     def stop(self, grace: float) -> asyncio.Task[None]:
         """Accept nothing more, and give what is in flight `grace` seconds; the same task whenever it is called."""
+        if self._service is not None:
+            self._service.is_draining = True
         if self._stopping is None:
             self._stopping = asyncio.create_task(self._stop(grace))
         return self._stopping
