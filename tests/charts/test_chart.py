@@ -174,7 +174,7 @@ def test_the_gateway_asks_the_servers_by_the_headless_service(manifests: list[Ma
     service = of_kind(manifests, "Service", "-server")
     assert service["spec"]["clusterIP"] == "None"
     (gateway,) = of_kind(manifests, "Deployment", "-gateway")["spec"]["template"]["spec"]["containers"]
-    assert f"--server=grpc://{service['metadata']['name']}:8001" in gateway["args"]
+    assert f"--server=dns:///{service['metadata']['name']}:8001" in gateway["args"]
 
 
 def test_only_gateways_and_prometheus_reach_triton(manifests: list[Manifest]) -> None:
@@ -188,8 +188,8 @@ def test_only_gateways_and_prometheus_reach_triton(manifests: list[Manifest]) ->
 def test_pods_have_time_to_finish(manifests: list[Manifest]) -> None:
     for component, timeout in (("server", 2 * 30), ("gateway", 30)):  # --exit-timeout, twice; --drain-timeout
         pod = of_kind(manifests, "Deployment", f"-{component}")["spec"]["template"]["spec"]
-        (_, pause) = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
-        assert pod["terminationGracePeriodSeconds"] > timeout + int(pause) + 20
+        (pause,) = (each for each in pod["containers"][0]["args"] if each.startswith("--lame-duck="))
+        assert pod["terminationGracePeriodSeconds"] > timeout + int(pause.partition("=")[2]) + 20
 
 
 def test_keys_come_from_a_secret_and_are_never_arguments(manifests: list[Manifest]) -> None:
