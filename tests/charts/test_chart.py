@@ -5,11 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import shutil
 import subprocess
-import sys
 import tomllib
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,31 +17,12 @@ import referencing
 import yaml
 
 import write_chart_reference
+from helm_chart import CHART, ROOT, TOOLS, VALUES, Manifest, helm, of_kind, render
 from vfnet_client.cli import all_commands
 from vfnet_client.commands.settings_parser import SettingsParser
 
-ROOT = Path(__file__).parents[2]
-CHART, VALUES = ROOT / "build" / "helm" / "vfnet", ROOT / "build" / "helm" / "values"
-TOOLS = Path(sys.prefix, "charts")
-"""Where `make test-charts` puts helm and the schemas."""
 EXAMPLES = ["default", *sorted(path.stem for path in VALUES.glob("*.yaml"))]
 CORE = re.compile(r"^(v1|apps/v1|batch/v1|policy/v1|autoscaling/v2|networking\.k8s\.io/v1)$")
-
-Manifest = dict[str, Any]
-
-
-@cache
-def helm() -> str:
-    found = TOOLS / "helm" if (TOOLS / "helm").exists() else shutil.which("helm")
-    return str(found) if found else pytest.skip("no helm here: `make test-charts` fetches it")
-
-
-def render(*options: str) -> list[Manifest]:
-    """What the chart becomes; a test fails with helm's words."""
-    command = [helm(), "template", "demo", str(CHART), "--namespace=vision", *options]
-    outcome = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert outcome.returncode == 0, outcome.stderr
-    return [each for each in yaml.safe_load_all(outcome.stdout) if each]
 
 
 def refusal(*options: str) -> str:
@@ -62,11 +40,6 @@ def example(name: str) -> list[str]:
 @pytest.fixture(params=EXAMPLES)
 def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
     return render(*example(request.param))
-
-
-def of_kind(manifests: list[Manifest], kind: str, component: str = "") -> Manifest:
-    (found,) = (each for each in manifests if each["kind"] == kind and each["metadata"]["name"].endswith(component))
-    return found
 
 
 def pods(manifests: list[Manifest]) -> list[Manifest]:

@@ -35,8 +35,8 @@ start() {
         { apt-get update -qq && apt-get install -y -qq --no-install-recommends mmdebstrap; } >&2 || refuse "apt-get cannot install mmdebstrap"
     fi
     mkdir -p "$folder"
-    # iproute2 takes the bridges away again.
-    mmdebstrap --quiet --variant=minbase --include=ca-certificates,docker.io,docker-cli,docker-compose,docker-buildx,iproute2,iptables \
+    # iproute2 takes the bridges away again; podman runs the pods of the chart.
+    mmdebstrap --quiet --variant=minbase --include=ca-certificates,docker.io,docker-cli,docker-compose,docker-buildx,iproute2,iptables,podman,crun,netavark,aardvark-dns,nftables \
         --customize-hook='cp /etc/resolv.conf "$1/etc/resolv.conf"' \
         --customize-hook='cp /etc/ssl/certs/ca-certificates.crt "$1/etc/ssl/certs/ca-certificates.crt"' \
         trixie "$root" >"$folder/debian.log" 2>&1 || { tail -n 5 "$folder/debian.log" >&2; rm -rf "$folder"; refuse "Debian 13 could not be had"; }
@@ -66,7 +66,7 @@ stop() {
         while [ -e "/proc/$init" ]; do sleep 0.1; done
     fi
     rm -rf --one-file-system "$folder"
-    rmdir /sys/fs/cgroup/docker/buildkit /sys/fs/cgroup/docker 2>/dev/null || true
+    for group in docker libpod_parent; do find /sys/fs/cgroup -depth -type d -path "*/$group*" -exec rmdir {} + 2>/dev/null || true; done
 }
 
 case $action in
