@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vfnet_client.commands.settings_options import Count, File, Seconds
+from vfnet_client.byte_sizes import shown_bytes
+from vfnet_client.commands.settings_options import Bytes, Count, File, Seconds
 from vfnet_client.model_names import MODEL, check_ensemble_name, model_of
 from vfnet_client.transport import DEFAULT_SERVER, DNS, parse_server_url, server_urls
 from vfnet_client.url_images.address_policy import AddressPolicy
@@ -33,21 +34,21 @@ class GatewaySettings:
 
     What is left of it goes to Triton with every image."""
 
-    max_body_bytes: Count = 64 << 20
+    max_body_bytes: Bytes = 64 << 20
     """Largest body accepted.
 
     A larger one is refused with 413."""
-    max_image_bytes: Count = 32 << 20
+    max_image_bytes: Bytes = 32 << 20
     """Largest encoded image in a KServe v2 request."""
     max_images: Count = 1000
     """Images of one request.
 
     A request with more is refused with 413, and one with very many values or deep nesting before it is parsed."""
-    max_held_bytes: Count = 256 << 20
+    max_held_bytes: Bytes = 256 << 20
     """All bodies read or worked on together; others are left unread until there is room.
 
     Beyond it only the oldest body is read on: no more than one body exceeds it."""
-    min_body_rate: Count = 8 << 10
+    min_body_rate: Bytes = 8 << 10
     """Bytes a second that a body has to arrive with; eight times as many while others wait for room.
 
     Measured over every `body_idle_timeout`."""
@@ -134,7 +135,8 @@ class GatewaySettings:
             check_ensemble_name(model)
         if self.max_held_bytes < self.max_body_bytes:
             raise ValueError(
-                f"one body may have {self.max_body_bytes} bytes, but all together only {self.max_held_bytes}"
+                f"one body may have {shown_bytes(self.max_body_bytes)}, but all together only "
+                f"{shown_bytes(self.max_held_bytes)}"
             )
         if min(self.max_images, self.max_connections, self.max_peer_connections) < 1:
             raise ValueError("at least one image and one connection must be allowed")

@@ -202,5 +202,7 @@ def _report(batch: Batch) -> None:
         print(f"{batch.progress.advanced} of them in {batch.progress.seconds:.1f} s now, {rate:.3g} images/s")
     else:
         print("nothing was left to do")
+    for note, number in batch.notes.items():
+        print(f"{number} x {note}")
     for path in batch.written or [batch.output.shards]:
         print(printable_lines(str(path)))

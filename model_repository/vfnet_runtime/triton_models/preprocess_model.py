@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from vfnet_images.decoding import ImageError, decode_image
 from vfnet_runtime.admission import Admission, CallerGoneError
 from vfnet_runtime.canvases import parse_canvases
 from vfnet_runtime.freed_memory import FreedMemory
-from vfnet_runtime.image_decoding import ImageError, decode_image
 from vfnet_runtime.resizing import resize_onto_canvas
 from vfnet_runtime.tickets import TicketLedger, ledger_path
 from vfnet_runtime.triton_models.checked_inputs import InvalidInputError, image_bytes
