@@ -69,24 +69,62 @@ def test_group_norm_of_valid_cells_and_relu(
     assert_close(found, expected)
 
 
+@pytest.mark.parametrize("capability", [(7, 5), (8, 6), (9, 0)])
 @pytest.mark.parametrize(
     ("dtype", "stride", "modulated"),
     [(torch.float32, 1, True), (torch.float32, 2, True), (torch.float16, 1, True), (torch.float16, 1, False)],
 )
-def test_deformable_convolution(dtype: torch.dtype, stride: int, modulated: bool, areas: ValidAreas) -> None:
-    channels, out_channels = 32, 48
+def test_deformable_convolution(
+    dtype: torch.dtype, stride: int, modulated: bool, capability: tuple[int, int], areas: ValidAreas
+) -> None:
+    assert_deformable_convolution(areas, dtype, 32, 48, stride=stride, modulated=modulated, capability=capability)
+
+
+@pytest.mark.parametrize("capability", [(7, 5), (9, 0)])
+@pytest.mark.parametrize(
+    ("channels", "out_channels", "groups", "offset_groups"),
+    [(64, 64, 2, 1), (64, 32, 1, 2), (128, 64, 4, 2), (128, 64, 2, 4), (52, 52, 1, 1)],
+)
+def test_groups_of_filters_and_of_offsets(
+    channels: int, out_channels: int, groups: int, offset_groups: int, capability: tuple[int, int], areas: ValidAreas
+) -> None:
+    assert_deformable_convolution(
+        areas, torch.float16, channels, out_channels, groups, offset_groups, capability=capability
+    )
+
+
+def test_neither_bias_nor_relu_nor_mask(areas: ValidAreas) -> None:
+    for capability in ((7, 5), (9, 0)):
+        assert_deformable_convolution(areas, torch.float16, 32, 32, capability=capability, plain=True)
+
+
+def assert_deformable_convolution(
+    areas: ValidAreas,
+    dtype: torch.dtype,
+    channels: int,
+    out_channels: int,
+    groups: int = 1,
+    offset_groups: int = 1,
+    *,
+    capability: tuple[int, int],
+    stride: int = 1,
+    modulated: bool = True,
+    plain: bool = False,
+) -> None:
     x = areas.clear(maps(channels, 8, dtype))
     generator = torch.Generator().manual_seed(2)
-    shape = (len(VALID), 27 if modulated else 18, x.shape[2] // stride, x.shape[3] // stride)
+    shape = (len(VALID), (27 if modulated else 18) * offset_groups, x.shape[2] // stride, x.shape[3] // stride)
     # Offsets far enough that many points leave the map on every side; their own layout, as the head's.
     prediction = torch.randn(shape, generator=generator).mul(4)
-    weight = torch.randn((out_channels, channels, 3, 3), generator=generator).mul(0.05).to(dtype)
+    weight = torch.randn((out_channels, channels // groups, 3, 3), generator=generator).mul(0.05).to(dtype)
     weight = weight.contiguous(memory_format=torch.channels_last)
-    bias = torch.linspace(-1, 1, out_channels)
-    arguments = (x, prediction, weight, bias, stride, 1)
-    expected = network_operations.deform_conv_and_rectify(*arguments, modulated=modulated, rectify=True, areas=areas)
+    arguments = (x, prediction, weight, None if plain else torch.linspace(-1, 1, out_channels), stride, 1)
+    expected = network_operations.deform_conv_and_rectify(
+        *arguments, modulated=modulated, rectify=not plain, areas=None if plain else areas
+    )
     assert deformable_kernel.takes(x, prediction, weight, modulated)
-    found = deformable_kernel.deform_conv(*arguments, modulated, True, areas.sizes(prediction))
+    sizes = None if plain else areas.sizes(prediction)
+    found = deformable_kernel.deform_conv(*arguments, modulated, not plain, sizes, capability)
     assert (expected > 0).any()
     assert_close(found, expected)
 
@@ -95,6 +133,7 @@ def test_other_deformable_convolutions_are_left_to_torch() -> None:
     takes = deformable_kernel.takes
     x, weight = torch.zeros(1, 64, 4, 4), torch.zeros(64, 64, 3, 3)
     assert takes(x, torch.zeros(1, 27, 4, 4), weight, True)
-    assert not takes(x, torch.zeros(1, 54, 4, 4), weight, True)  # two groups of offsets
-    assert not takes(x, torch.zeros(1, 27, 4, 4), torch.zeros(64, 32, 3, 3), True)  # two groups of filters
-    assert not takes(x[:, :24], torch.zeros(1, 27, 4, 4), weight[:, :24], True)
+    assert takes(x, torch.zeros(1, 54, 4, 4), weight, True)  # two groups of offsets
+    assert not takes(x, torch.zeros(1, 27, 4, 4), torch.zeros(64, 8, 3, 3), True)  # too few channels a group
+    assert not takes(x, torch.zeros(1, 27, 4, 4), torch.zeros(64, 64, 3, 5), True)
+    assert not takes(x, torch.zeros(1, 32, 4, 4), weight, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from vfnet_runtime.architecture.detector import Detector
 from vfnet_runtime.canvases import Canvas
 from vfnet_runtime.engines.batching import Batch
+from vfnet_runtime.engines.gpu_memory import prepare_what_fits
 from vfnet_runtime.engines.torch_engine import Candidates, Image, place
 
 BUFFERS = 2
@@ -36,7 +38,9 @@ class Buffer:
         self.outputs = [
             torch.empty((batch_size, *output.shape[1:]), dtype=output.dtype, pin_memory=True) for output in outputs
         ]
-        self.uploaded, self.done = torch.cuda.Event(), torch.cuda.Event()
+        self.uploaded = torch.cuda.Event()
+        # Whoever waits for it sleeps: a thread that spins takes a core from those that decode.
+        self.done = torch.cuda.Event(blocking=True)
 
 
 class CudaRunner:
@@ -45,20 +49,37 @@ class CudaRunner:
     def __init__(
         self, detector: Detector, device: torch.device, canvases: tuple[Canvas, ...], batch_sizes: tuple[int, ...]
     ) -> None:
-        """Capture every canvas with every batch size. The first run compiles kernels, or finds them cached."""
+        """Capture every canvas with every batch size that the GPU's memory holds: `batch_sizes`, from then on.
+
+        The first run compiles kernels, or finds them cached.
+        """
         self.detector, self.device = detector, device
-        self.runs: dict[tuple[Canvas, int], CapturedRun] = {}
         torch.cuda.set_device(device)
         self.compute, self.copy = torch.cuda.Stream(device), torch.cuda.Stream(device)
+        (self.runs, self.buffers), self.batch_sizes = prepare_what_fits(
+            lambda sizes: self._prepare(canvases, sizes), batch_sizes, self._release
+        )
+        self.started = 0
+
+    def _prepare(
+        self, canvases: tuple[Canvas, ...], batch_sizes: tuple[int, ...]
+    ) -> tuple[dict[tuple[Canvas, int], CapturedRun], list[Buffer]]:
+        runs: dict[tuple[Canvas, int], CapturedRun] = {}
         pool = torch.cuda.graph_pool_handle()
         # The largest first: the memory it takes is shared by all, for only one runs at a time.
         for canvas in reversed(canvases):
             for size in reversed(batch_sizes):
-                self.runs[canvas, size] = self._capture(canvas, size, pool)
+                runs[canvas, size] = self._capture(canvas, size, pool)
         largest = max(3 * height * width for height, width in canvases) * batch_sizes[-1]
-        outputs = next(iter(self.runs.values())).outputs
-        self.buffers = [Buffer(device, largest, batch_sizes[-1], outputs) for _ in range(BUFFERS)]
-        self.started = 0
+        outputs = next(iter(runs.values())).outputs
+        return runs, [Buffer(self.device, largest, batch_sizes[-1], outputs) for _ in range(BUFFERS)]
+
+    def _release(self) -> None:
+        # A capture that was broken off leaves its stream the current one.
+        torch.cuda.set_stream(torch.cuda.default_stream(self.device))
+        torch.cuda.synchronize(self.device)
+        gc.collect()  # graphs, and what they hold, are freed with the objects
+        torch.cuda.empty_cache()
 
     @torch.inference_mode()
     def _capture(self, canvas: Canvas, size: int, pool: Any) -> CapturedRun:

@@ -1,6 +1,6 @@
 """What the torch network does beside convolutions, each in one pass over its data: by kernels of our own on CUDA.
 
-Everywhere else, and where Triton's language (the package `triton`) is not installed, plain torch does the same. Maps
+Everywhere else, and where kernels cannot be built (`kernel_availability`), plain torch does the same. Maps
 are [N, C, H, W] with channels last in memory; arithmetic is in float32 whatever the maps hold.
 """
 
@@ -11,15 +11,18 @@ from torch import Tensor
 
 from vfnet_runtime.architecture.deform_conv import deform_conv2d
 from vfnet_runtime.architecture.padding import ValidAreas
+from vfnet_runtime.engines.kernel_availability import why_no_kernels
 
 HAS_KERNELS = False
-if torch.cuda.is_available():
-    try:
-        from vfnet_runtime.engines.kernels import deformable_kernel, normalisation_kernels, pointwise_kernel
+"""Whether a kernel of ours ran in this process: see `start_kernels`."""
 
-        HAS_KERNELS = True
-    except ImportError:  # Triton's language is not installed
-        pass
+
+def start_kernels(device: torch.device) -> str | None:
+    """Compute with our kernels from now on, where they can be built and run; why not, otherwise."""
+    global HAS_KERNELS
+    reason = why_no_kernels(device)
+    HAS_KERNELS = reason is None
+    return reason
 
 
 def add_and_rectify(x: Tensor, bias: Tensor, residual: Tensor | None = None, areas: ValidAreas | None = None) -> Tensor:
@@ -30,6 +33,8 @@ def add_and_rectify(x: Tensor, bias: Tensor, residual: Tensor | None = None, are
         bias: float32 [C].
     """
     if HAS_KERNELS and x.is_cuda:
+        from vfnet_runtime.engines.kernels import pointwise_kernel
+
         return pointwise_kernel.add_and_rectify(x, bias, residual, None if areas is None else areas.sizes(x))
     out = x.float() + bias[:, None, None]
     if residual is not None:
@@ -47,6 +52,8 @@ def group_norm_and_rectify(
         weight, bias: float32 [C].
     """
     if HAS_KERNELS and x.is_cuda:
+        from vfnet_runtime.engines.kernels import normalisation_kernels
+
         return normalisation_kernels.group_norm_and_rectify(x, num_groups, weight, bias, eps, areas.sizes(x))
     return areas.clear(torch.relu(areas.group_norm(x, num_groups, weight, bias, eps)))
 
@@ -72,9 +79,12 @@ def deform_conv_and_rectify(
         weight: [out_channels, C / groups, kh, kw].
         bias: float32 [out_channels].
     """
-    if HAS_KERNELS and x.is_cuda and deformable_kernel.takes(x, prediction, weight, modulated):
-        sizes = None if areas is None else areas.sizes(prediction)
-        return deformable_kernel.deform_conv(x, prediction, weight, bias, stride, padding, modulated, rectify, sizes)
+    if HAS_KERNELS and x.is_cuda:
+        from vfnet_runtime.engines.kernels import deformable_kernel as kernel
+
+        if kernel.takes(x, prediction, weight, modulated):
+            sizes = None if areas is None else areas.sizes(prediction)
+            return kernel.deform_conv(x, prediction, weight, bias, stride, padding, modulated, rectify, sizes)
     offsets = prediction.shape[1] // 3 * 2 if modulated else prediction.shape[1]
     mask = prediction[:, offsets:].float().sigmoid() if modulated else None
     out = deform_conv2d(x, prediction[:, :offsets], weight, None, stride, padding, mask=mask).float()

@@ -16,8 +16,11 @@ from vfnet_runtime.architecture.detector import Detector
 from vfnet_runtime.architecture.network_file import read_network
 from vfnet_runtime.architecture.padding import default_canvases
 from vfnet_runtime.canvases import OWN, parse_canvases
+from vfnet_runtime.engines import network_operations
 from vfnet_runtime.engines.batching import Batch, plan_batches
 from vfnet_runtime.engines.fused_network import fuse
+from vfnet_runtime.engines.kernels.deformable_tiles import FIRST_WITH_BFLOAT16
+from vfnet_runtime.engines.network_operations import start_kernels
 from vfnet_runtime.processor_cores import available_cores
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -66,12 +69,19 @@ class TorchEngine:
         network = read_network(network_path)
         largest = network.config.preprocess.img_scale
         self.device, self.batch_sizes = torch.device(device), batch_sizes
+        self.warnings: list[str] = []
+        """What whoever looks after the server should know, each in a sentence."""
         on_cuda = self.device.type == "cuda"
+        if on_cuda and (refusal := why_not(precision, torch.cuda.get_device_capability(self.device))):
+            self.warnings.append(f"{refusal}; f32 is computed instead, build with --precision fp16 for more speed")
+            precision = "f32"
+        if on_cuda and (reason := start_kernels(self.device)):
+            self.warnings.append(f"{reason}. PyTorch's own operators serve meanwhile, more slowly")
         if canvases == "auto":
             self.canvases = parse_canvases(default_canvases(largest) if on_cuda else OWN)
         else:
             self.canvases = parse_canvases(canvases)
-        areas = fuse(network, DTYPES[precision])
+        areas = fuse(network, DTYPES[precision], for_kernels=network_operations.HAS_KERNELS and on_cuda)
         detector = Detector(network, areas).eval().to(self.device)
         self.runner: Runner
         if on_cuda:
@@ -79,9 +89,15 @@ class TorchEngine:
 
             # In f32 the CPU's answer is wanted; TF32 would round to 10 bits what is multiplied.
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "f32"
+            # cuBLAS may else add parts of long sums up in half precision.
+            torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+            torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
             if not self.canvases:
                 raise ValueError("on CUDA the canvases are fixed, not x32")
-            self.runner = CudaRunner(detector, self.device, self.canvases, batch_sizes)
+            runner = CudaRunner(detector, self.device, self.canvases, batch_sizes)
+            self.runner, self.batch_sizes = runner, runner.batch_sizes
+            if self.batch_sizes != batch_sizes:
+                self.warnings.append(said_of_memory(self.batch_sizes, batch_sizes, *torch.cuda.mem_get_info(device)))
             where = torch.cuda.get_device_name(self.device)
         else:
             torch.set_num_threads(available_cores())
@@ -147,6 +163,21 @@ def place(pixels: NDArray[Any], valid_shape: NDArray[Any], images: Sequence[Imag
         height, width = image.pixels.shape[1:3]
         pixels[position, :height, :width] = image.pixels[0]
         valid_shape[position] = image.valid_shape[0]
+
+
+def why_not(precision: str, capability: tuple[int, int]) -> str | None:
+    """Why a GPU of this compute capability cannot compute in this precision; None: it can."""
+    if precision != "bf16" or capability >= FIRST_WITH_BFLOAT16:
+        return None
+    return "this GPU, of compute capability {}.{}, has no bf16 (from 8.0 on)".format(*capability)
+
+
+def said_of_memory(held: tuple[int, ...], wanted: tuple[int, ...], free: int, total: int) -> str:
+    """That batches were left out; `free` and `total` bytes of the GPU's memory."""
+    return (
+        f"the GPU's memory ({total / 2**30:.0f} GiB, now {free / 2**30:.1f} GiB free) does not hold batches of "
+        f"{wanted[-1]}: at most {held[-1]} images are computed together"
+    )
 
 
 class CpuRunner:

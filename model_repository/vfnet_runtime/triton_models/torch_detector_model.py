@@ -32,6 +32,8 @@ class TritonPythonModel(DecoupledDetector):
             tuple(int(size) for size in parameters["batch_sizes"].split(",")),
         )
         self.receive_with(config, parameters)
+        for warning in self.engine.warnings:
+            pb_utils.Logger.log_warn(f"vfnet_detector: {warning}")
         pb_utils.Logger.log_info(f"vfnet_detector: {self.engine.description}")
 
     def execute(self, requests: list[Any]) -> None:
