@@ -54,21 +54,6 @@ def rename_detector_tensors(config: Any, inputs: dict[str, str], outputs: dict[s
             mapping[other] = mapping.pop(name)
 
 
-def add_profiles(config: Any, canvases: str) -> None:
-    """In a TensorRT `ModelConfig`: a profile for each canvas, and a CUDA graph for each batch size on it.
-
-    Triton launches a batch of a size that has no graph layer by layer. With `graph_lower_bound` it would take a larger
-    one, and compute places beyond the batch from what lies in its buffers.
-    """
-    pairs = [tuple(int(side) for side in canvas.split("x")) for canvas in canvases.split(",")]
-    config.instance_group[0].profile.extend(str(index) for index in range(len(pairs)))
-    for height, width in pairs:
-        for size in range(1, config.max_batch_size + 1):
-            graph = config.optimization.cuda.graph_spec.add(batch_size=size)
-            graph.input["PIXELS"].dim.extend([height, width, 3])
-            graph.input["VALID_SHAPE"].dim.extend([2])
-
-
 def preprocess_parameters(engine: str, config: VFNetConfig) -> dict[str, str]:
     """What `vfnet_preprocess` takes from the checkpoint, and from the engine: these two batch equal sizes only."""
     fixed = engine in ("libtorch", "tensorrt")

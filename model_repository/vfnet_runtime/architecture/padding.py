@@ -144,10 +144,17 @@ def mask_padding(network: VFNet, areas: ValidAreas | None = None) -> ValidAreas:
     """
     areas = areas or ValidAreas()
     _mask_children(network, areas)
-    logits = getattr(network.bbox_head, "vfnet_cls", None)
-    if isinstance(logits, Masked):
-        network.bbox_head.vfnet_cls = MaskedLogits(logits.module, areas)  # type: ignore[assignment]
+    _mask_logits(network.bbox_head, "vfnet_cls", areas)
     return areas
+
+
+def _mask_logits(parent: nn.Module, name: str, areas: ValidAreas) -> None:
+    """Also where the convolution stands in a module that changes types around it."""
+    child = getattr(parent, name, None)
+    if isinstance(child, Masked):
+        setattr(parent, name, MaskedLogits(child.module, areas))
+    elif isinstance(child, nn.Module) and not getattr(parent, "masks_padding", False):
+        _mask_logits(child, "module", areas)
 
 
 def _mask_children(module: nn.Module, areas: ValidAreas) -> None:
