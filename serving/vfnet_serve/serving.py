@@ -20,6 +20,7 @@ from vfnet_client.commands.settings_options import File, Folder
 from vfnet_serve.adapted_repository import ServedBuild, read_configs
 from vfnet_serve.control_plane import ControlPlane
 from vfnet_serve.endpoints import Endpoints
+from vfnet_serve.gpus import VisibleGpus
 from vfnet_serve.installation import ServerError, StaleRepositoryError, TritonLostError, find_triton
 from vfnet_serve.machine import this_machine
 from vfnet_serve.readiness import wait_until_ready
@@ -91,6 +92,8 @@ def serve(options: ServeOptions) -> None:
         say(f"starting Triton on {options.repository}")
         control = ControlPlane()
 
+        gpus = VisibleGpus(options.gpus, machine.gpus)
+
         def new_server() -> TritonProcess:
             return TritonProcess(
                 installation,
@@ -99,11 +102,12 @@ def serve(options: ServeOptions) -> None:
                 ServerLog(options.verbose),
                 configs,
                 control=control,
-                gpus=options.gpus,
+                gpus=gpus.visible,
                 exit_timeout=options.exit_timeout,
             )
 
-        _Service(options, new_server, WaitLimits(settings, options.settings, configs), control, stop).run()
+        limits = WaitLimits(settings, options.settings, configs)
+        _Service(options, new_server, limits, control, stop, gpus).run()
         say("stopped")
 
 
@@ -137,8 +141,10 @@ class _Service:
         limits: WaitLimits,
         control: ControlPlane,
         stop: threading.Event,
+        gpus: VisibleGpus,
     ) -> None:
         self.options, self.new_server, self.limits, self.control, self.stop = options, new_server, limits, control, stop
+        self.gpus = gpus
         self.policy = TritonRestartPolicy(options.max_restarts)
         self.was_ready = self.was_rebuilt = False
         self._looked_for_build = 0.0
@@ -161,6 +167,9 @@ class _Service:
                 except StaleRepositoryError:
                     raise
                 except ServerError as error:
+                    if (gpu := self.gpus.take_out(str(error))) is not None:
+                        say(f"{error}; starting Triton again without GPU {gpu}", "ERROR")
+                        continue
                     if ready is None and not self.was_ready and not isinstance(error, TritonLostError):
                         raise  # it said what is wrong, and will say so again
                     delay = self._seconds_until_next(error, ready)

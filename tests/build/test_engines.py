@@ -54,7 +54,7 @@ def test_precision_and_canvases_are_those_of_the_engine(several: Path) -> None:
     assert len(parse_canvases(canvases["libtorch"])) == 6
 
 
-@pytest.mark.parametrize("engine", ["openvino", "torch", "libtorch", "tensorrt"])
+@pytest.mark.parametrize("engine", ["openvino", "torch", "libtorch", "torch_aoti", "tensorrt"])
 def test_the_ensemble_calls_the_detectors_tensors_by_their_names(engine: str, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     _copy_template(repository)

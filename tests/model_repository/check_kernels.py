@@ -6,13 +6,23 @@ that language, which is when it looks.
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from simulated_cuda import simulate_cuda
+from small_networks import BACKBONES, small_network
+from vfnet_runtime.architecture.detector import Detector
 from vfnet_runtime.architecture.padding import ValidAreas
 from vfnet_runtime.engines import network_operations
-from vfnet_runtime.engines.kernels import deformable_kernel, normalisation_kernels, pointwise_kernel
+from vfnet_runtime.engines.batching import Batch
+from vfnet_runtime.engines.cuda_runner import CudaRunner
+from vfnet_runtime.engines.fused_network import fuse
+from vfnet_runtime.engines.kernels import deformable_kernel, normalisation_kernels, pointwise_kernel, resize_kernel
+from vfnet_runtime.engines.torch_engine import Image
+from vfnet_runtime.resizing import resize_into
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CANVAS = (64, 96)
@@ -137,3 +147,48 @@ def test_other_deformable_convolutions_are_left_to_torch() -> None:
     assert not takes(x, torch.zeros(1, 27, 4, 4), torch.zeros(64, 8, 3, 3), True)  # too few channels a group
     assert not takes(x, torch.zeros(1, 27, 4, 4), torch.zeros(64, 64, 3, 5), True)
     assert not takes(x, torch.zeros(1, 32, 4, 4), weight, True)
+
+
+@pytest.mark.parametrize(
+    ("size", "new_size"),
+    [
+        ((48, 64), (80, 107)),
+        ((64, 48), (107, 80)),
+        ((200, 150), (107, 80)),
+        ((160, 214), (80, 107)),  # halved exactly, which OpenCV does otherwise
+        ((160, 213), (80, 107)),
+        ((1, 1), (60, 60)),
+        ((3, 100), (2, 133)),
+        ((37, 53), (37, 53)),
+    ],
+)
+def test_resize_is_opencvs_to_the_bit(size: tuple[int, int], new_size: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    out = torch.full((128, 160, 3), 7, dtype=torch.uint8)
+    resize_kernel.resize_bytes(image, new_size, out)
+    expected = np.zeros((128, 160, 3), np.uint8)
+    expected[: new_size[0], : new_size[1]] = cv2.resize(image, new_size[::-1], interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(out.numpy(), expected)
+
+
+def test_the_runner_resizes_stored_images_as_the_host_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stored and resized images in one batch, on a simulated device; twice, for its buffers take turns."""
+    simulate_cuda(monkeypatch)
+    monkeypatch.setattr(network_operations, "HAS_KERNELS", True)
+    network = small_network(BACKBONES["ResNet"])
+    detector = Detector(network, fuse(network, torch.float32)).eval()
+    runner = CudaRunner(detector, torch.device("cpu"), ((96, 128),), (1, 2, 4))
+    images, on_canvas = [], []
+    for number, (size, valid) in enumerate((((48, 60), (80, 100)), ((96, 128), (80, 100)), ((40, 64), (80, 128)))):
+        pixels = np.random.default_rng(number).integers(40, 256, (1, *size, 3), np.uint8)
+        images.append(Image(pixels, np.array([valid], np.int32), is_stored=size != (96, 128)))
+        resized = np.zeros((1, 96, 128, 3), np.uint8)
+        resize_into(pixels[0], resized[0, : valid[0], : valid[1]] if images[-1].is_stored else resized[0])
+        on_canvas.append(Image(resized, images[-1].valid_shape))
+    batch = Batch((96, 128), (0, 1, 2), 4)
+    for _ in range(2):
+        found, expected = (runner.finish(runner.start(batch, each)) for each in (images, on_canvas))
+        for one, other in zip(found, expected, strict=True):
+            assert (one[1] > 0).any()
+            for ours, theirs in zip(one, other, strict=True):
+                np.testing.assert_array_equal(ours, theirs)

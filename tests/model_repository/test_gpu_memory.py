@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
+from simulated_cuda import simulate_cuda
+from small_networks import BACKBONES, small_network
+from vfnet_runtime.architecture.detector import Detector
+from vfnet_runtime.engines.batching import Batch
+from vfnet_runtime.engines.cuda_runner import CudaRunner
+from vfnet_runtime.engines.fused_network import fuse
 from vfnet_runtime.engines.gpu_memory import is_out_of_memory, prepare_what_fits
-from vfnet_runtime.engines.torch_engine import said_of_memory, why_not
+from vfnet_runtime.engines.torch_engine import Image, said_of_memory, why_not
 
 
 class Memory:
@@ -66,3 +73,18 @@ def test_bf16_is_refused_below_8_0() -> None:
     assert "compute capability 7.5, has no bf16" in str(why_not("bf16", (7, 5)))
     assert why_not("bf16", (8, 0)) is None
     assert why_not("fp16", (7, 5)) is None
+
+
+def test_the_runner_serves_with_what_its_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    simulate_cuda(monkeypatch, holds=2)
+    network = small_network(BACKBONES["ResNet"])
+    detector = Detector(network, fuse(network, torch.float32)).eval()
+    runner = CudaRunner(detector, torch.device("cpu"), ((64, 64), (64, 96)), (1, 2, 4))
+    assert runner.batch_sizes == (1, 2)
+    assert set(runner.runs) == {((64, 64), 1), ((64, 64), 2), ((64, 96), 1), ((64, 96), 2)}
+    image = Image(np.full((1, 64, 64, 3), 99, np.uint8), np.array([[60, 50]], np.int32))
+    first, second = runner.finish(runner.start(Batch((64, 64), (0, 1), 2), [image, image]))
+    for ours, theirs in zip(first, second, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(torch.OutOfMemoryError):
+        CudaRunner(detector, torch.device("cpu"), ((64, 64),), (1, 2, 4), all_sizes=True)

@@ -155,3 +155,16 @@ def test_gpus_are_counted_as_far_as_they_are_visible(tmp_path: Path, monkeypatch
     for visible, count in (("1", 1), ("", 0), ("-1", 0), ("0,1", 2)):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
         assert this_machine(tmp_path).gpus == count
+
+
+def test_a_gpu_has_two_instances_that_take_turns(configs: Configs) -> None:
+    detector = on_gpu(configs)
+    assert choose_settings(Machine(16), detector, NOTHING).detector_instances is None
+    settings = choose_settings(Machine(16, 2), detector, NOTHING)
+    assert settings.detector_instances == 2
+    settings.apply(detector)
+    assert detector["vfnet_detector"].instance_group[0].count == 2
+    assert detector["vfnet_detector"].instance_group[0].kind == ModelInstanceGroup.KIND_AUTO
+    assert choose_settings(Machine(16, 2), detector, GivenSettings(detector_instances=1)).detector_instances == 1
+    detector["vfnet_detector"].backend = "tensorrt"  # Triton's own backends are left as they were built
+    assert choose_settings(Machine(16, 2), detector, NOTHING).detector_instances is None

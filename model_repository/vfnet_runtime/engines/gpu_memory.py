@@ -13,7 +13,11 @@ _WORDS = ("out of memory", "ALLOC_FAILED")
 
 
 def prepare_what_fits(
-    prepare: Callable[[tuple[int, ...]], Prepared], batch_sizes: tuple[int, ...], release: Callable[[], None]
+    prepare: Callable[[tuple[int, ...]], Prepared],
+    batch_sizes: tuple[int, ...],
+    release: Callable[[], None],
+    *,
+    all_sizes: bool = False,
 ) -> tuple[Prepared, tuple[int, ...]]:
     """Prepare a network for batches; while memory runs out, without the largest of them.
 
@@ -21,6 +25,7 @@ def prepare_what_fits(
         prepare: takes the sizes; what it had before it failed is freed when its error is.
         batch_sizes: rising.
         release: gives memory that nothing uses any more back to the GPU.
+        all_sizes: leave none out.
 
     Returns:
         What `prepare` returned, and the sizes it was given.
@@ -32,7 +37,7 @@ def prepare_what_fits(
         try:
             return prepare(batch_sizes), batch_sizes
         except Exception as error:
-            if len(batch_sizes) == 1 or not is_out_of_memory(error):
+            if all_sizes or len(batch_sizes) == 1 or not is_out_of_memory(error):
                 raise
         # Only here: until then the error holds the frames, and they the tensors.
         batch_sizes = batch_sizes[:-1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 
 from vfnet_runtime.architecture.detector import Detector
 from vfnet_runtime.architecture.network_file import read_network
-from vfnet_runtime.architecture.padding import default_canvases
-from vfnet_runtime.canvases import OWN, parse_canvases
+from vfnet_runtime.architecture.padding import MULTIPLE, default_canvases
+from vfnet_runtime.canvases import OWN, Canvas, canvas_for, parse_canvases
 from vfnet_runtime.engines import network_operations
 from vfnet_runtime.engines.batching import Batch, plan_batches
 from vfnet_runtime.engines.fused_network import fuse
 from vfnet_runtime.engines.kernels.deformable_tiles import FIRST_WITH_BFLOAT16
 from vfnet_runtime.engines.network_operations import start_kernels
 from vfnet_runtime.processor_cores import available_cores
+from vfnet_runtime.resizing import resize_into
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 Candidates = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
@@ -30,10 +31,20 @@ Candidates = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 
 @dataclass(frozen=True)
 class Image:
-    """One image on its own canvas: pixels uint8 [1, H, W, 3] and valid_shape int32 [1, 2]."""
+    """One image: pixels uint8 [1, H, W, 3], on its own canvas or to be resized, and valid_shape int32 [1, 2]."""
 
     pixels: NDArray[Any]
     valid_shape: NDArray[Any]
+    is_stored: bool = False
+    """Whether its pixels are those of the file, still to be resized to `valid_shape`."""
+
+    @property
+    def canvas(self) -> Canvas:
+        """Its own."""
+        if self.is_stored:
+            height, width = self.valid_shape[0].tolist()
+            return canvas_for(height, width, (), MULTIPLE)
+        return self.pixels.shape[1], self.pixels.shape[2]
 
 
 class Runner(Protocol):
@@ -56,6 +67,8 @@ class TorchEngine:
         precision: str = "f32",
         canvases: str = "auto",
         batch_sizes: tuple[int, ...] = (1, 2, 4, 8),
+        *,
+        all_sizes: bool = False,
     ) -> None:
         """Load; on CUDA also compile and capture.
 
@@ -65,6 +78,7 @@ class TorchEngine:
             precision: `f32`, `bf16` or `fp16`; see `fuse` for what stays in float32.
             canvases: see `parse_canvases`; `auto`: each image's own on the CPU, `default_canvases` on CUDA.
             batch_sizes: how many images the network is run with at once, rising from 1; used with canvases only.
+            all_sizes: on CUDA, fail where memory does not hold all of them, instead of leaving the largest out.
         """
         network = read_network(network_path)
         largest = network.config.preprocess.img_scale
@@ -94,7 +108,7 @@ class TorchEngine:
             torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
             if not self.canvases:
                 raise ValueError("on CUDA the canvases are fixed, not x32")
-            runner = CudaRunner(detector, self.device, self.canvases, batch_sizes)
+            runner = CudaRunner(detector, self.device, self.canvases, batch_sizes, all_sizes=all_sizes)
             self.runner, self.batch_sizes = runner, runner.batch_sizes
             if self.batch_sizes != batch_sizes:
                 self.warnings.append(said_of_memory(self.batch_sizes, batch_sizes, *torch.cuda.mem_get_info(device)))
@@ -125,7 +139,7 @@ class TorchEngine:
         self, images: Sequence[Image], chosen: Sequence[int]
     ) -> Iterator[tuple[list[int], list[Candidates] | Exception]]:
         """Positions in `images` that were computed together, and what came of it; of the `chosen` ones."""
-        shapes = [(images[position].pixels.shape[1], images[position].pixels.shape[2]) for position in chosen]
+        shapes = [images[position].canvas for position in chosen]
         started: tuple[Batch, Any] | None = None
         for batch in (*plan_batches(shapes, self.canvases, self.batch_sizes), None):
             before = started
@@ -151,18 +165,22 @@ def _try(work: Any, *arguments: Any) -> Any:
         return error
 
 
-def place(pixels: NDArray[Any], valid_shape: NDArray[Any], images: Sequence[Image]) -> None:
+def place(
+    pixels: NDArray[Any], valid_shape: NDArray[Any], images: Sequence[Image], leave: Set[int] = frozenset()
+) -> None:
     """Put images into the first places of a batch.
 
     Args:
         pixels: uint8 [N, H, W, 3], overwritten; what lies beyond an image stays as it was, for the network ignores it.
         valid_shape: int32 [N, 2], overwritten; 1 x 1 where there is no image.
+        leave: positions of images whose pixels are put there otherwise.
     """
     valid_shape[:] = 1
     for position, image in enumerate(images):
-        height, width = image.pixels.shape[1:3]
-        pixels[position, :height, :width] = image.pixels[0]
         valid_shape[position] = image.valid_shape[0]
+        if position not in leave:
+            height, width = image.valid_shape[0].tolist() if image.is_stored else image.canvas
+            resize_into(image.pixels[0], pixels[position, :height, :width])
 
 
 def why_not(precision: str, capability: tuple[int, int]) -> str | None:
