@@ -6,6 +6,8 @@ that language, which is when it looks.
 
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from torch import Tensor
 
 from simulated_cuda import simulate_cuda
 from small_networks import BACKBONES, small_network
-from vfnet_runtime.architecture.detector import Detector
+from vfnet_runtime.architecture.detector import DensePredictor, Detector
 from vfnet_runtime.architecture.padding import ValidAreas
 from vfnet_runtime.engines import network_operations
 from vfnet_runtime.engines.batching import Batch
@@ -192,3 +194,19 @@ def test_the_runner_resizes_stored_images_as_the_host_does(monkeypatch: pytest.M
             assert (one[1] > 0).any()
             for ours, theirs in zip(one, other, strict=True):
                 np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("to_rgb", [True, False])
+def test_pixels_are_normalised_to_the_bit(to_rgb: bool) -> None:
+    network = small_network(BACKBONES["ResNet"])
+    preprocess = dataclasses.replace(network.config.preprocess, to_rgb=to_rgb)
+    network.config = dataclasses.replace(network.config, preprocess=preprocess)
+    dense = DensePredictor(network)
+    pixels = torch.randint(0, 256, (len(VALID), *CANVAS, 3), generator=torch.Generator().manual_seed(0))
+    pixels = pixels.to(torch.uint8)
+    expected = dense.normalize(pixels, VALID)
+    for dtype in (torch.float32, torch.float16):  # to bfloat16 the interpreter does not round, as GPUs do
+        network_operations.normalise_by_kernel(dense, dtype)
+        found = dense.normalize(pixels, VALID)
+        assert found.is_contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(found, expected.to(dtype), rtol=0, atol=0)

@@ -16,7 +16,13 @@ from typing import Any
 import torch
 import triton
 
-from vfnet_runtime.engines.kernels import deformable_kernel, normalisation_kernels, pointwise_kernel
+from vfnet_runtime.engines.kernels import (
+    deformable_kernel,
+    normalisation_kernels,
+    normalise_pixels_kernel,
+    pointwise_kernel,
+    resize_kernel,
+)
 from vfnet_runtime.engines.kernels.deformable_tiles import (
     FIRST_WITH_BFLOAT16,
     Capability,
@@ -39,7 +45,7 @@ DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32}
 _POINTERS = {"fp16": "*fp16", "bf16": "*bf16", "f32": "*fp32"}
 _MATRIX_INSTRUCTIONS = ("mma.sync", "wgmma.mma_async", "tcgen05.mma")
 """Of PTX: on 8.x and 12.0, on 9.0, on 10.0."""
-_FLOAT32 = ("bias", "counts", "means", "deviations", "group_means", "group_scales")
+_FLOAT32 = ("bias", "mean", "std", "counts", "means", "deviations", "group_means", "group_scales")
 _MULTIPROCESSORS = 132
 """Of an H100; they decide between two tiles, both of which are compiled here."""
 _POSITIONS = {"large maps": 16 * 100 * 168, "small maps": 25 * 42}
@@ -55,8 +61,8 @@ class Case:
     precision: str
     constants: dict[str, Any]
     options: dict[str, int]
-    float32: tuple[str, ...] = ()
-    """Pointers to float32 beside those that always are."""
+    types: dict[str, str] | None = None
+    """Of arguments that elsewhere have another type."""
     multiplies: bool = False
     """Matrix instructions are wanted: half precision, and a product in it."""
 
@@ -88,8 +94,17 @@ def cases(capability: Capability, precision: str) -> Iterator[Case]:
     blocks = {"CHANNELS": 256, "BLOCK_CELLS": 64, "BLOCK_CHANNELS": 256}
     eight = {"num_warps": 8}
     yield Case("block statistics", normalisation_kernels._block_statistics, precision, blocks, eight)
-    yield Case("normalisation", normalisation_kernels._normalise, precision, blocks | {"GROUP": 8}, eight, ("weight",))
+    yield Case(
+        "normalisation", normalisation_kernels._normalise, precision, blocks | {"GROUP": 8}, eight, {"weight": "*fp32"}
+    )
     groups = {"CHANNELS": 256, "GROUP": 8, "BLOCK": 64, "BLOCK_GROUP": 8}
+    pixels = {"FLIP": True, "BLOCK": 1024}
+    kernel = normalise_pixels_kernel._normalise_pixels
+    yield Case("normalised pixels", kernel, precision, pixels, {"num_warps": 4})
+    enlarged = {"HALVES": False, "BLOCK_ROWS": 4, "BLOCK_COLUMNS": 128}
+    bytes_and_weights = {"source": "*u8", "out": "*u8", "rows": "*i32", "columns": "*i32"}
+    if precision == "fp16":  # it is of bytes whatever the precision
+        yield Case("enlarged pixels", resize_kernel._resize, precision, enlarged, {"num_warps": 4}, bytes_and_weights)
     yield Case("group statistics", normalisation_kernels._group_statistics, precision, groups, {"num_warps": 4})
 
 
@@ -102,7 +117,9 @@ def _deformable_cases(capability: Capability, precision: str) -> Iterator[Case]:
         kernel, options = deformable_kernel._sample_columns, _options(tile)
         one = {"CHANNELS": 256, "GROUPS": 1, "OFFSET_GROUPS": 1}
         yield Case("samples", kernel, precision, constants | one, options)
-        yield Case("samples, star", kernel, precision, constants | one | {"MODULATED": False}, options, ("prediction",))
+        yield Case(
+            "samples, star", kernel, precision, constants | one | {"MODULATED": False}, options, {"prediction": "*fp32"}
+        )
         yield Case("samples, 4 groups", kernel, precision, constants | one | {"GROUPS": 4}, options)
         return
     constants |= dict.fromkeys(("HAS_BIAS", "RECTIFY", "HAS_SIZES"), True)
@@ -126,7 +143,7 @@ def _deformable_cases(capability: Capability, precision: str) -> Iterator[Case]:
         form |= {"MODULATED": modulated, "HAS_BIAS": modulated}
         form |= {"BLOCK_M": tile.positions, "BLOCK_N": tile.outputs, "BLOCK_K": tile.channels}
         # The star's offsets come of boxes in float32, those of bf16 are predicted in it.
-        prediction = () if modulated and precision == "fp16" else ("prediction",)
+        prediction = {} if modulated and precision == "fp16" else {"prediction": "*fp32"}
         yield Case(
             f"deformable, {name}",
             deformable_kernel._deform_conv,
@@ -146,8 +163,9 @@ def compile_case(case: Case, capability: Capability) -> Any:
     """A kernel as Triton's language compiles it: sizes int32, pointers to 16 bytes."""
     types = dict.fromkeys(case.kernel.arg_names, "i32")
     maps = ("x", "residual", "prediction", "weight", "out", "columns")
-    types |= dict.fromkeys(maps, _POINTERS[case.precision]) | dict.fromkeys((*_FLOAT32, *case.float32), "*fp32")
-    types |= {"sizes": "*i32", "eps": "fp32"} | dict.fromkeys(case.constants, "constexpr")
+    types |= dict.fromkeys(maps, _POINTERS[case.precision]) | dict.fromkeys(_FLOAT32, "*fp32")
+    types |= {"sizes": "*i32", "valid_shape": "*i32", "pixels": "*u8", "eps": "fp32"}
+    types |= dict.fromkeys(case.constants, "constexpr") | (case.types or {})
     signature = {name: types[name] for name in case.kernel.arg_names}
     aligned = {
         (position,): [["tt.divisibility", 16]]

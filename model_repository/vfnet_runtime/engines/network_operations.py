@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vfnet_runtime.architecture.deform_conv import deform_conv2d
+from vfnet_runtime.architecture.detector import DensePredictor
 from vfnet_runtime.architecture.padding import ValidAreas
 from vfnet_runtime.engines.kernel_availability import why_no_kernels
 
@@ -23,6 +24,16 @@ def start_kernels(device: torch.device) -> str | None:
     reason = why_no_kernels(device)
     HAS_KERNELS = reason is None
     return reason
+
+
+def normalise_by_kernel(dense: DensePredictor, dtype: torch.dtype) -> None:
+    """Have `dense` normalise pixels into `dtype` in one pass, by a kernel."""
+    from vfnet_runtime.engines.kernels.normalise_pixels_kernel import normalise_pixels
+
+    def normalize(pixels: Tensor, valid_shape: Tensor) -> Tensor:
+        return normalise_pixels(pixels, valid_shape, dense.mean, dense.std, dtype, flip=not dense.to_rgb)
+
+    dense.normalize = normalize  # type: ignore[method-assign]
 
 
 def add_and_rectify(x: Tensor, bias: Tensor, residual: Tensor | None = None, areas: ValidAreas | None = None) -> Tensor:

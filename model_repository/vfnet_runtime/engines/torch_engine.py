@@ -20,7 +20,7 @@ from vfnet_runtime.engines import network_operations
 from vfnet_runtime.engines.batching import Batch, plan_batches
 from vfnet_runtime.engines.fused_network import fuse
 from vfnet_runtime.engines.kernels.deformable_tiles import FIRST_WITH_BFLOAT16
-from vfnet_runtime.engines.network_operations import start_kernels
+from vfnet_runtime.engines.network_operations import normalise_by_kernel, start_kernels
 from vfnet_runtime.processor_cores import available_cores
 from vfnet_runtime.resizing import resize_into
 
@@ -97,6 +97,8 @@ class TorchEngine:
             self.canvases = parse_canvases(canvases)
         areas = fuse(network, DTYPES[precision], for_kernels=network_operations.HAS_KERNELS and on_cuda)
         detector = Detector(network, areas).eval().to(self.device)
+        if network_operations.HAS_KERNELS and on_cuda:
+            normalise_by_kernel(detector.dense, DTYPES[precision])
         self.runner: Runner
         if on_cuda:
             from vfnet_runtime.engines.cuda_runner import CudaRunner  # it asks for a CUDA device when it is imported

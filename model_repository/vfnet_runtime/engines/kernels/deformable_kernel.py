@@ -202,12 +202,14 @@ def deform_conv(
     rectify: bool,
     sizes: Tensor | None,
     capability: Capability | None = None,
+    tile: Tile | None = None,
 ) -> Tensor:
     """See `network_operations.deform_conv_and_rectify`.
 
     Args:
         sizes: int32 [N, 2], valid height and width of the output.
         capability: of the GPU; None: that of `x`'s.
+        tile: another than `tile_for` would choose.
     """
     x, weight = channels_last(x), channels_last(weight)
     own, multiprocessors = _device(x.device)
@@ -221,7 +223,7 @@ def deform_conv(
         return _multiply_samples(x, prediction, weight, bias, stride, padding, modulated, rectify, sizes, offset_groups)
     out = _output(x, prediction, out_channels)
     positions = len(x) * prediction.shape[2] * prediction.shape[3]
-    tile = tile_for(capability, x.dtype, shared, out_channels // groups, positions, multiprocessors)
+    tile = tile or tile_for(capability, x.dtype, shared, out_channels // groups, positions, multiprocessors)
     grid = (triton.cdiv(positions, tile.positions), groups * triton.cdiv(out_channels // groups, tile.outputs))
     _deform_conv[grid](
         x,
