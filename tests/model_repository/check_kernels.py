@@ -210,3 +210,18 @@ def test_pixels_are_normalised_to_the_bit(to_rgb: bool) -> None:
         found = dense.normalize(pixels, VALID)
         assert found.is_contiguous(memory_format=torch.channels_last)
         torch.testing.assert_close(found, expected.to(dtype), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("capability", [(7, 5), (9, 0)])
+def test_offsets_of_boxes_are_computed_inside(capability: tuple[int, int], areas: ValidAreas) -> None:
+    x = areas.clear(maps(32, 8, torch.float32))
+    generator = torch.Generator().manual_seed(3)
+    distances = torch.rand((len(VALID), 4, *x.shape[2:]), generator=generator).mul(60)
+    weight = torch.randn((16, 32, 3, 3), generator=generator).mul(0.05).contiguous(memory_format=torch.channels_last)
+    star = network_operations.StarOffsets(distances, 0.1, 8)
+    expected = network_operations.star_conv_and_rectify(x, star, weight, 1, areas)
+    assert deformable_kernel.takes_star(x, weight)
+    sizes = areas.sizes(x)
+    found = deformable_kernel.deform_conv(x, distances, weight, None, 1, 1, False, True, sizes, capability, star=8)
+    assert (expected > 0).any()
+    assert_close(found, expected)

@@ -46,6 +46,8 @@ _POINTERS = {"fp16": "*fp16", "bf16": "*bf16", "f32": "*fp32"}
 _MATRIX_INSTRUCTIONS = ("mma.sync", "wgmma.mma_async", "tcgen05.mma")
 """Of PTX: on 8.x and 12.0, on 9.0, on 10.0."""
 _FLOAT32 = ("bias", "mean", "std", "counts", "means", "deviations", "group_means", "group_scales")
+_STAR = {"MODULATED": False, "STAR": 8}
+"""Of a pyramid level of stride 8."""
 _MULTIPROCESSORS = 132
 """Of an H100; they decide between two tiles, both of which are compiled here."""
 _POSITIONS = {"large maps": 16 * 100 * 168, "small maps": 25 * 42}
@@ -110,16 +112,14 @@ def cases(capability: Capability, precision: str) -> Iterator[Case]:
 
 def _deformable_cases(capability: Capability, precision: str) -> Iterator[Case]:
     dtype = DTYPES[precision]
-    constants: dict[str, Any] = {"KERNEL": 3, "MODULATED": True}
+    constants: dict[str, Any] = {"KERNEL": 3, "MODULATED": True, "STAR": 0}
     if not multiplies_in_kernel(capability, dtype):
         tile = deformable_kernel._SAMPLED
         constants |= {"BLOCK_M": tile.positions, "BLOCK_K": tile.channels}
         kernel, options = deformable_kernel._sample_columns, _options(tile)
         one = {"CHANNELS": 256, "GROUPS": 1, "OFFSET_GROUPS": 1}
         yield Case("samples", kernel, precision, constants | one, options)
-        yield Case(
-            "samples, star", kernel, precision, constants | one | {"MODULATED": False}, options, {"prediction": "*fp32"}
-        )
+        yield Case("samples, star", kernel, precision, constants | one | _STAR, options, {"prediction": "*fp32"})
         yield Case("samples, 4 groups", kernel, precision, constants | one | {"GROUPS": 4}, options)
         return
     constants |= dict.fromkeys(("HAS_BIAS", "RECTIFY", "HAS_SIZES"), True)
@@ -140,7 +140,7 @@ def _deformable_cases(capability: Capability, precision: str) -> Iterator[Case]:
             continue
         seen.add((tile, channels, groups, modulated))
         form = {"CHANNELS": channels, "OUT_CHANNELS": channels, "GROUPS": groups, "OFFSET_GROUPS": 1}
-        form |= {"MODULATED": modulated, "HAS_BIAS": modulated}
+        form |= {} if modulated else _STAR | {"HAS_BIAS": False}
         form |= {"BLOCK_M": tile.positions, "BLOCK_N": tile.outputs, "BLOCK_K": tile.channels}
         # The star's offsets come of boxes in float32, those of bf16 are predicted in it.
         prediction = {} if modulated and precision == "fp16" else {"prediction": "*fp32"}

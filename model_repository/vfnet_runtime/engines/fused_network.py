@@ -15,8 +15,14 @@ from vfnet_runtime.architecture.deform_conv import DeformConv2d, ModulatedDeform
 from vfnet_runtime.architecture.padding import ValidAreas, mask_padding
 from vfnet_runtime.architecture.resnet import Bottleneck
 from vfnet_runtime.architecture.vfnet import VFNet
-from vfnet_runtime.architecture.vfnet_head import TowerConv, VFNetHead, star_dcn_offset
-from vfnet_runtime.engines.network_operations import add_and_rectify, deform_conv_and_rectify, group_norm_and_rectify
+from vfnet_runtime.architecture.vfnet_head import TowerConv, VFNetHead
+from vfnet_runtime.engines.network_operations import (
+    StarOffsets,
+    add_and_rectify,
+    deform_conv_and_rectify,
+    group_norm_and_rectify,
+    star_conv_and_rectify,
+)
 
 _MATRIX_CHANNELS = 8
 """GPUs multiply matrices of half precision whose sides are multiples of this (16 bytes)."""
@@ -312,17 +318,15 @@ class FusedHead(nn.Module):
 
         distances = head.scales[level](head.vfnet_reg(self.vfnet_reg_conv(reg_feat).float()))
         bbox_pred = distances.exp() * head.bbox_factors[level]
-        offset = star_dcn_offset(bbox_pred, head.gradient_mul, head.strides[level])
+        star = StarOffsets(bbox_pred, head.gradient_mul, head.strides[level])
 
-        reg_feat = self._sample(reg_feat, offset, head.vfnet_reg_refine_dconv)
+        reg_feat = self._sample(reg_feat, star, head.vfnet_reg_refine_dconv)
         refinement = head.scales_refine[level](head.vfnet_reg_refine(reg_feat.float()))
         bbox_pred_refine = refinement.exp() * bbox_pred
 
-        logits = head.vfnet_cls(self._sample(cls_feat, offset, head.vfnet_cls_dconv).float())
+        logits = head.vfnet_cls(self._sample(cls_feat, star, head.vfnet_cls_dconv).float())
         logits = torch.where(areas.mask(logits), logits, -torch.inf)
         return logits, bbox_pred, bbox_pred_refine
 
-    def _sample(self, x: Tensor, offset: Tensor, conv: DeformConv2d) -> Tensor:
-        return deform_conv_and_rectify(
-            x, offset, conv.weight, None, 1, conv.padding, modulated=False, rectify=True, areas=self.areas
-        )
+    def _sample(self, x: Tensor, star: StarOffsets, conv: DeformConv2d) -> Tensor:
+        return star_conv_and_rectify(x, star, conv.weight, conv.padding, self.areas)

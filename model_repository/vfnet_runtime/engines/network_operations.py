@@ -12,6 +12,7 @@ from torch import Tensor
 from vfnet_runtime.architecture.deform_conv import deform_conv2d
 from vfnet_runtime.architecture.detector import DensePredictor
 from vfnet_runtime.architecture.padding import ValidAreas
+from vfnet_runtime.architecture.vfnet_head import star_dcn_offset
 from vfnet_runtime.engines.kernel_availability import why_no_kernels
 
 HAS_KERNELS = False
@@ -103,3 +104,31 @@ def deform_conv_and_rectify(
         out = out + bias[:, None, None]
     out = (out.relu_() if rectify else out).to(x.dtype)
     return out if areas is None else areas.clear(out)
+
+
+class StarOffsets:
+    """Where a 3x3 kernel's taps go on the boxes of one level: computed inside the kernel, or by plain torch once."""
+
+    def __init__(self, distances: Tensor, gradient_mul: float, stride: int) -> None:
+        """See `star_dcn_offset`; `distances` are its `bbox_pred`, float32."""
+        self.distances, self.gradient_mul, self.stride = distances, gradient_mul, stride
+        self._offsets: Tensor | None = None
+
+    def offsets(self) -> Tensor:
+        """float32 [N, 18, H, W]."""
+        if self._offsets is None:
+            self._offsets = star_dcn_offset(self.distances, self.gradient_mul, self.stride)
+        return self._offsets
+
+
+def star_conv_and_rectify(x: Tensor, star: StarOffsets, weight: Tensor, padding: int, areas: ValidAreas) -> Tensor:
+    """`deform_conv_and_rectify` without bias, with the offsets of boxes."""
+    if HAS_KERNELS and x.is_cuda:
+        from vfnet_runtime.engines.kernels import deformable_kernel as kernel
+
+        if kernel.takes_star(x, weight):
+            sizes = areas.sizes(x)
+            return kernel.deform_conv(x, star.distances, weight, None, 1, padding, False, True, sizes, star=star.stride)
+    return deform_conv_and_rectify(
+        x, star.offsets(), weight, None, 1, padding, modulated=False, rectify=True, areas=areas
+    )

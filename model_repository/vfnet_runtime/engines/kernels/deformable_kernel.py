@@ -35,13 +35,21 @@ _SIZES = [
 @triton.jit
 def _locate(
     predicted, alive, row, column, tap, offset_group, stride_c, stride, padding, height, width,
-    KERNEL: tl.constexpr, OFFSET_GROUPS: tl.constexpr, MODULATED: tl.constexpr,
+    KERNEL: tl.constexpr, OFFSET_GROUPS: tl.constexpr, MODULATED: tl.constexpr, STAR: tl.constexpr,
 ):  # fmt: skip
     """Where a tap lands: its upper left neighbour, the weights and the existence of rows and columns."""
     taps: tl.constexpr = KERNEL * KERNEL
-    offset = predicted + (offset_group * (2 * taps) + 2 * tap) * stride_c
-    y = tl.load(offset, mask=alive, other=0.0).to(tl.float32)
-    x_ = tl.load(offset + stride_c, mask=alive, other=0.0).to(tl.float32)
+    if STAR:
+        # `star_dcn_offset` in its order of arithmetic: left, top, right, bottom of the point in input pixels.
+        down, across = tap // KERNEL - 1, tap % KERNEL - 1
+        vertical = tl.load(predicted + tl.where(down < 0, 1, 3) * stride_c, mask=alive, other=0.0) / STAR
+        horizontal = tl.load(predicted + tl.where(across < 0, 0, 2) * stride_c, mask=alive, other=0.0) / STAR
+        y = tl.where(down == 0, 0.0, tl.where(down < 0, -vertical, vertical)) - down
+        x_ = tl.where(across == 0, 0.0, tl.where(across < 0, -horizontal, horizontal)) - across
+    else:
+        offset = predicted + (offset_group * (2 * taps) + 2 * tap) * stride_c
+        y = tl.load(offset, mask=alive, other=0.0).to(tl.float32)
+        x_ = tl.load(offset + stride_c, mask=alive, other=0.0).to(tl.float32)
     y += (row * stride - padding + tap // KERNEL).to(tl.float32)
     x_ += (column * stride - padding + tap % KERNEL).to(tl.float32)
     inside = alive & (y > -1.0) & (y < height) & (x_ > -1.0) & (x_ < width)
@@ -88,7 +96,7 @@ def _deform_conv(
     positions, height, width, out_height, out_width, stride_n, stride_c, stride_y, stride_x, stride, padding,
     CHANNELS: tl.constexpr, OUT_CHANNELS: tl.constexpr, GROUPS: tl.constexpr, OFFSET_GROUPS: tl.constexpr,
     KERNEL: tl.constexpr, MODULATED: tl.constexpr, HAS_BIAS: tl.constexpr, RECTIFY: tl.constexpr,
-    HAS_SIZES: tl.constexpr, PRECISION: tl.constexpr,
+    HAS_SIZES: tl.constexpr, STAR: tl.constexpr, PRECISION: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     taps: tl.constexpr = KERNEL * KERNEL
@@ -115,7 +123,7 @@ def _deform_conv(
             offset_group = (group * group_channels + part_start) // offset_channels
             cell, above, below, beside, right, has_top, has_bottom, has_left, has_right = _locate(
                 predicted, alive, row, column, tap, offset_group, stride_c, stride, padding, height, width,
-                KERNEL, OFFSET_GROUPS, MODULATED,
+                KERNEL, OFFSET_GROUPS, MODULATED, STAR,
             )  # fmt: skip
             corner = (first + cell) * CHANNELS + group * group_channels
             for start in range(part_start, part_start + part, BLOCK_K):
@@ -148,7 +156,7 @@ def _sample_columns(
     x, prediction, columns,
     positions, height, width, out_height, out_width, stride_n, stride_c, stride_y, stride_x, stride, padding,
     CHANNELS: tl.constexpr, GROUPS: tl.constexpr, OFFSET_GROUPS: tl.constexpr, KERNEL: tl.constexpr,
-    MODULATED: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_K: tl.constexpr,
+    MODULATED: tl.constexpr, STAR: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     """Writes [GROUPS, positions, taps, channels of a group]."""
     taps: tl.constexpr = KERNEL * KERNEL
@@ -164,7 +172,7 @@ def _sample_columns(
     piece_start = piece * part
     cell, above, below, beside, right, has_top, has_bottom, has_left, has_right = _locate(
         predicted, alive, row, column, tap, piece_start // (CHANNELS // OFFSET_GROUPS), stride_c, stride, padding,
-        height, width, KERNEL, OFFSET_GROUPS, MODULATED,
+        height, width, KERNEL, OFFSET_GROUPS, MODULATED, STAR,
     )  # fmt: skip
     corner = (image.to(tl.int64) * (height * width) + cell) * CHANNELS + piece_start
     group, in_group = piece_start // group_channels, piece_start % group_channels
@@ -191,6 +199,11 @@ def takes(x: Tensor, prediction: Tensor, weight: Tensor, modulated: bool) -> boo
     return shared >= _FEWEST_CHANNELS and larger % shared == 0
 
 
+def takes_star(x: Tensor, weight: Tensor) -> bool:
+    """Whether the kernels know this kind with the offsets of boxes: one group of 3x3 filters."""
+    return x.shape[1] == weight.shape[1] >= _FEWEST_CHANNELS and tuple(weight.shape[2:]) == (3, 3)
+
+
 def deform_conv(
     x: Tensor,
     prediction: Tensor,
@@ -203,6 +216,7 @@ def deform_conv(
     sizes: Tensor | None,
     capability: Capability | None = None,
     tile: Tile | None = None,
+    star: int = 0,
 ) -> Tensor:
     """See `network_operations.deform_conv_and_rectify`.
 
@@ -210,6 +224,8 @@ def deform_conv(
         sizes: int32 [N, 2], valid height and width of the output.
         capability: of the GPU; None: that of `x`'s.
         tile: another than `tile_for` would choose.
+        star: `prediction` are not offsets but distances, float32 [N, 4, H, W], whose offsets `star_dcn_offset` would
+            compute, on a pyramid level of this stride (a power of two).
     """
     x, weight = channels_last(x), channels_last(weight)
     own, multiprocessors = _device(x.device)
@@ -217,10 +233,12 @@ def deform_conv(
     out_channels, group_channels, kernel, _ = weight.shape
     channels = x.shape[1]
     groups = channels // group_channels
-    offset_groups = prediction.shape[1] // ((3 if modulated else 2) * kernel**2)
+    offset_groups = 1 if star else prediction.shape[1] // ((3 if modulated else 2) * kernel**2)
     shared = min(group_channels, channels // offset_groups)
     if not multiplies_in_kernel(capability, x.dtype):
-        return _multiply_samples(x, prediction, weight, bias, stride, padding, modulated, rectify, sizes, offset_groups)
+        return _multiply_samples(
+            x, prediction, weight, bias, stride, padding, modulated, rectify, sizes, offset_groups, star
+        )
     out = _output(x, prediction, out_channels)
     positions = len(x) * prediction.shape[2] * prediction.shape[3]
     tile = tile or tile_for(capability, x.dtype, shared, out_channels // groups, positions, multiprocessors)
@@ -247,6 +265,7 @@ def deform_conv(
         HAS_BIAS=bias is not None,
         RECTIFY=rectify,
         HAS_SIZES=sizes is not None,
+        STAR=star,
         PRECISION="ieee" if x.dtype == torch.float32 else "tf32",
         BLOCK_M=tile.positions,
         BLOCK_N=tile.outputs,
@@ -268,6 +287,7 @@ def _multiply_samples(
     rectify: bool,
     sizes: Tensor | None,
     offset_groups: int,
+    star: int,
 ) -> Tensor:
     """`deform_conv` in three steps: samples, cuBLAS, and what follows in one pass."""
     from vfnet_runtime.engines.kernels.pointwise_kernel import add_and_rectify
@@ -292,6 +312,7 @@ def _multiply_samples(
         OFFSET_GROUPS=offset_groups,
         KERNEL=kernel,
         MODULATED=modulated,
+        STAR=star,
         BLOCK_M=_SAMPLED.positions,
         BLOCK_K=_SAMPLED.channels,
         num_warps=_SAMPLED.warps,

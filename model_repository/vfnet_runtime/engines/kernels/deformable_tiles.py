@@ -54,8 +54,10 @@ def tile_for(
     if dtype == torch.float32:
         return Tile(32, min(64, _power_of_2(outputs)), 32, 4, 2)
     width = min(256, _power_of_2(outputs))
-    if width < 256:
-        return Tile(64, width, 64 if width <= 64 and channels % 64 == 0 else 32, 4, 1)
+    if width == 128:
+        return Tile(64, 128, 32, 8, 1)
+    if width < 128:
+        return Tile(64, width, 64 if channels % 64 == 0 else 32, 4, 1)
     if positions >= 128 * _FEW_BLOCKS * multiprocessors:
         # Filters are read half as often as with 64 positions. 8 warps would hold 254 registers of 255 on 9.0.
         return Tile(128, 256, 32, 16 if capability[0] == _HOPPER else 8, 1)
