@@ -86,6 +86,8 @@ class TorchEngine:
         self.warnings: list[str] = []
         """What whoever looks after the server should know, each in a sentence."""
         on_cuda = self.device.type == "cuda"
+        if on_cuda:
+            torch.cuda.set_device(self.device)  # kernels in Triton's language are launched on the current one
         if on_cuda and (refusal := why_not(precision, torch.cuda.get_device_capability(self.device))):
             self.warnings.append(f"{refusal}; f32 is computed instead, build with --precision fp16 for more speed")
             precision = "f32"
