@@ -88,3 +88,18 @@ def test_the_runner_serves_with_what_its_memory_holds(monkeypatch: pytest.Monkey
         np.testing.assert_array_equal(ours, theirs)
     with pytest.raises(torch.OutOfMemoryError):
         CudaRunner(detector, torch.device("cpu"), ((64, 64),), (1, 2, 4), all_sizes=True)
+
+
+def test_levels_beside_each_other_give_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their order is the GPU's; here that nothing is left out or mixed up."""
+    simulate_cuda(monkeypatch)
+    network = small_network(BACKBONES["ResNet deformable"])
+    detector = Detector(network, fuse(network, torch.float32)).eval()
+    pixels = torch.full((1, 64, 96, 3), 99, dtype=torch.uint8)
+    valid_shape = torch.tensor([[60, 90]], dtype=torch.int32)
+    with torch.inference_mode():
+        expected = detector(pixels, valid_shape)
+        network.bbox_head.side_stream = torch.cuda.Stream()  # type: ignore[assignment]
+        found = detector(pixels, valid_shape)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert torch.equal(ours, theirs)

@@ -42,10 +42,9 @@ def tuning(conditions: Conditions) -> dict[str, dict[str, float | str]]:
     compare["outputs of conv_offset"] = lambda: offset_outputs(conditions)
     compare["bias and ReLU after a convolution"] = lambda: epilogues(conditions)
     compare["enlarging 640 x 480"] = lambda: enlarging(conditions)
-    for chosen in (False, True):
-        compare[f"cudnn.benchmark {'on' if chosen else 'off'}"] = lambda chosen=chosen: engine_times(  # type: ignore[misc]
-            conditions, cudnn_benchmark=chosen
-        )
+    compare["engine, as it is"] = lambda: engine_times(conditions)
+    compare["engine, cudnn.benchmark"] = lambda: engine_times(conditions, cudnn_benchmark=True)
+    compare["engine, coarser levels beside the finest"] = lambda: engine_times(conditions, overlap_levels=True)
     for name, work in compare.items():
         if conditions.seconds_left() < 20:
             found[name] = {"failed": "not begun: the time was up"}
@@ -137,12 +136,14 @@ def enlarging(conditions: Conditions) -> dict[str, float | str]:
     return found
 
 
-def engine_times(conditions: Conditions, *, cudnn_benchmark: bool) -> dict[str, float | str]:
+def engine_times(
+    conditions: Conditions, *, cudnn_benchmark: bool = False, overlap_levels: bool = False
+) -> dict[str, float | str]:
     """The engine in fp16: milliseconds a batch, and how many kernels a graph of one image launches."""
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = cudnn_benchmark
     try:
-        runs = engine_runs(conditions, stock_network(conditions), "fp16")
+        runs = engine_runs(conditions, stock_network(conditions), "fp16", overlap_levels=overlap_levels)
         found: dict[str, float | str] = {f"batch {size}": conditions.milliseconds(run) for size, run in runs.items()}
         found["kernels of one image"] = float(_launches(conditions, runs[min(runs)]))
     finally:

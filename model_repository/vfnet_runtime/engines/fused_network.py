@@ -7,6 +7,8 @@ looks at neighbours.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -295,6 +297,8 @@ class FusedHead(nn.Module):
     def __init__(self, head: VFNetHead, areas: ValidAreas, layout: FilterLayout) -> None:
         super().__init__()
         self.head, self.areas = head, areas
+        self.side_stream: Any = None
+        """Of the GPU, for the coarser levels; None: level after level."""
         self.cls_convs = nn.ModuleList(FusedTowerConv(block, areas, layout) for block in head.cls_convs)  # type: ignore[arg-type]
         self.reg_convs = nn.ModuleList(FusedTowerConv(block, areas, layout) for block in head.reg_convs)  # type: ignore[arg-type]
         self.vfnet_reg_conv = FusedTowerConv(head.vfnet_reg_conv, areas, layout)
@@ -303,9 +307,23 @@ class FusedHead(nn.Module):
 
     def forward(self, feature_maps: list[Tensor]) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """As `VFNetHead.forward`; logits are minus infinity in the padding."""
-        levels = [self.forward_single(x, level) for level, x in enumerate(feature_maps)]
+        if self.side_stream is None:
+            levels = [self.forward_single(x, level) for level, x in enumerate(feature_maps)]
+        else:
+            levels = self._beside_each_other(feature_maps, self.side_stream)
         cls_scores, bbox_preds, bbox_preds_refine = (list(outputs) for outputs in zip(*levels, strict=True))
         return cls_scores, bbox_preds, bbox_preds_refine
+
+    def _beside_each_other(self, feature_maps: list[Tensor], side: Any) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """The coarser levels, which leave most of a GPU idle, while the finest is computed."""
+        main = torch.cuda.current_stream(feature_maps[0].device)
+        side.wait_stream(main)
+        finest = self.forward_single(feature_maps[0], 0)
+        with torch.cuda.stream(side):
+            coarser = [self.forward_single(x, level) for level, x in enumerate(feature_maps[1:], 1)]
+        # Until then the maps are alive; from then on their memory may be used again.
+        main.wait_stream(side)
+        return [finest, *coarser]
 
     def forward_single(self, x: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor]:
         """One level's `cls_score`, `bbox_pred`, `bbox_pred_refine`; the steps of `VFNetHead.forward_single`."""

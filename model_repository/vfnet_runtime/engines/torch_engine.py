@@ -69,6 +69,7 @@ class TorchEngine:
         batch_sizes: tuple[int, ...] = (1, 2, 4, 8),
         *,
         all_sizes: bool = False,
+        overlap_levels: bool = False,
     ) -> None:
         """Load; on CUDA also compile and capture.
 
@@ -78,6 +79,7 @@ class TorchEngine:
             precision: `f32`, `bf16` or `fp16`; see `fuse` for what stays in float32.
             canvases: see `parse_canvases`; `auto`: each image's own on the CPU, `default_canvases` on CUDA.
             batch_sizes: how many images the network is run with at once, rising from 1; used with canvases only.
+            overlap_levels: on CUDA, compute the head's coarser levels beside the finest; not measured yet.
             all_sizes: on CUDA, fail where memory does not hold all of them, instead of leaving the largest out.
         """
         network = read_network(network_path)
@@ -98,6 +100,8 @@ class TorchEngine:
         else:
             self.canvases = parse_canvases(canvases)
         areas = fuse(network, DTYPES[precision], for_kernels=network_operations.HAS_KERNELS and on_cuda)
+        if overlap_levels and on_cuda:
+            network.bbox_head.side_stream = torch.cuda.Stream(self.device)  # type: ignore[assignment]
         detector = Detector(network, areas).eval().to(self.device)
         if network_operations.HAS_KERNELS and on_cuda:
             normalise_by_kernel(detector.dense, DTYPES[precision])

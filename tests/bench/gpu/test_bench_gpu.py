@@ -56,7 +56,7 @@ def test_the_rehearsal_measures_and_writes(tmp_path: Path) -> None:
     assert found["Start-up and memory"]["warm"]["load seconds"] > 0
     tuning = found["Tuning"]
     assert tuning["outputs of conv_offset"].keys() == {"27", "32", "32, float32"}
-    assert tuning["cudnn.benchmark on"]["kernels of one image"] > 100
+    assert tuning["engine, cudnn.benchmark"]["kernels of one image"] > 100
     assert {why for values in tuning.values() if (why := values.get("failed"))} == {"needs a GPU"}
     assert "| engine fp16 " in page.read_text()
     assert "| engine fp16 " in finished.stdout
