@@ -76,9 +76,14 @@ def test_group_norm_of_valid_cells_and_relu(
     weight, bias = torch.linspace(0.5, 1.5, channels), torch.linspace(-0.5, 0.5, channels)
     expected = network_operations.group_norm_and_rectify(x.clone(), groups, weight, bias, 1e-5, areas)
     sizes = areas.sizes(x)
+    exact = network_operations.group_norm_and_rectify(x.clone(), groups, weight, bias, 1e-5, areas, into_float32=True)
+    unrounded = normalisation_kernels.group_norm_and_rectify(
+        x.clone(memory_format=torch.channels_last), groups, weight, bias, 1e-5, sizes, into_float32=True
+    )
     found = normalisation_kernels.group_norm_and_rectify(x, groups, weight, bias, 1e-5, sizes)
     assert (expected > 0).any()
     assert_close(found, expected)
+    assert_close(unrounded, exact)
 
 
 @pytest.mark.parametrize("capability", [(7, 5), (8, 6), (9, 0)])
@@ -222,6 +227,8 @@ def test_offsets_of_boxes_are_computed_inside(capability: tuple[int, int], areas
     expected = network_operations.star_conv_and_rectify(x, star, weight, 1, areas)
     assert deformable_kernel.takes_star(x, weight)
     sizes = areas.sizes(x)
-    found = deformable_kernel.deform_conv(x, distances, weight, None, 1, 1, False, True, sizes, capability, star=8)
+    found = deformable_kernel.deform_conv(
+        x, distances, weight, None, 1, 1, False, True, sizes, capability, star=8, into_float32=True
+    )
     assert (expected > 0).any()
     assert_close(found, expected)

@@ -144,6 +144,7 @@ def _deformable_cases(capability: Capability, precision: str) -> Iterator[Case]:
         form |= {"BLOCK_M": tile.positions, "BLOCK_N": tile.outputs, "BLOCK_K": tile.channels}
         # The star's offsets come of boxes in float32, those of bf16 are predicted in it.
         prediction = {} if modulated and precision == "fp16" else {"prediction": "*fp32"}
+        prediction |= {} if modulated else {"out": "*fp32"}
         yield Case(
             f"deformable, {name}",
             deformable_kernel._deform_conv,

@@ -270,8 +270,11 @@ class FusedPack(nn.Module):
 class FusedTowerConv(nn.Module):
     """A `TowerConv`: its input and its output are zero in the padding."""
 
-    def __init__(self, block: TowerConv, areas: ValidAreas, layout: FilterLayout) -> None:
+    def __init__(
+        self, block: TowerConv, areas: ValidAreas, layout: FilterLayout, *, into_float32: bool = False
+    ) -> None:
         super().__init__()
+        self.into_float32 = into_float32
         self.conv, self.gn, self.areas = block.conv, block.gn, areas
         if isinstance(block.conv, ModulatedDeformConv2dPack):
             block.conv.conv_offset = layout.offset_predictor(block.conv)  # type: ignore[assignment]
@@ -286,7 +289,9 @@ class FusedTowerConv(nn.Module):
         else:
             x = conv(x)
         gn = self.gn
-        return group_norm_and_rectify(x, gn.num_groups, gn.weight, gn.bias, gn.eps, self.areas)
+        return group_norm_and_rectify(
+            x, gn.num_groups, gn.weight, gn.bias, gn.eps, self.areas, into_float32=self.into_float32
+        )
 
 
 class FusedHead(nn.Module):
@@ -301,7 +306,7 @@ class FusedHead(nn.Module):
         """Of the GPU, for the coarser levels; None: level after level."""
         self.cls_convs = nn.ModuleList(FusedTowerConv(block, areas, layout) for block in head.cls_convs)  # type: ignore[arg-type]
         self.reg_convs = nn.ModuleList(FusedTowerConv(block, areas, layout) for block in head.reg_convs)  # type: ignore[arg-type]
-        self.vfnet_reg_conv = FusedTowerConv(head.vfnet_reg_conv, areas, layout)
+        self.vfnet_reg_conv = FusedTowerConv(head.vfnet_reg_conv, areas, layout, into_float32=True)
         for conv in (head.vfnet_cls, head.vfnet_reg, head.vfnet_reg_refine):
             conv.stays_float32 = True  # type: ignore[assignment]
 
@@ -334,15 +339,15 @@ class FusedHead(nn.Module):
         for conv in self.reg_convs:
             reg_feat = conv(reg_feat)
 
-        distances = head.scales[level](head.vfnet_reg(self.vfnet_reg_conv(reg_feat).float()))
+        distances = head.scales[level](head.vfnet_reg(self.vfnet_reg_conv(reg_feat)))
         bbox_pred = distances.exp() * head.bbox_factors[level]
         star = StarOffsets(bbox_pred, head.gradient_mul, head.strides[level])
 
         reg_feat = self._sample(reg_feat, star, head.vfnet_reg_refine_dconv)
-        refinement = head.scales_refine[level](head.vfnet_reg_refine(reg_feat.float()))
+        refinement = head.scales_refine[level](head.vfnet_reg_refine(reg_feat))
         bbox_pred_refine = refinement.exp() * bbox_pred
 
-        logits = head.vfnet_cls(self._sample(cls_feat, star, head.vfnet_cls_dconv).float())
+        logits = head.vfnet_cls(self._sample(cls_feat, star, head.vfnet_cls_dconv))
         logits = torch.where(areas.mask(logits), logits, -torch.inf)
         return logits, bbox_pred, bbox_pred_refine
 

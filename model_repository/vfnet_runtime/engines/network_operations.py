@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vfnet_runtime.architecture.deform_conv import deform_conv2d
+from vfnet_runtime.architecture.deform_conv import deform_conv2d, sample_columns
 from vfnet_runtime.architecture.detector import DensePredictor
 from vfnet_runtime.architecture.padding import ValidAreas
 from vfnet_runtime.architecture.vfnet_head import star_dcn_offset
@@ -56,17 +56,29 @@ def add_and_rectify(x: Tensor, bias: Tensor, residual: Tensor | None = None, are
 
 
 def group_norm_and_rectify(
-    x: Tensor, num_groups: int, weight: Tensor, bias: Tensor, eps: float, areas: ValidAreas
+    x: Tensor,
+    num_groups: int,
+    weight: Tensor,
+    bias: Tensor,
+    eps: float,
+    areas: ValidAreas,
+    *,
+    into_float32: bool = False,
 ) -> Tensor:
     """Group normalisation by the statistics of the valid cells, then ReLU; zero in the padding.
 
     Args:
         weight, bias: float32 [C].
+        into_float32: leave the result unrounded, whatever type `x` has.
     """
     if HAS_KERNELS and x.is_cuda:
         from vfnet_runtime.engines.kernels import normalisation_kernels
 
-        return normalisation_kernels.group_norm_and_rectify(x, num_groups, weight, bias, eps, areas.sizes(x))
+        sizes = areas.sizes(x)
+        return normalisation_kernels.group_norm_and_rectify(
+            x, num_groups, weight, bias, eps, sizes, into_float32=into_float32
+        )
+    x = x.float() if into_float32 else x
     return areas.clear(torch.relu(areas.group_norm(x, num_groups, weight, bias, eps)))
 
 
@@ -81,6 +93,7 @@ def deform_conv_and_rectify(
     modulated: bool,
     rectify: bool,
     areas: ValidAreas | None,
+    into_float32: bool = False,
 ) -> Tensor:
     """Deformable convolution, the bias, ReLU if `rectify`; zero in the padding of the output if `areas` are given.
 
@@ -90,20 +103,38 @@ def deform_conv_and_rectify(
             the logits of the masks behind them.
         weight: [out_channels, C / groups, kh, kw].
         bias: float32 [out_channels].
+        into_float32: leave the sums unrounded, whatever type `x` has.
     """
     if HAS_KERNELS and x.is_cuda:
         from vfnet_runtime.engines.kernels import deformable_kernel as kernel
 
         if kernel.takes(x, prediction, weight, modulated):
             sizes = None if areas is None else areas.sizes(prediction)
-            return kernel.deform_conv(x, prediction, weight, bias, stride, padding, modulated, rectify, sizes)
+            out = kernel.deform_conv(
+                x, prediction, weight, bias, stride, padding, modulated, rectify, sizes, into_float32=into_float32
+            )
+            return out.float() if into_float32 else out
     offsets = prediction.shape[1] // 3 * 2 if modulated else prediction.shape[1]
     mask = prediction[:, offsets:].float().sigmoid() if modulated else None
-    out = deform_conv2d(x, prediction[:, :offsets], weight, None, stride, padding, mask=mask).float()
+    if into_float32 and x.dtype != torch.float32 and weight.shape[1] == x.shape[1]:
+        out = _sums_in_float32(x, prediction[:, :offsets], weight, stride, padding, mask)
+    else:
+        out = deform_conv2d(x, prediction[:, :offsets], weight, None, stride, padding, mask=mask).float()
     if bias is not None:
         out = out + bias[:, None, None]
-    out = (out.relu_() if rectify else out).to(x.dtype)
+    out = (out.relu_() if rectify else out).to(torch.float32 if into_float32 else x.dtype)
     return out if areas is None else areas.clear(out)
+
+
+def _sums_in_float32(
+    x: Tensor, offset: Tensor, weight: Tensor, stride: int, padding: int, mask: Tensor | None
+) -> Tensor:
+    """`deform_conv2d` with one group: samples and filters are rounded to the map's type, their sums are not."""
+    out_channels, _, *kernel = weight.shape
+    pairs = ((kernel[0], kernel[1]), (stride, stride), (padding, padding), (1, 1))
+    columns = sample_columns(x, offset, *pairs, mask).to(x.dtype).float()
+    sums = columns.flatten(2) @ weight.permute(0, 2, 3, 1).reshape(out_channels, -1).float().T
+    return sums.view(len(x), *offset.shape[2:], out_channels).permute(0, 3, 1, 2)
 
 
 class StarOffsets:
@@ -122,13 +153,24 @@ class StarOffsets:
 
 
 def star_conv_and_rectify(x: Tensor, star: StarOffsets, weight: Tensor, padding: int, areas: ValidAreas) -> Tensor:
-    """`deform_conv_and_rectify` without bias, with the offsets of boxes."""
+    """`deform_conv_and_rectify` without bias, with the offsets of boxes; the sums in float32 [N, out, H, W]."""
     if HAS_KERNELS and x.is_cuda:
         from vfnet_runtime.engines.kernels import deformable_kernel as kernel
 
         if kernel.takes_star(x, weight):
-            sizes = areas.sizes(x)
-            return kernel.deform_conv(x, star.distances, weight, None, 1, padding, False, True, sizes, star=star.stride)
+            return kernel.deform_conv(
+                x,
+                star.distances,
+                weight,
+                None,
+                1,
+                padding,
+                False,
+                True,
+                areas.sizes(x),
+                star=star.stride,
+                into_float32=True,
+            ).float()
     return deform_conv_and_rectify(
-        x, star.offsets(), weight, None, 1, padding, modulated=False, rectify=True, areas=areas
+        x, star.offsets(), weight, None, 1, padding, modulated=False, rectify=True, areas=areas, into_float32=True
     )

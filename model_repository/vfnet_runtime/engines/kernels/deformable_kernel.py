@@ -217,6 +217,7 @@ def deform_conv(
     capability: Capability | None = None,
     tile: Tile | None = None,
     star: int = 0,
+    into_float32: bool = False,
 ) -> Tensor:
     """See `network_operations.deform_conv_and_rectify`.
 
@@ -226,6 +227,7 @@ def deform_conv(
         tile: another than `tile_for` would choose.
         star: `prediction` are not offsets but distances, float32 [N, 4, H, W], whose offsets `star_dcn_offset` would
             compute, on a pyramid level of this stride (a power of two).
+        into_float32: leave the sums unrounded, where it is one kernel.
     """
     x, weight = channels_last(x), channels_last(weight)
     own, multiprocessors = _device(x.device)
@@ -239,7 +241,7 @@ def deform_conv(
         return _multiply_samples(
             x, prediction, weight, bias, stride, padding, modulated, rectify, sizes, offset_groups, star
         )
-    out = _output(x, prediction, out_channels)
+    out = _output(x, prediction, out_channels, torch.float32 if into_float32 else x.dtype)
     positions = len(x) * prediction.shape[2] * prediction.shape[3]
     tile = tile or tile_for(capability, x.dtype, shared, out_channels // groups, positions, multiprocessors)
     grid = (triton.cdiv(positions, tile.positions), groups * triton.cdiv(out_channels // groups, tile.outputs))
@@ -318,7 +320,7 @@ def _multiply_samples(
         num_warps=_SAMPLED.warps,
         num_stages=_SAMPLED.stages,
     )
-    out = _output(x, prediction, out_channels)
+    out = _output(x, prediction, out_channels, x.dtype)
     # Channels last: [positions, out_channels] is what lies in memory.
     flat = out.permute(0, 2, 3, 1).view(positions, groups, out_channels // groups).transpose(0, 1)
     filters = weight.permute(0, 2, 3, 1).reshape(groups, out_channels // groups, taps * group_channels)
@@ -331,9 +333,9 @@ def _multiply_samples(
     return add_and_rectify(out, bias, None, sizes, rectify=rectify)
 
 
-def _output(x: Tensor, prediction: Tensor, out_channels: int) -> Tensor:
+def _output(x: Tensor, prediction: Tensor, out_channels: int, dtype: torch.dtype) -> Tensor:
     shape = (len(x), out_channels, *prediction.shape[2:])
-    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+    return torch.empty(shape, dtype=dtype, device=x.device, memory_format=torch.channels_last)
 
 
 @functools.cache
