@@ -18,6 +18,7 @@ from vfnet_runtime.architecture.vfnet import VFNet
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(1800),
     pytest.mark.usefixtures("one_thread"),
     pytest.mark.skipif("VFNET_COMPILE_AOTI" not in os.environ, reason="takes minutes: VFNET_COMPILE_AOTI=1"),
 ]
