@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vfnet_build.model_configuration import (
-    add_profiles,
     configure,
     detector_parameters,
     postprocess_parameters,
@@ -191,9 +190,6 @@ def _configure_for(engine: str, repository: Path, config: VFNetConfig, precision
                 (served.input, served.output)]  # fmt: skip
     rename_detector_tensors(ensemble, *numbered)
     write_configuration(ensemble, own / name)
-    if engine == "tensorrt":
-        add_profiles(served, preprocess_parameters(engine, config)["canvases"])
-        write_configuration(served, detector / name)
 
 
 def _rename(repository: Path, names: EnsembleNames) -> None:

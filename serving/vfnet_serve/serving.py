@@ -26,6 +26,7 @@ from vfnet_serve.deployments.served_models import ModelReader, ServedDeployment,
 from vfnet_serve.deployments.served_state import STATE
 from vfnet_serve.deployments.wanted import DeploymentsError, DeploymentsFolder
 from vfnet_serve.endpoints import Endpoints
+from vfnet_serve.gpus import VisibleGpus
 from vfnet_serve.health import ServerHealth, answering
 from vfnet_serve.installation import ServerError, StaleRepositoryError, TritonLostError, find_triton
 from vfnet_serve.machine import this_machine
@@ -103,6 +104,8 @@ def serve(options: ServeOptions) -> None:
         say(f"starting Triton on {options.repository}")
         control = ControlPlane()
 
+        gpus = VisibleGpus(options.gpus, machine.gpus)
+
         def new_server() -> TritonProcess:
             return TritonProcess(
                 installation,
@@ -110,11 +113,11 @@ def serve(options: ServeOptions) -> None:
                 options.endpoints,
                 ServerLog(options.verbose),
                 control=control,
-                gpus=options.gpus,
+                gpus=gpus.visible,
                 exit_timeout=options.exit_timeout,
             )
 
-        _Service(options, new_server, reader, models, control, stop, health).run()
+        _Service(options, new_server, reader, models, control, stop, health, gpus).run()
         say("stopped")
 
 
@@ -169,6 +172,7 @@ class _Service:
         control: ControlPlane,
         stop: threading.Event,
         health: ServerHealth,
+        gpus: VisibleGpus,
     ) -> None:
         self.options, self.new_server, self.control, self.stop = options, new_server, control, stop
         self.models = models
@@ -183,6 +187,7 @@ class _Service:
             left=self.limits.remove,
         )
         self.health = health
+        self.gpus = gpus
         self.policy = TritonRestartPolicy(options.max_restarts)
         self.was_ready = self.was_rebuilt = False
         self._looked_for_build = 0.0
@@ -206,6 +211,9 @@ class _Service:
                 except StaleRepositoryError:
                     raise
                 except ServerError as error:
+                    if (gpu := self.gpus.take_out(str(error))) is not None:
+                        say(f"{error}; starting Triton again without GPU {gpu}", "ERROR")
+                        continue
                     if ready is None and not self.was_ready and not isinstance(error, TritonLostError):
                         raise  # it said what is wrong, and will say so again
                     if self.health.leaves_at is not None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import psutil
 
 from vfnet_serve.activity_records import void_tickets
+from vfnet_serve.gpus import says_gpu_is_unusable, says_there_is_no_room
 from vfnet_serve.installation import ServerError, StaleRepositoryError, TritonLostError
 from vfnet_serve.model_process import DEAD_LOADER_SECONDS, SILENT_SECONDS, DeadChildren, ModelProcess, Silence
 from vfnet_serve.triton_process import TritonProcess
@@ -235,9 +236,16 @@ class Watchdog:
             return
         if isinstance(load.error, StaleRepositoryError):
             raise load.error
+        if says_gpu_is_unusable(str(load.error)):
+            raise TritonLostError(str(load.error))
         self.failed_loads[load.model] += 1
         if self.failed_loads[load.model] >= _MOST_LOADS:
             raise TritonLostError(f"{load.error}, {_MOST_LOADS} times in a row")
+        if says_there_is_no_room(str(load.error)):
+            self.say(f"{load.error}; letting that one go first, callers are refused meanwhile", "WARNING")
+            self.load(load.model, lambda: self.server.reload(load.model, unload_first=True))
+            self.loads[load.model].reason = load.reason
+            return
         seconds = _RETRY_SECONDS * random.uniform(0.5, 1.5)
         self.say(f"{load.error}; trying again in {seconds:.1f} s", "ERROR")
         self.not_before[load.model] = now + seconds
