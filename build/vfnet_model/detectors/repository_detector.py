@@ -50,7 +50,7 @@ class RepositoryDetector:
         )
         self._iou_threshold = float(postprocess["iou_threshold"])
         self._max_per_img = int(postprocess["max_per_img"])
-        self.classes = (repository / names.postprocess / "labels.txt").read_text(encoding="utf-8").splitlines()
+        self.classes = (repository / names.postprocess / "labels.txt").read_text(encoding="utf-8-sig").splitlines()
 
     def detect(self, encoded: bytes, score_threshold: float = 0.0) -> Detections:
         """What a server of the repository answers.

@@ -15,9 +15,10 @@ from vfnet.commands.build import add_checkpoint_arguments, build_from
 from vfnet.commands.serve import add_server_arguments
 from vfnet.commands.state_folder import add_state_folder_argument
 from vfnet_client.atomic_files import write_inside
+from vfnet_client.bounded_files import read_text
 from vfnet_client.client import VFNetClient
 from vfnet_client.commands.settings_options import add_options, settings_from
-from vfnet_client.commands.settings_parser import SettingsParser
+from vfnet_client.commands.settings_parser import LARGEST_FILE, SettingsParser
 from vfnet_client.detections import Detections
 from vfnet_client.drawing import annotate
 from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
@@ -168,7 +169,7 @@ def _settings_of(command: str, config: Path | None) -> str:
     """Which settings a command finds beside its command line: with others it is started anew."""
     prefix = f"VFNET_{command.upper()}_"
     names = sorted(name for name in os.environ if name.startswith(prefix) and name != KEYS_VARIABLE)
-    file = {} if config is None else tomllib.loads(config.read_text(encoding="utf-8"))  # it was read for us before
+    file = {} if config is None else tomllib.loads(read_text(config, LARGEST_FILE))  # it was read for us before
     found = [[(name, os.environ[name]) for name in names], file.get(command)]
     return hashlib.sha256(json.dumps(found, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
