@@ -141,7 +141,7 @@ def test_what_does_not_fit_as_coco_s_is_asked_about(coco: Write, layout: str, bo
 @pytest.mark.parametrize(
     ("layout", "write"),
     [("xyxy", list), ("yxyx", yxyx), ("cxcywh", centre), ("xywh", xywh), ("yxhw", lambda box: yxyx(xywh(box)))],
-    ids=lambda each: str(each),
+    ids=["xyxy", "yxyx", "cxcywh", "xywh", "yxhw"],
 )
 @pytest.mark.parametrize("is_fraction", [False, True])
 def test_the_answer_is_taken(coco: Write, layout: str, write: Callable[[Box], Box], is_fraction: bool) -> None:

@@ -226,7 +226,7 @@ def test_callers_that_leave_take_no_places_with_them(narrow: ServedRepository) -
 
 
 def test_an_image_that_cannot_be_read_gives_its_place_back_and_is_counted(narrow: ServedRepository) -> None:
-    sample = 'vfnet_refusals{reason="unreadable"}'
+    sample = 'vfnet_refusals{model="vfnet",reason="unreadable"}'
     before = metric(narrow, sample)
     for _ in range(2 * PLACES):
         with pytest.raises(InferenceServerException, match="empty"):

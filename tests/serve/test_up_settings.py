@@ -62,3 +62,4 @@ def test_defaults(tmp_path: Path) -> None:
     wanted = processes(tmp_path)
     assert not [part for part in wanted["server"].command if part.startswith("--config")]
     assert {"--port=5001", "--grpc-port=5002", "--host=127.0.0.1"} <= set(wanted["gateway"].command)
+    assert f"--traffic-file={tmp_path / 'traffic.toml'}" in wanted["gateway"].command

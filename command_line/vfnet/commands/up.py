@@ -47,6 +47,7 @@ SERVER_PACKAGES = (*_COMMON_PACKAGES, "vfnet_serve", "vfnet_model", "vfnet_build
 GATEWAY_PACKAGES = (*_COMMON_PACKAGES, "vfnet_gateway")
 """Whose code a running one must be of: where that has changed it is started anew."""
 _PORTS = ("http-port", "grpc-port", "metrics-port", "score-port", "score-grpc-port")
+_HEALTH_PORT = "health-port"
 
 
 PARSER = SettingsParser
@@ -102,6 +103,8 @@ def wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dict
     config = [] if arguments.config is None else [f"--config={arguments.config.absolute()}"]
     endpoints = _triton_endpoints(arguments)
     options = [f"--stall-timeout={arguments.stall_timeout}", f"--exit-timeout={arguments.exit_timeout}"]
+    lame_duck = f"--lame-duck={arguments.lame_duck:g}"
+    options += [lame_duck, f"--health-port={arguments.health_port}", f"--health-host={arguments.health_host}"]
     if arguments.triton is not None:
         options.append(f"--triton={arguments.triton.absolute()}")
     options += config
@@ -114,10 +117,10 @@ def wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dict
         health_url=f"{endpoints.http_url}/v2/health/ready",
         serves_by_others=True,
         start_timeout=SERVER_START_TIMEOUT,
-        stop_timeout=2 * arguments.exit_timeout + 20,
+        stop_timeout=arguments.lame_duck + 2 * arguments.exit_timeout + 20,
     )
     gateway = WantedProcess(
-        command=[*settings_from(GatewayOptions, arguments).command(folder, endpoints), *config],
+        command=[*settings_from(GatewayOptions, arguments).command(folder, endpoints), lame_duck, *config],
         state_file=str(folder.gateway.state_file),
         log=str(folder.gateway.log),
         code=f"{code_version(GATEWAY_PACKAGES)} {_settings_of('gateway', arguments.config)}",
@@ -125,7 +128,7 @@ def wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dict
         listener=Listener(arguments.host, arguments.score_port),
         health_url=f"{Endpoints(arguments.host, arguments.score_port).http_url}/health",
         start_timeout=GATEWAY_START_TIMEOUT,
-        stop_timeout=50,
+        stop_timeout=arguments.lame_duck + 50,
     )
     return {"server": server, "gateway": gateway}
 
@@ -136,9 +139,11 @@ def _check_ports(folder: StateFolder, arguments: argparse.Namespace) -> None:
     Raises:
         ServerError: another program listens on one of them, or two are the same.
     """
-    ports = {name: port for name in _PORTS if (port := getattr(arguments, name.replace("-", "_")))}  # 0: none
+    named = (*_PORTS, _HEALTH_PORT)
+    ports = {name: port for name in named if (port := getattr(arguments, name.replace("-", "_")))}  # 0: none
     if len(set(ports.values())) < len(ports):
         raise ServerError("the ports must differ: " + ", ".join(f"--{name} {port}" for name, port in ports.items()))
+    ports.pop(_HEALTH_PORT, None)  # at an address of its own, which the server tries
     ours = ports_of_running(folder)
     for host, is_score in ((_triton_endpoints(arguments).host, False), (arguments.host, True)):
         check_free(
