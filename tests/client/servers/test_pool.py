@@ -195,6 +195,22 @@ def test_a_server_that_hangs_is_left_out_and_its_images_are_answered_elsewhere()
     run(scenario)
 
 
+def test_a_server_that_hangs_is_found_out_by_a_single_image_too() -> None:
+    async def scenario(servers: Servers) -> None:
+        await servers.ask()
+        for server in servers.made.values():
+            server.images, server.is_hung = 0, True
+        asked = asyncio.create_task(servers.ask())
+        await asyncio.sleep(0.02)
+        for server in servers.made.values():
+            if not server.images:
+                server.wake()
+        assert await asked == ANSWER
+        assert servers.pool.number_in == 2
+
+    run(scenario)
+
+
 def test_a_server_is_not_blamed_for_lag_that_all_have() -> None:
     async def scenario(servers: Servers) -> None:
         await servers.many(30)
