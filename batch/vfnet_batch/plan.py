@@ -60,7 +60,8 @@ def make_plan(folder: Path, source: InputSource, settings: dict[str, Any]) -> Pl
     if begun is None:
         count, digest = _list(source, folder / INPUTS, folder)
         if count == 0:
-            raise BatchError(f"{source.place} holds no image")
+            told = f"; {source.passed_over}" if source.passed_over else ""
+            raise BatchError(f"{source.place} holds no image{told}")
         plan = {
             "input": source.place,
             "kind": source.kind,

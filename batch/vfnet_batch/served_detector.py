@@ -54,6 +54,7 @@ class ServedDetector:
             credentials=servers.credentials,
             priority=BATCH_PRIORITY,
             on_server=self._tell,
+            model=servers.model,
         )
         self._last_answer = monotonic()
 

@@ -27,6 +27,8 @@ class ServerSettings:
 
     Seconds that all of them may be away."""
     credentials: Credentials = field(default_factory=Credentials)
+    model: str | None = None
+    """The one to ask where a server has several."""
 
 
 @dataclass(frozen=True)

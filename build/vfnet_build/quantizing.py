@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vfnet_build.engines.openvino import NETWORK
 from vfnet_build.engines.quantization import quantize
-from vfnet_build.repository import RepositoryError
+from vfnet_build.repository import ACCURACY, RepositoryError
 from vfnet_client.atomic_files import write_inside
 from vfnet_client.exceptions import CommandError, InvalidImageError
 from vfnet_client.images import expand
@@ -30,8 +30,6 @@ from vfnet_runtime.architecture.config import VFNetConfig
 from vfnet_runtime.engines.openvino_engine import OpenVINOEngine
 from vfnet_runtime.resizing import ResizedImage
 
-ACCURACY = "accuracy.json"
-"""In the repository, beside the manifest."""
 _ANNOTATIONS = "annotations.json"
 
 

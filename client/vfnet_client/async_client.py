@@ -25,6 +25,7 @@ from vfnet_client.exceptions import (
 )
 from vfnet_client.fair_retry import FairRetry
 from vfnet_client.images import ImageLike, ImageLoader
+from vfnet_client.model_names import check_ensemble_name
 from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
 from vfnet_client.server_errors import deadline_exceeded
 from vfnet_client.servers.pool import ServerPool, Told
@@ -78,6 +79,11 @@ class AsyncVFNetClient:
         priority: of every image, in Triton's levels: 1 is served first; 0 leaves it to the model. An endpoint has none.
         on_waiting: is told, in the event loop, of each time that the server stays away and is asked again.
         on_server: is told, in the event loop, of each of several servers that is left out, and when it is back.
+        model: the model to ask where the server has several, by its name, or one deployment of it; None: `vfnet`, and
+            of an endpoint the one that it chooses itself.
+
+    Raises:
+        ValueError: `server` is no URL of a server, or `model` no name.
     """
 
     def __init__(
@@ -91,6 +97,7 @@ class AsyncVFNetClient:
         priority: int = 0,
         on_waiting: Callable[[ServerUnavailableError], None] | None = None,
         on_server: Told | None = None,
+        model: str | None = None,
     ) -> None:
         urls = server_urls(server)
         if not urls:
@@ -102,6 +109,7 @@ class AsyncVFNetClient:
         self.server, self.concurrency, self.timeout = ", ".join(urls), concurrency, timeout
         self._named, self._on_server = server, on_server
         self.retries, self.credentials, self.priority = retries, credentials, priority
+        self.model = None if model is None else check_ensemble_name(model)
         self._loader = ImageLoader()
         self._opened: Transport | None = None
         self._policy = RetryPolicy(self._prove, retries, on_waiting)
@@ -261,7 +269,7 @@ class AsyncVFNetClient:
 
     def _transport(self) -> Transport:
         if self._opened is None:  # not in __init__: it binds itself to the running event loop
-            self._opened = open_transport(self._named, self.credentials)
+            self._opened = open_transport(self._named, self.credentials, model=self.model)
             if isinstance(self._opened, ServerPool):
                 self._opened.priority = self.priority
                 self._opened.told += [] if self._on_server is None else [self._on_server]

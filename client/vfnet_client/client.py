@@ -39,6 +39,7 @@ class VFNetClient:
         priority: int = 0,
         on_waiting: Callable[[ServerUnavailableError], None] | None = None,
         on_server: Told | None = None,
+        model: str | None = None,
     ) -> None:
         self._client = AsyncVFNetClient(
             server,
@@ -49,6 +50,7 @@ class VFNetClient:
             priority=priority,
             on_waiting=on_waiting,
             on_server=on_server,
+            model=model,
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="vfnet-client", daemon=True)
@@ -129,6 +131,7 @@ def score(
     key: str | None = None,
     timeout: float | None = 60.0,
     retries: int | None = None,
+    model: str | None = None,
 ) -> ScoreReply:
     """Answer one documented scoring request.
 
@@ -136,7 +139,7 @@ def score(
         request: `{"input_data": {"columns": ["image"], "data": [...]}}`, parsed or as the bytes of its JSON.
         server: Triton (`grpc://host:8001`, `http://host:8000`), or an endpoint (`https://host/score`), or several.
         key: the endpoint's bearer key.
-        timeout, retries: see `AsyncVFNetClient`.
+        timeout, retries, model: see `AsyncVFNetClient`.
 
     Returns:
         The status and JSON body that an endpoint answers with: 200 and the list; 422 with every good result and what
@@ -146,5 +149,5 @@ def score(
         AccessDeniedError, ServerBusyError, ServerUnavailableError, DeadlineExceededError, InferenceError: the
             request is not at fault.
     """
-    with VFNetClient(server, timeout=timeout, retries=retries, credentials=Credentials(key)) as client:
+    with VFNetClient(server, timeout=timeout, retries=retries, credentials=Credentials(key), model=model) as client:
         return client.score(request)

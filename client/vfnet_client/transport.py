@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from vfnet_client.credentials import Credentials
+from vfnet_client.model_names import MODEL
 
-MODEL = "vfnet"
 DEFAULT_SERVER = "grpc://127.0.0.1:8001"
 DNS = "dns"
 """The scheme of a name that stands for several servers."""
@@ -92,7 +92,7 @@ def is_score_endpoint(server: SplitResult) -> bool:
 
 
 def open_transport(
-    url: str | Sequence[str], credentials: Credentials | None = None, *, model: str = MODEL
+    url: str | Sequence[str], credentials: Credentials | None = None, *, model: str | None = None
 ) -> Transport:
     """A transport to the server at this URL; to be called inside the event loop that will use it.
 
@@ -102,7 +102,7 @@ def open_transport(
     names, else the usual ones.
 
     Args:
-        model: which of the server's to ask over gRPC.
+        model: which of the server's to ask; None: `MODEL`, of an endpoint the one that it chooses.
 
     Raises:
         OSError: a file of the credentials cannot be read.
@@ -115,11 +115,11 @@ def open_transport(
     if server.scheme.startswith("grpc"):
         from vfnet_client.grpc_transport import GRPCTransport
 
-        return GRPCTransport(server, credentials, model)
+        return GRPCTransport(server, credentials, model or MODEL)
     if is_score_endpoint(server):
         from vfnet_client.score_endpoint import ScoreEndpoint
 
-        return ScoreEndpoint(server, credentials)
+        return ScoreEndpoint(server, credentials, model)
     from vfnet_client.http_transport import HTTPTransport
 
-    return HTTPTransport(server, credentials)
+    return HTTPTransport(server, credentials, model or MODEL)

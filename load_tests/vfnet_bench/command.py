@@ -19,6 +19,8 @@ BENCHMARKS = {
         "growth": "images/s and memory against size, concurrency, detections",
         "training": "a training step against MMDetection's",
         "gpu": "the torch engine on a GPU",
+        "instances": "how long a GPU would wait between batches, with a clock in its place",
+        "kernels": "what the compiler makes of the GPU's kernels, without one",
     }.items()
 }
 

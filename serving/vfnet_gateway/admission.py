@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from enum import IntEnum
-from typing import Any
+from typing import Any, Protocol
 
 from vfnet_client.exceptions import RequestError, ServerBusyError
 
@@ -178,10 +178,40 @@ def _places_by_priority(capacity: int) -> dict[Priority, int]:
     return {Priority.INTERACTIVE: capacity, Priority.BATCH: capacity - capacity // 4}
 
 
+class Places(Protocol):
+    """Who gives places to requests: `ImagePlaces`, or whoever asks another process for them."""
+
+    @property
+    def in_flight(self) -> int:
+        """Images that have a place."""
+        ...
+
+    @property
+    def newcomers(self) -> int:
+        """Requests waiting for their first place."""
+        ...
+
+    def of_a_request(self, priority: Priority = Priority.INTERACTIVE) -> RequestPlaces:
+        """What one request asks for its places."""
+        ...
+
+    def resize(self, capacity: int) -> None:
+        """So many places from now on."""
+        ...
+
+    async def take(self, request: RequestPlaces) -> None:
+        """A place for one more image of a request; see `RequestPlaces.place`."""
+        ...
+
+    def give_back(self, request: RequestPlaces) -> None:
+        """A place of this request's is free."""
+        ...
+
+
 class RequestPlaces:
     """The images of one request."""
 
-    def __init__(self, image_places: ImagePlaces, priority: Priority) -> None:
+    def __init__(self, image_places: Places, priority: Priority) -> None:
         self._image_places, self.priority = image_places, priority
         self.has_started = False
         """Whether it ever had a place."""

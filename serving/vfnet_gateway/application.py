@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TextIO
 
 from starlette.requests import Request
@@ -38,6 +39,7 @@ from vfnet_gateway.traffic.deployment_metrics import DeploymentMetrics
 from vfnet_gateway.traffic.deployments import Deployments
 from vfnet_gateway.triton_facts import TritonFacts
 from vfnet_gateway.ui_routes import UIRoutes
+from vfnet_gateway.workers.shared_places import AskedPlaces
 
 _FINISH_S = 5.0
 """Seconds, when stopping, for Triton to answer what nobody waits for: closing the connection cancels it."""
@@ -54,6 +56,8 @@ class Gateway:
         self.settings = settings
         self.grpc_server: GRPCServer | None = None
         """Started and stopped with the application; None: no port for gRPC."""
+        self.asked_places: AskedPlaces | None = None
+        """Where this is one of several processes, who gives it places."""
         self.log = AccessLog(log_stream or sys.stdout)
         self.leaving = Leaving()
         self.metrics = GatewayMetrics()
@@ -73,15 +77,18 @@ class Gateway:
         settings = self.settings
         facts = TritonFacts(settings.server)
         fetcher = URLImageFetcher(settings.url_policy, settings.url_limits)
-        retries = fair_retries()
+        retries, asked = fair_retries(), self.asked_places
 
         def open_ensemble(name: str) -> Ensemble:
             transport = open_transport(settings.server, model=name)
             if isinstance(transport, ServerPool):
                 self._watch_servers(transport, is_told=name == settings.models[0])
-            return Ensemble(settings, transport, retries)
+            open_places = None if asked is None else partial(asked.of_model, name)
+            return Ensemble(settings, transport, retries, open_places)
 
-        deployments = Deployments(settings, open_ensemble, DeploymentMetrics(self.metrics.registry), self.log.note)
+        by_deployment = DeploymentMetrics(self.metrics.registry)
+        self.metrics.refreshers.append(by_deployment.refresh)
+        deployments = Deployments(settings, open_ensemble, by_deployment, self.log.note)
         scorer = Scorer(settings, fetcher.fetch)
         self._watch(deployments)
         statistics = ModelStatistics(facts)

@@ -12,7 +12,7 @@ from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
 from vfnet_client.server_errors import deadline_exceeded
 from vfnet_client.servers.pool import ServerPool
 from vfnet_client.transport import Transport, server_urls
-from vfnet_gateway.admission import ImagePlaces, Place, Priority, RequestPlaces
+from vfnet_gateway.admission import ImagePlaces, Place, Places, Priority, RequestPlaces
 from vfnet_gateway.settings import GatewaySettings
 
 _BUSY_PATIENCE_S = 2.0
@@ -26,6 +26,7 @@ _PROOF_TIMEOUT_S = 10.0
 _ABANDONED_AT_MOST_S = 60.0
 """How long Triton may go on with what nobody waits for: longer, and it or the way to it has broken."""
 
+OpenPlaces = Callable[[int, Callable[[], bool]], Places]
 FairRetries = Mapping[Priority, FairRetry]
 """In which order images ask a Triton again that has refused them. It has a queue for each priority, so that they are
 refused separately."""
@@ -47,15 +48,24 @@ class Ensemble:
 
     Args:
         retries: shared with the other ensembles of the same Triton; None: there are none.
+        open_places: makes its places, of how many, and by whether the servers are away; None: places of its own.
     """
 
-    def __init__(self, settings: GatewaySettings, transport: Transport, retries: FairRetries | None = None) -> None:
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        transport: Transport,
+        retries: FairRetries | None = None,
+        open_places: OpenPlaces | None = None,
+    ) -> None:
         self._transport, self._server = transport, ", ".join(server_urls(settings.server))
         self._places_of_each = settings.max_in_flight
         self._abandoned: set[asyncio.Task[dict[str, Any]]] = set()
         self._policy = RetryPolicy(self._prove)
-        self._image_places = ImagePlaces(
-            settings.max_in_flight, settings.max_waiting, settings.queue_timeout, is_stalled=lambda: self.is_away
+        self._image_places: Places = (
+            ImagePlaces(settings.max_in_flight, settings.max_waiting, settings.queue_timeout, lambda: self.is_away)
+            if open_places is None
+            else open_places(settings.max_in_flight, lambda: self.is_away)
         )
         # All requests share them: an image that Triton refuses waits for one that it answers, and none pushes in.
         self._fair_retries = fair_retries() if retries is None else retries
@@ -129,10 +139,14 @@ class Ensemble:
         *,
         score_threshold: float | None = None,
         outputs: Sequence[str] = ("DETECTIONS",),
+        gives_up_soon: bool = False,
     ) -> dict[str, Any]:
-        """One inference for an image that has a place; arguments and answer as of `Transport.infer`.
+        """One inference for an image that has a place; other arguments and answer as of `Transport.infer`.
 
         Cancelling it drops what waits to be sent. What was sent keeps the place until Triton has answered.
+
+        Args:
+            gives_up_soon: whether a model that is away is asked a few times only, because another can answer.
 
         Raises:
             InvalidImageError: the image is at fault, also where it kills the model's process.
@@ -151,7 +165,7 @@ class Ensemble:
             )
             return await self._answer(inference, left, keep)
 
-        return await fair_retry.send(lambda: self._policy.ask(once, deadline))
+        return await fair_retry.send(lambda: self._policy.ask(once, deadline, is_known_to_be_away=gives_up_soon))
 
     async def answer_copy(
         self, image: bytes, patience: float, *, score_threshold: float | None = None

@@ -23,13 +23,13 @@ from vfnet_client.exceptions import (
     VFNetClientError,
 )
 from vfnet_client.safe_text import printable_line
+from vfnet_client.score_endpoint import DEPLOYMENT_HEADER
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.bodies import ClientGoneError
 from vfnet_gateway.host_policy import HostPolicy
 from vfnet_gateway.leaving import Leaving
 from vfnet_gateway.metrics import REFUSALS, GatewayMetrics
 from vfnet_gateway.request_record import SCOPE_KEY, RequestRecord
-from vfnet_gateway.traffic.split import DEPLOYMENT_HEADER
 
 LONGEST_REQUEST_ID = 100
 LONGEST_REASON = 500

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from vfnet_client.commands.settings_options import Count, File, Seconds
-from vfnet_client.transport import DEFAULT_SERVER, DNS, MODEL, parse_server_url, server_urls
+from vfnet_client.byte_sizes import shown_bytes
+from vfnet_client.commands.settings_options import Bytes, Count, File, Seconds
+from vfnet_client.model_names import MODEL, check_ensemble_name, model_of
+from vfnet_client.transport import DEFAULT_SERVER, DNS, parse_server_url, server_urls
 from vfnet_client.url_images.address_policy import AddressPolicy
 from vfnet_client.url_images.url_images import FetchLimits
 from vfnet_gateway.host_policy import HostPolicy
+from vfnet_model.manifest import MANIFEST, file_of
 
 DEFAULT_PORT = 5001
 _MESSAGE_HEAD_BYTES = 64 << 10
@@ -24,27 +28,27 @@ class GatewaySettings:
     Of several, each image goes to the one that has least to do."""
     models: tuple[str, ...] = (MODEL,)
     """The models that KServe v2's callers may ask for, each with the interface of `vfnet` and places of its own in the
-    ensemble; /score asks the first."""
+    ensemble; /score asks the first, unless a request names another in AzureML's `azureml-model-deployment`."""
     timeout: Seconds = 60.0
     """For the answer to a request, from the end of its body.
 
     What is left of it goes to Triton with every image."""
 
-    max_body_bytes: Count = 64 << 20
+    max_body_bytes: Bytes = 64 << 20
     """Largest body accepted.
 
     A larger one is refused with 413."""
-    max_image_bytes: Count = 32 << 20
+    max_image_bytes: Bytes = 32 << 20
     """Largest encoded image in a KServe v2 request."""
     max_images: Count = 1000
     """Images of one request.
 
     A request with more is refused with 413, and one with very many values or deep nesting before it is parsed."""
-    max_held_bytes: Count = 256 << 20
+    max_held_bytes: Bytes = 256 << 20
     """All bodies read or worked on together; others are left unread until there is room.
 
     Beyond it only the oldest body is read on: no more than one body exceeds it."""
-    min_body_rate: Count = 8 << 10
+    min_body_rate: Bytes = 8 << 10
     """Bytes a second that a body has to arrive with; eight times as many while others wait for room.
 
     Measured over every `body_idle_timeout`."""
@@ -102,7 +106,13 @@ class GatewaySettings:
     """Ask for a key at /metrics too."""
 
     manifest: File | None = None
-    """The repository's vfnet_build.json, for /ui/info."""
+    """The repository's vfnet_build.json, for /ui/info; those of other models are found beside it."""
+
+    def manifest_of(self, model: str) -> Path | None:
+        """What a model was built from, so far as it is known here: not where it is a later deployment's."""
+        if self.manifest is None or model_of(model) != model:
+            return None
+        return self.manifest.with_name(file_of(MANIFEST, model)) if model != MODEL else self.manifest
 
     @property
     def max_message_bytes(self) -> int:
@@ -121,9 +131,12 @@ class GatewaySettings:
             raise ValueError("at least one server must be named")
         if not self.models or len(set(self.models)) < len(self.models):
             raise ValueError("the models to serve are named once each, and there is at least one")
+        for model in self.models:
+            check_ensemble_name(model)
         if self.max_held_bytes < self.max_body_bytes:
             raise ValueError(
-                f"one body may have {self.max_body_bytes} bytes, but all together only {self.max_held_bytes}"
+                f"one body may have {shown_bytes(self.max_body_bytes)}, but all together only "
+                f"{shown_bytes(self.max_held_bytes)}"
             )
         if min(self.max_images, self.max_connections, self.max_peer_connections) < 1:
             raise ValueError("at least one image and one connection must be allowed")

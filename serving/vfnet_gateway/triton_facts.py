@@ -13,11 +13,11 @@ from tritonclient.utils import InferenceServerException
 
 from vfnet_client.exceptions import ServerUnavailableError
 from vfnet_client.grpc_transport import CHANNEL_ARGUMENTS
+from vfnet_client.model_names import STEPS
 from vfnet_client.servers.addresses import ServerAddresses
 from vfnet_client.transport import parse_server_url, server_urls
 
 T = TypeVar("T")
-STAGES = ("vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")
 _PATIENCE_S = 3.0
 _SILENT_FOR_S = 10.0
 """One of several servers that did not answer is not asked for so long, so that nobody waits for it each time."""
@@ -31,18 +31,20 @@ class TritonFacts:
         self._clients: dict[str, tritonclient.grpc.aio.InferenceServerClient] = {}
         self._silent_until: dict[str, float] = {}
 
-    async def stages(self) -> dict[str, dict[str, int]]:
-        """By model, since Triton started: `count` of images, `queue_ns` and `compute_ns` of all of them together.
+    async def stages(self, model: str) -> dict[str, dict[str, int]]:
+        """By step, since Triton loaded it: `count` of images, `queue_ns` and `compute_ns` of all of them together.
+
+        Args:
+            model: whose ensemble it is; its steps are those of what is deployed now.
 
         Raises:
-            ServerUnavailableError: Triton does not answer.
+            ServerUnavailableError: Triton does not answer, or has no such model.
         """
-        return {model: await self._statistics(model) for model in STAGES}
+        return {step: await self._statistics(step) for step in await self._steps(model)}
 
-    async def settings(self) -> dict[str, float | int | None]:
+    async def settings(self, model: str) -> dict[str, float | int | None]:
         """The checkpoint's `score_threshold` and `max_per_img`. Raises as `stages` does."""
-        detector = await self._parameters("vfnet_detector")
-        postprocess = await self._parameters("vfnet_postprocess")
+        _, detector, postprocess = [await self._parameters(step) for step in await self._steps(model)]
         threshold, most = detector.get("score_threshold"), postprocess.get("max_per_img")
         return {
             "score_threshold": None if threshold is None else float(threshold),
@@ -71,12 +73,23 @@ class TritonFacts:
             "compute_ns": sum(part.ns for part in parts),
         }
 
+    async def _steps(self, model: str) -> list[str]:
+        """Preprocessing, detector and postprocessing."""
+        steps = [step.model_name for step in (await self._config(model)).ensemble_scheduling.step]
+        if len(steps) != len(STEPS):
+            raise ServerUnavailableError(f"{model} at Triton is not the ensemble of a detector")
+        return steps
+
     async def _parameters(self, model: str) -> dict[str, str]:
+        config = await self._config(model)
+        return {name: parameter.string_value for name, parameter in config.parameters.items()}
+
+    async def _config(self, model: str) -> Any:
         answers = await self._of_each(
             f"no configuration of {model}",
             lambda client: client.get_model_config(model, client_timeout=_PATIENCE_S),
         )
-        return {name: parameter.string_value for name, parameter in answers[0].config.parameters.items()}
+        return answers[0].config
 
     async def _of_each(self, failure: str, ask: Callable[[Any], Awaitable[T]]) -> list[T]:
         """The answers of the servers that answer.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
+from vfnet_client.model_names import STEPS
 from vfnet_serve.background import StateFolder
 from vfnet_serve.installation import ServerError
 from vfnet_serve.local_http import fetch
 from vfnet_serve.starting import running_endpoints
 
-_STEPS = ("_preprocess", "_detector", "_postprocess")
 _PATIENCE_S = 10.0
 
 
@@ -29,4 +29,4 @@ def served_ensembles(folder: StateFolder) -> list[str]:
         ready = sorted({str(entry["name"]) for entry in index if entry.get("state") == "READY"})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ServerError(f"the server in {folder.root} does not say which models it serves: {error}") from error
-    return [name for name in ready if not name.endswith(_STEPS)]
+    return [name for name in ready if not name.endswith(tuple(f"_{step}" for step in STEPS))]

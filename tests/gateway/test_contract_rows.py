@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import json
 from collections.abc import Callable
@@ -102,6 +103,20 @@ def test_accepted(body: dict[str, Any], images: int, client: httpx.Client) -> No
     assert reply.status_code == 200, reply.text
     assert len(reply.json()) == images
     assert all(len(result["boxes"]) == 10 for result in reply.json())
+
+
+def test_a_body_in_gzip_is_answered_as_without(client: httpx.Client) -> None:
+    body = json.dumps({"input_data": table([GOOD, GOOD])}).encode()
+    plain, headers = post(client, body), {"content-type": "application/json", "content-encoding": "gzip"}
+    assert plain.status_code == 200
+    assert client.post("/score", content=gzip.compress(body), headers=headers).json() == plain.json()
+    infer = {"inputs": [{"name": "IMAGE", "datatype": "BYTES", "shape": [1], "data": [GOOD],
+                         "parameters": {"content_type": "base64"}}]}  # fmt: skip
+    packed = gzip.compress(json.dumps(infer).encode())
+    answers = [client.post("/v2/models/vfnet/infer", json=infer),
+               client.post("/v2/models/vfnet/infer", content=packed, headers=headers)]  # fmt: skip
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json()["outputs"] == answers[1].json()["outputs"]
 
 
 @pytest.mark.parametrize(("body", "status", "words"), REFUSED.values(), ids=REFUSED)

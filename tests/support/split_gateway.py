@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway_process import RunningGateway, running_gateway
-from second_ensemble import with_second_ensemble
 from triton_server import NO_OP, ServedRepository, serving
+from vfnet_build.repository import write_repository
+from vfnet_model.checkpoints.loading import load_checkpoint
+from vfnet_model.manifest import Manifest
 from waiting import eventually
 
 SECOND = "second"
-"""The ensemble beside `vfnet`; what it finds is of another class."""
+"""The model beside `vfnet`; what it finds is of another class."""
+_LABELS = "self.labels = np.zeros((1, rows), np.int32)"
+_OTHER_LABELS = "self.labels = np.full((1, rows), 2, np.int32)"
 
 
 @dataclass(frozen=True)
@@ -39,11 +44,22 @@ class SplitGateway:
 
 
 @contextmanager
-def split_gateway(repository: Path, state: Path) -> Iterator[SplitGateway]:
-    """Both ensembles made of `repository`, without a network, while in the context; all files go to `state`."""
-    both = with_second_ensemble(repository, state / "repository", SECOND, no_op_label=2)
+def split_gateway(repository: Path, checkpoint: Path, state: Path) -> Iterator[SplitGateway]:
+    """Two models of what `repository` was built from, without a network, while in the context.
+
+    All files go to `state`.
+    """
+    target = state / "repository"
+    shutil.copytree(repository, target)
+    manifest = Manifest.read(repository)
+    assert manifest is not None
+    write_repository(target, load_checkpoint(checkpoint).config, manifest, lambda _: None, model=SECOND)
+    detector = target / f"{SECOND}_detector/1/vfnet_runtime/triton_models/noop_detector_model.py"
+    code = detector.read_text()
+    assert code.count(_LABELS) == 1
+    detector.write_text(code.replace(_LABELS, _OTHER_LABELS))
     with (
-        serving(both, state, NO_OP) as server,
+        serving(target, state, NO_OP) as server,
         running_gateway(server.grpc_url, state, f"--traffic-file={state / 'traffic.toml'}") as gateway,
     ):
         yield SplitGateway(gateway, server, state)

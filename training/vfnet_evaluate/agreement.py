@@ -39,11 +39,17 @@ def agreement(
     """
     matched = total = 0
     for each, other in zip(expected, found, strict=True):
-        above = each.scores > score_threshold
-        total += int(np.count_nonzero(above))
-        if not above.any() or not len(other.scores):
-            continue
-        overlaps = box_iou(each.boxes[above], other.boxes)
-        same = each.labels[above][:, None] == other.labels[None, :]
-        matched += int(np.count_nonzero(matched_one_to_one(same & (overlaps >= iou_threshold), overlaps) != NOTHING))
+        total += int(np.count_nonzero(each.scores > score_threshold))
+        matched += len(matched_pairs(each, other, score_threshold, iou_threshold))
     return Matched(matched, total)
+
+
+def matched_pairs(
+    expected: ImageDetections, found: ImageDetections, score_threshold: float, iou_threshold: float
+) -> list[tuple[int, int]]:
+    """Indices of expected detections of one image, and of those that they were found again as. See `agreement`."""
+    above = np.flatnonzero(expected.scores > score_threshold)
+    overlaps = box_iou(expected.boxes[above], found.boxes)
+    same = expected.labels[above][:, None] == found.labels[None, :]
+    others = matched_one_to_one(same & (overlaps >= iou_threshold), overlaps)
+    return [(int(index), int(other)) for index, other in zip(above, others, strict=True) if other != NOTHING]

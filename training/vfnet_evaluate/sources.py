@@ -56,9 +56,16 @@ def detect_with_network(dataset: DetectionDataset, detector: NetworkDetector) ->
 
 
 def detect_with_server(
-    dataset: DetectionDataset, server: str, concurrency: int = 16, timeout: float | None = 60.0
+    dataset: DetectionDataset,
+    server: str,
+    concurrency: int = 16,
+    timeout: float | None = 60.0,
+    model: str | None = None,
 ) -> DetectedDataset:
     """Ask a running server about every image, as any client would.
+
+    Args:
+        model: the one to ask where the server has several.
 
     Raises:
         ServerUnavailableError: it cannot be reached.
@@ -67,7 +74,7 @@ def detect_with_server(
     answers: list[Detections | None] = []
     failures = dict[int, str]()
     boxes, names = 0, dict[str, None]()
-    with VFNetClient(server, concurrency, timeout) as client:
+    with VFNetClient(server, concurrency, timeout, model=model) as client:
         outcomes = client.detect_many(image.path for image in dataset.images)
         for outcome in with_progress(outcomes, len(dataset.images), "detecting"):
             answers.append(_answer(outcome, failures))

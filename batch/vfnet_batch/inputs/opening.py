@@ -8,7 +8,8 @@ from pathlib import Path
 from vfnet_batch.errors import BatchError
 from vfnet_batch.inputs.folders import folder_source, pattern_source
 from vfnet_batch.inputs.source import InputSource
-from vfnet_client.images import EXTENSIONS
+from vfnet_client.image_files import is_image_file
+from vfnet_images.kinds import NAMES
 
 _TABLES = {".csv": ",", ".tsv": "\t"}
 _JSON_LINES = (".jsonl", ".ndjson")
@@ -60,9 +61,9 @@ def _file_source(path: Path, images: Path | None, column: str | None) -> InputSo
         from vfnet_batch.inputs.annotations import coco_source
 
         return coco_source(path, images)
-    if suffix in EXTENSIONS:
+    if is_image_file(str(path), path.name):
         return pattern_source(glob.escape(str(path)))
     raise BatchError(
         f"cannot tell what {path} is: an INPUT file is a table (.csv, .tsv), a list (.txt), AutoML's .jsonl, "
-        f"COCO's .json or an image ({', '.join(sorted(EXTENSIONS))})"
+        f"COCO's .json or an image ({NAMES})"
     )

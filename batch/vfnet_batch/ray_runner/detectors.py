@@ -16,6 +16,7 @@ from vfnet_batch.settings import ServerSettings
 from vfnet_batch.shard_scoring import Detector
 from vfnet_client.detections import Detections
 from vfnet_client.exceptions import InvalidImageError
+from vfnet_client.model_names import MODEL
 from vfnet_client.safe_text import printable_lines
 
 
@@ -45,12 +46,14 @@ class HoldRepository:
     repository: Path
     """On every machine of the cluster."""
     threads: int
+    model: str = MODEL
+    """Of the repository's, which may be several."""
 
     def open(self, concurrency: int, score_threshold: float | None) -> Detector:
         """See `DetectorRecipe.open`."""
         from vfnet_model.detectors.repository_detector import RepositoryDetector
 
-        held = RepositoryDetector(self.repository, self.threads)
+        held = RepositoryDetector(self.repository, self.threads, self.model)
         return InProcessDetector(lambda encoded: held.detect(encoded, score_threshold or 0.0), concurrency)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vfnet_client.credentials import Credentials
 from vfnet_client.exceptions import CommandError, ServerUnavailableError
+from vfnet_client.model_names import MODEL, check_ensemble_name, check_model_name
 from vfnet_client.transport import DEFAULT_SERVER, parse_server_url
 
 if TYPE_CHECKING:
@@ -30,6 +31,14 @@ def add_server_options(parser: argparse.ArgumentParser, timeout: float = 60.0, r
         help="Triton at grpc://host:port, grpcs://, http:// or https://; an endpoint, https://host/score; or "
         "dns:///name:port for gRPC at all addresses of a name. May be repeated: the least busy is asked, and another "
         f"where it fails (default: {DEFAULT_SERVER})",
+    )
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        type=ensemble_name,
+        action=GivenOnce,
+        default=None,
+        help=f"the model to ask, where the server has several (default: {MODEL}, of an endpoint its own)",
     )
     parser.add_argument(
         "--timeout",
@@ -93,6 +102,7 @@ def connected(arguments: argparse.Namespace, concurrency: int = 16, server: str 
         retries=arguments.retries,
         credentials=credentials_from(arguments),
         on_waiting=say,
+        model=arguments.model,
     )
 
 
@@ -117,6 +127,23 @@ def server_url(text: str) -> str:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return text
+
+
+def public_name(text: str) -> str:
+    """An argument that names a model."""
+    return _named(text, check_model_name)
+
+
+def ensemble_name(text: str) -> str:
+    """An argument that names a model, or one deployment of it."""
+    return _named(text, check_ensemble_name)
+
+
+def _named(text: str, check: Callable[[str], str]) -> str:
+    try:
+        return check(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def seconds(text: str) -> float:

@@ -6,7 +6,8 @@ What becomes of a server, in the words of Envoy's outlier detection, whose defau
 * Errors and answers out of time may be the image's fault: the server has to prove itself with a good picture, and is
   left out when it cannot, or after five such in a row, however well it does with the picture.
 * A server that has images and answers nothing, while others answer, for longer than they ever took, lags: it is left
-  out, and what it has is asked elsewhere, too. Whoever answers first is right.
+  out, and what it has is asked elsewhere, too. Whoever answers first is right. Others that have nothing to answer are
+  sent a good picture for that.
 
 A server that is left out is tried again with a good picture after a pause that grows, and gets images once it has
 answered that. There is no largest share of servers that may be left out: when all are, whoever asks is told, and
@@ -33,6 +34,7 @@ from vfnet_client.exceptions import (
     ServerBusyError,
     ServerUnavailableError,
     VFNetClientError,
+    WrongServerError,
 )
 from vfnet_client.retry_policy import Deadline, jittered, proof_picture
 from vfnet_client.server_errors import deadline_exceeded
@@ -244,11 +246,13 @@ class ServerPool:
         return min(there, key=lambda server: (server.is_full, server.in_flight, random.random()), default=None)
 
     def _nobody(self) -> ServerUnavailableError:
-        for server in self.servers:
-            if isinstance(server.left_out, ServerUnavailableError):
-                return ServerUnavailableError(str(server.left_out), server.left_out.retry_after)
-        reasons = [str(server.left_out) for server in self.servers if server.left_out is not None]
-        return ServerUnavailableError(f"no VFNet is ready at {self._name}: {'; '.join(reasons[:1])}")
+        """What is wrong with the servers, in the words of the first; never that an image was in one that died."""
+        reasons = [server.left_out for server in self.servers if server.left_out is not None]
+        if reasons and all(isinstance(reason, WrongServerError) for reason in reasons):
+            return WrongServerError(str(reasons[0]))
+        if reasons and isinstance(reasons[0], ServerUnavailableError):
+            return ServerUnavailableError(str(reasons[0]))
+        return ServerUnavailableError(f"no VFNet is ready at {self._name}: {reasons[0] if reasons else 'none is left'}")
 
     def _begin(self, server: PooledServer, call: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(call)
@@ -273,7 +277,7 @@ class ServerPool:
             silence = server.answered()
             if not was_out:
                 self._silences.append(silence)
-            elif isinstance(server.left_out, _LagError):
+            elif isinstance(server.left_out, _LagError | DeadlineExceededError):
                 self._let_in(server)
         elif isinstance(error, ServerUnavailableError):
             self._leave_out(server, error)
@@ -309,13 +313,14 @@ class ServerPool:
 
     async def _proof_of(self, server: PooledServer) -> VFNetClientError | None:
         # Without a time-out of its own, which would cancel it at Triton: see `vfnet_gateway.ensemble`.
+        began = monotonic()
         task = asyncio.create_task(server.transport.infer(proof_picture(), priority=self.priority))
         try:
             await asyncio.wait({task}, timeout=PROOF_TIMEOUT_S)
         finally:
             self._abandon(task)
-        if not task.done():
-            return deadline_exceeded(server.url, PROOF_TIMEOUT_S)
+        if not task.done():  # where others are answered, it waits behind them
+            return None if server.answered_at > began else deadline_exceeded(server.url, PROOF_TIMEOUT_S)
         try:
             task.result()
         except ServerBusyError:  # others are served there
@@ -396,9 +401,11 @@ class ServerPool:
             since = server.silent_since()
             if since is None or now - since <= longest:
                 continue
-            if any(other.is_in and other.answered_at > since for other in self.servers if other is not server):
-                seconds = now - since
-                self._leave_out(server, _LagError(f"{server.url} has answered nothing for {seconds:.1f} s"))
+            others = [other for other in self.servers if other.is_in and other is not server]
+            if any(other.answered_at > since for other in others):
+                self._leave_out(server, _LagError(f"{server.url} has answered nothing for {now - since:.1f} s"))
+            elif idle := [other for other in others if not other.in_flight]:
+                self._suspect(idle[0])  # it has had nothing to answer
 
     def longest_silence(self) -> float:
         """Seconds without an answer that a server with images may take."""

@@ -13,6 +13,7 @@ from vfnet_batch.settings import BatchSettings, ServerSettings
 from vfnet_client.commands.options import add_server_options, at_least_one, credentials_from, fraction, seconds
 from vfnet_client.commands.settings_options import add_options, settings_from
 from vfnet_client.commands.settings_parser import SettingsParser
+from vfnet_client.model_names import MODEL
 from vfnet_client.safe_text import printable_lines
 from vfnet_client.transport import DEFAULT_SERVER
 
@@ -120,6 +121,7 @@ def _score(batch: Batch, arguments: argparse.Namespace, served: OwnServer | None
         arguments,
         urls=tuple(arguments.server or [DEFAULT_SERVER]),
         credentials=credentials_from(arguments),
+        model=arguments.model,
     )
     if arguments.ray is not None:
         from vfnet_batch.ray_runner.runner import ClusterSettings, score_on_ray
@@ -145,7 +147,9 @@ def _recipe(arguments: argparse.Namespace, servers: ServerSettings) -> DetectorR
     if arguments.checkpoint is not None:
         return HoldCheckpoint(arguments.checkpoint)
     if arguments.repository is not None:
-        return HoldRepository(arguments.repository.absolute(), max(1, int(arguments.actor_cpus)))
+        return HoldRepository(
+            arguments.repository.absolute(), max(1, int(arguments.actor_cpus)), arguments.model or MODEL
+        )
     check_servers(servers)
     return AskServers(servers)
 
@@ -158,7 +162,9 @@ def _identify(arguments: argparse.Namespace, served: OwnServer | None) -> str | 
         return served.prepare()
     from vfnet.own_server import checkpoint_model, repository_model
 
-    return repository_model(served.repository) if served.repository else checkpoint_model(str(served.checkpoint))
+    if served.repository is None:
+        return checkpoint_model(str(served.checkpoint))
+    return repository_model(served.repository, served.model)
 
 
 def _settings(arguments: argparse.Namespace) -> BatchSettings:
@@ -181,9 +187,12 @@ def _fetching(arguments: argparse.Namespace) -> FetchSettings:
 def _own_server(arguments: argparse.Namespace) -> OwnServer | None:
     if arguments.checkpoint is None and arguments.repository is None:
         return None
+    model = arguments.model or MODEL
+    if arguments.checkpoint is not None and model != MODEL:
+        raise BatchError("--model chooses one of a server's or a repository's models, and --checkpoint is one alone")
     from vfnet.own_server import OwnServer
 
-    return OwnServer(arguments.output / "server", arguments.checkpoint, arguments.repository)
+    return OwnServer(arguments.output / "server", arguments.checkpoint, arguments.repository, model=model)
 
 
 def _report(batch: Batch) -> None:
@@ -193,5 +202,7 @@ def _report(batch: Batch) -> None:
         print(f"{batch.progress.advanced} of them in {batch.progress.seconds:.1f} s now, {rate:.3g} images/s")
     else:
         print("nothing was left to do")
+    for note, number in batch.notes.items():
+        print(f"{number} x {note}")
     for path in batch.written or [batch.output.shards]:
         print(printable_lines(str(path)))

@@ -13,9 +13,9 @@ from vfnet_client.cli import EXIT_FAILED
 from vfnet_client.commands.options import KEY_VARIABLE
 from vfnet_client.commands.settings_options import add_options, settings_from
 from vfnet_client.exceptions import CommandError
+from vfnet_client.model_names import check_ensemble_name
 from vfnet_gateway.traffic.canary import Canary, CanaryPlan
 from vfnet_gateway.traffic.judging import CanaryLimits
-from vfnet_gateway.traffic.split import check_deployment_name
 from vfnet_serve.background import StateFolder
 
 
@@ -40,7 +40,7 @@ def add_canary_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Try it and say what became of it; 0 if it passed, 1 if it was taken back."""
     try:
-        check_deployment_name(arguments.candidate)
+        check_ensemble_name(arguments.candidate)
         plan, limits = settings_from(CanaryPlan, arguments), settings_from(CanaryLimits, arguments)
     except ValueError as error:
         raise CommandError(str(error)) from error

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from vfnet_client.atomic_files import write_whole
-from vfnet_client.commands.options import GivenOnce, at_least_one, seconds, server_url
+from vfnet_client.commands.options import GivenOnce, at_least_one, ensemble_name, seconds, server_url
 from vfnet_client.safe_text import printable_lines
 from vfnet_data.dataset import DetectionDataset
 from vfnet_data.reading import read_dataset
@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     evaluated = parser.add_mutually_exclusive_group(required=True)
     evaluated.add_argument(
         "--server", type=server_url, action=GivenOnce, metavar="URL", help="a running server, such as grpc://host:8001"
+    )
+    parser.add_argument(
+        "--model", type=ensemble_name, metavar="NAME", help="of the server's, the one to ask where it has several"
     )
     evaluated.add_argument("--checkpoint", metavar="FILE|URL|coco|demo", help="a checkpoint, computed here by torch")
     evaluated.add_argument("--detections", type=Path, metavar="FILE", help="detections in COCO's result format")
@@ -91,8 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _detect(arguments: argparse.Namespace, dataset: DetectionDataset) -> tuple[str, DetectedDataset]:
     """What is evaluated, in words, and its detections."""
     if arguments.server is not None:
-        found = detect_with_server(dataset, arguments.server, arguments.concurrency, arguments.timeout)
-        return f"server {arguments.server}", found
+        found = detect_with_server(dataset, arguments.server, arguments.concurrency, arguments.timeout, arguments.model)
+        return " ".join(filter(None, ("server", arguments.server, arguments.model))), found
     if arguments.detections is not None:
         return f"detections {arguments.detections}", DetectedDataset(read_coco_results(dataset, arguments.detections))
     # Here, so that a server can be evaluated without torch.

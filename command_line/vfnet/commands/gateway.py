@@ -6,7 +6,8 @@ import argparse
 import os
 from dataclasses import fields
 
-from vfnet_client.commands.options import at_least_one, chosen_server
+from vfnet_client.byte_sizes import byte_count, shown_bytes
+from vfnet_client.commands.options import chosen_server
 from vfnet_client.commands.settings_options import add_options, settings_from
 from vfnet_client.commands.settings_parser import SettingsParser
 from vfnet_client.exceptions import CommandError
@@ -36,13 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", action="append", metavar="NAME", help="a model that callers may ask for; may be repeated, "
         f"/score asks the first (default: {', '.join(GatewaySettings.models)})",
     )  # fmt: skip
-    add_options(where, Listening, "host", "port", "grpc_port", "certificate", "certificate_key", "state_file")
+    add_options(
+        where, Listening, "host", "port", "grpc_port", "workers", "certificate", "certificate_key", "state_file"
+    )
     add_options(where, GatewaySettings, "manifest", "traffic_file")
     add_options(limits, GatewaySettings, *_LIMITS)
     add_options(limits, Listening, "lame_duck", "drain_timeout")
     limits.add_argument(
-        "--max-url-bytes", type=at_least_one, metavar="N", default=FetchLimits.max_bytes,
-        help="largest image fetched by URL (default: %(default)s)",
+        "--max-url-bytes", type=byte_count, metavar="SIZE", default=FetchLimits.max_bytes,
+        help=f"largest image fetched by URL (default: {shown_bytes(FetchLimits.max_bytes)})",
     )  # fmt: skip
     add_options(access, GatewaySettings, "keys_file", "protect_metrics")
     access.add_argument(

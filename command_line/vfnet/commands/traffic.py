@@ -8,11 +8,10 @@ from pathlib import Path
 
 from vfnet.commands.state_folder import add_state_folder_argument
 from vfnet_client.exceptions import CommandError
-from vfnet_client.transport import MODEL
+from vfnet_client.model_names import MODEL, check_model_name
 from vfnet_gateway.traffic.split import (
     TrafficSplit,
     change_split,
-    check_deployment_name,
     read_percents,
     read_traffic,
     render_traffic,
@@ -63,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(render_traffic(splits) if splits else "# no split: all requests go to the model that they ask for")
         return 0
     try:
-        check_deployment_name(arguments.model)
+        check_model_name(arguments.model)
         split = None if arguments.clear else _split(arguments)
     except ValueError as error:
         raise CommandError(str(error)) from error

@@ -41,8 +41,9 @@ from vfnet_serve.supervision.control import Supervision
 from vfnet_serve.supervision.wanted import Listener, WantedProcess, code_version
 
 _DRAWN_SCORE = 0.5
-SERVER_PACKAGES = ("vfnet_serve", "vfnet_supervision", "vfnet_model", "vfnet_build", "vfnet_runtime", "vfnet_client")
-GATEWAY_PACKAGES = ("vfnet_gateway", "vfnet_supervision", "vfnet_client")
+_COMMON_PACKAGES = ("vfnet_supervision", "vfnet_client", "vfnet_images")
+SERVER_PACKAGES = (*_COMMON_PACKAGES, "vfnet_serve", "vfnet_model", "vfnet_build", "vfnet_runtime")
+GATEWAY_PACKAGES = (*_COMMON_PACKAGES, "vfnet_gateway")
 """Whose code a running one must be of: where that has changed it is started anew."""
 _PORTS = ("http-port", "grpc-port", "metrics-port", "score-port", "score-grpc-port")
 _HEALTH_PORT = "health-port"
@@ -200,7 +201,7 @@ def _show(folder: StateFolder, image: Path | None) -> None:
     )
     manifest = Manifest.read(folder.repository)
     if manifest is not None and manifest.untrained:
-        _say("WARNING: these weights are UNTRAINED, so the boxes mean nothing; see the README for trained ones")
+        _say("WARNING: these weights are UNTRAINED, so the boxes mean nothing; trained ones: docs/checkpoints.md")
     _say_endpoints(endpoints, gateway.state["address"], gateway.state.get("grpc_address"), sample)
 
 

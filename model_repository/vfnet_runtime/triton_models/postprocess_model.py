@@ -28,7 +28,7 @@ class TritonPythonModel:
         self.max_candidates = int(parameters["max_candidates"])
         labels = Path(args["model_repository"]) / "labels.txt"
         self.classes = labels.read_text(encoding="utf-8").splitlines()
-        self.ledger = TicketLedger(ledger_path())
+        self.ledger = TicketLedger(ledger_path(args["model_name"]))
         self.activity = ProcessActivity()
 
     def execute(self, requests: list[Any]) -> list[Any]:

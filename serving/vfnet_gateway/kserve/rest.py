@@ -129,7 +129,7 @@ class KServeRoutes:
         try:
             self._check_key(request)
             model = self._model(request)
-            check_content_type(request.headers.get("content-type"), request.headers.get("content-encoding"))
+            check_content_type(request.headers.get("content-type"))
             priority = priority_of(request.headers)
             return model, self.inference.choose(model, request.headers, request_record_of(request)), priority
         except RequestError:

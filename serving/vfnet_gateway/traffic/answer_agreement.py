@@ -1,4 +1,8 @@
-"""How far two answers to the same image agree: their boxes matched one to one at IoU 0.5."""
+"""How far two answers to the same image agree: their boxes matched one to one at IoU 0.5.
+
+A network answers one object with boxes of several classes, most of them of low scores. Among those the right class of
+any other network would be found, so only the best box of a place counts, in both answers.
+"""
 
 from __future__ import annotations
 
@@ -71,6 +75,18 @@ def _boxes(detections: bytes) -> _Boxes:
         found: list[Any] = sorted(orjson.loads(detections)["boxes"], key=lambda each: -each["score"])
         corners = np.array([[each["box"][corner] for corner in _CORNERS] for each in found], np.float64)
         scores = np.array([each["score"] for each in found], np.float64)
-        return _Boxes(corners.reshape(-1, 4), scores, np.array([each["label"] for each in found], np.str_))
+        labels = np.array([each["label"] for each in found], np.str_)
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a detections document: {error!r}"[:200]) from error
+    best = _best_of_their_places(corners.reshape(-1, 4))
+    return _Boxes(corners.reshape(-1, 4)[best], scores[best], labels[best])
+
+
+def _best_of_their_places(corners: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """[n], whether no better box that counts overlaps it; the best come first."""
+    near = box_iou(corners, corners) > IOU_THRESHOLD
+    best = np.ones(len(corners), np.bool_)
+    for index in range(len(corners)):
+        if best[index]:
+            best[index + 1 :] &= ~near[index, index + 1 :]
+    return best

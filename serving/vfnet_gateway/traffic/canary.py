@@ -20,7 +20,7 @@ from typing import Annotated, NoReturn
 from vfnet_client.atomic_files import locked_file
 from vfnet_client.commands.options import duration, percent
 from vfnet_client.exceptions import CommandError, ServerUnavailableError
-from vfnet_client.transport import MODEL
+from vfnet_client.model_names import MODEL
 from vfnet_gateway.traffic.evidence import Evidence, Key, Observer
 from vfnet_gateway.traffic.judging import CanaryLimits, complaint, describe
 from vfnet_gateway.traffic.split import PLACES, WHOLE, TrafficSplit, change_split, read_traffic

@@ -46,17 +46,18 @@ class DeploymentMetrics:
         )
         self._percent = Gauge(
             "vfnet_gateway_traffic_percent", "Share of a public model's requests.", ["model", "deployment"],
-            registry=registry,
+            registry=registry, multiprocess_mode="livemax",
         )  # fmt: skip
         self._mirror_percent = Gauge(
             "vfnet_gateway_mirror_percent", "Share of the live one's images that are copied.", ["model", "deployment"],
-            registry=registry,
+            registry=registry, multiprocess_mode="livemax",
         )  # fmt: skip
         self._in_flight = Gauge(
             "vfnet_gateway_deployment_images_in_flight", "Images that have a place in a deployment.", ["deployment"],
-            registry=registry,
+            registry=registry, multiprocess_mode="livesum",
         )  # fmt: skip
         self._counts: dict[str, DeploymentCounts] = {}
+        self._watched: dict[str, Callable[[], float]] = {}
 
     def of(self, deployment: str) -> DeploymentCounts:
         """What is counted of one; the same object each time."""
@@ -65,8 +66,13 @@ class DeploymentMetrics:
         return self._counts[deployment]
 
     def watch(self, deployment: str, in_flight: Callable[[], float]) -> None:
-        """A gauge of the images in a deployment, asked for when it is scraped."""
-        self._in_flight.labels(deployment).set_function(in_flight)
+        """A gauge of the images in a deployment, set by `refresh`."""
+        self._watched[deployment] = in_flight
+
+    def refresh(self) -> None:
+        """Set the gauges that are watched, before they are told."""
+        for deployment, in_flight in self._watched.items():
+            self._in_flight.labels(deployment).set(in_flight())
 
     def show(self, model: str, old: TrafficSplit | None, new: TrafficSplit | None) -> None:
         """The shares that are in force from now on."""
@@ -75,6 +81,7 @@ class DeploymentMetrics:
             (self._mirror_percent, old and old.mirror, new and new.mirror),
         ):
             for name in set(before or ()) - set(now or ()):
+                gauge.labels(model, name).set(0)  # the files by which several processes share it keep what was there
                 gauge.remove(model, name)
             for name, percent in (now or {}).items():
                 gauge.labels(model, name).set(percent)

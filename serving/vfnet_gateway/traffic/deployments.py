@@ -6,21 +6,28 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from vfnet_client.exceptions import CommandError, RequestError, VFNetClientError
+from vfnet_client.exceptions import (
+    CommandError,
+    InferenceError,
+    RequestError,
+    ServerUnavailableError,
+    VFNetClientError,
+)
 from vfnet_client.retry_policy import Deadline
 from vfnet_client.safe_text import printable_line
+from vfnet_client.score_endpoint import DEPLOYMENT_HEADER
 from vfnet_gateway.admission import Place, Priority, RequestPlaces
 from vfnet_gateway.ensemble import Ensemble
 from vfnet_gateway.settings import GatewaySettings
 from vfnet_gateway.traffic.choosing import Chooser
 from vfnet_gateway.traffic.deployment_metrics import DeploymentCounts, DeploymentMetrics
 from vfnet_gateway.traffic.mirroring import Copies, Mirror, MirrorTarget
-from vfnet_gateway.traffic.split import DEPLOYMENT_HEADER, WHOLE, TrafficSplit, read_traffic
+from vfnet_gateway.traffic.split import WHOLE, TrafficSplit, read_traffic
 
 _LOOK_AT_THE_FILE_EVERY_S = 1.0
 _LEAST_PLACES = 4
@@ -42,6 +49,8 @@ class Destination:
     counts: DeploymentCounts | None = None
     """None: nothing is counted by deployment, because nothing is split."""
     mirror: Mirror | None = None
+    fallback: Ensemble | None = None
+    """Answers what this one cannot: an inference changes nothing, and no caller has chosen this one."""
 
     @property
     def is_away(self) -> bool:
@@ -70,11 +79,16 @@ class Destination:
         wanted = outputs if _DETECTIONS in outputs else (*outputs, _DETECTIONS)
         try:
             answer = await self.ensemble.infer(
-                place, image, deadline, score_threshold=score_threshold, outputs=wanted
+                place, image, deadline, score_threshold=score_threshold, outputs=wanted,
+                gives_up_soon=self.fallback is not None,
             )  # fmt: skip
         except VFNetClientError as error:
             self.counts.refused(error)
-            raise
+            if self.fallback is None or not isinstance(error, InferenceError | ServerUnavailableError):
+                raise
+            return await self.fallback.infer(
+                place, image, deadline, score_threshold=score_threshold, outputs=outputs
+            )  # fmt: skip
         detections = answer[_DETECTIONS][0]
         self.counts.answered(perf_counter() - began, detections)
         if self.mirror is not None:
@@ -89,9 +103,8 @@ class _Routing:
         self.split, self.named = split, named
         """`named`: where a request goes that names a deployment, whose images are not copied."""
         live = named[split.live]
-        self._by_share = dict(named) | {
-            split.live: Destination(live.ensemble, live.deployment, live.counts, mirror)
-        }  # fmt: skip
+        self._by_share = {name: replace(each, fallback=live.ensemble) for name, each in named.items()}
+        self._by_share[split.live] = replace(live, mirror=mirror)
         self._chooser = Chooser(split.share)
 
     def choose(self, headers: Mapping[str, str]) -> Destination:

@@ -163,9 +163,9 @@ class Observer:
                 found = {
                     dict(labels)["deployment"]: value
                     for (name, labels), value in gateway.gauges.items()
-                    if name == gauge and ("model", model) in labels
+                    if name == gauge and ("model", model) in labels and value  # several processes keep a 0 of what was
                 }
-                if found != dict(wanted):
+                if found != {name: percent for name, percent in wanted.items() if percent}:
                     return False
         return True
 

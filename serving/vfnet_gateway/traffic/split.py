@@ -22,18 +22,14 @@ from typing import Any
 from vfnet_client.atomic_files import locked_file, write_whole
 from vfnet_client.bounded_files import read_text
 from vfnet_client.exceptions import CommandError
+from vfnet_client.model_names import check_ensemble_name, check_model_name
 from vfnet_client.safe_text import printable_line
 
-DEPLOYMENT_HEADER = "azureml-model-deployment"
-"""AzureML's: which deployment a request is for, whatever its share."""
 WHOLE = 100.0
 _MOST_DEPLOYMENTS = 16
 _LARGEST_FILE = 64 << 10
 PLACES = 3
 """Decimals of a share."""
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}(\.[1-9][0-9]{0,5})?")
-"""What Triton has as a model's name, and `vfnet build --name` as well; a number behind a dot is a later deployment."""
-_STEPS = ("_preprocess", "_detector", "_postprocess")
 _HEADER = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,100}")
 """A header's name, RFC 9110, 5.1, in small letters."""
 _SHOWN = 60
@@ -58,7 +54,7 @@ class TrafficSplit:
         if not self.share:
             raise ValueError("no deployment has a share: name each with its percent, such as vfnet=90 vfnet.2=10")
         for name in (*self.share, *self.mirror):
-            check_deployment_name(name)
+            check_ensemble_name(name)
         if len(self.names) > _MOST_DEPLOYMENTS:
             raise ValueError(f"{len(self.names)} deployments are named, and at most {_MOST_DEPLOYMENTS} can be")
         for name, percent in (*self.share.items(), *self.mirror.items()):
@@ -90,20 +86,6 @@ class TrafficSplit:
         return said if self.sticky_header is None else f"{said}; sticky by {self.sticky_header}"
 
 
-def check_deployment_name(name: str) -> str:
-    """The name of an ensemble that Triton can have.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if not _NAME.fullmatch(name) or name.endswith(_STEPS):
-        raise ValueError(
-            f"{_shown(name)} cannot be a deployment's name: that is a letter, then up to 39 letters, digits, - and _, "
-            f"with a number behind a dot where there are several (vfnet.2), and does not end in {' or '.join(_STEPS)}"
-        )
-    return name
-
-
 def read_percents(words: Iterable[str]) -> dict[str, float]:
     """`NAME=PERCENT` each, in their order.
 
@@ -119,7 +101,7 @@ def read_percents(words: Iterable[str]) -> dict[str, float]:
             percent = math.nan
         if not equals or math.isnan(percent):
             raise ValueError(f"{_shown(word)} should read NAME=PERCENT, such as vfnet.2=10")
-        check_deployment_name(name)
+        check_ensemble_name(name)
         _check_percent(name, percent)
         if name in found:
             raise ValueError(f"{name} is named twice")
@@ -160,7 +142,7 @@ def _split(model: str, table: Any) -> TrafficSplit:
     if header is not None and not isinstance(header, str):
         raise ValueError(f"{where} sticky-header is no text")
     try:
-        check_deployment_name(model)
+        check_model_name(model)
         return TrafficSplit(table.get("share", {}), table.get("mirror", {}), None if header is None else header.lower())
     except ValueError as error:
         raise ValueError(f"{where} {error}") from None
@@ -170,7 +152,7 @@ def render_traffic(splits: Mapping[str, TrafficSplit]) -> str:
     """The text of a traffic file; what `parse_traffic` reads."""
     lines = ["# Percent of the requests for each public model; the first that is named is the live one.", ""]
     for model, split in splits.items():
-        lines.append(f'["{model}"]' if "." in model else f"[{model}]")
+        lines.append(f"[{model}]")
         if split.sticky_header is not None:
             lines.append(f'sticky-header = "{split.sticky_header}"')
         lines.append(f"share = {_table(split.share)}")

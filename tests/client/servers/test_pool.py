@@ -17,6 +17,7 @@ from vfnet_client.exceptions import (
     ServerBusyError,
     ServerUnavailableError,
     VFNetClientError,
+    WrongServerError,
 )
 from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
 from vfnet_client.servers import pool as pool_module
@@ -194,6 +195,22 @@ def test_a_server_that_hangs_is_left_out_and_its_images_are_answered_elsewhere()
     run(scenario)
 
 
+def test_a_server_that_hangs_is_found_out_by_a_single_image_too() -> None:
+    async def scenario(servers: Servers) -> None:
+        await servers.ask()
+        for server in servers.made.values():
+            server.images, server.is_hung = 0, True
+        asked = asyncio.create_task(servers.ask())
+        await asyncio.sleep(0.02)
+        for server in servers.made.values():
+            if not server.images:
+                server.wake()
+        assert await asked == ANSWER
+        assert servers.pool.number_in == 2
+
+    run(scenario)
+
+
 def test_a_server_is_not_blamed_for_lag_that_all_have() -> None:
     async def scenario(servers: Servers) -> None:
         await servers.many(30)
@@ -240,6 +257,23 @@ def test_when_all_are_away_it_is_said_and_the_retry_policy_waits() -> None:
         assert await waiting == ANSWER
         assert await servers.pool.is_ready()
         assert await servers.pool.has_one_in(0.05)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("reason", [WrongServerError("status 404"), ModelProcessDiedError("died")])
+def test_what_is_wrong_with_all_is_said_and_blames_no_image(reason: ServerUnavailableError) -> None:
+    async def scenario(servers: Servers) -> None:
+        await servers.ask()
+        for server in servers.made.values():
+            server.error = reason
+        for _ in range(3):
+            with pytest.raises(ServerUnavailableError):
+                await servers.ask()
+        with pytest.raises(ServerUnavailableError, match=str(reason)) as raised:  # without asking any
+            await servers.ask()
+        is_wrong = isinstance(reason, WrongServerError)
+        assert type(raised.value) is (WrongServerError if is_wrong else ServerUnavailableError)
 
     run(scenario)
 

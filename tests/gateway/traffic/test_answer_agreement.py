@@ -33,7 +33,10 @@ BUS = (0.5, 0.5, 0.9, 0.9, "bus", 0.8)
         ([CAR], [(0.1, 0.0, 0.5, 0.4, "car", 0.9)], 2, 0, 0),  # IoU 0.6
         ([CAR], [(0.2, 0.0, 0.6, 0.4, "car", 0.9)], 0, 0, 2),  # 0.33
         ([CAR], [(*CAR[:4], "bus", 0.9)], 0, 2, 0),
-        ([CAR], [CAR, CAR], 2, 0, 1),  # one to one
+        ([CAR], [CAR, CAR], 2, 0, 0),  # of boxes in one place the best counts
+        ([CAR], [(*CAR[:4], "bus", 0.9), (*CAR[:4], "car", 0.2)], 0, 2, 0),  # and what else may be there does not
+        ([CAR, (*CAR[:4], "bus", 0.4)], [CAR], 2, 0, 0),
+        ([CAR], [(0.0, 0.0, 0.2, 0.4, "car", 0.9), (0.2, 0.0, 0.4, 0.4, "car", 0.9)], 2, 0, 1),  # one to one
         ([CAR], [(*CAR[:4], "car", 0.1)], 1, 0, 0),  # what is found again may score anything
         ([(*CAR[:4], "car", 0.2)], [], 0, 0, 0),  # and what scores little need not be
     ],

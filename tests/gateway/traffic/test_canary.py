@@ -57,6 +57,7 @@ class FakeGateway:
             self.split = splits.get("vfnet")
             if self.split is not None and "vfnet.2" in self.split.share:
                 self.shares.append(self.split.share["vfnet.2"])
+        self.metrics.refresh()
         return generate_latest(self.registry)
 
     def sleep(self, seconds: float) -> None:

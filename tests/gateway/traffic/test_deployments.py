@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from vfnet_client.exceptions import FatalImageError, InferenceError, InvalidImageError, RequestError, ServerBusyError
+from vfnet_client.exceptions import (
+    FatalImageError,
+    InferenceError,
+    InvalidImageError,
+    RequestError,
+    ServerBusyError,
+    ServerUnavailableError,
+)
 from vfnet_client.retry_policy import Deadline, proof_picture
 from vfnet_gateway.ensemble import Ensemble, fair_retries
 from vfnet_gateway.settings import GatewaySettings
@@ -73,9 +80,8 @@ class World:
             self.transports[name] = StubTriton(name, self)
             return Ensemble(self.settings, self.transports[name], retries)
 
-        self.deployments = Deployments(
-            self.settings, open_ensemble, DeploymentMetrics(self.registry), lambda *line: self.log.append(line)
-        )
+        self.metrics = DeploymentMetrics(self.registry)
+        self.deployments = Deployments(self.settings, open_ensemble, self.metrics, lambda *line: self.log.append(line))
 
     async def split(self, share: dict[str, float], mirror: dict[str, float] | None = None, **more: Any) -> None:
         change_split(self.file, more.pop("model", "vfnet"), TrafficSplit(share, mirror or {}, **more))
@@ -89,6 +95,7 @@ class World:
             return await destination.infer(place, image, Deadline.after(5))
 
     def metric(self, name: str, **labels: str) -> float | None:
+        self.metrics.refresh()
         return self.registry.get_sample_value(f"vfnet_gateway_{name}", labels)
 
 
@@ -234,6 +241,29 @@ def test_what_becomes_of_an_image_is_counted(result: bytes | Exception, outcome:
         assert world.metric("deployment_image_seconds_count", deployment="vfnet.2") == is_answered
         assert world.metric("deployment_boxes_total", deployment="vfnet.2", score_from="0.7") == is_answered
         assert world.metric("deployment_boxes_per_image_sum", deployment="vfnet.2") == is_answered
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("error", [ServerUnavailableError("unknown model"), InferenceError("failed")])
+def test_what_a_new_one_cannot_answer_the_live_one_does(error: Exception, tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await world.split({"vfnet": 0.0, "vfnet.2": 100.0})
+        world.answers["vfnet.2"] = error
+        assert (await world.detect(world.deployments.choose({})))["DETECTIONS"] == [answer()]
+        assert world.asked[-1][0] == "vfnet"
+        assert world.metric("deployment_images_total", deployment="vfnet.2", outcome="failed") == 1
+        assert world.metric("deployment_images_total", deployment="vfnet", outcome="answered") == 0
+
+    run(tmp_path, scenario)
+
+
+def test_who_names_a_deployment_gets_its_own_errors(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await world.split({"vfnet": 90.0, "vfnet.2": 10.0})
+        world.answers["vfnet.2"] = InferenceError("failed")
+        with pytest.raises(InferenceError):
+            await world.detect(world.deployments.choose({HEADER: "vfnet.2"}))
 
     run(tmp_path, scenario)
 

@@ -29,8 +29,10 @@ BODY = {"input_data": table([GOOD])}
 
 
 @pytest.fixture(scope="module")
-def both(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SplitGateway]:
-    with split_gateway(demo_repository, tmp_path_factory.mktemp("split")) as running:
+def both(
+    demo_repository: Path, demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SplitGateway]:
+    with split_gateway(demo_repository, demo_checkpoint, tmp_path_factory.mktemp("split")) as running:
         yield running
 
 

@@ -23,6 +23,14 @@ _LARGEST_TILE = 2**24
 _MOST_RLE_PIXELS, _WIDEST_RLE = 2**24, 2**16
 """Of a BMP with run lengths, which Pillow decodes in Python: about half a microsecond a run."""
 
+_MOST_PPM_SAMPLES, _MOST_PPM_TEXT = 2**22, 16
+"""Of a PPM whose numbers are text or have other than 256 levels, which Pillow decodes in Python; and characters of each
+sample."""
+_CODESTREAM = b"\xff\x4f\xff\x51"
+"""How JPEG 2000 begins inside of its file: start, and size."""
+_MOST_JPEG2000_PIXELS, _MOST_COMPONENTS, _MOST_TILES = 2**25, 4, 2**12
+"""OpenJPEG takes four bytes a sample, and some kilobytes a tile, before it has decoded anything."""
+
 
 class EncodingError(ValueError):
     """The file cannot be decoded within bounds; the message ends "the X image is ..."."""
@@ -182,7 +190,7 @@ def _tiff(data: bytes) -> bytes:
                 raise EncodingError("the TIFF image is damaged: its tags hold more than the whole file")
             if kind not in (1, 2, 6, 7) and values > _MOST_VALUES:
                 raise EncodingError(f"the TIFF image has a tag of more than {_MOST_VALUES} values")
-    except struct.error:
+    except (struct.error, OverflowError):  # the other where an offset has more bits than memory
         return data  # too short: Pillow says so
     tile = small.get(322, 0) * small.get(323, 0)
     if tile > max(_LARGEST_TILE, 4 * small.get(256, 0) * small.get(257, 0)):
@@ -209,6 +217,73 @@ def _bmp(data: bytes) -> bytes:
     return data
 
 
+_PPM_HEAD = re.compile(
+    rb"P([1-6])(?:\s|#[^\n]*\n)+(\d{1,10})(?:\s|#[^\n]*\n)+(\d{1,10})(?:(?:\s|#[^\n]*\n)+(\d{1,5}))?"
+)
+_LONGEST_PPM_HEAD = 2**16
+
+
+def _ppm(data: bytes) -> bytes:
+    """The file itself: one whose numbers are text, or no bytes, is small enough for a decoder in Python."""
+    head = _PPM_HEAD.match(data[:_LONGEST_PPM_HEAD])
+    if head is None:
+        return data  # Pillow says so
+    number, width, height, most = head.groups()
+    is_plain = number in (b"1", b"2", b"3")
+    if is_plain or (number in (b"5", b"6") and most != b"255"):
+        samples = int(width) * int(height) * (3 if number in (b"3", b"6") else 1)
+        if samples > _MOST_PPM_SAMPLES:
+            kind = "written as text" if is_plain else f"of {(most or b'0').decode()} levels"
+            raise EncodingError(
+                f"the PPM image is {kind} and too large for that: up to {_MOST_PPM_SAMPLES} samples are read"
+            )
+        if is_plain and len(data) > _MOST_PPM_TEXT * samples + _LONGEST_PPM_HEAD:
+            raise EncodingError("the PPM image is damaged: it has more text than numbers")
+        if number in (b"2", b"3") and not data[-1:].isspace():  # the last number may lack digits
+            raise EncodingError("the PPM image is truncated or damaged: no line ends it")
+    return data
+
+
+def _jpeg2000(data: bytes) -> bytes:
+    """The file itself, if what it announces is in bounds: OpenJPEG makes room for all of it before it decodes."""
+    start, end = (0, len(data)) if data.startswith(_CODESTREAM) else _codestream(data)
+    if data[start : start + 4] != _CODESTREAM or end < start + 42 or data[end - 2 : end] != b"\xff\xd9":
+        # OpenJPEG makes a picture of any part of one.
+        raise EncodingError("the JPEG 2000 image is truncated or damaged: its pixels do not end with their marker")
+    size, right, bottom, left, top, tile_width, tile_height, tile_left, tile_top, components = struct.unpack_from(
+        ">H2x8IH", data, start + 4
+    )
+    width, height = right - left, bottom - top
+    if not (width > 0 and height > 0 and tile_width > 0 and tile_height > 0 and size == 38 + 3 * components):
+        raise EncodingError("the JPEG 2000 image is damaged: its size is none")
+    if components > _MOST_COMPONENTS or width * height > _MOST_JPEG2000_PIXELS:
+        raise EncodingError(
+            f"the JPEG 2000 image is too large: {width} x {height} pixels of {components} components; up to "
+            f"{_MOST_JPEG2000_PIXELS} of {_MOST_COMPONENTS} are read"
+        )
+    if -(-(right - tile_left) // tile_width) * -(-(bottom - tile_top) // tile_height) > _MOST_TILES:
+        raise EncodingError(f"the JPEG 2000 image is in more than {_MOST_TILES} tiles")
+    return data
+
+
+def _codestream(data: bytes) -> tuple[int, int]:
+    """Where the contents of the box of pixels begin and end; an empty place where there is none, or part of one."""
+    start = 0
+    for _ in range(_MOST_PARTS):
+        size, header = int.from_bytes(data[start : start + 4], "big"), 8
+        if size == 1:
+            size, header = int.from_bytes(data[start + 8 : start + 16], "big"), 16
+        kind, end = data[start + 4 : start + 8], start + size if size else len(data)
+        if end < start + header or end > len(data):
+            return 0, 0
+        if kind == b"jp2c":
+            return start + header, end
+        if end == len(data):
+            return 0, 0
+        start = end
+    raise EncodingError(f"the JPEG 2000 image is in more than {_MOST_PARTS} boxes")
+
+
 _READERS: dict[bytes, Callable[[bytes], bytes]] = {
     b"\x89PNG\r\n\x1a\n": _png,
     b"\xff\xd8": _jpeg,
@@ -220,4 +295,7 @@ _READERS: dict[bytes, Callable[[bytes], bytes]] = {
     b"II+\0": _tiff,
     b"MM\0+": _tiff,
     b"BM": _bmp,
+    **dict.fromkeys((b"P1", b"P2", b"P3", b"P4", b"P5", b"P6"), _ppm),
+    b"\0\0\0\x0cjP  ": _jpeg2000,
+    _CODESTREAM: _jpeg2000,
 }

@@ -8,15 +8,18 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from vfnet_runtime.encoded_files import EncodingError, pixel_parts
+from vfnet_images.encoded_files import EncodingError, pixel_parts
+from vfnet_images.jpeg_ends import endings, lacks_end_marker
+from vfnet_images.kinds import KINDS, NAMES, claimed_kind
 
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
+FORMATS = tuple(kind.pillow for kind in KINDS)
 """Pillow's names of what is decoded. A list, because some of Pillow's others start programs (EPS)."""
 _MOST_ENCODED_BYTES = 4
 """For each pixel that is allowed: what uncompressed pixels take, with alpha, or as one float."""
@@ -26,16 +29,6 @@ _BAND_PIXELS = 2**20
 """Converted at a time, so that only the pixels and the result are ever there as a whole."""
 _WHOLE_PIXELS = 2**24
 """Converted as a whole where that takes little beside the result; in bands it takes longer."""
-
-SIGNATURES = {  # how files begin, to name what Pillow could not open
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG": "PNG",
-    b"GIF8": "GIF",
-    b"BM": "BMP",
-    b"RIFF": "WebP",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-}
 
 Image.init()  # loads the plug-ins now, on one thread; `formats=` expects them loaded
 
@@ -61,27 +54,86 @@ def decode_image(data: bytes, max_image_pixels: int = MAX_IMAGE_PIXELS) -> NDArr
     Raises:
         ImageError: empty, unknown format, too large, truncated or damaged.
     """
+    parts = _parts(data, max_image_pixels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of odd metadata that changes no pixel
+        try:
+            return _decode(parts, data, max_image_pixels)
+        except _DamageError as error:
+            if not lacks_end_marker(parts):
+                raise
+            damage = str(error)  # and not the error, which holds what was decoded
+        pixels = _without_end_marker(parts, max_image_pixels)
+    if pixels is None:
+        raise _DamageError(damage)
+    return pixels
+
+
+def stored_size(data: bytes, max_image_pixels: int = MAX_IMAGE_PIXELS) -> tuple[int, int]:
+    """Width and height as `decode_image` would have them, without decoding.
+
+    Raises:
+        ImageError: empty, unknown format, too large, or a damaged header.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with _open(_parts(data, max_image_pixels), data, max_image_pixels) as image:
+            _check_size(image, max_image_pixels)
+            return image.size
+
+
+class _DamageError(ImageError):
+    """The decoder fails on what a header announces."""
+
+
+def _parts(data: bytes, max_image_pixels: int) -> bytes:
     if not data:
         raise ImageError("the image is empty (0 bytes)")
     if len(data) > _MOST_ENCODED_BYTES * max_image_pixels + _MOST_METADATA:
         raise ImageError(f"the image is too large: {len(data)} bytes hold more than {max_image_pixels} pixels")
     try:
-        parts = pixel_parts(data)
+        return pixel_parts(data)
     except EncodingError as error:
         raise ImageError(str(error)) from None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of odd metadata that changes no pixel
-        with _open(parts, data, max_image_pixels) as image:
-            _check_size(image, max_image_pixels)
-            try:
-                image.load()
-                return _to_rgb(image)
-            except ImageError:
-                raise
-            except MemoryError:
-                raise ImageError(f"the image ({image.width} x {image.height}) does not fit into memory") from None
-            except Exception as error:  # damaged files make decoders raise nearly anything
-                raise ImageError(f"the {image.format} image is truncated or damaged{_words(error)}") from error
+
+
+def _decode(parts: bytes, data: bytes, max_image_pixels: int) -> NDArray[Any]:
+    with _open(parts, data, max_image_pixels) as image:
+        _check_size(image, max_image_pixels)
+        with _reasons(image):
+            image.load()
+            return _to_rgb(image)
+
+
+@contextmanager
+def _reasons(image: Image.Image) -> Iterator[None]:
+    try:
+        yield
+    except ImageError:
+        raise
+    except MemoryError:
+        raise ImageError(f"the image ({image.width} x {image.height}) does not fit into memory") from None
+    except Exception as error:  # damaged files make decoders raise nearly anything
+        raise _DamageError(f"the {image.format} image is truncated or damaged{_words(error)}") from error
+
+
+def _without_end_marker(parts: bytes, max_image_pixels: int) -> NDArray[Any] | None:
+    """The pixels of a JPEG that lacks its end marker, as OpenCV reads it; None where it lacks more than that."""
+    try:
+        candidates = endings(parts)
+        if candidates is None:
+            return None
+        first = next(candidates)
+        pixels = _decode(first, first, max_image_pixels)
+        return pixels if all(_has_pixels(each, pixels, max_image_pixels) for each in candidates) else None
+    except _DamageError:
+        return None
+
+
+def _has_pixels(data: bytes, pixels: NDArray[Any], max_image_pixels: int) -> bool:
+    with _open(data, data, max_image_pixels) as image, _reasons(image):
+        image.load()
+        return all(np.array_equal(_bytes_to_rgb(band, image.format), pixels[rows]) for rows, band in _bands(image))
 
 
 def _open(parts: bytes, data: bytes, max_image_pixels: int) -> Image.Image:
@@ -95,14 +147,13 @@ def _open(parts: bytes, data: bytes, max_image_pixels: int) -> Image.Image:
     except MemoryError:
         raise ImageError("the image does not fit into memory") from None
     except Exception as error:
-        kind = next((name for signature, name in SIGNATURES.items() if data.startswith(signature)), None)
+        kind = claimed_kind(data)
         if kind is None and isinstance(error, UnidentifiedImageError):
             raise ImageError(
-                f"not an image in a known format ({len(data)} bytes that begin with {data[:12]!r}); "
-                "known are JPEG, PNG, GIF, BMP, WebP and TIFF"
+                f"not an image in a known format ({len(data)} bytes that begin with {data[:12]!r}); known are {NAMES}"
             ) from None
         raise ImageError(
-            f"the {kind or 'image'} file cannot be opened: it is truncated, or its header is damaged, "
+            f"the {kind.name if kind else 'image'} file cannot be opened: it is truncated, or its header is damaged, "
             "claims no pixels or is of an unsupported kind"
         ) from error
 
