@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,7 +40,8 @@ def test_every_kernel_fits_every_architecture(capability: tuple[int, int]) -> No
     chosen = [*cases(capability, "fp16"), *list(cases(capability, "bf16"))[:1], *list(cases(capability, "f32"))[:1]]
     multiplying = 0
     for case in chosen:
-        found = resources(compile_case(case, capability))
+        compiled = compile_case(case, capability)
+        found = resources(compiled)
         assert found.stack == 0, (case.name, case.precision, found)  # nothing is spilled
         assert found.registers <= 255
         assert found.registers * 32 * found.warps <= 65536, (case.name, found)  # of a multiprocessor
@@ -47,6 +49,7 @@ def test_every_kernel_fits_every_architecture(capability: tuple[int, int]) -> No
         if case.multiplies:
             multiplying += 1
             assert found.matrix_instruction == INSTRUCTIONS[capability[0]], (case.name, found)
+            assert re.search(r"ld\.global[a-z0-9.:_]*\.v4\.b32", compiled.asm["ptx"]), case.name  # 16 bytes at once
             assert 0 < found.matrix_instructions <= 64, (case.name, found)  # more is unrolled code that thrashes
         else:
             assert found.matrix_instructions == 0  # f32 is exact

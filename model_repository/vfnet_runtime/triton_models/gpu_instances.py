@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vfnet_runtime.engines.gpu_memory import is_out_of_memory
-
 UNUSABLE = "GPU {} cannot be used"
 """Of those that the server sees, counted from 0. `vfnet serve` looks for it: serving/vfnet_serve/gpus.py."""
 NO_ROOM = "does not hold this detector beside the one that serves"
@@ -33,6 +31,8 @@ def said_of_gpu(number: int, *, has_neighbour: bool) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        from vfnet_runtime.engines.gpu_memory import is_out_of_memory  # it imports torch, and `vfnet serve` reads this
+
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if has_neighbour and is_out_of_memory(error):
             raise RuntimeError(f"GPU {number} {NO_ROOM}: {first}") from error
