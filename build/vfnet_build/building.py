@@ -18,8 +18,6 @@ from vfnet_runtime.architecture.vfnet import VFNet
 
 ENGINES = {"openvino": openvino, "torch": pytorch, "libtorch": libtorch, "tensorrt": tensorrt}
 """By the name of the detector's configuration."""
-PRECISIONS = tuple(dict.fromkeys(precision for engine in ENGINES.values() for precision in engine.PRECISIONS))
-"""What any engine computes in."""
 
 
 def build(

@@ -35,6 +35,7 @@ GROUPS = {
     "detect": "detect",
     "train": "train",
     "measure": "measure",
+    "shell": "shell",
 }
 """What a person wants to do, as `vfnet --help` heads its list."""
 
@@ -60,6 +61,7 @@ OWN_COMMANDS = {
     ),
     "score": Subcommand("vfnet_client.commands.score", "answer a documented scoring request from a file", "detect"),
     "health": Subcommand("vfnet_client.commands.health", "prove with a real inference that the server works", "detect"),
+    "completion": Subcommand("vfnet_client.commands.completion", "let a shell complete commands and options", "shell"),
 }
 
 RENAMED = {

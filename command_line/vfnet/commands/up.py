@@ -15,11 +15,9 @@ from vfnet.commands.build import add_checkpoint_arguments, build_from
 from vfnet.commands.serve import add_server_arguments
 from vfnet.commands.state_folder import add_state_folder_argument
 from vfnet_client.atomic_files import write_inside
-from vfnet_client.client import VFNetClient
 from vfnet_client.commands.settings_options import add_options, settings_from
 from vfnet_client.commands.settings_parser import SettingsParser
 from vfnet_client.detections import Detections
-from vfnet_client.drawing import annotate
 from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
 from vfnet_model.manifest import MANIFEST, Manifest
 from vfnet_serve.background import BackgroundProcess, StateFolder
@@ -174,6 +172,9 @@ def _is_unsupervised(process: BackgroundProcess, supervision: Supervision) -> bo
 
 def _show(folder: StateFolder, image: Path | None) -> None:
     """Detect in a picture and say what to do next."""
+    from vfnet_client.client import VFNetClient
+    from vfnet_client.drawing import annotate
+
     endpoints, gateway = running_endpoints(folder), folder.gateway.find()
     if endpoints is None:
         raise ServerError(f"the server has ended, see {folder.server.log}")
