@@ -76,6 +76,8 @@ class Batch:
             last_run["notes"] = dict(self.notes)
         passed_over = self.plan.source.passed_over.to_json()
         summary = {**self.tally.to_json(), "passed_over": passed_over, "last_run": last_run}
+        if self.plan.source.notes:
+            summary["input_notes"] = list(self.plan.source.notes)
         try:
             if self.settings.format == "csv":
                 self.written = write_predictions(root, self.output.rows(shards))
@@ -99,7 +101,9 @@ def opened_batch(settings: BatchSettings, identify_model: Callable[[], str | Non
         BatchError: the input or the output cannot be used, or the output holds another batch.
     """
     shard_format = parquet() if settings.format == "parquet" else json_lines()
-    source = open_input(settings.input, settings.images, settings.column, settings.output)
+    source = open_input(
+        settings.input, settings.images, settings.column, settings.output, skip_invalid=settings.skip_invalid
+    )
     output = OutputFolder(settings.output, shard_format)
     with output.claimed():
         plan = make_plan(settings.output, source, settings.of_the_output(identify_model()))
@@ -111,6 +115,8 @@ def opened_batch(settings: BatchSettings, identify_model: Callable[[], str | Non
         done = sum(map(len, shards))
         progress = Progress("scoring", plan.count, before=done, speaker="vfnet batch", keeps_bar=True)
         with progress:
+            for note in source.notes:
+                progress.say(note)
             if source.passed_over:
                 progress.say(str(source.passed_over))
             if shards:

@@ -20,6 +20,7 @@ class Cell(NamedTuple):
     """Bytes of the file that hold the record."""
     column: int
     delimiter: str
+    encoding: str = "utf-8"
 
 
 @dataclass(frozen=True)

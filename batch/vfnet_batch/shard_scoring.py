@@ -34,7 +34,7 @@ class Detector(Protocol):
     """Encoded bytes -> detections: servers, or a network in this process."""
 
     async def detect(self, encoded: bytes) -> Detections:
-        """See `vfnet_batch.servers.ServerPool.detect`."""
+        """See `vfnet_batch.served_detector.ServedDetector.detect`."""
         ...
 
     async def close(self) -> None:

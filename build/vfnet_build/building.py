@@ -6,17 +6,24 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vfnet_build.engines import libtorch, openvino, pytorch, tensorrt
+from vfnet_build.engines import libtorch, openvino, pytorch, tensorrt, torch_aoti
 from vfnet_build.engines.native_code import compile_deformable_convolution
 from vfnet_build.repository import EngineError, RepositoryError, build_versions, check_replaceable, write_repository
 from vfnet_build.template import template_sha256
+from vfnet_client.model_names import MODEL, check_model_name
 from vfnet_model import full_disk
 from vfnet_model.checkpoints.loading import Checkpoint, build_network
 from vfnet_model.checkpoints.resolve import open_checkpoint
 from vfnet_model.manifest import BuildOptions, Manifest, QuantizationOptions
 from vfnet_runtime.architecture.vfnet import VFNet
 
-ENGINES = {"openvino": openvino, "torch": pytorch, "libtorch": libtorch, "tensorrt": tensorrt}
+ENGINES = {
+    "openvino": openvino,
+    "torch": pytorch,
+    "libtorch": libtorch,
+    "torch_aoti": torch_aoti,
+    "tensorrt": tensorrt,
+}
 """By the name of the detector's configuration."""
 
 
@@ -30,15 +37,18 @@ def build(
     accept_preprocessing: bool = False,
     validation: tuple[Path, Path] | None = None,
     force: bool = False,
+    model: str = MODEL,
 ) -> bool:
     """Make `repository` serve the checkpoint. Steps are told on stderr.
 
     Args:
         checkpoint_spec: file, folder, URL, `coco` or `demo`.
-        repository: folder; one built earlier is replaced, or left alone if it would come out the same.
+        repository: folder. In one built earlier the model is replaced, or left alone if it would come out the same;
+            other models in there stay.
         architecture, classes, accept_preprocessing: see `open_checkpoint`.
         validation: annotations and the folder of their images, for engines that must prove their accuracy.
         force: build even then.
+        model: its public name.
 
     Returns:
         Whether anything was written.
@@ -46,6 +56,8 @@ def build(
     Raises:
         CheckpointError, RepositoryError; DatasetError: of the images that int8 is judged by.
     """
+    _check_name(model)
+    shown = str(repository) if model == MODEL else f"{model} in {repository}"
     check_replaceable(repository)  # before any long work
     for engine in options.engines:
         if options.precision not in ENGINES[engine].PRECISIONS:
@@ -61,14 +73,21 @@ def build(
     if checkpoint.untrained:
         _say("WARNING: these weights are UNTRAINED: boxes show that serving works and mean nothing")
     manifest = _manifest(checkpoint, options)
-    if not force and Manifest.read(repository) == manifest:
-        _say(f"{repository} is up to date with {checkpoint.description}")
+    if not force and Manifest.read(repository, model) == manifest:
+        _say(f"{shown} is up to date with {checkpoint.description}")
         return False
     _say(f"building {checkpoint.description} for {', '.join(options.engines)} ({options.precision})")
     export = _exporter(checkpoint, options, validation)
-    write_repository(repository, checkpoint.config, manifest, export)
-    _say(f"wrote {repository}")
+    write_repository(repository, checkpoint.config, manifest, export, model=model)
+    _say(f"wrote {shown}")
     return True
+
+
+def _check_name(model: str) -> None:
+    try:
+        check_model_name(model)
+    except ValueError as error:
+        raise RepositoryError(str(error)) from None
 
 
 def _exporter(
@@ -99,6 +118,7 @@ def _exporter(
         "openvino": export_openvino,
         "torch": lambda directory: pytorch.export(network, directory),
         "libtorch": lambda directory: libtorch.export(network, directory, options.precision),
+        "torch_aoti": lambda directory: torch_aoti.export(network, directory),
         "tensorrt": export_tensorrt,
     }
 

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vfnet_build.model_configuration import (
-    add_profiles,
     configure,
     detector_parameters,
     postprocess_parameters,
@@ -28,12 +27,18 @@ from vfnet_build.model_configuration import (
 from vfnet_build.photo_canvases import photo_canvases
 from vfnet_build.template import copy_folder, template_directory
 from vfnet_client.exceptions import VFNetError
-from vfnet_model.manifest import MANIFEST, BuildOptions, Manifest
+from vfnet_client.model_names import MODEL, EnsembleNames
+from vfnet_model.manifest import MANIFEST, BuildOptions, Manifest, built_models, file_of
+from vfnet_model.model_renaming import rename_models
 from vfnet_model.served_repository import SERVED_PACKAGES, package_directory
 from vfnet_runtime.architecture.config import VFNetConfig
 
 _YOUNG_SECONDS = 60.0
-PYTHON_MODELS = ("vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")
+TEMPLATE = EnsembleNames(MODEL)
+"""What the models are called in `model_repository/`, and until the last step of a build."""
+PYTHON_MODELS = TEMPLATE.steps
+ACCURACY = "accuracy.json"
+"""What quantizing cost, beside the manifest of a model in int8."""
 
 
 class RepositoryError(VFNetError):
@@ -49,14 +54,17 @@ def build_versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in ("vfnet", "torch", "openvino")}
 
 
-def write_repository(target: Path, config: VFNetConfig, manifest: Manifest, export: Callable[[Path], None]) -> None:
+def write_repository(
+    target: Path, config: VFNetConfig, manifest: Manifest, export: Callable[[Path], None], *, model: str = MODEL
+) -> None:
     """Write a complete repository beside `target`, then put it in its place.
 
     Args:
-        target: the repository's folder. One that this function wrote earlier is replaced.
+        target: the repository's folder. In one that this function wrote earlier, the model is replaced or added.
         config: of the checkpoint.
         manifest: recorded in the repository.
         export: writes the engine's files into the folder it is given (`vfnet_detector/1`).
+        model: its public name.
 
     Raises:
         RepositoryError: `target` holds something else, or cannot be written.
@@ -64,12 +72,14 @@ def write_repository(target: Path, config: VFNetConfig, manifest: Manifest, expo
     target = target.absolute()
     check_replaceable(target)
     try:
-        _write_beside(target, config, manifest, export)
+        _write_beside(target, config, manifest, export, EnsembleNames(model))
     except OSError as error:
         raise RepositoryError(f"{target} cannot be written: {error.strerror or error}") from error
 
 
-def _write_beside(target: Path, config: VFNetConfig, manifest: Manifest, export: Callable[[Path], None]) -> None:
+def _write_beside(
+    target: Path, config: VFNetConfig, manifest: Manifest, export: Callable[[Path], None], names: EnsembleNames
+) -> None:
     """See `write_repository`. A link at `target` is replaced by the folder, and what it points to is left."""
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(target)
@@ -77,11 +87,13 @@ def _write_beside(target: Path, config: VFNetConfig, manifest: Manifest, export:
         fresh = Path(scratch) / "repository"
         _copy_template(fresh)
         _configure_models(fresh, config, manifest.options)
-        for model in ("vfnet", "vfnet_postprocess"):
+        for model in (TEMPLATE.ensemble, TEMPLATE.postprocess):
             (fresh / model / "labels.txt").write_text("\n".join(config.classes) + "\n", encoding="utf-8")
-        export(fresh / "vfnet_detector" / "1")
-        manifest.write(fresh)
+        export(fresh / TEMPLATE.detector / "1")
+        _rename(fresh, names)
+        manifest.write(fresh, names.ensemble)
         if target.exists():
+            _keep_others(target, fresh, names.ensemble)
             fresh.chmod(target.stat().st_mode & 0o7777)  # whom it was opened for, or closed to
             target.rename(Path(scratch) / "replaced")
         fresh.rename(target)
@@ -131,7 +143,7 @@ def check_replaceable(target: Path) -> None:
         is_empty = not any(target.iterdir())
     except OSError as error:
         raise RepositoryError(f"{target} cannot be read: {error.strerror}") from None
-    if not is_empty and not (target / MANIFEST).is_file():
+    if not is_empty and not built_models(target):
         raise RepositoryError(f"{target} is not empty and was not written by vfnet build: choose another folder")
 
 
@@ -141,41 +153,75 @@ def _copy_template(fresh: Path) -> None:
     for model in PYTHON_MODELS:
         for package in SERVED_PACKAGES:
             copy_folder(package_directory(package), fresh / model / "1" / package)
-    (fresh / "vfnet" / "1").mkdir(exist_ok=True)  # Triton wants a version folder even of an ensemble
+    (fresh / TEMPLATE.ensemble / "1").mkdir(exist_ok=True)  # Triton wants a version folder even of an ensemble
 
 
 def _configure_models(repository: Path, config: VFNetConfig, options: BuildOptions) -> None:
-    path = repository / "vfnet_postprocess" / "config.pbtxt"
+    path = repository / TEMPLATE.postprocess / "config.pbtxt"
     configure(path, path, postprocess_parameters(config))
-    for path in (repository / "vfnet_detector" / "configs").glob("*.pbtxt"):
+    configs = repository / TEMPLATE.detector / "configs"
+    for path in configs.glob("*.pbtxt"):
         if path.stem not in (*options.engines, "noop"):
             path.unlink()  # there is no network for it here
-    noop = repository / "vfnet_detector" / "configs" / "noop.pbtxt"
+    noop = configs / "noop.pbtxt"
     configure(noop, noop, detector_parameters("noop", config, options.precision))
     for engine in options.engines:
         _configure_for(engine, repository, config, options.precision)
-    for model in ("vfnet", "vfnet_preprocess", "vfnet_detector"):
+    for model in (TEMPLATE.ensemble, TEMPLATE.preprocess, TEMPLATE.detector):
         shutil.copyfile(repository / model / "configs" / f"{options.engine}.pbtxt", repository / model / "config.pbtxt")
 
 
 def _configure_for(engine: str, repository: Path, config: VFNetConfig, precision: str) -> None:
     """Write the configurations that --model-config-name chooses with the engine's name."""
-    for model in ("vfnet", "vfnet_preprocess"):
+    for model in (TEMPLATE.ensemble, TEMPLATE.preprocess):
         (repository / model / "configs").mkdir(exist_ok=True)
     name = f"configs/{engine}.pbtxt"
-    preprocess, detector = repository / "vfnet_preprocess", repository / "vfnet_detector"
+    preprocess, detector = repository / TEMPLATE.preprocess, repository / TEMPLATE.detector
+    own = repository / TEMPLATE.ensemble
     configure(preprocess / "config.pbtxt", preprocess / name, preprocess_parameters(engine, config))
     parameters = detector_parameters(engine, config, precision)
     if engine == "openvino":
         canvases = photo_canvases(config.preprocess)
         parameters["warm_up_canvases"] = ",".join(f"{height}x{width}" for height, width in canvases)
     configure(detector / name, detector / name, parameters)
-    ensemble, served = read_configuration(repository / "vfnet" / "config.pbtxt"), read_configuration(detector / name)
+    ensemble, served = read_configuration(own / "config.pbtxt"), read_configuration(detector / name)
     # TorchScript has no names: Triton's libtorch backend wants NAME__NUMBER.
     numbered = [{tensor.name.partition("__")[0]: tensor.name for tensor in tensors} for tensors in
                 (served.input, served.output)]  # fmt: skip
     rename_detector_tensors(ensemble, *numbered)
-    write_configuration(ensemble, repository / "vfnet" / name)
-    if engine == "tensorrt":
-        add_profiles(served, preprocess_parameters(engine, config)["canvases"])
-        write_configuration(served, detector / name)
+    write_configuration(ensemble, own / name)
+
+
+def _rename(repository: Path, names: EnsembleNames) -> None:
+    """From the template's names to those of the model, in folders and configurations."""
+    if names == TEMPLATE:
+        return
+    renamed = dict(zip(TEMPLATE.all, names.all, strict=True))
+    for old, new in renamed.items():
+        for path in (repository / old).rglob("*.pbtxt"):
+            config = read_configuration(path)
+            rename_models(config, renamed)
+            write_configuration(config, path)
+        (repository / old).rename(repository / new)
+    accuracy = repository / ACCURACY
+    if accuracy.exists():
+        accuracy.rename(repository / file_of(ACCURACY, names.ensemble))
+
+
+def _keep_others(old: Path, fresh: Path, model: str) -> None:
+    """Have all that is another model's in both folders: links to the same files, which nobody writes again."""
+    replaced = {*EnsembleNames(model).all, file_of(MANIFEST, model), file_of(ACCURACY, model)}
+    for other in built_models(old):
+        kept = {*EnsembleNames(other).all, file_of(MANIFEST, other), file_of(ACCURACY, other)} - replaced
+        for path in (old / name for name in sorted(kept)):
+            if path.is_dir():
+                shutil.copytree(path, fresh / path.name, copy_function=_link_or_copy)
+            elif path.is_file():
+                _link_or_copy(path, fresh / path.name)
+
+
+def _link_or_copy(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links, or a file of another account
+        shutil.copyfile(source, target)

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vfnet_client.bounded_files import read_text
+from vfnet_client.model_names import MODEL
 
 MANIFEST = "vfnet_build.json"
-"""What a built repository was built from; Triton looks at folders only."""
+"""What a built repository's model was built from; Triton looks at folders only. See `file_of`."""
 MAX_MANIFEST = 16 * 2**20
 """Bytes: room for as many and as long class names as there may be."""
 
@@ -61,14 +62,14 @@ class Manifest:
     versions: dict[str, str]
 
     @staticmethod
-    def read(repository: Path) -> Manifest | None:
-        """The manifest of a built repository; None if there is none or it is from another version.
+    def read(repository: Path, model: str = MODEL) -> Manifest | None:
+        """The manifest of one model of a built repository; None if there is none or it is from another version.
 
         It says what somebody wrote into the folder, not what its models are: whoever serves a repository trusts all
         of it, because it is code.
         """
         try:
-            fields = json.loads(read_text(repository / MANIFEST, MAX_MANIFEST))
+            fields = json.loads(read_text(repository / file_of(MANIFEST, model), MAX_MANIFEST))
             options = dict(fields["options"])
             options["other_engines"] = tuple(options["other_engines"])
             if options["quantization"] is not None:
@@ -77,7 +78,19 @@ class Manifest:
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
 
-    def write(self, repository: Path) -> None:
+    def write(self, repository: Path, model: str = MODEL) -> None:
         """Write into the folder `repository`."""
         text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
-        (repository / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        (repository / file_of(MANIFEST, model)).write_text(text + "\n", encoding="utf-8")
+
+
+def file_of(name: str, model: str) -> str:
+    """What a file that each model of a repository has is called for one of them: `MODEL`'s has the plain name."""
+    return name if model == MODEL else f"{model}.{name}"  # no model's name has a dot
+
+
+def built_models(repository: Path) -> list[str]:
+    """Models in a folder that `vfnet build` wrote, by name."""
+    found = [path.name for path in repository.glob(f"*{MANIFEST}") if path.is_file()]
+    names = [MODEL if name == MANIFEST else name.removesuffix(f".{MANIFEST}") for name in found]
+    return sorted(name for name in names if name and file_of(MANIFEST, name) in found)

@@ -11,6 +11,7 @@ from tritonclient.grpc import model_config_pb2
 import vfnet_images
 import vfnet_runtime
 from vfnet_client.exceptions import VFNetError
+from vfnet_client.model_names import MODEL, EnsembleNames
 from vfnet_images.decoding import decode_image
 from vfnet_runtime.resizing import resize_onto_canvas
 
@@ -34,14 +35,14 @@ def served_parameters(repository: Path, model: str) -> dict[str, str]:
     return {name: parameter.string_value for name, parameter in config.parameters.items()}
 
 
-def check_runtime(repository: Path) -> None:
+def check_runtime(repository: Path, model: str = MODEL) -> None:
     """Refuse a repository that Triton would serve with other code than this process has.
 
     Raises:
         RuntimeMismatchError: it was built by another version.
     """
     for package in SERVED_PACKAGES:
-        served = repository / "vfnet_detector" / "1" / package
+        served = repository / EnsembleNames(model).detector / "1" / package
         if python_files(served) != python_files(package_directory(package)):
             raise RuntimeMismatchError(
                 f"{repository} was built by another version of vfnet: build it anew to use it here"
@@ -67,7 +68,7 @@ def network_input(repository: Path, image: bytes) -> tuple[Any, Any]:
     Raises:
         ValueError: it is not an image that can be read.
     """
-    parameters = served_parameters(repository, "vfnet_preprocess")
+    parameters = served_parameters(repository, EnsembleNames(MODEL).preprocess)
     longest, shortest = (int(side) for side in parameters["img_scale"].split(","))
     decoded = decode_image(image, int(parameters["max_image_pixels"]))
     resized = resize_onto_canvas(decoded, (longest, shortest), int(parameters["size_divisor"]))

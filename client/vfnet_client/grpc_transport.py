@@ -10,8 +10,8 @@ from urllib.parse import SplitResult
 
 from vfnet_client.credentials import Credentials
 from vfnet_client.exceptions import InferenceError
+from vfnet_client.model_names import MODEL
 from vfnet_client.server_errors import error_for
-from vfnet_client.transport import MODEL
 
 _INT32_MAX = 2**31 - 1
 _MOST_ANSWER = 256 << 20

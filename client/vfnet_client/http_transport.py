@@ -20,9 +20,9 @@ import httpx
 from vfnet_client.bounded_json import parse_json
 from vfnet_client.credentials import Credentials
 from vfnet_client.exceptions import InferenceError, VFNetClientError
+from vfnet_client.model_names import MODEL
 from vfnet_client.safe_text import printable_line
 from vfnet_client.server_errors import deadline_exceeded, error_for, unavailable
-from vfnet_client.transport import MODEL
 
 _MOST_ANSWER = 256 << 20
 """Bytes. Of `/score` it holds all images of a request, each of some ten thousand."""
@@ -112,11 +112,15 @@ def retry_after(answer: httpx.Response) -> float | None:
 
 
 class HTTPTransport:
-    """See `vfnet_client.transport.Transport`."""
+    """See `vfnet_client.transport.Transport`.
 
-    def __init__(self, server: SplitResult, credentials: Credentials) -> None:
+    Args:
+        model: which of the server's to ask; all have the interface of `MODEL`.
+    """
+
+    def __init__(self, server: SplitResult, credentials: Credentials, model: str = MODEL) -> None:
         self._server = server.geturl()
-        self._model = f"{self._server}/v2/models/{MODEL}"
+        self._model = f"{self._server}/v2/models/{model}"
         self._connection = HTTPConnection(self._server, credentials, secure=server.scheme == "https")
 
     async def infer(

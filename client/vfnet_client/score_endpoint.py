@@ -19,16 +19,23 @@ from vfnet_client.safe_text import printable_line
 from vfnet_client.server_errors import error_for
 
 ENDPOINT_PATH = "/score"
+DEPLOYMENT_HEADER = "azureml-model-deployment"
+"""AzureML's, for a request to a deployment other than the traffic split would choose."""
 _LONGEST_REASON = 2000
 _ANSWERS = (200, InvalidImageError.status)
 _CALLERS_FAULT = (400, 405, 413, 415, 431)
 
 
 class ScoreEndpoint:
-    """Also a `vfnet_client.transport.Transport`, for one image at a time and the output `DETECTIONS`."""
+    """Also a `vfnet_client.transport.Transport`, for one image at a time and the output `DETECTIONS`.
 
-    def __init__(self, url: SplitResult, credentials: Credentials) -> None:
+    Args:
+        model: which of the endpoint's deployments to ask; None leaves it to the endpoint.
+    """
+
+    def __init__(self, url: SplitResult, credentials: Credentials, model: str | None = None) -> None:
         self._url = url.geturl()
+        self._headers = {"content-type": "application/json"} | ({} if model is None else {DEPLOYMENT_HEADER: model})
         self._connection = HTTPConnection(self._url, credentials, secure=url.scheme == "https")
 
     async def post(self, body: bytes, *, timeout: float | None = None) -> ScoreReply:
@@ -41,9 +48,7 @@ class ScoreEndpoint:
             AccessDeniedError, ServerBusyError, ServerUnavailableError, DeadlineExceededError, InferenceError: the
                 request is not at fault.
         """
-        answer = await self._connection.request(
-            "POST", self._url, content=body, headers={"content-type": "application/json"}, timeout=timeout
-        )
+        answer = await self._connection.request("POST", self._url, content=body, headers=self._headers, timeout=timeout)
         if answer.status_code in (*_ANSWERS, *_CALLERS_FAULT):
             return ScoreReply(answer.status_code, answer.content)
         raise error_for(str(answer.status_code), _message(answer), self._url, timeout, retry_after(answer))

@@ -13,6 +13,15 @@ COMMANDS = {
     "build": Subcommand("vfnet.commands.build", "turn a checkpoint into a model repository", "serve", "build"),
     "serve": Subcommand("vfnet.commands.serve", "run Triton on a model repository, and watch it", "serve", "serve"),
     "gateway": Subcommand("vfnet.commands.gateway", "answer POST /score in front of Triton", "serve", "gateway"),
+    "traffic": Subcommand(
+        "vfnet.commands.traffic", "share requests out between deployments of a model", "serve", "gateway,serve"
+    ),
+    "canary": Subcommand(
+        "vfnet.commands.canary",
+        "try a deployment on a growing share, and take it back if it does worse",
+        "serve",
+        "gateway,serve",
+    ),
     "batch": Subcommand(
         "vfnet.commands.batch", "score very many images, restartable, also on a cluster", "detect", "batch"
     ),

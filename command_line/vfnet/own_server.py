@@ -10,8 +10,9 @@ from pathlib import Path
 from vfnet_batch.errors import BatchError
 from vfnet_build.repository import RepositoryError
 from vfnet_client.free_ports import free_ports
+from vfnet_client.model_names import MODEL
 from vfnet_model.checkpoints.errors import CheckpointError
-from vfnet_model.manifest import BuildOptions, Manifest
+from vfnet_model.manifest import BuildOptions, Manifest, built_models
 from vfnet_serve.background import StateFolder
 from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.installation import ServerError, find_triton
@@ -28,6 +29,8 @@ class OwnServer:
     repository: Path | None = None
     options: tuple[str, ...] = ()
     """More of `vfnet serve`."""
+    model: str = MODEL
+    """Of the repository's, the one that is asked."""
 
     def prepare(self) -> str:
         """Build what is missing; what identifies the model.
@@ -44,7 +47,7 @@ class OwnServer:
                 build(self.checkpoint, self._served, BuildOptions())
         except (CheckpointError, RepositoryError, ServerError) as error:
             raise BatchError(str(error)) from error
-        return repository_model(self._served)
+        return repository_model(self._served, self.model)
 
     @contextmanager
     def running(self) -> Iterator[str]:
@@ -82,15 +85,19 @@ class OwnServer:
         return self._state.repository if self.repository is None else self.repository
 
 
-def repository_model(repository: Path) -> str:
-    """What identifies the model of a built repository.
+def repository_model(repository: Path, model: str = MODEL) -> str:
+    """What identifies a model of a built repository.
 
     Raises:
         BatchError: it is none.
     """
-    manifest = Manifest.read(repository)
+    manifest = Manifest.read(repository, model)
     if manifest is None:
-        raise BatchError(f"{repository} was not written by this version of vfnet build")
+        others = ", ".join(each for each in built_models(repository) if each != model)
+        raise BatchError(
+            f"{repository} holds no model {model} written by this version of vfnet build"
+            + (f"; it holds {others}: choose with --model" if others else "")
+        )
     return f"{manifest.checkpoint_sha256} {manifest.options.engine} {manifest.options.precision}"
 
 

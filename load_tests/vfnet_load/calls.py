@@ -13,7 +13,7 @@ from gevent import Timeout
 from geventhttpclient import HTTPClient
 
 from vfnet_client.grpc_transport import CHANNEL_ARGUMENTS, infer_inputs
-from vfnet_client.transport import MODEL
+from vfnet_client.model_names import MODEL
 from vfnet_load.http_requests import HTTPRequest, score_request, triton_request
 from vfnet_load.pictures import Picture
 from vfnet_load.targets import Targets

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 
 from vfnet_client.http_transport import infer_request
-from vfnet_client.transport import MODEL
+from vfnet_client.model_names import MODEL
 
 SCORE_PATH, TRITON_PATH = "/score", f"/v2/models/{MODEL}/infer"
 _OUTPUTS = ("DETECTIONS",)

@@ -2,7 +2,7 @@
 
 `vfnet_preprocess` takes a ticket for an image before it decodes it, `vfnet_detector` notes when it begins with the
 image and when it is done, `vfnet_postprocess` gives the ticket back. The tickets that are out stand in one small file
-that the model processes of one server share: in $VFNET_ACTIVITY_DIR under `vfnet serve`, else in /dev/shm. Whoever
+that the model processes of one ensemble share: in $VFNET_ACTIVITY_DIR under `vfnet serve`, else in /dev/shm. Whoever
 replaces a model process writes the time into the file's first eight bytes, which makes the tickets of before void; more
 of its layout is known in this module only.
 
@@ -207,14 +207,19 @@ def _nanoseconds(seconds: float) -> int:
     return round(1e9 * seconds)
 
 
-def ledger_path() -> Path:
-    """The file of the server that started this process."""
+def ledger_path(model: str) -> Path:
+    """The file of the server that started this process, for one ensemble of it.
+
+    Args:
+        model: the name of one of its steps, which is the ensemble's with the step's after it.
+    """
+    ensemble = model.rpartition("_")[0]
     if directory := os.environ.get("VFNET_ACTIVITY_DIR"):
-        return Path(directory) / "tickets"
+        return Path(directory) / f"tickets-{ensemble}"
     server = os.getppid()
     # Containers may share /dev/shm, and their servers the process number.
     started = Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()[19]
-    return Path("/dev/shm") / f"vfnet-tickets-{server}-{started}"
+    return Path("/dev/shm") / f"vfnet-tickets-{server}-{started}-{ensemble}"
 
 
 def _open_shared(path: Path) -> int:

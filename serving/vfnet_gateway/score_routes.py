@@ -23,6 +23,7 @@ from vfnet_gateway.metrics import GatewayMetrics
 from vfnet_gateway.middleware import LONGEST_REASON, error_response
 from vfnet_gateway.request_record import RequestRecord, request_record_of
 from vfnet_gateway.scorer import Answers, Scorer
+from vfnet_gateway.traffic.deployments import Deployments, Destination
 
 Understand = Callable[[Any], ScoreRequest]
 Frame = Callable[[bytes], bytes]
@@ -37,6 +38,7 @@ class ScoreRoutes:
     keys: KeyRing
     bodies: BodyReader
     scorer: Scorer
+    deployments: Deployments
     metrics: GatewayMetrics
 
     def routes(self) -> list[Route]:
@@ -61,7 +63,8 @@ class ScoreRoutes:
             return Response(headers={"allow": "OPTIONS, POST"})
         record = request_record_of(request)
         try:
-            priority = await self._check(request)
+            destination, priority = await self._check(request)
+            record.deployment = destination.deployment
             async with self.bodies.reading(request.headers, record.receiving(request.receive)) as body:
                 with record.stage("parse"):
                     most = self.bodies.settings.max_images
@@ -72,7 +75,7 @@ class ScoreRoutes:
                             413, f"the request has {len(wanted.items)} images, and at most {most} are allowed at a time"
                         )
                 record.images = len(wanted.items)
-                response = await self._detect(request, record, wanted, priority, frame)
+                response = await self._detect(request, record, wanted, destination, priority, frame)
         except VFNetClientError as error:
             record.reason = printable_line(str(error), LONGEST_REASON)
             response = error_response(error)
@@ -80,24 +83,31 @@ class ScoreRoutes:
         response.headers["x-ms-run-fn-exec-ms"] = f"{1000 * record.stages.get('inference', 0):.3f}"
         return response
 
-    async def _check(self, request: Request) -> Priority:
+    async def _check(self, request: Request) -> tuple[Destination, Priority]:
         """What can be told from the head; the body of a refused request is not looked at."""
         try:
             self.keys.check(request.headers.get("authorization"))
             contract.check_content_type(request.headers.get("content-type"))
-            return priority_of(request.headers)
+            priority = priority_of(request.headers)
+            return self.deployments.choose(request.headers), priority
         except RequestError:
             await self.bodies.refuse_unread(request.headers, request.receive)
             raise
 
     async def _detect(
-        self, request: Request, record: RequestRecord, wanted: ScoreRequest, priority: Priority, frame: Frame
+        self,
+        request: Request,
+        record: RequestRecord,
+        wanted: ScoreRequest,
+        destination: Destination,
+        priority: Priority,
+        frame: Frame,
     ) -> Response:
         index = wanted.index
         with record.stage("inference"):
             answers = Answers([])
             if wanted.items:
-                answers = await unless_gone(request, self.scorer.answer(wanted, priority))
+                answers = await unless_gone(request, self.scorer.answer(wanted, destination, priority))
         self.metrics.images.labels("detected").inc(len(index) - len(answers.reasons))
         self.metrics.images.labels("unreadable").inc(len(answers.reasons))
         with record.stage("write"):

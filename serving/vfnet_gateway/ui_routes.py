@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 from vfnet_client.exceptions import InvalidImageError, RequestError
 from vfnet_gateway.bodies import BodyReader
 from vfnet_gateway.keys import KeyRing
+from vfnet_gateway.kserve.public_interface import shown
 from vfnet_gateway.scorer import Fetch
 from vfnet_gateway.settings import GatewaySettings
 from vfnet_gateway.triton_facts import TritonFacts
@@ -74,22 +75,31 @@ class UIRoutes:
         ]
 
     async def stages(self, request: Request) -> Response:
-        """Triton's cumulative statistics by model: the difference of two answers is what happened between them."""
+        """Triton's cumulative statistics by step: the difference of two answers is what happened between them."""
         self._keys.check(request.headers.get("authorization"))
-        return JSONResponse(await self._facts.stages())
+        return JSONResponse(await self._facts.stages(self._model(request)))
 
     async def info(self, request: Request) -> Response:
         """What is served, and the limits a caller meets."""
         self._keys.check(request.headers.get("authorization"))
-        settings = self._settings
-        manifest = await asyncio.to_thread(read_manifest, settings.manifest)
+        settings, model = self._settings, self._model(request)
+        manifest = await asyncio.to_thread(read_manifest, settings.manifest_of(model))
         limits = {
             "max_body_bytes": settings.max_body_bytes,
             "max_images": settings.max_images,
             "timeout_s": settings.timeout,
             "max_url_image_bytes": settings.url_limits.max_bytes,
         }
-        return JSONResponse({**manifest, **await self._facts.settings(), "limits": limits})
+        models = {"model": model, "models": settings.models}
+        return JSONResponse({**manifest, **await self._facts.settings(model), "limits": limits, **models})
+
+    def _model(self, request: Request) -> str:
+        """The one that is asked about in `?model=NAME`."""
+        name = request.query_params.get("model", self._settings.models[0])
+        if name not in self._settings.models:
+            known = ", ".join(self._settings.models)
+            raise RequestError(404, f"there is no deployment {shown(name)} here; there is: {known}")
+        return name
 
 
 def read_manifest(path: Path | None) -> dict[str, Any]:

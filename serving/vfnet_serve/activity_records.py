@@ -38,8 +38,8 @@ def forget_record(directory: Path, pid: int) -> None:
     (directory / str(pid)).unlink(missing_ok=True)
 
 
-def void_tickets(directory: Path) -> None:
+def void_tickets(directory: Path, ensemble: str) -> None:
     """All images in the ensemble are taken for lost; those that are not change nothing when they come out."""
-    with contextlib.suppress(FileNotFoundError), (directory / "tickets").open("r+b") as ledger:
+    with contextlib.suppress(FileNotFoundError), (directory / f"tickets-{ensemble}").open("r+b") as ledger:
         fcntl.lockf(ledger, fcntl.LOCK_EX)  # let go when it is closed
         ledger.write(_VOID_BEFORE.pack(time.monotonic_ns()))

@@ -1,21 +1,25 @@
 """A repository as Triton is given it: the built one, which is left alone, with the settings of this machine.
 
 It holds links to the models' files, beside configurations of its own: what Triton reads is what it serves with, also
-when it loads a model again. Python leaves its bytecode here, too: Triton's processes do not heed
-PYTHONDONTWRITEBYTECODE. A repository that is built anew is served after a restart.
+when it loads a model again. Python's bytecode is here, too: Triton's processes do not heed PYTHONDONTWRITEBYTECODE. It
+is written beforehand, because a file that appears in a model's folder later is a reason for Triton to load the model
+anew when it loads an ensemble of it. A repository that is built anew is served after a restart.
 """
 
 from __future__ import annotations
 
+import contextlib
+import py_compile
 import shutil
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from vfnet_client.atomic_files import write_whole
-from vfnet_model.manifest import MANIFEST
+from vfnet_client.model_names import EnsembleNames, check_model_name
+from vfnet_model.manifest import MANIFEST, file_of
 from vfnet_serve.installation import ServerError
 
 _CONFIG = "config.pbtxt"
@@ -30,8 +34,7 @@ def read_configs(repository: Path, config_name: str | None = None) -> dict[str, 
     if not repository.is_dir():
         raise ServerError(f"{repository} is not a folder: build a repository first, with vfnet build")
     files = {path.parent.name: path for path in sorted(repository.glob(f"*/{_CONFIG}"))}
-    needed = ("vfnet", "vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")
-    if not files.keys() >= set(needed):
+    if not any(is_complete(name, files) for name in files):
         raise ServerError(
             f"{repository} is not a complete model repository (models found: {', '.join(files) or 'none'}): "
             "build one with vfnet build"
@@ -45,12 +48,27 @@ def read_configs(repository: Path, config_name: str | None = None) -> dict[str, 
     return {model: _read(path) for model, path in files.items()}
 
 
-def write_adapted(repository: Path, configs: Mapping[str, ModelConfig], target: Path) -> None:
-    """Lay the models out in the folder `target` with these configurations."""
+def is_complete(name: str, models: Container[str]) -> bool:
+    """Whether a model of that public name and all its steps are among `models`."""
+    try:
+        return all(each in models for each in EnsembleNames(check_model_name(name)).all)
+    except ValueError:
+        return False
+
+
+def write_adapted(
+    repository: Path, configs: Mapping[str, ModelConfig], target: Path, built_as: Mapping[str, str] | None = None
+) -> None:
+    """Lay the models out in the folder `target` with these configurations, in place of what is there of their names.
+
+    Args:
+        built_as: what a model is called in the repository, where that is not its name in `configs`.
+    """
     for model, config in configs.items():
         folder = target / model
+        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        for path in (repository / model).iterdir():
+        for path in (repository / (built_as or {}).get(model, model)).iterdir():
             if path.is_dir() and path.name.isdecimal():
                 _link_contents(path, folder / path.name)
             elif path.is_file() and path.name != _CONFIG:
@@ -64,10 +82,11 @@ def write_config(folder: Path, config: ModelConfig) -> None:
 
 
 class ServedBuild:
-    """A built repository as it is when this is made."""
+    """A built repository's models as they are when this is made."""
 
-    def __init__(self, repository: Path) -> None:
+    def __init__(self, repository: Path, models: Sequence[str]) -> None:
         self.repository = repository
+        self._files = [repository / file_of(MANIFEST, model) for model in models]
         self._manifest = self._read()
 
     def is_replaced(self) -> bool:
@@ -77,7 +96,7 @@ class ServedBuild:
 
     def _read(self) -> bytes | None:
         try:
-            return (self.repository / MANIFEST).read_bytes()
+            return b"".join(file.read_bytes() for file in self._files)
         except OSError:
             return None
 
@@ -87,6 +106,9 @@ def _link_contents(source: Path, target: Path) -> None:
     for path in source.iterdir():
         if path.name != "__pycache__":
             (target / path.name).symlink_to(path)
+        if path.suffix == ".py":
+            with contextlib.suppress(OSError, py_compile.PyCompileError):  # Triton says what is wrong with it
+                py_compile.compile(str(target / path.name), doraise=True)
 
 
 def _read(path: Path) -> ModelConfig:

@@ -10,23 +10,31 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from vfnet_client.atomic_files import write_whole
-from vfnet_client.commands.settings_options import File, Folder
-from vfnet_serve.adapted_repository import ServedBuild, read_configs
+from vfnet_client.commands.options import seconds_or_none
+from vfnet_client.commands.settings_options import File, Folder, Port
+from vfnet_serve.adapted_repository import ServedBuild
 from vfnet_serve.control_plane import ControlPlane
+from vfnet_serve.deployments.reconciling import Reconciler
+from vfnet_serve.deployments.served_models import ModelReader, ServedDeployment, ServedModels, describe_settings
+from vfnet_serve.deployments.served_state import STATE
+from vfnet_serve.deployments.wanted import DeploymentsError, DeploymentsFolder
 from vfnet_serve.endpoints import Endpoints
+from vfnet_serve.gpus import VisibleGpus
+from vfnet_serve.health import ServerHealth, answering
 from vfnet_serve.installation import ServerError, StaleRepositoryError, TritonLostError, find_triton
 from vfnet_serve.machine import this_machine
 from vfnet_serve.readiness import wait_until_ready
 from vfnet_serve.restart_policy import TritonRestartPolicy
 from vfnet_serve.scratch_folder import remove_abandoned
 from vfnet_serve.server_log import ServerLog, say
-from vfnet_serve.serving_settings import GivenSettings, choose_settings
+from vfnet_serve.serving_settings import GivenSettings
 from vfnet_serve.triton_process import TritonProcess
 from vfnet_serve.wait_limits import WaitLimits
 from vfnet_serve.watchdog import LOOK_SECONDS, Watchdog
@@ -53,6 +61,12 @@ class ServeOptions:
     """Let requests in flight finish for so long when stopping."""
     triton: Folder | None = None
     """Where the Triton server is, if not in this environment."""
+    lame_duck: Annotated[float, seconds_or_none, "SECONDS"] = 0.0
+    """Serve on for so long after SIGTERM, not ready any more at --health-port, so that load balancers learn of it."""
+    health_port: Port = 0
+    """Answer /livez, /readyz and /startupz by what the watchdog knows, on a port of its own; 0: nowhere."""
+    health_host: str = "127.0.0.1"
+    """Address of --health-port; 0.0.0.0 for a container's probes."""
     state_file: File | None = None
     """While ready, holds the process number and ports as JSON."""
     expose_triton: bool = False
@@ -75,36 +89,55 @@ def serve(options: ServeOptions) -> None:
         ServerError: it cannot start, `max_restarts` times in a row, or it lost a process whose files are no longer
             there.
     """
-    stop = threading.Event()
-    with _stop_on_signals(stop):
+    stop, health = threading.Event(), ServerHealth()
+    with _stop_on_signals(stop, health, options.lame_duck), answering(health, options.health_host, options.health_port):
         installation = find_triton(options.triton)
         _check_exposure(options)
         options.endpoints.check_free()
         if remove_abandoned():
             say("removed what a server that was killed had left in the temporary folder and /dev/shm")
-        build = ServedBuild(options.repository.absolute())
-        configs = read_configs(build.repository, options.model_config_name)
         machine = this_machine(visible=options.gpus)
-        settings = choose_settings(machine, configs, options.settings)
-        settings.apply(configs)
-        say(settings.describe(machine, options.settings))
+        reader = ModelReader(machine, options.settings, options.model_config_name)
+        models = _read_models(reader, options.repository.absolute())
+        for text in describe_settings(models, machine, options.settings):
+            say(text)
         say(f"starting Triton on {options.repository}")
         control = ControlPlane()
+
+        gpus = VisibleGpus(options.gpus, machine.gpus)
 
         def new_server() -> TritonProcess:
             return TritonProcess(
                 installation,
-                build,
+                models,
                 options.endpoints,
                 ServerLog(options.verbose),
-                configs,
                 control=control,
-                gpus=options.gpus,
+                gpus=gpus.visible,
                 exit_timeout=options.exit_timeout,
             )
 
-        _Service(options, new_server, WaitLimits(settings, options.settings, configs), control, stop).run()
+        _Service(options, new_server, reader, models, control, stop, health, gpus).run()
         say("stopped")
+
+
+def _read_models(reader: ModelReader, repository: Path) -> ServedModels:
+    """What the repository holds, and what was deployed in its stead.
+
+    Raises:
+        ServerError: it holds nothing that can be served.
+    """
+    models = reader.read(repository)
+    try:
+        for problem in reader.apply_wanted(models, DeploymentsFolder(repository).read()):
+            say(f"{problem}: served is what the repository holds", "ERROR")
+    except DeploymentsError as error:
+        say(str(error), "ERROR")
+    for model in models.models:
+        deployment = models.live_deployment(model)
+        if deployment.number > 1:
+            say(f"{model} is {deployment.names.ensemble}, which was deployed: {deployment.build.repository}")
+    return models
 
 
 def _check_exposure(options: ServeOptions) -> None:
@@ -134,14 +167,31 @@ class _Service:
         self,
         options: ServeOptions,
         new_server: Callable[[], TritonProcess],
-        limits: WaitLimits,
+        reader: ModelReader,
+        models: ServedModels,
         control: ControlPlane,
         stop: threading.Event,
+        health: ServerHealth,
+        gpus: VisibleGpus,
     ) -> None:
-        self.options, self.new_server, self.limits, self.control, self.stop = options, new_server, limits, control, stop
+        self.options, self.new_server, self.control, self.stop = options, new_server, control, stop
+        self.models = models
+        self.build = ServedBuild(models.repository, models.models)
+        self.limits = _Limits(options.settings, models)
+        self.reconciler = Reconciler(
+            reader,
+            models,
+            None if options.state_file is None else options.state_file.with_name(STATE),
+            prepare=self.limits.prepare,
+            loaded=self.limits.add,
+            left=self.limits.remove,
+        )
+        self.health = health
+        self.gpus = gpus
         self.policy = TritonRestartPolicy(options.max_restarts)
         self.was_ready = self.was_rebuilt = False
         self._looked_for_build = 0.0
+        self._said_that_it_leaves = False
 
     def run(self) -> None:
         """
@@ -161,8 +211,13 @@ class _Service:
                 except StaleRepositoryError:
                     raise
                 except ServerError as error:
+                    if (gpu := self.gpus.take_out(str(error))) is not None:
+                        say(f"{error}; starting Triton again without GPU {gpu}", "ERROR")
+                        continue
                     if ready is None and not self.was_ready and not isinstance(error, TritonLostError):
                         raise  # it said what is wrong, and will say so again
+                    if self.health.leaves_at is not None:
+                        return
                     delay = self._seconds_until_next(error, ready)
                     say(f"{error}; starting Triton again", "ERROR")
                     self.stop.wait(delay)
@@ -184,18 +239,36 @@ class _Service:
         if not self.was_ready:
             self.was_ready = True
             files.enter_context(self.control.written_beside(self.options.state_file))
+            files.enter_context(_removed_at_the_end(self.options.state_file))
+            self.reconciler.look(server, watchdog)  # says what is served, before the state file says that it is
             files.enter_context(_state_file(self.options))
-            _shorten_warm_up(self.limits.configs)
-        self._watch(server, watchdog)
+            _shorten_warm_up(self.models.configs())
+        self.health.has_started, self.health.fault = True, None
+        try:
+            self._watch(server, watchdog)
+        finally:
+            self.health.fault, self.health.looked_at = "Triton is being started again", None
 
     def _watch(self, server: TritonProcess, watchdog: Watchdog) -> None:
         while not self.stop.wait(LOOK_SECONDS):
             if server.has_ended():
                 raise server.failure()
-            if self._is_rebuilt(server.build):
+            if self._is_rebuilt(self.build):
                 return
             watchdog.look()
-            self.limits.look(server, watchdog, self.stop)
+            self.reconciler.look(server, watchdog)
+            if self.reconciler.is_idle():
+                self.limits.look(server, watchdog, self.stop)
+            self.health.fault, self.health.looked_at = watchdog.what_is_lost(), time.monotonic()
+            if self.health.leaves_at is not None:
+                self._leave(self.health.leaves_at)
+
+    def _leave(self, at: float) -> None:
+        if not self._said_that_it_leaves:
+            self._said_that_it_leaves = True
+            say(f"not ready any more, and serving on for {self.options.lame_duck:g} s")
+        if time.monotonic() >= at:
+            self.stop.set()
 
     def _is_rebuilt(self, build: ServedBuild) -> bool:
         """Whether that is a reason to stop; said once, and looked for once a second."""
@@ -222,6 +295,50 @@ class _Service:
         return self.policy.seconds_after_serving(time.monotonic() - ready)
 
 
+class _Limits:
+    """Of all deployments: one admission, for they share the machine."""
+
+    def __init__(self, given: GivenSettings, models: ServedModels) -> None:
+        self._given, self._models = given, models
+        self._by_name = {name: self._limits(each) for name, each in models.deployments.items()}
+
+    def measure(self, server: TritonProcess, watchdog: Watchdog, stop: threading.Event) -> None:
+        """Each that answers under a public name, one after the other. Raises as `WaitLimits.measure` does."""
+        for model in self._models.models:
+            if not stop.is_set():
+                self._by_name[self._models.live_deployment(model).names.ensemble].measure(server, watchdog, stop)
+
+    def look(self, server: TritonProcess, watchdog: Watchdog, stop: threading.Event) -> None:
+        """See `WaitLimits.look`; one is measured at a time."""
+        for limits in self._by_name.values():
+            limits.look(server, watchdog, stop)
+            if limits.is_measuring():
+                break
+
+    def prepare(self, deployment: ServedDeployment) -> None:
+        """One that is to be loaded begins with the limits of the one that serves."""
+        live = self._by_name.get(self._models.live_deployment(deployment.model).names.ensemble)
+        if live is not None:
+            live.current.limit(deployment.settings).apply(deployment.configs, deployment.names)
+
+    def add(self, deployment: ServedDeployment) -> None:
+        """One is loaded: measured when it has time, as far as that lets more in."""
+        live = self._by_name.get(self._models.live_deployment(deployment.model).names.ensemble)
+        limits = self._limits(deployment)
+        if live is not None:
+            limits.begin_with(live.current.limit(deployment.settings))
+        self._by_name[deployment.names.ensemble] = limits
+        _shorten_warm_up(deployment.configs)
+
+    def remove(self, deployment: ServedDeployment) -> None:
+        """One is unloaded."""
+        self._by_name.pop(deployment.names.ensemble, None)
+
+    def _limits(self, deployment: ServedDeployment) -> WaitLimits:
+        among = len(self._models.live)
+        return WaitLimits(deployment.settings, self._given, deployment.configs, deployment.names, among)
+
+
 def _shorten_warm_up(configs: Mapping[str, ModelConfig]) -> None:
     """A server that is started again is waited for: it warms up by what it is asked."""
     for config in configs.values():
@@ -230,9 +347,14 @@ def _shorten_warm_up(configs: Mapping[str, ModelConfig]) -> None:
 
 
 @contextmanager
-def _stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
+def _stop_on_signals(stop: threading.Event, health: ServerHealth, lame_duck: float) -> Iterator[None]:
+    """SIGTERM lets callers of a server that is ready learn of it first; a second signal, or Ctrl-C, does not."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        is_first = health.leaves_at is None
+        health.leaves_at = time.monotonic() + lame_duck
+        if not (lame_duck and is_first and number == signal.SIGTERM and health.looked_at is not None):
+            stop.set()
 
     numbers = [signal.SIGTERM, signal.SIGINT]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup's choice
@@ -246,6 +368,16 @@ def _stop_on_signals(stop: threading.Event) -> Iterator[None]:
 
 
 @contextmanager
+def _removed_at_the_end(state_file: Path | None) -> Iterator[None]:
+    """What is said of deployments holds while they are served."""
+    try:
+        yield
+    finally:
+        if state_file is not None:
+            state_file.with_name(STATE).unlink(missing_ok=True)
+
+
+@contextmanager
 def _state_file(options: ServeOptions) -> Iterator[None]:
     """While ready, a file says who serves what and where."""
     path = options.state_file
@@ -255,7 +387,7 @@ def _state_file(options: ServeOptions) -> Iterator[None]:
     state = {
         "pid": os.getpid(),
         "identity": process_identity(os.getpid()),
-        "stop_timeout": 2 * options.exit_timeout + 20,
+        "stop_timeout": options.lame_duck + 2 * options.exit_timeout + 20,
         "repository": str(options.repository.absolute()),
         "endpoints": asdict(options.endpoints),
     }

@@ -10,14 +10,18 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from vfnet_client.commands.options import milliseconds
 from vfnet_client.commands.settings_options import Count, Seconds, meanings
+from vfnet_client.model_names import MODEL, EnsembleNames
 from vfnet_serve.installation import ServerError
 from vfnet_serve.machine import Machine
 
 _USUAL_WAITING, _FEWEST_WAITING = 16, 2
 DEFAULT_MAX_WAIT = 0.75
 """Leaves a server time to be itself again within a second of too many requests."""
+_USUAL_NAMES = EnsembleNames(MODEL)
 _SMALLEST_BATCH = 8
 _MOST_THROUGHPUT_STREAMS = 4
+_INSTANCES_ON_A_GPU = 2
+"""So the GPU computes while the pixels of the next batch are copied: `vfnet bench instances`. Not measured on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class GivenSettings:
     """Seconds that they may wait, then they are refused."""
     max_wait: Seconds | None = None
     """Seconds that all of these may take by the speed measured at the start, else fewer are let in."""
+    detector_instances: Count | None = None
+    """Processes that compute on each GPU: one while the other is between batches."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,8 @@ class ServingSettings:
     max_wait: float
     computed_at_once: int
     """Images, by the whole detector, at most; no option of its own."""
+    detector_instances: int | None = None
+    """None: as many as it was built with."""
 
     def describe(self, machine: Machine, given: GivenSettings) -> str:
         """A block of lines, one per setting, named as the option that changes it."""
@@ -94,20 +102,30 @@ class ServingSettings:
         waiting = _between(min(_FEWEST_WAITING, self.max_waiting), allowed - held - in_flight, self.max_waiting)
         return replace(self, max_in_flight=in_flight, max_waiting=given.max_waiting or waiting)
 
+    def limit(self, other: ServingSettings) -> ServingSettings:
+        """`other`, which lets in no more than this does."""
+        return replace(
+            other,
+            max_in_flight=min(self.max_in_flight, other.max_in_flight),
+            max_waiting=min(self.max_waiting, other.max_waiting),
+        )
+
     def longest_wait(self, images_per_second: float) -> float:
         """Seconds in which all that may be in the ensemble and before it is answered at this speed."""
         return (self.max_in_flight + self.preprocess_instances + self.max_waiting) / images_per_second
 
-    def apply(self, configs: Mapping[str, ModelConfig]) -> None:
-        """Write them into the configurations of the models, by name."""
-        preprocess, detector = configs["vfnet_preprocess"], configs["vfnet_detector"]
+    def apply(self, configs: Mapping[str, ModelConfig], names: EnsembleNames = _USUAL_NAMES) -> None:
+        """Write them into the configurations of one ensemble's steps, by name."""
+        preprocess, detector = configs[names.preprocess], configs[names.detector]
         _set_instances(preprocess, self.preprocess_instances)
-        _set_instances(configs["vfnet_postprocess"], self.postprocess_instances)
+        _set_instances(configs[names.postprocess], self.postprocess_instances)
         preprocess.parameters["max_in_flight"].string_value = str(self.max_in_flight)
         queue = preprocess.dynamic_batching.default_queue_policy
         queue.max_queue_size = self.max_waiting
         queue.default_timeout_microseconds = round(1e6 * self.queue_timeout)
         detector.max_batch_size = self.batch_size
+        if self.detector_instances is not None:
+            detector.instance_group[0].count = self.detector_instances
         detector.dynamic_batching.max_queue_delay_microseconds = round(1e3 * self.queue_delay)
         if self.streams is not None:
             detector.parameters["num_streams"].string_value = str(self.streams)
@@ -115,30 +133,36 @@ class ServingSettings:
             detector.parameters["inference_num_threads"].string_value = str(self.threads)
 
 
-def choose_settings(machine: Machine, configs: Mapping[str, ModelConfig], given: GivenSettings) -> ServingSettings:
+def choose_settings(
+    machine: Machine, configs: Mapping[str, ModelConfig], given: GivenSettings, names: EnsembleNames = _USUAL_NAMES
+) -> ServingSettings:
     """Settings for a machine.
 
     Args:
         configs: of the repository's models, by name; the detector's says whether it runs on GPUs and has streams.
+        names: of the ensemble that the settings are for.
 
     Raises:
         ServerError: one is given that the engine does not have.
     """
-    detector = configs["vfnet_detector"]
+    detector = configs[names.detector]
     has_streams = "num_streams" in detector.parameters
     if not has_streams and (given.streams or given.throughput_streams or given.threads):
         raise ServerError(
             "the detector's configuration has no streams and threads to set: leave --streams, --throughput-streams "
             "and --threads"
         )
-    gpus = machine.gpus if any(group.kind in _ON_GPUS for group in detector.instance_group) else 0
+    is_ours = detector.backend == "python"
+    gpus = machine.gpus if any(group.kind in ON_GPUS for group in detector.instance_group) else 0
 
     # The network wants all cores; decoding has to keep up with it. On GPUs decoding is what the cores are for.
     preprocess = given.preprocess_instances or (
         _between(2, machine.cores - 2, 8 * gpus) if gpus else _between(2, machine.cores // 4, 8)
     )
+    # Two at least: one answers what waits when the other has died. Triton (2.51) gives a dead process one image after
+    # another until it is replaced, and waits a second for every one.
     postprocess = given.postprocess_instances or (
-        _between(1, machine.cores // 4, 2 * gpus) if gpus else max(1, machine.cores // 8)
+        _between(2, machine.cores // 4, 2 * gpus) if gpus else max(2, machine.cores // 8)
     )
     threads = (given.threads or machine.cores) if has_streams else None
     streams = (given.streams or max(1, (threads or 1) // 4)) if has_streams else None
@@ -164,10 +188,12 @@ def choose_settings(machine: Machine, configs: Mapping[str, ModelConfig], given:
         queue_timeout=given.queue_timeout or 30.0,
         max_wait=given.max_wait or DEFAULT_MAX_WAIT,
         computed_at_once=max(streams or 1, throughput_streams or 1, gpus * batch),
+        detector_instances=given.detector_instances or (_INSTANCES_ON_A_GPU if gpus and is_ours else None),
     )
 
 
-_ON_GPUS = (ModelInstanceGroup.KIND_GPU, ModelInstanceGroup.KIND_AUTO)
+ON_GPUS = (ModelInstanceGroup.KIND_GPU, ModelInstanceGroup.KIND_AUTO)
+"""Kinds of instances of which each GPU that is there gets one."""
 
 
 def _between(lowest: int, value: int, highest: int) -> int:

@@ -6,12 +6,13 @@ import contextlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
 import time
 import urllib.error
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
@@ -20,9 +21,10 @@ import psutil
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from vfnet_client.cache import default_cache_dir
-from vfnet_serve.adapted_repository import ServedBuild, write_adapted, write_config
+from vfnet_serve.adapted_repository import write_config
 from vfnet_serve.chosen_environment import chosen_environment
 from vfnet_serve.control_plane import ControlPlane
+from vfnet_serve.deployments.served_models import ServedDeployment, ServedModels
 from vfnet_serve.endpoints import Endpoints
 from vfnet_serve.hidden_arguments import TracingForbiddenError, start_with_hidden, start_with_shown
 from vfnet_serve.installation import ServerError, StaleRepositoryError, TritonInstallation, TritonLostError
@@ -38,8 +40,6 @@ _LOAD_TIMEOUT = 1800.0
 _DEAD_PROCESS = "is not healthy"
 """What Triton says of a model process that does not run."""
 _ASK_SECONDS, _ANSWER_SECONDS = 1.0, 3.0
-ENSEMBLE = "vfnet"
-"""The model that callers call."""
 
 
 class TritonProcess:
@@ -48,10 +48,9 @@ class TritonProcess:
     def __init__(
         self,
         installation: TritonInstallation,
-        build: ServedBuild,
+        models: ServedModels,
         endpoints: Endpoints,
         log: ServerLog,
-        configs: Mapping[str, ModelConfig],
         *,
         control: ControlPlane,
         gpus: str | None = None,
@@ -59,12 +58,11 @@ class TritonProcess:
     ) -> None:
         """
         Args:
-            build: its repository is left as it is.
-            configs: what its models are served with, by name.
+            models: what it serves; the repositories they come from are left as they are.
             control: who may load its models again.
             gpus: what the server sees of this machine's GPUs, as CUDA_VISIBLE_DEVICES; None: as this process does.
         """
-        self.build = build
+        self.models = models
         self.control = control
         self.endpoints = endpoints
         self.log = log
@@ -73,22 +71,25 @@ class TritonProcess:
         """Whether it was ready."""
         self._answered = 0.0
         self._ends = threading.Event()
-        self._others = [model for model in configs if model != ENSEMBLE]
         self.has_lost_a_process = False
         """Set by whoever sees that a model process died, or does not end."""
         self._scratch = ScratchFolder()
         scratch = self._scratch.path
-        self._repository = scratch / "repository"
+        self.repository = scratch / "repository"
+        """As Triton reads it."""
         self.activity_dir = scratch / "activity"
         self.activity_dir.mkdir()
-        write_adapted(build.repository, configs, self._repository)
+        configs = models.configs()
+        models.lay_out(self.repository)
         self._command = [
             str(installation.binary),
-            f"--model-repository={self._repository}",
+            f"--model-repository={self.repository}",
             *installation.link_backends(scratch),
             *endpoints.triton_options(),
             # Only under explicit control can a model be loaded again.
             "--model-control-mode=explicit",
+            # Else it is not ready while a model is loaded beside those that serve; it listens when all are loaded.
+            "--strict-readiness=false",
             *(f"--load-model={name}" for name in configs),
             f"--exit-timeout-secs={exit_timeout}",
             f"--backend-config=python,shm-region-prefix-name={self._scratch.shared_memory_prefix}",
@@ -156,7 +157,7 @@ class TritonProcess:
                 print_line(text)
 
     def is_ready(self) -> bool:
-        """Whether the server and every loaded model say they are ready."""
+        """Whether the server says that it is ready: it has loaded its models."""
         try:
             fetch(f"{self.endpoints.http_url}/v2/health/ready", timeout=5)
             return True
@@ -212,27 +213,33 @@ class TritonProcess:
         said = "; ".join([f"the Triton server {how}", *self.log.last_errors[-1:]])
         return TritonLostError(said) if code < 0 or self.is_watched else ServerError(said)
 
-    def reload(self, model: str) -> None:
+    def reload(self, model: str, *, unload_first: bool = False) -> None:
         """Start a model anew, at once and therefore not warmed up; the old one finishes what it has.
 
         A plain `load` of a loaded model does nothing while its files are as they were, and an `unload`
         first would take the ensemble away and wait for all that is in it. A changed configuration is
         a reason to load, and Triton then swaps the two.
 
+        Args:
+            unload_first: do that all the same, for there is no room for both.
+
         Raises:
             StaleRepositoryError: its files would be those of another build than the other models'.
             ServerError: the server refused or did not answer, with its reason.
         """
-        if self.build.is_replaced():
+        build = self.models.build_of(model)
+        if build is not None and build.is_replaced():
             raise StaleRepositoryError(
-                f"{model} has to be loaded again, but {self.build.repository} was built anew since: start this again"
+                f"{model} has to be loaded again, but {build.repository} was built anew since: start this again"
             )
+        if unload_first:
+            self.unload([model], _UNLOAD_SECONDS)
         with _saying_what_could_not_be_loaded(model):
             try:
                 config = json.loads(self._request(f"/v2/models/{model}/config", None))
             except urllib.error.HTTPError:  # it was unloaded
-                self._request(f"/v2/repository/models/{model}/load", b"{}")
-                self._request(f"/v2/repository/models/{ENSEMBLE}/load", b"{}")
+                for name in (model, *self.models.ensembles_over(model)):
+                    self._request(f"/v2/repository/models/{name}/load", b"{}")
                 return
             parameters = config.setdefault("parameters", {})
             parameters["loaded_at"] = {"string_value": f"{time.time():.3f}"}
@@ -248,7 +255,7 @@ class TritonProcess:
         Raises:
             ServerError: as `reload` does.
         """
-        write_config(self._repository / model, config)
+        write_config(self.repository / model, config)
         with _saying_what_could_not_be_loaded(model):
             self._request(f"/v2/repository/models/{model}/load", b"{}")
 
@@ -264,12 +271,57 @@ class TritonProcess:
         """
         if self.process.poll() is not None:
             return  # whoever listens on its port now is another
-        self._unload([ENSEMBLE], self.exit_timeout)
-        if not self.has_lost_a_process and not self._unload(self._others, _UNLOAD_SECONDS):
+        ensembles = self.models.ensembles()
+        self.unload(ensembles, self.exit_timeout)
+        others = [name for name in self.models.configs() if name not in ensembles]
+        if not self.has_lost_a_process and not self.unload(others, _UNLOAD_SECONDS):
             self.has_lost_a_process = True
 
-    def _unload(self, models: Sequence[str], seconds: float) -> bool:
-        """Whether they are gone within so many seconds."""
+    def load_new(self, deployment: ServedDeployment) -> None:
+        """Load a deployment under names that are not in use; what was loaded of it is gone again if it fails.
+
+        Raises:
+            ServerError: the server did not load it, with its reason.
+        """
+        deployment.lay_out(self.repository)
+        try:
+            for name in deployment.loads():
+                self.log.load_failures.pop(name, None)
+                try:
+                    with _saying_what_could_not_be_loaded(name):
+                        self._request(f"/v2/repository/models/{name}/load", b"{}")
+                except ServerError as error:
+                    cause = self.log.load_failures.pop(name, None)  # in the model's own words
+                    raise ServerError(f"{name} failed to load: {cause}") if cause else error from None
+        except ServerError:
+            self.unload_all(deployment, _UNLOAD_SECONDS)
+            raise
+
+    def turn(self, deployment: ServedDeployment) -> None:
+        """Have a loaded deployment answer under its model's public name; what is under way ends where it began.
+
+        Triton builds the new ensemble beside the old one and then swaps them (2.51). Requests that the old one has hold
+        on to its steps, also when these are unloaded.
+
+        Raises:
+            ServerError: the server did not do it; the name is where it was.
+        """
+        deployment.lay_out_public(self.repository)
+        with _saying_what_could_not_be_loaded(deployment.model):
+            self._request(f"/v2/repository/models/{deployment.model}/load", b"{}")
+
+    def unload_all(self, deployment: ServedDeployment, seconds: float) -> bool:
+        """Unload a deployment, and remove what Triton read of it; whether it was gone within so many seconds."""
+        names = deployment.loads()[::-1]
+        is_gone = self.unload(names, seconds)
+        for name in names:
+            shutil.rmtree(self.repository / name, ignore_errors=True)
+        return is_gone
+
+    def unload(self, models: Sequence[str], seconds: float) -> bool:
+        """Whether they are gone within so many seconds: after what they have to do."""
+        if self.process.poll() is not None:
+            return True  # whoever listens on its port now is another
         deadline = time.monotonic() + seconds
         with contextlib.suppress(OSError, ValueError):
             for model in models:

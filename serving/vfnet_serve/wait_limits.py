@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from vfnet_client.exceptions import VFNetClientError
+from vfnet_client.model_names import MODEL, EnsembleNames
 from vfnet_serve.activity_records import read_record
 from vfnet_serve.measured_speed import measure_speed
 from vfnet_serve.server_log import say
@@ -16,27 +17,46 @@ from vfnet_serve.serving_settings import GivenSettings, ServingSettings
 from vfnet_serve.triton_process import TritonProcess
 from vfnet_serve.watchdog import LOOK_SECONDS, Watchdog
 
-ADMISSION_MODEL = "vfnet_preprocess"
-"""The model whose queue is the ensemble's, and that counts what is in there."""
+_USUAL_NAMES = EnsembleNames(MODEL)
 _MEASURED_AGAIN = (60.0, 300.0, 1800.0)
 """Seconds after the start: a machine that was busy then may not be any more."""
 _IDLE_SECONDS = 3.0
 
 
 class WaitLimits:
-    """The limits of one `vfnet serve`, which its next Triton server keeps.
+    """The limits of one ensemble of one `vfnet serve`, which its next Triton server keeps.
 
     Args:
         settings: chosen for the machine.
         configs: of the models, by name, which are changed.
+        names: of the ensemble.
+        among: models that share the machine. Each is measured alone, and has to do with its share of that when all
+            are asked.
     """
 
-    def __init__(self, settings: ServingSettings, given: GivenSettings, configs: Mapping[str, ModelConfig]) -> None:
+    def __init__(
+        self,
+        settings: ServingSettings,
+        given: GivenSettings,
+        configs: Mapping[str, ModelConfig],
+        names: EnsembleNames = _USUAL_NAMES,
+        among: int = 1,
+    ) -> None:
         self.settings, self.given, self.configs = settings, given, configs
+        self.names, self.among = names, among
         self.current = settings
         self._again = list(_MEASURED_AGAIN)
         self._since: float | None = None
         self._measurement: _Measurement | None = None
+
+    def begin_with(self, settings: ServingSettings) -> None:
+        """Those of another, until this one has been measured when it had time."""
+        self.current = settings
+        self._since = time.monotonic() if settings != self.settings else None
+
+    def is_measuring(self) -> bool:
+        """Whether it is being asked now."""
+        return self._measurement is not None
 
     def measure(self, server: TritonProcess, watchdog: Watchdog, stop: threading.Event) -> None:
         """Once, when the first server is ready: let fewer in than chosen where it turns out to be too slow for them.
@@ -46,7 +66,7 @@ class WaitLimits:
         """
         if self.given.max_in_flight is not None and self.given.max_waiting is not None:
             return
-        measurement = _Measurement(server, self.settings.fewest_in_flight, stop)
+        measurement = self._begin(server, stop)
         while not stop.wait(LOOK_SECONDS):
             watchdog.look()
             if server.has_ended(within=1 if measurement.failed() else 0):
@@ -78,30 +98,39 @@ class WaitLimits:
             return
         if time.monotonic() - self._since > self._again[0] and watchdog.is_idle() and _is_idle(server, watchdog):
             del self._again[0]
-            self._measurement = _Measurement(server, self.settings.fewest_in_flight, stop)
+            self._measurement = self._begin(server, stop)
+
+    def _begin(self, server: TritonProcess, stop: threading.Event) -> _Measurement:
+        """The model whose queue is the ensemble's, and that counts what is in there, is the one to be adjusted."""
+        return _Measurement(server, self.settings.fewest_in_flight, stop, self.names.ensemble)
 
     def _bounded(self, speed: float) -> ServingSettings:
-        return self.settings.within_max_wait(speed, self.given)
+        return self.settings.within_max_wait(speed / self.among, self.given)
 
     def _bound(self, speed: float, server: TritonProcess, watchdog: Watchdog) -> None:
         bounded = self._bounded(speed)
         if bounded != self.current:
-            bounded.apply(self.configs)
+            bounded.apply(self.configs, self.names)
             self.current = bounded
-            watchdog.load(ADMISSION_MODEL, lambda: server.reconfigure(ADMISSION_MODEL, self.configs[ADMISSION_MODEL]))
+            model = self.names.preprocess
+            watchdog.load(model, lambda: server.reconfigure(model, self.configs[model]))
+        of_several = self.names != _USUAL_NAMES or self.among > 1
+        said = f"{self.names.ensemble}: " if of_several else ""
+        shared = f", of which each of {self.among} models has its share" if self.among > 1 else ""
+        wait = bounded.longest_wait(speed / self.among)
         say(
-            f"{speed:.3g} images/s measured: --max-in-flight {bounded.max_in_flight} --max-waiting "
-            f"{bounded.max_waiting}, so that the newest waits for {bounded.longest_wait(speed):.2g} s at most"
+            f"{said}{speed:.3g} images/s measured{shared}: --max-in-flight {bounded.max_in_flight} --max-waiting "
+            f"{bounded.max_waiting}, so that the newest waits for {wait:.2g} s at most"
         )
 
 
 class _Measurement:
     """A measurement, by a thread of its own."""
 
-    def __init__(self, server: TritonProcess, at_once: int, stop: threading.Event) -> None:
+    def __init__(self, server: TritonProcess, at_once: int, stop: threading.Event, model: str) -> None:
         self.speed: float | None = None
         self.error: Exception | None = None
-        self._arguments = (server.endpoints, at_once, stop)
+        self._arguments = (server.endpoints, at_once, stop, model)
         self._thread = threading.Thread(target=self._run, name="speed", daemon=True)
         self._thread.start()
 

@@ -18,8 +18,7 @@ from served_inference import detect
 from triton_server import ServedRepository, serving
 from vfnet.commands.build import add_arguments, run
 from vfnet_build.building import build
-from vfnet_build.quantizing import ACCURACY
-from vfnet_build.repository import RepositoryError
+from vfnet_build.repository import ACCURACY, RepositoryError
 from vfnet_client.exceptions import VFNetError
 from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
 from vfnet_model.manifest import BuildOptions, Manifest, QuantizationOptions

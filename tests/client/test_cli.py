@@ -76,8 +76,7 @@ def test_help_lists_every_subcommand(capsys: pytest.CaptureFixture[str]) -> None
         ["health", "--timeout", "inf"],
         ["health", "--server", "localhost:8001"],
         ["health", "--server", "grpc://host:port"],
-        ["detect", "a.png", "--server", "grpc://a:1", "--server", "grpc://b:1"],
-        ["gateway", "--server", "grpc://a:1", "--server", "grpc://b:1"],
+        ["evaluate", "--server", "grpc://a:1", "--server", "grpc://b:1"],
     ],
 )
 def test_a_usage_error_exits_with_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:

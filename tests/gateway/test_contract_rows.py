@@ -199,7 +199,9 @@ def test_a_body_over_the_limit_is_413(client: httpx.Client) -> None:
 
 def test_the_health_routes_answer(client: httpx.Client) -> None:
     assert (client.get("/").status_code, client.get("/").text) == (200, "Healthy")
-    assert (client.get("/ping").status_code, client.get("/health").status_code) == (200, 200)
+    assert [client.get(f"/{name}").status_code for name in ("ping", "health", "livez", "readyz", "startupz")] == [
+        200
+    ] * 5
     assert client.get("/version").text[0].isdigit()
 
 

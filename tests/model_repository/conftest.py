@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from served_inference import ARRAYS, infer
+from served_inference import EVERY_OUTPUT, infer
 from triton_server import ServedRepository
 
 WIDTH, HEIGHT = 53, 37
@@ -254,6 +254,6 @@ def good_image(server: ServedRepository) -> bytes:
 @pytest.fixture(scope="session")
 def good_answer(server: ServedRepository, good_image: bytes) -> dict[str, np.ndarray]:
     """All outputs for `good_image`, as it was answered alone."""
-    answer = infer(server, good_image, (*ARRAYS, "DETECTIONS"))
+    answer = infer(server, good_image, EVERY_OUTPUT)
     assert len(answer["SCORES"]) > 3
     return answer

@@ -40,7 +40,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "tickets"
+    return tmp_path / "tickets-some"
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ def test_when_nothing_comes_out_places_are_free_after_a_while(path: Path, clock:
 
 def test_the_watchdog_makes_all_tickets_void(ledger: TicketLedger, path: Path) -> None:
     taken = [ledger.take(2), ledger.take(2)]
-    void_tickets(path.parent)
+    void_tickets(path.parent, "some")
     assert ledger.count() == 0
     following = [ledger.take(2), ledger.take(2)]
     assert not set(taken) & set(following)
@@ -223,7 +223,7 @@ def test_the_watchdog_makes_all_tickets_void(ledger: TicketLedger, path: Path) -
 
 
 def test_a_server_without_tickets_has_none_to_make_void(tmp_path: Path) -> None:
-    void_tickets(tmp_path)
+    void_tickets(tmp_path, "some")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -261,16 +261,17 @@ def test_the_file_stays_while_somebody_counts_there(path: Path) -> None:
     assert not path.exists()
 
 
-def test_every_server_has_a_file_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_every_ensemble_of_every_server_has_a_file_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("VFNET_ACTIVITY_DIR", str(tmp_path))
-    assert ledger_path() == tmp_path / "tickets"
+    assert ledger_path("a_b_detector") == tmp_path / "tickets-a_b"
     monkeypatch.delenv("VFNET_ACTIVITY_DIR")
-    alone = ledger_path()
+    alone = ledger_path("vfnet.2_preprocess")
     assert alone.parent == Path("/dev/shm")
     assert f"-{os.getppid()}-" in alone.name
-    assert ledger_path() == alone
+    assert ledger_path("vfnet.2_postprocess") == alone
+    assert ledger_path("vfnet_postprocess") != alone
     monkeypatch.setattr(os, "getppid", lambda: 1)
-    assert ledger_path() != alone
+    assert ledger_path("vfnet.2_preprocess") != alone
 
 
 def test_the_door_opens_when_an_image_has_left(ledger: TicketLedger) -> None:

@@ -124,7 +124,7 @@ def test_the_excess_is_refused_at_once_and_the_rest_is_served(
     counts = Counter(asyncio.run(crowd()))
     assert set(counts) == {"detected", "refused"}
     assert WAITING <= counts["detected"] <= MOST
-    assert metric(narrow, failures) == before + 2 * counts["refused"]  # as the README has it
+    assert metric(narrow, failures) == before + 2 * counts["refused"]  # as docs/capacity.md has it
     assert narrow.images_inside() == 0
 
 
@@ -226,7 +226,7 @@ def test_callers_that_leave_take_no_places_with_them(narrow: ServedRepository) -
 
 
 def test_an_image_that_cannot_be_read_gives_its_place_back_and_is_counted(narrow: ServedRepository) -> None:
-    sample = 'vfnet_refusals{reason="unreadable"}'
+    sample = 'vfnet_refusals{model="vfnet",reason="unreadable"}'
     before = metric(narrow, sample)
     for _ in range(2 * PLACES):
         with pytest.raises(InferenceServerException, match="empty"):

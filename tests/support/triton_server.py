@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from vfnet_client.free_ports import free_ports
+from vfnet_client.model_names import MODEL
 from vfnet_process import running_vfnet
 from vfnet_runtime.tickets import TicketLedger
 
@@ -50,7 +51,7 @@ class ServedRepository:
         (activity,) = {
             Path(process.environ()["VFNET_ACTIVITY_DIR"]) for process in self.model_processes("vfnet_preprocess")
         }
-        ledger = TicketLedger(activity / "tickets")
+        ledger = TicketLedger(activity / f"tickets-{MODEL}")
         try:
             return ledger.count()
         finally:

@@ -46,6 +46,10 @@ class ImageFinder:
         """
         return next((path for path in self._candidates(references) if is_regular(path)), None)
 
+    def places(self, references: Sequence[str]) -> Iterator[Path]:
+        """Where `find` looks for them."""
+        return self._candidates(references)
+
     def _candidates(self, references: Sequence[str]) -> Iterator[Path]:
         for name in dict.fromkeys(name for reference in references for name in _plain_paths(reference)):
             path = PurePosixPath(name)

@@ -42,7 +42,7 @@ def detect_with_network(dataset: DetectionDataset, detector: NetworkDetector) ->
     Raises:
         EvaluationError: model and data have no label in common, or no image could be read.
     """
-    labels = reconcile(detector.classes, dataset.classes)
+    labels = reconcile(detector.classes, dataset.classes, annotated=dataset.annotated_classes)
     to_data = np.array([labels.index_of.get(name, -1) for name in detector.classes], np.int64)
     detections, failures = [], dict[int, str]()
     outcomes = detector.detect_many(image.path for image in dataset.images)
@@ -56,9 +56,16 @@ def detect_with_network(dataset: DetectionDataset, detector: NetworkDetector) ->
 
 
 def detect_with_server(
-    dataset: DetectionDataset, server: str, concurrency: int = 16, timeout: float | None = 60.0
+    dataset: DetectionDataset,
+    server: str,
+    concurrency: int = 16,
+    timeout: float | None = 60.0,
+    model: str | None = None,
 ) -> DetectedDataset:
     """Ask a running server about every image, as any client would.
+
+    Args:
+        model: the one to ask where the server has several.
 
     Raises:
         ServerUnavailableError: it cannot be reached.
@@ -67,7 +74,7 @@ def detect_with_server(
     answers: list[Detections | None] = []
     failures = dict[int, str]()
     boxes, names = 0, dict[str, None]()
-    with VFNetClient(server, concurrency, timeout) as client:
+    with VFNetClient(server, concurrency, timeout, model=model) as client:
         outcomes = client.detect_many(image.path for image in dataset.images)
         for outcome in with_progress(outcomes, len(dataset.images), "detecting"):
             answers.append(_answer(outcome, failures))
@@ -82,7 +89,7 @@ def detect_with_server(
     _check_any(dataset, failures)
     if not names:
         return DetectedDataset([ImageDetections.none() for _ in answers], failures, ("the server detected nothing",))
-    labels = reconcile(sorted(names), dataset.classes, all_known=False)
+    labels = reconcile(sorted(names), dataset.classes, all_known=False, annotated=dataset.annotated_classes)
     detections = [
         _in_pixels(answer, image, labels.index_of) for answer, image in zip(answers, dataset.images, strict=True)
     ]

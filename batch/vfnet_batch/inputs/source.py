@@ -38,3 +38,5 @@ class InputSource:
     """What is no image, counted whenever the input is listed."""
     categories: Mapping[str, int] = field(default_factory=dict)
     """COCO's ids by label, where the input declares them."""
+    notes: list[str] = field(default_factory=list)
+    """What a person should know of it, complete when it was listed."""

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Protocol
 
 from vfnet_batch.image_reading import stored_size
-from vfnet_batch.local_runner import open_pool
+from vfnet_batch.served_detector import ServedDetector
 from vfnet_batch.settings import ServerSettings
 from vfnet_batch.shard_scoring import Detector
 from vfnet_client.detections import Detections
 from vfnet_client.exceptions import InvalidImageError
+from vfnet_client.model_names import MODEL
 from vfnet_client.safe_text import printable_lines
 
 
@@ -35,7 +36,7 @@ class AskServers:
 
     def open(self, concurrency: int, score_threshold: float | None) -> Detector:
         """See `DetectorRecipe.open`."""
-        return open_pool(self.servers, concurrency, score_threshold, _say)
+        return ServedDetector(self.servers, concurrency, score_threshold, _say)
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,14 @@ class HoldRepository:
     repository: Path
     """On every machine of the cluster."""
     threads: int
+    model: str = MODEL
+    """Of the repository's, which may be several."""
 
     def open(self, concurrency: int, score_threshold: float | None) -> Detector:
         """See `DetectorRecipe.open`."""
         from vfnet_model.detectors.repository_detector import RepositoryDetector
 
-        held = RepositoryDetector(self.repository, self.threads)
+        held = RepositoryDetector(self.repository, self.threads, self.model)
         return InProcessDetector(lambda encoded: held.detect(encoded, score_threshold or 0.0), concurrency)
 
 

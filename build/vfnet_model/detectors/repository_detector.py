@@ -8,6 +8,7 @@ from typing import Any
 
 from vfnet_client.detections import Detections
 from vfnet_client.exceptions import InvalidImageError
+from vfnet_client.model_names import MODEL, EnsembleNames
 from vfnet_images.decoding import ImageError, decode_image
 from vfnet_model.served_repository import check_runtime, served_parameters
 from vfnet_runtime.answers import detect
@@ -22,17 +23,16 @@ class RepositoryDetector:
     Args:
         repository: written by `vfnet build`.
         threads: of the network; 0 is every core this process may use.
+        model: the repository's that is held.
 
     Raises:
         RuntimeMismatchError: the repository would be served by other code than is installed here.
     """
 
-    def __init__(self, repository: Path, threads: int = 0) -> None:
-        check_runtime(repository)
-        preprocess, detector, postprocess = (
-            served_parameters(repository, model)
-            for model in ("vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")
-        )
+    def __init__(self, repository: Path, threads: int = 0, model: str = MODEL) -> None:
+        check_runtime(repository, model)
+        names = EnsembleNames(model)
+        preprocess, detector, postprocess = (served_parameters(repository, step) for step in names.steps)
         longest, shortest = (int(side) for side in preprocess["img_scale"].split(","))
         self._scale, self._divisor = (longest, shortest), int(preprocess["size_divisor"])
         self._max_image_pixels = int(preprocess["max_image_pixels"])
@@ -43,14 +43,14 @@ class RepositoryDetector:
             score_threshold=float(detector["score_threshold"]),
         )
         self._engine = OpenVINOEngine(
-            repository / "vfnet_detector" / "1" / "network.xml",
+            repository / names.detector / "1" / "network.xml",
             detector["inference_precision"],
             int(detector["num_streams"]),
             threads or int(detector["inference_num_threads"]),
         )
         self._iou_threshold = float(postprocess["iou_threshold"])
         self._max_per_img = int(postprocess["max_per_img"])
-        self.classes = (repository / "vfnet_postprocess" / "labels.txt").read_text(encoding="utf-8").splitlines()
+        self.classes = (repository / names.postprocess / "labels.txt").read_text(encoding="utf-8-sig").splitlines()
 
     def detect(self, encoded: bytes, score_threshold: float = 0.0) -> Detections:
         """What a server of the repository answers.

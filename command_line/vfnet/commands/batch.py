@@ -13,6 +13,7 @@ from vfnet_batch.settings import BatchSettings, ServerSettings
 from vfnet_client.commands.options import add_server_options, at_least_one, credentials_from, fraction, seconds
 from vfnet_client.commands.settings_options import add_options, settings_from
 from vfnet_client.commands.settings_parser import SettingsParser
+from vfnet_client.model_names import MODEL
 from vfnet_client.safe_text import printable_lines
 from vfnet_client.transport import DEFAULT_SERVER
 
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.5,
         help="of the boxes drawn (default: %(default)s); rows have all",
     )
-    add_options(parser, BatchSettings, "score_threshold", "images", "column")
+    add_options(parser, BatchSettings, "score_threshold", "images", "column", "skip_invalid")
     parser.add_argument(
         "--allow-urls-to",
         action="append",
@@ -71,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--repository", type=Path, metavar="DIR", help="serve what vfnet build wrote, for the batch alone"
     )
     _add_ray_options(parser.add_argument_group("on a Ray cluster"))
-    add_server_options(parser, retries=3, several=True)
+    add_server_options(parser, retries=3)
     parser.epilog = (
         "An image that cannot be read is a row that says why. Stopped or killed, the same command goes on. "
         "Exit code: 0 when every image has its row, 1 when it could not go on, 130 or 143 after a signal."
@@ -120,6 +121,7 @@ def _score(batch: Batch, arguments: argparse.Namespace, served: OwnServer | None
         arguments,
         urls=tuple(arguments.server or [DEFAULT_SERVER]),
         credentials=credentials_from(arguments),
+        model=arguments.model,
     )
     if arguments.ray is not None:
         from vfnet_batch.ray_runner.runner import ClusterSettings, score_on_ray
@@ -145,7 +147,9 @@ def _recipe(arguments: argparse.Namespace, servers: ServerSettings) -> DetectorR
     if arguments.checkpoint is not None:
         return HoldCheckpoint(arguments.checkpoint)
     if arguments.repository is not None:
-        return HoldRepository(arguments.repository.absolute(), max(1, int(arguments.actor_cpus)))
+        return HoldRepository(
+            arguments.repository.absolute(), max(1, int(arguments.actor_cpus)), arguments.model or MODEL
+        )
     check_servers(servers)
     return AskServers(servers)
 
@@ -158,7 +162,9 @@ def _identify(arguments: argparse.Namespace, served: OwnServer | None) -> str | 
         return served.prepare()
     from vfnet.own_server import checkpoint_model, repository_model
 
-    return repository_model(served.repository) if served.repository else checkpoint_model(str(served.checkpoint))
+    if served.repository is None:
+        return checkpoint_model(str(served.checkpoint))
+    return repository_model(served.repository, served.model)
 
 
 def _settings(arguments: argparse.Namespace) -> BatchSettings:
@@ -181,9 +187,12 @@ def _fetching(arguments: argparse.Namespace) -> FetchSettings:
 def _own_server(arguments: argparse.Namespace) -> OwnServer | None:
     if arguments.checkpoint is None and arguments.repository is None:
         return None
+    model = arguments.model or MODEL
+    if arguments.checkpoint is not None and model != MODEL:
+        raise BatchError("--model chooses one of a server's or a repository's models, and --checkpoint is one alone")
     from vfnet.own_server import OwnServer
 
-    return OwnServer(arguments.output / "server", arguments.checkpoint, arguments.repository)
+    return OwnServer(arguments.output / "server", arguments.checkpoint, arguments.repository, model=model)
 
 
 def _report(batch: Batch) -> None:

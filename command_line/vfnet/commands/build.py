@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from vfnet_build.engine_names import ENGINE_PRECISIONS, PRECISIONS
-from vfnet_client.commands.options import at_least_one, fraction
+from vfnet_client.commands.options import at_least_one, fraction, public_name
+from vfnet_client.model_names import MODEL
 from vfnet_model.checkpoints.class_names import read_class_list
 from vfnet_model.manifest import BuildOptions, QuantizationOptions
 
@@ -16,6 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_checkpoint_arguments(parser)
     parser.add_argument(
         "--repository", type=Path, required=True, metavar="DIR", help="folder to write the model repository to"
+    )
+    parser.add_argument(
+        "--name",
+        type=public_name,
+        default=MODEL,
+        metavar="NAME",
+        help="what callers call the model; a folder may hold several, of different names (default: %(default)s)",
     )
     parser.add_argument("--force", action="store_true", help="build even if the repository is up to date")
 
@@ -98,11 +106,11 @@ def _add_precision_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Build; 0."""
-    build_from(arguments, arguments.repository, force=arguments.force)
+    build_from(arguments, arguments.repository, force=arguments.force, model=arguments.name)
     return 0
 
 
-def build_from(arguments: argparse.Namespace, repository: Path, *, force: bool = False) -> bool:
+def build_from(arguments: argparse.Namespace, repository: Path, *, force: bool = False, model: str = MODEL) -> bool:
     """Build what the options name; whether anything had to be done. Raises what `build` raises."""
     from vfnet_build.building import build  # torch, which takes seconds to import
 
@@ -116,6 +124,7 @@ def build_from(arguments: argparse.Namespace, repository: Path, *, force: bool =
         accept_preprocessing=arguments.accept_preprocessing,
         validation=_validation_from(arguments),
         force=force,
+        model=model,
     )
 
 

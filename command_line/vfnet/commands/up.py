@@ -15,8 +15,9 @@ from vfnet.commands.build import add_checkpoint_arguments, build_from
 from vfnet.commands.serve import add_server_arguments
 from vfnet.commands.state_folder import add_state_folder_argument
 from vfnet_client.atomic_files import write_inside
+from vfnet_client.bounded_files import read_text
 from vfnet_client.commands.settings_options import add_options, settings_from
-from vfnet_client.commands.settings_parser import SettingsParser
+from vfnet_client.commands.settings_parser import LARGEST_FILE, SettingsParser
 from vfnet_client.detections import Detections
 from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
 from vfnet_model.manifest import MANIFEST, Manifest
@@ -44,6 +45,7 @@ SERVER_PACKAGES = (*_COMMON_PACKAGES, "vfnet_serve", "vfnet_model", "vfnet_build
 GATEWAY_PACKAGES = (*_COMMON_PACKAGES, "vfnet_gateway")
 """Whose code a running one must be of: where that has changed it is started anew."""
 _PORTS = ("http-port", "grpc-port", "metrics-port", "score-port", "score-grpc-port")
+_HEALTH_PORT = "health-port"
 
 
 PARSER = SettingsParser
@@ -99,6 +101,8 @@ def wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dict
     config = [] if arguments.config is None else [f"--config={arguments.config.absolute()}"]
     endpoints = _triton_endpoints(arguments)
     options = [f"--stall-timeout={arguments.stall_timeout}", f"--exit-timeout={arguments.exit_timeout}"]
+    lame_duck = f"--lame-duck={arguments.lame_duck:g}"
+    options += [lame_duck, f"--health-port={arguments.health_port}", f"--health-host={arguments.health_host}"]
     if arguments.triton is not None:
         options.append(f"--triton={arguments.triton.absolute()}")
     options += config
@@ -111,10 +115,10 @@ def wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dict
         health_url=f"{endpoints.http_url}/v2/health/ready",
         serves_by_others=True,
         start_timeout=SERVER_START_TIMEOUT,
-        stop_timeout=2 * arguments.exit_timeout + 20,
+        stop_timeout=arguments.lame_duck + 2 * arguments.exit_timeout + 20,
     )
     gateway = WantedProcess(
-        command=[*settings_from(GatewayOptions, arguments).command(folder, endpoints), *config],
+        command=[*settings_from(GatewayOptions, arguments).command(folder, endpoints), lame_duck, *config],
         state_file=str(folder.gateway.state_file),
         log=str(folder.gateway.log),
         code=f"{code_version(GATEWAY_PACKAGES)} {_settings_of('gateway', arguments.config)}",
@@ -122,7 +126,7 @@ def wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dict
         listener=Listener(arguments.host, arguments.score_port),
         health_url=f"{Endpoints(arguments.host, arguments.score_port).http_url}/health",
         start_timeout=GATEWAY_START_TIMEOUT,
-        stop_timeout=50,
+        stop_timeout=arguments.lame_duck + 50,
     )
     return {"server": server, "gateway": gateway}
 
@@ -133,9 +137,11 @@ def _check_ports(folder: StateFolder, arguments: argparse.Namespace) -> None:
     Raises:
         ServerError: another program listens on one of them, or two are the same.
     """
-    ports = {name: port for name in _PORTS if (port := getattr(arguments, name.replace("-", "_")))}  # 0: none
+    named = (*_PORTS, _HEALTH_PORT)
+    ports = {name: port for name in named if (port := getattr(arguments, name.replace("-", "_")))}  # 0: none
     if len(set(ports.values())) < len(ports):
         raise ServerError("the ports must differ: " + ", ".join(f"--{name} {port}" for name, port in ports.items()))
+    ports.pop(_HEALTH_PORT, None)  # at an address of its own, which the server tries
     ours = ports_of_running(folder)
     for host, is_score in ((_triton_endpoints(arguments).host, False), (arguments.host, True)):
         check_free(
@@ -161,7 +167,7 @@ def _settings_of(command: str, config: Path | None) -> str:
     """Which settings a command finds beside its command line: with others it is started anew."""
     prefix = f"VFNET_{command.upper()}_"
     names = sorted(name for name in os.environ if name.startswith(prefix) and name != KEYS_VARIABLE)
-    file = {} if config is None else tomllib.loads(config.read_text(encoding="utf-8"))  # it was read for us before
+    file = {} if config is None else tomllib.loads(read_text(config, LARGEST_FILE))  # it was read for us before
     found = [[(name, os.environ[name]) for name in names], file.get(command)]
     return hashlib.sha256(json.dumps(found, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
@@ -197,7 +203,7 @@ def _show(folder: StateFolder, image: Path | None, *, has_keys: bool) -> None:
     )
     manifest = Manifest.read(folder.repository)
     if manifest is not None and manifest.untrained:
-        _say("WARNING: these weights are UNTRAINED, so the boxes mean nothing; see the README for trained ones")
+        _say("WARNING: these weights are UNTRAINED, so the boxes mean nothing; trained ones: docs/checkpoints.md")
     _say_endpoints(endpoints, gateway.state["address"], gateway.state.get("grpc_address"), sample, has_keys=has_keys)
 
 

@@ -44,7 +44,7 @@ class TritonPythonModel(DecoupledDetector):
         self.last_size: tuple[int, ...] = ()
         self.receive_with(config, parameters)
         pb_utils.Logger.log_info(
-            f"vfnet_detector: {self.engine.description}, warm for {warm} of {len(canvases)} common sizes"
+            f"{config['name']}: {self.engine.description}, warm for {warm} of {len(canvases)} common sizes"
         )
 
     def execute(self, requests: list[Any]) -> None:
@@ -155,6 +155,6 @@ def _cache_dir(parameter: str) -> Path | None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        pb_utils.Logger.log_warn(f"vfnet_detector: no cache of compiled networks: {error}")
+        pb_utils.Logger.log_warn(f"no cache of compiled networks: {error}")
         return None
     return folder if os.access(folder, os.W_OK) else None

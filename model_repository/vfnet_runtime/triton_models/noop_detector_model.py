@@ -26,7 +26,9 @@ class TritonPythonModel:
         self.fractions, self.scores = fixed_candidates(rows, detections)
         self.labels = np.zeros((1, rows), np.int32)
         self.activity = ProcessActivity()
-        self.received = DetectorRequests(parameters, config["max_batch_size"], self.activity.is_cancelled)
+        self.received = DetectorRequests(
+            config["name"], parameters, config["max_batch_size"], self.activity.is_cancelled
+        )
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response per request."""

@@ -14,7 +14,7 @@ from vfnet_images.decoding import ImageError, decode_image
 from vfnet_runtime.admission import Admission, CallerGoneError
 from vfnet_runtime.canvases import parse_canvases
 from vfnet_runtime.freed_memory import FreedMemory
-from vfnet_runtime.resizing import resize_onto_canvas
+from vfnet_runtime.resizing import as_stored_or_resized, resize_onto_canvas
 from vfnet_runtime.tickets import TicketLedger, ledger_path
 from vfnet_runtime.triton_models.checked_inputs import InvalidInputError, image_bytes
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
@@ -25,15 +25,15 @@ REASONS = ("unreadable", "cancelled", "failed")
 
 
 class Refusals:
-    """`vfnet_refusals`: Triton's metric of images turned away, by reason; the processes of this model add up in it."""
+    """`vfnet_refusals`: Triton's metric of images turned away, by model and reason; its processes add up in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: str) -> None:
         self._family = pb_utils.MetricFamily(
             name="vfnet_refusals",
-            description="Images that vfnet_preprocess turned away, by reason",
+            description="Images that preprocessing turned away, by model and reason",
             kind=pb_utils.MetricFamily.COUNTER,
         )
-        self._counters = {reason: self._family.Metric(labels={"reason": reason}) for reason in REASONS}
+        self._counters = {reason: self._family.Metric(labels={"model": model, "reason": reason}) for reason in REASONS}
 
     def count(self, reason: str, response: Any) -> Any:
         """One more for this reason; `response` as it is."""
@@ -51,10 +51,11 @@ class TritonPythonModel:
         self.img_scale = (longest, shortest)
         self.size_divisor = int(parameters["size_divisor"])
         self.canvases = parse_canvases(parameters["canvases"])
+        self.leaves_enlarging = parameters["enlarging"] == "detector"
         self.max_image_pixels = int(parameters["max_image_pixels"])
-        self.ledger = TicketLedger(ledger_path(), float(parameters["ticket_seconds"]))
+        self.ledger = TicketLedger(ledger_path(args["model_name"]), float(parameters["ticket_seconds"]))
         self.admission = Admission(self.ledger, int(parameters["max_in_flight"]))
-        self.refusals = Refusals()
+        self.refusals = Refusals(args["model_name"].rpartition("_")[0])
         self.activity = ProcessActivity()
         self.freed_memory = FreedMemory()
         cv2.setNumThreads(1)  # the network needs the other cores
@@ -98,7 +99,10 @@ class TritonPythonModel:
     def preprocess(self, request: Any, ticket: int) -> list[Any]:
         """IMAGE -> PIXELS, VALID_SHAPE, GEOMETRY, TICKET."""
         image = decode_image(image_bytes(request), self.max_image_pixels)
-        resized = resize_onto_canvas(image, self.img_scale, self.size_divisor, self.canvases)
+        if self.leaves_enlarging:
+            resized = as_stored_or_resized(image, self.img_scale, self.size_divisor)
+        else:
+            resized = resize_onto_canvas(image, self.img_scale, self.size_divisor, self.canvases)
         return [
             pb_utils.Tensor("PIXELS", resized.pixels),
             pb_utils.Tensor("VALID_SHAPE", resized.valid_shape),

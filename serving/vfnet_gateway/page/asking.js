@@ -12,6 +12,21 @@ function authorization() {
   return key ? { Authorization: `Bearer ${key}` } : {};
 }
 
+/* Which of several models is asked. */
+
+const MODEL_HEADER = "azureml-model-deployment";
+let model = null;
+
+/** Ask this one from now on; null leaves it to the gateway. */
+export function chooseModel(name) {
+  model = name;
+}
+
+/** Headers, as pairs, that ask the model that a picture was sent to; none where the gateway chose. */
+export function modelHeaders({ model }) {
+  return model === null ? [] : [[MODEL_HEADER, model]];
+}
+
 /** Whether a key is set. */
 export function hasKey() {
   return key !== "";
@@ -177,7 +192,7 @@ export function base64(blob, name) {
 async function score(body, { size, limit, signal }) {
   let response, text;
   try {
-    const headers = { "Content-Type": "application/json", ...authorization() };
+    const headers = { "Content-Type": "application/json", ...authorization(), ...Object.fromEntries(modelHeaders({ model })) };
     response = await fetch(SCORE, { method: "POST", headers, body, signal, cache: "no-store" });
     text = await response.text();
   } catch (error) {
@@ -255,7 +270,8 @@ function between(before, after) {
 async function ask(name) {
   if (!offered[name]) return null;
   try {
-    const response = await fetch(name, { headers: authorization(), cache: "no-store" });
+    const address = model === null ? name : `${name}?model=${encodeURIComponent(model)}`;
+    const response = await fetch(address, { headers: authorization(), cache: "no-store" });
     if (response.status === 404) offered[name] = false;
     if (response.status === 401) return name === "info" ? { needsKey: true } : null;
     return response.ok ? await response.json() : null;
@@ -310,6 +326,7 @@ export class Detecting {
 
   async #measured(picture) {
     const { signal } = picture.abort;
+    picture.model = model;
     const started = performance.now();
     const body = requestBody(await itemOf(picture));
     const encodeMs = performance.now() - started;

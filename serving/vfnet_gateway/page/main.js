@@ -1,7 +1,7 @@
 /* The page at /ui: puts its parts together. */
 
-import { askForKey, Detecting, info, setUpKeyForm } from "./asking.js";
-import { byId, count, duration } from "./elements.js";
+import { askForKey, chooseModel, Detecting, info, setUpKeyForm } from "./asking.js";
+import { byId, count, duration, element } from "./elements.js";
 import { Gallery, setUpIntake, Strip } from "./pictures.js";
 import { Result, spoken } from "./result.js";
 
@@ -28,6 +28,11 @@ gallery.addEventListener("picture", ({ detail: picture }) => {
   strip.showThumbnail(picture);
   announce(picture);
   offerRetryOfAll();
+});
+byId("model").addEventListener("change", ({ target }) => {
+  chooseModel(target.value);
+  showFacts();
+  gallery.pictures.filter(({ state }) => state === "done" || state === "failed").forEach(again);
 });
 byId("clear").addEventListener("click", () => {
   gallery.clear();
@@ -72,9 +77,18 @@ function offerRetryOfAll() {
   byId("retry-all").hidden = gallery.pictures.filter(({ failure }) => failure?.retryable).length < 2;
 }
 
+/** A choice, where there is one. */
+function offerModels(names) {
+  byId("model-field").hidden = names.length < 2;
+  const offered = [...byId("model").options].map(({ value }) => value);
+  if (names.join() === offered.join()) return;
+  byId("model").replaceChildren(...names.map((name) => element("option", { value: name }, name)));
+}
+
 async function showFacts() {
   facts = await info();
   byId("untrained").hidden = facts.untrained !== true;
+  offerModels(facts.models ?? []);
   if (facts.classes) {
     const names = facts.classes.slice(0, 6).join(", ");
     const more = facts.classes.length > 6 ? ` and ${facts.classes.length - 6} more` : "";

@@ -1,6 +1,6 @@
 /* The exact request and answer, and code that makes the same request. */
 
-import { base64, hasKey, itemOf, requestBody, SCORE_URL } from "./asking.js";
+import { base64, hasKey, itemOf, modelHeaders, requestBody, SCORE_URL } from "./asking.js";
 import { byId, element, makeTabStop, roam } from "./elements.js";
 
 /* The exact request and response, and commands that send the same. */
@@ -34,6 +34,7 @@ async function wholeRequest(picture) {
 function curl(picture) {
   const head = ["curl --fail-with-body", shellQuoted(SCORE_URL), "-H 'Content-Type: application/json'"];
   if (hasKey()) head.push('-H "Authorization: Bearer $VFNET_KEY"');
+  head.push(...modelHeaders(picture).map(([name, value]) => `-H '${name}: ${value}'`));
   if (picture.url) return [...head, `--data-binary ${shellQuoted(requestBody(picture.url))}`].join(" \\\n  ") + "\n";
   const before = picture.sample ? `curl -sS -o sample.png ${shellQuoted(sampleUrl())}\n` : "";
   const [front, back] = requestBody("%s").split("%s");
@@ -46,6 +47,7 @@ function python(picture) {
   const modules = ["json", ...(hasKey() ? ["os"] : []), "urllib.request"];
   const headers = ['"Content-Type": "application/json"'];
   if (hasKey()) headers.push('"Authorization": "Bearer " + os.environ["VFNET_KEY"]');
+  headers.push(...modelHeaders(picture).map(([name, value]) => `${pythonText(name)}: ${pythonText(value)}`));
   const lines = [...(picture.url ? [] : ["import base64"]), ...modules.map((name) => `import ${name}`)];
   if (!picture.url) lines.push("from pathlib import Path");
   lines.push("");
@@ -68,10 +70,11 @@ function python(picture) {
 function pythonClient(picture) {
   const lines = hasKey() ? ["import os", "", "from vfnet_client import Credentials, VFNetClient"] : ["from vfnet_client import VFNetClient"];
   const key = hasKey() ? ', credentials=Credentials(key=os.environ["VFNET_KEY"])' : "";
+  const model = modelHeaders(picture).map(([, value]) => `, model=${pythonText(value)}`).join("");
   const image = picture.sample ? sampleUrl() : picture.url ?? picture.name;
   lines.push(
     "",
-    `with VFNetClient(${pythonText(SCORE_URL)}${key}) as client:`,
+    `with VFNetClient(${pythonText(SCORE_URL)}${key}${model}) as client:`,
     `    for box in client.detect(${pythonText(image)}).boxes:`,
     "        print(box.label, round(box.score, 3), box.top_x, box.top_y, box.bottom_x, box.bottom_y)",
   );

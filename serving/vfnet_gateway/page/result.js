@@ -324,7 +324,7 @@ function rowsOf({ encodeMs, answerMs, serverTiming, models, drawMs }) {
 
 function modelRows(models) {
   return models.map(({ model, queueMs, computeMs }) => {
-    return { name: model.replace(/^vfnet_/, "Triton: "), ms: queueMs + computeMs, queueMs, depth: 2 };
+    return { name: model.replace(/^.*_/, "Triton: "), ms: queueMs + computeMs, queueMs, depth: 2 };
   });
 }
 
