@@ -25,8 +25,6 @@ ENGINES = {
     "tensorrt": tensorrt,
 }
 """By the name of the detector's configuration."""
-PRECISIONS = tuple(dict.fromkeys(precision for engine in ENGINES.values() for precision in engine.PRECISIONS))
-"""What any engine computes in."""
 
 
 def build(

@@ -21,7 +21,7 @@ from importlib.metadata import PackageNotFoundError, distribution, entry_points,
 from urllib.parse import unquote, urlsplit
 
 from vfnet_client.exceptions import InterruptedWorkError, VFNetError
-from vfnet_client.safe_text import printable_lines
+from vfnet_client.safe_text import printable_lines, without_url_secrets
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 1, 2, 130, 141
 """Of a command that says why on stderr, of a line that cannot be understood, after Ctrl-C, after a reader left."""
@@ -35,6 +35,7 @@ GROUPS = {
     "detect": "detect",
     "train": "train",
     "measure": "measure",
+    "shell": "shell",
 }
 """What a person wants to do, as `vfnet --help` heads its list."""
 
@@ -60,6 +61,7 @@ OWN_COMMANDS = {
     ),
     "score": Subcommand("vfnet_client.commands.score", "answer a documented scoring request from a file", "detect"),
     "health": Subcommand("vfnet_client.commands.health", "prove with a real inference that the server works", "detect"),
+    "completion": Subcommand("vfnet_client.commands.completion", "let a shell complete commands and options", "shell"),
 }
 
 RENAMED = {
@@ -223,5 +225,5 @@ def _sentence(text: str) -> str:
 
 
 def _fail(title: str, reason: str) -> int:
-    print(f"{title}: {printable_lines(reason)}", file=sys.stderr)
+    print(f"{title}: {printable_lines(without_url_secrets(reason))}", file=sys.stderr)
     return EXIT_FAILED

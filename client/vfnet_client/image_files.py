@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 
 from vfnet_client.bounded_files import FileRefusedError, open_regular
 from vfnet_client.safe_text import printable_line
+from vfnet_client.similar_names import SimilarNames
 from vfnet_images.kinds import HEAD_BYTES, ending_of, is_image_name, is_in_doubt, kind_of
 
-_MOST_LOOKED_AT = 20_000
-"""Names of a folder among which one that looks alike is searched for."""
-_FOLDERS_REMEMBERED = 64
 _LONGEST_ENDING = 12
 _MOST_ENDINGS = 8
 """That are named one by one."""
+_SIMILAR = SimilarNames()
+"""Of this process: each folder is listed once."""
 
 
 class PassedOver:
@@ -85,25 +82,10 @@ def why_unreadable(path: Path, error: OSError) -> str:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         if _is_link(path):
             return "is a link that leads nowhere"
-        alike = look_alike(path)
-        return "is not there" if alike is None else f"is not there; {alike}"
+        return f"is not there{_SIMILAR.hint([path])}"
     if error.errno in (errno.EACCES, errno.EPERM):
         return "may not be read (permission denied)"
     return f"cannot be read ({error.strerror or error})"
-
-
-def look_alike(path: Path) -> str | None:
-    """A file in the same folder whose name looks the same, and how it differs; None where there is none.
-
-    Windows and macOS do not tell `IMG1.JPG` from `img1.jpg`, and macOS writes an `ü` as two characters (NFD).
-    """
-    names = _names_alike(str(path.parent)).get(_alike(path.name), ())
-    if not names or path.name in names:
-        return None
-    other = names[0]
-    is_same_text = unicodedata.normalize("NFC", other) == unicodedata.normalize("NFC", path.name)
-    difference = "whose accents are encoded otherwise" if is_same_text else "which differs in case"
-    return f"there is {printable_line(other, 255)}, {difference}"
 
 
 def _is_link(path: Path) -> bool:
@@ -111,19 +93,6 @@ def _is_link(path: Path) -> bool:
         return path.is_symlink()
     except (OSError, ValueError):
         return False
-
-
-def _alike(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
-
-
-@lru_cache(_FOLDERS_REMEMBERED)
-def _names_alike(folder: str) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    with suppress(OSError, ValueError), os.scandir(folder or ".") as items:
-        for item in islice(items, _MOST_LOOKED_AT):
-            found.setdefault(_alike(item.name), []).append(item.name)
-    return found
 
 
 def images_in(folder: Path, passed_over: PassedOver) -> Iterator[Path]:

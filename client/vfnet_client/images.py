@@ -15,7 +15,7 @@ from vfnet_client.bounded_files import read_file
 from vfnet_client.contract import ImageURL, is_url
 from vfnet_client.exceptions import CommandError, InvalidImageError
 from vfnet_client.image_files import PassedOver, images_in, is_folder, why_unreadable
-from vfnet_client.safe_text import printable_line
+from vfnet_client.safe_text import printable_line, shown_reference
 from vfnet_images.kinds import NAMES
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def expand(arguments: Iterable[str], passed_over: PassedOver | None = None) -> l
     sources, empty = list[Source](), list[str]()
     for argument in arguments:
         if is_url(argument):
-            sources.append(Source(_printable(argument), ImageURL(argument)))
+            sources.append(Source(_printable(shown_reference(argument)), ImageURL(argument)))
             continue
         found = _images_in(Path(argument), passed_over) if is_folder(Path(argument)) else [Path(argument)]
         sources.extend(Source(_printable(str(path)), path) for path in found or [Path(argument)])

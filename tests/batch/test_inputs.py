@@ -23,6 +23,8 @@ from vfnet_batch.errors import BatchError
 from vfnet_batch.fetch_settings import FetchSettings
 from vfnet_batch.image_reading import ImageReader, stored_size
 from vfnet_batch.inputs.opening import open_input
+from vfnet_batch.ledger import Span
+from vfnet_batch.plan import make_plan
 from vfnet_client.exceptions import InvalidImageError, VFNetError
 
 
@@ -320,3 +322,20 @@ def test_an_input_without_images_says_what_there_was(tmp_path: Path) -> None:
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic")
     with pytest.raises(BatchError, match=r"no image matches .*; passed over 1 that are no images: 1 \.heic"):
         open_input(f"{tmp_path}/*", None, None, tmp_path / "output")
+
+
+def test_what_urls_are_signed_with_stays_out_of_the_output_s_files(tmp_path: Path) -> None:
+    path, output = tmp_path / "list.txt", tmp_path / "output"
+    output.mkdir()
+    url = "https://store.example/a.jpg?sv=2022&sig="
+    path.write_text(f"{url}SECRET1\nhttps://u:SECRET2@store.example/b.jpg\n")
+    plan = make_plan(output, open_input(str(path), None, None, output), {})
+    entries = [entry for _, entry in plan.entries([Span(0, 2)])]
+    assert [entry.location for entry in entries] == path.read_text().split()  # which are fetched
+    assert [entry.printable_name for entry in entries] == [
+        "https://store.example/a.jpg?***", "https://store.example/b.jpg",
+    ]  # fmt: skip
+    assert b"SECRET" not in b"".join(each.read_bytes() for each in output.iterdir())
+    path.write_text(path.read_text().replace("SECRET1", "RENEWED"))  # signed anew, it goes on
+    plan = make_plan(output, open_input(str(path), None, None, output), {})
+    assert [entry.location for _, entry in plan.entries([Span(0, 1)])] == [f"{url}RENEWED"]

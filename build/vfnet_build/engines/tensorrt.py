@@ -13,13 +13,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from vfnet_build.engine_names import ENGINE_PRECISIONS
 from vfnet_build.engines.onnx import export_detector
 from vfnet_build.repository import EngineError
 from vfnet_runtime.architecture.padding import default_canvases
 from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_runtime.canvases import canvas_for
 
-PRECISIONS = ("f32", "fp16")
+PRECISIONS = ENGINE_PRECISIONS["tensorrt"]
 MAX_BATCH_SIZE = 8
 """As in `configs/tensorrt.pbtxt`."""
 

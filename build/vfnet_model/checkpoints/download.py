@@ -14,7 +14,7 @@ import httpx
 
 from vfnet_client.atomic_files import locked_file, open_inside, write_inside
 from vfnet_client.progress import BYTES, Progress
-from vfnet_client.safe_text import is_printable_line, printable_line
+from vfnet_client.safe_text import is_printable_line, printable_line, shown_reference
 from vfnet_client.url_images.connections import Proxies
 from vfnet_model.checkpoints.errors import DownloadError
 from vfnet_model.checkpoints.stock import DEFAULT_STOCK, stock_checkpoint_named
@@ -106,7 +106,7 @@ class _Download:
     def __init__(self, url: str, target: Path, promised_hash: str | None) -> None:
         self.url, self.target, self.promised_hash = url, target, promised_hash
         self.part = target.with_name(target.name + ".part")
-        self.address = printable_line(url, 500)
+        self.address = printable_line(shown_reference(url), 500)
         """For messages."""
 
     @property
@@ -283,7 +283,8 @@ def _file_name(url: str) -> str:
         name = ""
     if not name or not is_printable_line(name) or len(name) > 200:
         raise DownloadError(
-            f"{printable_line(url)} names no file; expected is a URL that ends in one, such as {DEFAULT_STOCK.url}"
+            f"{printable_line(shown_reference(url))} names no file; expected is a URL that ends in one, such as "
+            f"{DEFAULT_STOCK.url}"
         )
     return name
 

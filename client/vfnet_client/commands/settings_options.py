@@ -132,7 +132,7 @@ class _Kind:
             return
         is_told = default is not None and default != ()
         shown = f"{default:g}" if isinstance(default, float) else str(default).replace("%", "%%")
-        if isinstance(default, int) and is_told and self.read is byte_count:
+        if isinstance(default, int) and self.read is byte_count:
             shown = shown_bytes(default)
         group.add_argument(
             self.option(field.name),

@@ -16,11 +16,9 @@ from vfnet.commands.serve import add_server_arguments
 from vfnet.commands.state_folder import add_state_folder_argument
 from vfnet_client.atomic_files import write_inside
 from vfnet_client.bounded_files import read_text
-from vfnet_client.client import VFNetClient
 from vfnet_client.commands.settings_options import add_options, settings_from
 from vfnet_client.commands.settings_parser import LARGEST_FILE, SettingsParser
 from vfnet_client.detections import Detections
-from vfnet_client.drawing import annotate
 from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
 from vfnet_model.manifest import MANIFEST, Manifest
 from vfnet_serve.background import BackgroundProcess, StateFolder
@@ -68,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     ensure_open_files()
     with folder.locked():
         _ensure_running(folder, arguments)
-    _show(folder, arguments.image)
+    _show(folder, arguments.image, has_keys=bool(gateway_keys() or arguments.keys_file))
     return 0
 
 
@@ -178,8 +176,11 @@ def _is_unsupervised(process: BackgroundProcess, supervision: Supervision) -> bo
     return process.find() is not None and process.name not in supervision.running()
 
 
-def _show(folder: StateFolder, image: Path | None) -> None:
+def _show(folder: StateFolder, image: Path | None, *, has_keys: bool) -> None:
     """Detect in a picture and say what to do next."""
+    from vfnet_client.client import VFNetClient
+    from vfnet_client.drawing import annotate
+
     endpoints, gateway = running_endpoints(folder), folder.gateway.find()
     if endpoints is None:
         raise ServerError(f"the server has ended, see {folder.server.log}")
@@ -203,20 +204,26 @@ def _show(folder: StateFolder, image: Path | None) -> None:
     manifest = Manifest.read(folder.repository)
     if manifest is not None and manifest.untrained:
         _say("WARNING: these weights are UNTRAINED, so the boxes mean nothing; trained ones: docs/checkpoints.md")
-    _say_endpoints(endpoints, gateway.state["address"], gateway.state.get("grpc_address"), sample)
+    _say_endpoints(endpoints, gateway.state["address"], gateway.state.get("grpc_address"), sample, has_keys=has_keys)
 
 
-def _say_endpoints(where: Endpoints, gateway: str, grpc_gateway: str | None, sample: Path) -> None:
-    gateway = gateway.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//127.0.0.1:")
+def reachable(address: str) -> str:
+    """An address as it can be asked from this machine: one listens on 0.0.0.0, and nobody connects to it."""
+    return address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+
+
+def _say_endpoints(where: Endpoints, gateway: str, grpc_gateway: str | None, sample: Path, *, has_keys: bool) -> None:
+    gateway = reachable(gateway)
     _say(f"gRPC    {where.grpc_url}    try: {sys.argv[0]} detect PHOTO.jpg --server {where.grpc_url}")
     _say(f"HTTP    {where.http_url}    KServe v2: POST /v2/models/vfnet/infer")
     _say(f"metrics {where.metrics_url}")
     if grpc_gateway is not None:
-        _say(f"KServe v2 for others than local callers: {gateway} and {grpc_gateway}")
+        _say(f"KServe v2 for others than local callers: {gateway} and {reachable(grpc_gateway)}")
     _say(f"page    {gateway}/ui")
     _say(f"score   {gateway}/score    try:")
     body = """echo '{"input_data": {"columns": ["image"], "data": ["'$(base64 -w0 SAMPLE)'"]}}'"""
-    post = "curl -s -H 'Content-Type: application/json' --data-binary @-"
+    key = """ -H "Authorization: Bearer $KEY\"""" if has_keys else ""  # not the key itself: this may be a log
+    post = f"curl -s -H 'Content-Type: application/json'{key} --data-binary @-"
     print(f"  {body.replace('SAMPLE', str(sample))} |\n  {post} {gateway}/score", file=sys.stderr, flush=True)
 
 
