@@ -21,6 +21,8 @@ from vfnet_bench.servers.fleet import FleetGateway, FleetServer, fleet, gateway_
 from vfnet_client.commands.options import at_least_one, milliseconds
 
 _JPEG_BYTES = 200_000
+_ROOM = "--max-in-flight=16"
+"""As many as the gateway sends to one, whatever speed a server measures of itself while others start."""
 _WARM_UP_S, _AFTERWARDS_S = 2.0, 5.0
 
 
@@ -61,10 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
         plain = without_decoding(repository_or_demo(arguments.repository, scratch), scratch / "overhead")
         for number, noop in enumerate(arguments.noop):
             repository = with_fixed_time(plain, scratch / f"fixed{number}", noop)
-            options = [CALLERS_WAIT, WITHOUT_NETWORK, "--exit-timeout=10"]
+            options = [CALLERS_WAIT, _ROOM, WITHOUT_NETWORK, "--exit-timeout=10"]
             with fleet(repository, scratch / f"fleet{number}", arguments.servers, options) as servers:
                 rates[noop] = [[] for _ in servers]
-                # Up and down again: a server that has just started is slower for a while.
+                # Up and down again: what disturbs the machine for a while disturbs more than one of them.
                 counts = range(1, len(servers) + 1)
                 for turn, count in enumerate([*counts, *reversed(counts)]):
                     with gateway_to(servers[:count], scratch / f"gateway{number}-{turn}") as gateway:
