@@ -13,7 +13,7 @@ from typing import Any
 from vfnet_bench.gateway.overhead_repository import without_decoding
 from vfnet_bench.options import add_json_argument, add_repository_argument, add_seconds_argument
 from vfnet_bench.progress import Progress
-from vfnet_bench.report import publish, table
+from vfnet_bench.report import median_and_range, publish, table
 from vfnet_bench.sample_photo import sample_jpeg
 from vfnet_bench.served_repository import CALLERS_WAIT, WITHOUT_NETWORK, repository_or_demo, with_fixed_time
 from vfnet_bench.servers.callers import GatewayCallers, Outcome
@@ -21,7 +21,9 @@ from vfnet_bench.servers.fleet import FleetGateway, FleetServer, fleet, gateway_
 from vfnet_client.commands.options import at_least_one, milliseconds
 
 _JPEG_BYTES = 200_000
-_WARM_UP_S, _AFTERWARDS_S = 2.0, 2.0
+_ROOM = "--max-in-flight=16"
+"""As many as the gateway sends to one, whatever speed a server measures of itself while others start."""
+_WARM_UP_S, _AFTERWARDS_S = 2.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a detector without a network that takes so long for each image, one after another (default: 0 40); the "
         "last is served while servers are killed, stopped and started again",
     )  # fmt: skip
-    add_seconds_argument(parser, 8.0)
+    add_seconds_argument(parser, 5.0)
     parser.add_argument("--hang", type=float, default=15.0, metavar="SECONDS", help="that one is stopped for (15)")
     add_json_argument(parser)
 
@@ -54,20 +56,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print two tables; 1 where a request failed."""
     progress, image = Progress("servers"), sample_jpeg(640, 480, _JPEG_BYTES)
-    rates: dict[float, list[Outcome]] = {}
+    rates: dict[float, list[list[Outcome]]] = {}
     events: list[Event] = []
     with tempfile.TemporaryDirectory(prefix="vfnet-bench-") as folder:
         scratch = Path(folder)
         plain = without_decoding(repository_or_demo(arguments.repository, scratch), scratch / "overhead")
         for number, noop in enumerate(arguments.noop):
             repository = with_fixed_time(plain, scratch / f"fixed{number}", noop)
-            options = [CALLERS_WAIT, WITHOUT_NETWORK, "--exit-timeout=10"]
+            options = [CALLERS_WAIT, _ROOM, WITHOUT_NETWORK, "--exit-timeout=10"]
             with fleet(repository, scratch / f"fleet{number}", arguments.servers, options) as servers:
-                rates[noop] = []
-                for count in range(1, len(servers) + 1):
-                    with gateway_to(servers[:count], scratch / f"gateway{number}-{count}") as gateway:
-                        rates[noop].append(_load(gateway, image, arguments.callers, arguments.seconds))
-                    progress.say(f"{noop:g} ms, {count} servers: {rates[noop][-1].rate:.1f} images/s")
+                rates[noop] = [[] for _ in servers]
+                # Up and down again: what disturbs the machine for a while disturbs more than one of them.
+                counts = range(1, len(servers) + 1)
+                for turn, count in enumerate([*counts, *reversed(counts)]):
+                    with gateway_to(servers[:count], scratch / f"gateway{number}-{turn}") as gateway:
+                        outcome = _load(gateway, image, arguments.callers, arguments.seconds)
+                    rates[noop][count - 1].append(outcome)
+                    progress.say(f"{noop:g} ms, {count} servers: {outcome.rate:.1f} images/s")
                 if number == len(arguments.noop) - 1 and len(servers) > 1:
                     with gateway_to(servers, scratch / "gateway-events") as gateway:
                         events = _events(gateway, servers, image, arguments, progress.say)
@@ -76,11 +81,15 @@ def run(arguments: argparse.Namespace) -> int:
         "none of which tries again"
     )
     failures = [failure for event in events for failure in event.outcome.failures]
-    failures += [failure for outcomes in rates.values() for outcome in outcomes for failure in outcome.failures]
+    loads = [outcome for by_count in rates.values() for outcomes in by_count for outcome in outcomes]
+    failures += [failure for outcome in loads for failure in outcome.failures]
     lines = [setting, "", _rate_table(rates), "", _event_table(events), "", *sorted(set(failures))[:5]]
     figures = {
         "setting": setting,
-        "rates": {f"{noop:g} ms": [_figures(each) for each in outcomes] for noop, outcomes in rates.items()},
+        "rates": {
+            f"{noop:g} ms": [[_figures(outcome) for outcome in outcomes] for outcomes in by_count]
+            for noop, by_count in rates.items()
+        },
         "events": [{**asdict(each), "outcome": _figures(each.outcome)} for each in events],
     }
     publish("\n".join(lines).rstrip(), figures, arguments.json)
@@ -143,12 +152,13 @@ def _events(
     return found
 
 
-def _rate_table(rates: dict[float, list[Outcome]]) -> str:
-    most = max(len(outcomes) for outcomes in rates.values())
+def _rate_table(rates: dict[float, list[list[Outcome]]]) -> str:
+    """A column for each number of servers, with the median of its turns and their range."""
+    most = max(len(by_count) for by_count in rates.values())
     rows = [
-        (f"{noop:g} ms an image", *(f"{outcome.rate:.1f}" for outcome in outcomes))
-        for noop, outcomes in rates.items()
-    ]  # fmt: skip
+        (f"{noop:g} ms an image", *(median_and_range([each.rate for each in outcomes]) for outcomes in by_count))
+        for noop, by_count in rates.items()
+    ]
     return table(("images/s", *(f"{count} server{'s' * (count > 1)}" for count in range(1, most + 1))), rows)
 
 

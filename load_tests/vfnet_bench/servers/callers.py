@@ -62,9 +62,9 @@ class GatewayCallers:
         self._thread.join()
 
     def outcome(self, since: float) -> Outcome:
-        """Of what was sent since then (monotonic seconds), and answered by now."""
+        """Of what was answered since then (monotonic seconds)."""
         now = time.monotonic()
-        answers = [(sent, answered) for sent, answered in self._answers if sent >= since]
+        answers = [(sent, answered) for sent, answered in self._answers if answered >= since]
         by_second = Counter(int(answered - since) for _, answered in answers)
         whole = range(max(1, int(now - since)))
         return Outcome(
