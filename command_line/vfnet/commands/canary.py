@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     canary = Canary(
         plan,
         limits,
-        gateways=arguments.gateway or [_gateway_of(StateFolder(arguments.state))],
+        gateways=arguments.gateway or [gateway_of(StateFolder(arguments.state))],
         traffic_file=traffic_file(arguments),
         key=os.environ.get(KEY_VARIABLE),
         say=lambda line: print(f"vfnet canary: {line}", file=sys.stderr, flush=True),
@@ -59,7 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if result.passed else EXIT_FAILED
 
 
-def _gateway_of(folder: StateFolder) -> str:
+def gateway_of(folder: StateFolder) -> str:
+    """The address of the gateway that `vfnet up` started. Raises CommandError: none runs."""
     running = folder.gateway.find()
     if running is None:
         raise CommandError(f"no gateway runs in {folder.root}: start one with vfnet up, or name it with --gateway")

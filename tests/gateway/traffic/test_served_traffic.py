@@ -15,6 +15,7 @@ import httpx
 import pytest
 from tritonclient.grpc import service_pb2
 
+from gateway_process import running_gateway
 from kserve_requests import base64_input, call, infer_message, post_json, refusal
 from score_requests import GOOD, post, table
 from split_gateway import SECOND, SplitGateway, split_gateway
@@ -198,3 +199,26 @@ def test_a_candidate_within_its_limits_gets_all(both: SplitGateway) -> None:
 def test_a_candidate_that_is_not_served_is_refused(both: SplitGateway) -> None:
     done = vfnet(both, "canary", "blue")
     assert (done.returncode, "does not serve blue" in done.stderr) == (1, True)
+
+
+def test_several_processes_of_a_gateway_do_the_same(both: SplitGateway, tmp_path: Path) -> None:
+    file = tmp_path / "traffic.toml"
+    with running_gateway(both.server.grpc_url, tmp_path, "--workers=2", f"--traffic-file={file}") as gateway:
+        several = SplitGateway(gateway, both.server, tmp_path)
+        done = vfnet(both, "traffic", f"--file={file}", "vfnet=50", f"{SECOND}=50", "--sticky-header=X-User")
+        assert done.returncode == 0, done.stderr
+        assert several.comes_to_give(SECOND, 50)
+        users = [str(number) for number in range(30)]
+        with gateway.client() as client:
+            first = {user: asked(client, **{"x-user": user}) for user in users}
+        with gateway.client() as client:  # another connection, perhaps of the other process
+            assert {user: asked(client, **{"x-user": user}) for user in users} == first
+        counted = several.counted("deployment_requests_total", SECOND)
+        assert counted == 2 * list(first.values()).count(SECOND)
+        with callers(several) as statuses:
+            assert vfnet(both, "traffic", f"--file={file}", "--clear").returncode == 0
+            trial = ("canary", SECOND, f"--file={file}", f"--gateway={gateway.address}", "--mirror=50")
+            done = vfnet(both, *trial)
+        assert (done.returncode, "with another class" in done.stdout) == (1, True), done.stdout + done.stderr
+        assert read_traffic(file) == {}
+        assert set(statuses) == {200}
