@@ -39,20 +39,29 @@ def agreement(
     """
     matched = total = 0
     for each, other in zip(expected, found, strict=True):
-        above = each.scores > score_threshold
-        total += int(np.count_nonzero(above))
-        if not above.any() or not len(other.scores):
-            continue
-        sides = [
-            np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-            for boxes in (each.boxes[above], other.boxes)
-        ]
-        overlaps = np.asarray(mask.iou(*sides, np.zeros(len(other.boxes), np.uint8)))
-        same = each.labels[above][:, None] == other.labels[None, :]
-        overlaps = np.where(same & (overlaps >= iou_threshold), overlaps, -1)
-        for row in overlaps:  # higher scores choose first
-            best = int(np.argmax(row))
-            if row[best] >= 0:
-                matched += 1
-                overlaps[:, best] = -1
+        total += int(np.count_nonzero(each.scores > score_threshold))
+        matched += len(matched_pairs(each, other, score_threshold, iou_threshold))
     return Matched(matched, total)
+
+
+def matched_pairs(
+    expected: ImageDetections, found: ImageDetections, score_threshold: float, iou_threshold: float
+) -> list[tuple[int, int]]:
+    """Indices of expected detections of one image, and of those that they were found again as. See `agreement`."""
+    above = np.flatnonzero(expected.scores > score_threshold)
+    if not len(above) or not len(found.scores):
+        return []
+    sides = [
+        np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+        for boxes in (expected.boxes[above], found.boxes)
+    ]
+    overlaps = np.asarray(mask.iou(*sides, np.zeros(len(found.boxes), np.uint8)))
+    same = expected.labels[above][:, None] == found.labels[None, :]
+    overlaps = np.where(same & (overlaps >= iou_threshold), overlaps, -1)
+    pairs = []
+    for index, row in zip(above, overlaps, strict=True):  # higher scores choose first
+        best = int(np.argmax(row))
+        if row[best] >= 0:
+            pairs.append((int(index), best))
+            overlaps[:, best] = -1
+    return pairs
