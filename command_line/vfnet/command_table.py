@@ -22,6 +22,18 @@ COMMANDS = {
         "serve",
         "gateway,serve",
     ),
+    "deploy": Subcommand(
+        "vfnet.commands.deploy",
+        "replace the model that serves, without a lost request",
+        "serve",
+        "build,gateway,serve,train",
+    ),
+    "rollback": Subcommand(
+        "vfnet.commands.rollback", "go back to the model that was kept", "serve", "build,serve,train"
+    ),
+    "deployments": Subcommand(
+        "vfnet.commands.deployments", "list what a server has loaded", "serve", "build,serve,train"
+    ),
     "batch": Subcommand(
         "vfnet.commands.batch", "score very many images, restartable, also on a cluster", "detect", "batch"
     ),

@@ -87,7 +87,7 @@ def test_commands_ask_the_one_that_they_name(
     assert f"{BOXES['small']} boxes" in capsys.readouterr().out
     assert main(["health", server, "--model=small"]) == 0
     assert main(["batch", str(tmp_path), f"--output={tmp_path / 'out'}", server, "--model=small"]) == 0
-    (rows,) = (tmp_path / "out").rglob("*.jsonl")
+    (rows,) = (tmp_path / "out" / "shards").rglob("*.jsonl")
     assert len(json.loads(rows.read_text())["boxes"]) == BOXES["small"]
     assert main(["detect", str(picture), server, "--model=a.b"]) == 2
     assert "as in vfnet.2" in capsys.readouterr().err

@@ -230,7 +230,7 @@ class Reconciler:
             )
             for model in self._served.models
         }  # fmt: skip
-        state = ServedState(wanted.revision, models)
+        state = ServedState(wanted.revision, models, self._bases)
         if state != self._written:
             try:
                 state.write(self._state_file)

@@ -35,6 +35,8 @@ class ServedState:
     revision: int
     """Of what is wanted, that this has been brought in line with as far as it says."""
     models: Mapping[str, ModelState]
+    bases: Mapping[str, str | None] = field(default_factory=dict)
+    """Which builds of the repository's it began with, by model."""
 
     @staticmethod
     def read(path: Path) -> ServedState | None:
@@ -50,7 +52,7 @@ class ServedState:
                 )
                 for name, of_model in document["models"].items()
             }
-            return ServedState(int(document["revision"]), models)
+            return ServedState(int(document["revision"]), models, dict(document["bases"]))
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
 

@@ -55,6 +55,8 @@ class ModelDeployments:
     kept: int | None = None
     """Stays loaded, so that going back to it takes no time."""
     builds: tuple[DeployedBuild, ...] = ()
+    last: int = 1
+    """The highest number so far. None is given twice: a server may still be at work on one that was taken away."""
 
     def build(self, number: int) -> DeployedBuild | None:
         """The one of that number; None for the repository's."""

@@ -1,0 +1,122 @@
+"""`vfnet deploy`: another checkpoint in place of the one that serves, without a lost request."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from vfnet.commands.build import add_checkpoint_arguments, build_from
+from vfnet.commands.deploy_trial import add_trial_options, trial_step
+from vfnet.commands.state_folder import add_running_server_arguments, state_file_of
+from vfnet_client.commands.options import fraction, public_name, seconds
+from vfnet_client.exceptions import CommandError
+from vfnet_client.images import expand
+from vfnet_client.model_names import MODEL
+from vfnet_client.safe_text import printable_lines
+from vfnet_data.reading import read_dataset
+from vfnet_deploy.comparing import Limits
+from vfnet_deploy.deploying import DeployOptions, deploy
+from vfnet_deploy.running_server import RunningServer
+from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `vfnet deploy`."""
+    parser.add_argument(
+        "--name",
+        type=public_name,
+        default=MODEL,
+        metavar="NAME",
+        help="the model whose public name is to lead to the new one (default: %(default)s)",
+    )
+    add_running_server_arguments(parser)
+    add_checkpoint_arguments(parser)
+    parser.set_defaults(checkpoint=None)
+    compared = parser.add_argument_group("compared with what serves, before anybody else asks it")
+    compared.add_argument(
+        "--compare-on", nargs="+", metavar="IMAGE|FOLDER", help="images to compare on (default: the sample picture)"
+    )
+    compared.add_argument(
+        "--annotations", type=Path, metavar="FILE|FOLDER", help="of annotated images, to compare AP on"
+    )
+    compared.add_argument(
+        "--annotated-images", type=Path, metavar="FOLDER", help="where those are (default: near the annotations)"
+    )
+    compared.add_argument(
+        "--min-agreement", type=fraction, metavar="SHARE", help="of the boxes above 0.3, to be found again, 0 to 1"
+    )
+    compared.add_argument(
+        "--max-slowdown", type=seconds, metavar="FACTOR", help="how many times as long an image may take"
+    )
+    compared.add_argument(
+        "--max-ap-loss", type=fraction, metavar="SHARE", help="of AP, that it may lose, 0 to 1; needs --annotations"
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the old one loaded, so that vfnet rollback takes no time"
+    )
+    parser.add_argument(
+        "--spare-memory", type=_gib, default=DeployOptions.spare_memory, metavar="GIB",
+        help=f"memory to leave free while both are loaded (default: {DeployOptions.spare_memory / 2**30:g})",
+    )  # fmt: skip
+    add_trial_options(parser)
+    parser.epilog = (
+        "Whatever fails or is killed before the name is turned leaves the old one serving and nothing behind; what is "
+        "killed after it is finished by the server. Exit code: 0 when it serves, 1 when the old one still does."
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Deploy; 0 when the new one serves."""
+    if arguments.checkpoint is None:
+        raise CommandError("--checkpoint says what to deploy: a file, a folder, a URL, coco or demo")
+    if arguments.max_ap_loss is not None and arguments.annotations is None:
+        raise CommandError("--max-ap-loss compares AP, which needs --annotations")
+    server = RunningServer.find(state_file_of(arguments))
+    images = expand(arguments.compare_on) if arguments.compare_on else []
+    paths = [source.location for source in images if isinstance(source.location, Path)]
+    if len(paths) < len(images):
+        raise CommandError("--compare-on takes files and folders, no URLs")
+    dataset = None
+    if arguments.annotations is not None:
+        dataset = read_dataset(arguments.annotations, arguments.annotated_images)
+    options = DeployOptions(
+        model=arguments.name,
+        images=paths or [SAMPLE_PICTURE],
+        dataset=dataset,
+        limits=Limits(arguments.min_agreement, arguments.max_slowdown, arguments.max_ap_loss),
+        keep=arguments.keep,
+        spare_memory=arguments.spare_memory,
+    )
+    tried = trial_step(arguments, say)
+    with _interrupted_by_signals():
+        deploy(options, server, lambda folder: build_from(arguments, folder, model=arguments.name), say, tried)
+    return 0
+
+
+@contextmanager
+def _interrupted_by_signals() -> Iterator[None]:
+    """SIGTERM and a terminal that closes undo what is done, as Ctrl-C does."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def say(message: str) -> None:
+    """What a deployment tells, on stderr."""
+    print(printable_lines(f"vfnet deploy: {message}"), file=sys.stderr, flush=True)
+
+
+def _gib(text: str) -> int:
+    return round(seconds(text) * 2**30)

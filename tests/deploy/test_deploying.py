@@ -1,0 +1,270 @@
+"""Another build takes the place of what serves, or leaves everything as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tritonclient.grpc
+
+from gateway_process import running_gateway
+from replaceable_server import Replaceable, copying
+from score_requests import GOOD, post, table
+from vfnet_client import VFNetClient
+from vfnet_deploy.comparing import Limits
+from vfnet_deploy.deploying import TrialRun, deploy, rollback
+from vfnet_deploy.errors import DeployError
+from vfnet_deploy.listing import deployments
+from vfnet_model.detectors.repository_detector import RepositoryDetector
+from vfnet_serve.deployments.wanted import DeploymentsError
+from waiting import eventually
+
+pytestmark = [pytest.mark.served, pytest.mark.timeout(240)]
+
+
+class Callers:
+    """Ask without a pause and without trying again; each answer with when it was asked for and when it came."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[float, float, str]] = []
+        self.failures: list[str] = []
+        self.stop = threading.Event()
+
+    def keep_asking_triton(self, port: int, image: bytes) -> None:
+        client = tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{port}")
+        tensor = tritonclient.grpc.InferInput("IMAGE", [1], "BYTES")
+        tensor.set_data_from_numpy(np.array([image], np.object_))
+        wanted = [tritonclient.grpc.InferRequestedOutput("DETECTIONS")]
+        while not self.stop.is_set():
+            asked = time.monotonic()
+            try:
+                found = client.infer("vfnet", [tensor], outputs=wanted).as_numpy("DETECTIONS")[0]
+                self.answers.append((asked, time.monotonic(), found.decode()))
+            except Exception as error:
+                self.failures.append(str(error))
+        client.close()
+
+    def keep_asking_the_gateway(self, client: Any) -> None:
+        with client:
+            while not self.stop.is_set():
+                asked = time.monotonic()
+                reply = post(client, {"input_data": table([GOOD])})
+                if reply.status_code == 200:
+                    self.answers.append((asked, time.monotonic(), json.dumps(reply.json()[0])))
+                else:
+                    self.failures.append(reply.text)
+
+
+@contextmanager
+def callers(replaceable: Replaceable, folder: Path) -> Iterator[Callers]:
+    """Four over gRPC, two at `/score`."""
+    asking = Callers()
+    with running_gateway(replaceable.served.grpc_url, folder) as gateway:
+        threads = [
+            threading.Thread(target=asking.keep_asking_triton, args=(replaceable.served.grpc_port, replaceable.image))
+            for _ in range(4)
+        ]
+        threads += [threading.Thread(target=asking.keep_asking_the_gateway, args=(gateway.client(),)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield asking
+        finally:
+            asking.stop.set()
+            for thread in threads:
+                thread.join(60)
+
+
+def canonical(text: str) -> str:
+    return json.dumps(json.loads(text), sort_keys=True)
+
+
+def test_no_request_is_lost_and_none_is_answered_by_the_old_one_afterwards(
+    replaceable: Replaceable, other_repository: Path, tmp_path: Path
+) -> None:
+    old = canonical(json.dumps(replaceable.answer()))
+    with callers(replaceable, tmp_path) as asking:
+        assert eventually(lambda: len(asking.answers) > 20)
+        deploy(replaceable.options(), replaceable.server, copying(other_repository), replaceable.say)
+        deployed = time.monotonic()
+        count = len(asking.answers)
+        assert eventually(lambda: len(asking.answers) > count + 20)
+    new = canonical(json.dumps(replaceable.answer()))
+    assert old != new
+    assert asking.failures == []
+    found = [(when, canonical(text)) for _, when, text in asking.answers]
+    assert {text for _, text in found} == {old, new}
+    assert {text for when, text in found if when > deployed} == {new}
+    (only,) = deployments(replaceable.server)
+    assert (only["name"], only["serves"]) == ("vfnet.2", "live")
+    assert replaceable.built_folders() == ["vfnet.2"]
+
+
+def test_what_is_kept_is_gone_back_to_at_once(replaceable: Replaceable, demo_repository: Path) -> None:
+    before = replaceable.answer()
+    name = deploy(replaceable.options(keep=True), replaceable.server, copying(demo_repository), replaceable.say)
+    after = replaceable.answer()
+    assert after != before
+    roles = {record["name"]: record["serves"] for record in deployments(replaceable.server)}
+    assert roles[name] == "live"
+    assert sorted(roles.values()) == ["kept", "live"]
+    with VFNetClient(replaceable.served.grpc_url, model=name) as client:
+        assert client.detect(replaceable.image).to_json() == after
+    started = time.monotonic()
+    rollback("vfnet", replaceable.server, replaceable.say)
+    assert time.monotonic() - started < 10
+    assert replaceable.answer() == before
+    rollback("vfnet", replaceable.server, replaceable.say)
+    assert replaceable.answer() == after
+    deploy(replaceable.options(), replaceable.server, copying(demo_repository), replaceable.say)
+    with pytest.raises(DeployError, match="nothing is kept of vfnet"):
+        rollback("vfnet", replaceable.server, replaceable.say)
+
+
+def test_a_triton_that_dies_comes_back_with_what_was_deployed(replaceable: Replaceable, other_repository: Path) -> None:
+    deploy(replaceable.options(), replaceable.server, copying(other_repository), replaceable.say)
+    deployed = replaceable.answer()
+    (triton,) = [
+        child
+        for child in replaceable.server.process.children(recursive=True)
+        if Path(child.cmdline()[0]).name == "tritonserver"
+    ]
+    triton.kill()
+    with VFNetClient(replaceable.served.grpc_url) as client:
+        assert client.detect(replaceable.image).to_json() == deployed
+
+
+def left_as_it_was(replaceable: Replaceable, before: dict[str, object], folders: list[str]) -> bool:
+    records = deployments(replaceable.server)
+    return (
+        replaceable.answer() == before
+        and replaceable.built_folders() == folders
+        and [record["serves"] for record in records] == ["live"]
+    )
+
+
+def broken(repository: Path) -> Any:
+    def build(target: Path) -> None:
+        copying(repository)(target)
+        (target / "vfnet_detector" / "1" / "network.xml").write_text("no network")
+
+    return build
+
+
+def dying(repository: Path) -> Any:
+    """Its detector is killed while it is loaded, as by a machine that is out of memory."""
+
+    def build(target: Path) -> None:
+        copying(repository)(target)
+        model = target / "vfnet_detector" / "1" / "model.py"
+        model.write_text("import os, time\ntime.sleep(1.5)\nos.kill(os.getpid(), 9)\n")
+
+    return build
+
+
+def halfway(_target: Path) -> None:
+    raise DeployError("the disk is full")
+
+
+def unwanted(_trial: TrialRun) -> None:
+    raise DeployError("nobody wants it")
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "step", "reason"),
+    [
+        (broken, {}, None, r"vfnet\.\d+ cannot be served: .*vfnet\.\d+_detector failed to load"),
+        (dying, {}, None, r"vfnet\.\d+ cannot be served"),
+        (lambda _: halfway, {}, None, "the disk is full"),
+        (copying, {"spare_memory": 1 << 50}, None, "--spare-memory keeps 1048576.00 GiB"),
+        (copying, {"limits": Limits(min_agreement=1.1)}, None, r"and --min-agreement asks for 110 %"),
+        (copying, {"limits": Limits(max_slowdown=0.01)}, None, r"--max-slowdown allows 0\.01"),
+        (copying, {}, unwanted, "nobody wants it"),
+    ],
+    ids=["broken", "dies", "full disk", "memory", "disagrees", "slow", "step"],
+)
+def test_whatever_is_wrong_with_the_new_one_leaves_the_old_one(
+    replaceable: Replaceable, demo_repository: Path, make: Any, options: Any, step: Any, reason: str
+) -> None:
+    before, folders = replaceable.answer(), replaceable.built_folders()
+    with pytest.raises(DeployError, match=reason):
+        deploy(replaceable.options(**options), replaceable.server, make(demo_repository), replaceable.say, step)
+    assert left_as_it_was(replaceable, before, folders)
+
+
+SCRIPT = """
+import shutil, sys
+from pathlib import Path
+from vfnet_deploy.deploying import DeployOptions, deploy
+from vfnet_deploy.running_server import RunningServer
+state, repository, picture = map(Path, sys.argv[1:])
+deploy(DeployOptions(images=[picture]), RunningServer.find(state), lambda to: shutil.copytree(repository, to),
+       lambda text: print(text, flush=True))
+"""
+
+
+def in_a_process(replaceable: Replaceable, repository: Path) -> subprocess.Popen[str]:
+    arguments = [str(replaceable.state_file), str(repository), str(replaceable.pictures[0])]
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], stdout=subprocess.PIPE, text=True)
+
+
+def looks_like(found: dict[str, Any], *expected: dict[str, Any]) -> bool:
+    """Whether it is one of these, whole; engines of other threads differ in the last digits."""
+
+    def rounded(document: dict[str, Any]) -> list[tuple[str, float]]:
+        return sorted((box["label"], round(box["score"], 3)) for box in document["boxes"])
+
+    return rounded(found) in [rounded(each) for each in expected]
+
+
+@pytest.mark.parametrize("moment", ["it may take", "loading", "takes", "compared"])
+def test_a_deploy_that_is_killed_is_undone_or_finished_by_the_next_command(
+    replaceable: Replaceable, demo_repository: Path, other_repository: Path, moment: str
+) -> None:
+    before = replaceable.answer()
+    of_the_other = RepositoryDetector(other_repository).detect(replaceable.image).to_json()
+    process = in_a_process(replaceable, other_repository)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if moment in line:
+            break
+    time.sleep(random.uniform(0, 0.3))
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    assert looks_like(replaceable.answer(), before, of_the_other)
+    deploy(replaceable.options(), replaceable.server, copying(demo_repository), replaceable.say)
+    (only,) = deployments(replaceable.server)
+    assert replaceable.built_folders() == [only["name"]]
+
+
+def test_the_server_itself_takes_away_what_a_killed_deploy_had_loaded(
+    replaceable: Replaceable, other_repository: Path
+) -> None:
+    before = replaceable.answer()
+    process = in_a_process(replaceable, other_repository)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "takes" in line:
+            break
+    os.kill(process.pid, signal.SIGSTOP)  # it is loaded, and not yet compared
+    assert len(deployments(replaceable.server)) == 2
+    with pytest.raises(DeploymentsError, match="another vfnet deploy or rollback is at work"):
+        rollback("vfnet", replaceable.server, replaceable.say)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    assert eventually(lambda: len(deployments(replaceable.server)) == 1)
+    assert replaceable.answer() == before
