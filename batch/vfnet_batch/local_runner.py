@@ -10,10 +10,9 @@ from time import monotonic
 
 from vfnet_batch.batch import Batch
 from vfnet_batch.errors import InterruptedBatchError
-from vfnet_batch.servers import BATCH_PRIORITY, ServerPool
+from vfnet_batch.served_detector import ServedDetector
 from vfnet_batch.settings import ServerSettings
 from vfnet_batch.shard_scoring import Scored, Scorer, ScoringWindow
-from vfnet_client.async_client import AsyncVFNetClient
 
 _SECONDS_TO_FINISH = 20.0
 """What is in flight gets so long when a signal has come."""
@@ -27,7 +26,7 @@ def score_plainly(batch: Batch, servers: ServerSettings, ending: Ending = lambda
     """Score what is left to do; on the main thread. The first SIGINT or SIGTERM finishes what is in flight.
 
     Args:
-        ending: see `ServerPool`.
+        ending: see `ServedDetector`.
 
     Raises:
         InterruptedBatchError: a signal ended it.
@@ -36,48 +35,25 @@ def score_plainly(batch: Batch, servers: ServerSettings, ending: Ending = lambda
     asyncio.run(_score(batch, servers, ending))
 
 
-def open_pool(
-    servers: ServerSettings,
-    concurrency: int,
-    score_threshold: float | None,
-    say: Callable[[str], None],
-    ending: Ending = lambda: None,
-) -> ServerPool:
-    """Connections to the servers; to be called inside the event loop that will use them."""
-    clients = [
-        AsyncVFNetClient(
-            url,
-            concurrency,
-            servers.timeout,
-            retries=servers.retries,
-            credentials=servers.credentials,
-            priority=BATCH_PRIORITY,
-            model=servers.model,
-        )
-        for url in servers.urls
-    ]
-    return ServerPool(clients, score_threshold, servers.patience, say, ending)
-
-
 def check_servers(servers: ServerSettings) -> None:
-    """Prove each with a real inference; for whoever asks them from elsewhere. Raises as `ServerPool.check`."""
+    """Prove each with a real inference; for whoever asks them from elsewhere. Raises as `ServedDetector.check`."""
 
     async def check() -> None:
-        pool = open_pool(servers, 1, None, print)
+        detector = ServedDetector(servers, 1, None, print)
         try:
-            await pool.check()
+            await detector.check()
         finally:
-            await pool.close()
+            await detector.close()
 
     asyncio.run(check())
 
 
 async def _score(batch: Batch, servers: ServerSettings, ending: Ending) -> None:
     settings = batch.settings
-    pool = open_pool(servers, settings.concurrency, settings.score_threshold, batch.progress.say, ending)
-    scorer = Scorer(pool, settings.concurrency, settings.draw_threshold, settings.fetching)
+    detector = ServedDetector(servers, settings.concurrency, settings.score_threshold, batch.progress.say, ending)
+    scorer = Scorer(detector, settings.concurrency, settings.draw_threshold, settings.fetching)
     try:
-        await pool.check()
+        await detector.check()
         batch.progress.begin()
         with _noticed_signals() as noticed:
             await _run(batch, scorer, noticed)

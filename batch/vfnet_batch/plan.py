@@ -11,13 +11,14 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from vfnet_batch.entries import Entry, from_line
+from vfnet_batch.entries import Entry, from_line, has_secrets, without_secrets
 from vfnet_batch.errors import BatchError
 from vfnet_batch.external_sort import sorted_lines
 from vfnet_batch.inputs.source import InputSource
 from vfnet_batch.ledger import Span
 from vfnet_client.atomic_files import durable_file
 from vfnet_client.bounded_files import read_text
+from vfnet_client.safe_text import shown_reference
 
 PLAN, INPUTS = "batch.json", "inputs.jsonl"
 _MOST_STATE_BYTES = 64 << 20
@@ -31,11 +32,13 @@ class Plan:
     folder: Path
     source: InputSource
     count: int
+    has_secrets: bool = False
+    """`inputs.jsonl` leaves out what its URLs are signed with: the input itself is read again for that."""
 
     def entries(self, spans: Iterable[Span]) -> Iterator[tuple[int, Entry]]:
         """Positions and entries of the spans, which are in order; read as they are taken."""
         with (self.folder / INPUTS).open(encoding="utf-8", newline="\n") as file:
-            lines, position = iter(file), 0
+            lines, position = self.source.lines() if self.has_secrets else iter(file), 0
             for span in spans:
                 for _ in range(span.first - position):
                     next(lines)
@@ -58,11 +61,12 @@ def make_plan(folder: Path, source: InputSource, settings: dict[str, Any]) -> Pl
     path = folder / PLAN
     begun = _read(path)
     if begun is None:
-        count, digest = _list(source, folder / INPUTS, folder)
+        count, digest, left_out = _list(source, folder / INPUTS, folder)
         if count == 0:
-            raise BatchError(f"{source.place} holds no image")
+            told = f"; {source.passed_over}" if source.passed_over else ""
+            raise BatchError(f"{source.place} holds no image{told}")
         plan = {
-            "input": source.place,
+            "input": shown_reference(source.place),
             "kind": source.kind,
             "images": count,
             "inputs_sha256": digest,
@@ -70,22 +74,24 @@ def make_plan(folder: Path, source: InputSource, settings: dict[str, Any]) -> Pl
         }
         with durable_file(path) as file:
             file.write(json.dumps(plan, indent=2, ensure_ascii=False).encode() + b"\n")
-        return Plan(folder, source, count)
+        return Plan(folder, source, count, left_out)
     differences = [
         f"{name} was {begun['settings'].get(name)!r} and is now {value!r}"
         for name, value in settings.items()
         if begun["settings"].get(name) != value
     ]
-    if begun["input"] != source.place:
-        differences.insert(0, f"the input was {begun['input']} and is now {source.place}")
+    left_out, place = False, shown_reference(source.place)
+    if begun["input"] != place:
+        differences.insert(0, f"the input was {begun['input']} and is now {place}")
     else:
-        differences += _changes(folder, source, begun["inputs_sha256"])
+        changes, left_out = _changes(folder, source, begun["inputs_sha256"])
+        differences += changes
     if differences:
         raise BatchError(
             f"{folder} holds a batch that differs: {'; '.join(differences)}. "
             "Choose another --output, or remove that folder to begin anew"
         )
-    return Plan(folder, source, begun["images"])
+    return Plan(folder, source, begun["images"], left_out)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -99,27 +105,33 @@ def _read(path: Path) -> dict[str, Any] | None:
         raise BatchError(f"{path} is not a batch's of this version; choose another --output") from error
 
 
-def _list(source: InputSource, path: Path, scratch: Path) -> tuple[int, str]:
-    """Write the input's lines; their number and digest."""
+def _list(source: InputSource, path: Path, scratch: Path) -> tuple[int, str, bool]:
+    """Write the input's lines; their number and digest, and whether secrets were left out.
+
+    Only of an input with an order of its own: such as a list, whose lines can be read again.
+    """
     lines = source.lines()
-    count, digest = 0, hashlib.sha256()
+    count, digest, left_out = 0, hashlib.sha256(), False
     with durable_file(path) as file:
         for line in lines if source.is_ordered else sorted_lines(lines, scratch):
+            if source.is_ordered and has_secrets(line):
+                line, left_out = without_secrets(line), True
             encoded = line.encode()
             file.write(encoded)
             digest.update(encoded)
             count += 1
-    return count, digest.hexdigest()
+    return count, digest.hexdigest(), left_out
 
 
-def _changes(folder: Path, source: InputSource, digest: str) -> list[str]:
-    """What the input has now and had not, and the other way about."""
+def _changes(folder: Path, source: InputSource, digest: str) -> tuple[list[str], bool]:
+    """What the input has now and had not, and the other way about; whether secrets were left out."""
     now = folder / _RELISTED
     try:
-        if _list(source, now, folder)[1] == digest:
-            return []
+        _, found, left_out = _list(source, now, folder)
+        if found == digest:
+            return [], left_out
         with (folder / INPUTS).open(encoding="utf-8") as before, now.open(encoding="utf-8") as after:
-            return _ordered_changes(before, after) if source.is_ordered else _sorted_changes(before, after)
+            return (_ordered_changes if source.is_ordered else _sorted_changes)(before, after), left_out
     finally:
         with suppress(OSError):
             now.unlink()

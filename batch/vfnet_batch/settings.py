@@ -41,7 +41,9 @@ class BatchSettings:
     images: Annotated[Path, Path, "FOLDER"] | None = None
     """Where the images of a list or annotations are, if not near it."""
     column: Annotated[str, "NAME"] | None = None
-    """Of a table: the one that names the images (default: image)."""
+    """Of a table: the heading or number of the one that names the images (default: found)."""
+    skip_invalid: bool = False
+    """Leave out entries of annotations that make no sense, and count them."""
     format: Annotated[str, FORMATS] = "jsonl"
     """Of the output."""
     draw_threshold: float | None = None

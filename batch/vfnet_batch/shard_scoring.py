@@ -21,6 +21,7 @@ from vfnet_client.exceptions import (
     VFNetClientError,
 )
 from vfnet_client.safe_text import printable_line
+from vfnet_images.jpeg_ends import NOTE, lacks_end_marker
 
 _READ_AHEAD = 3
 """Windows of images read, in flight or answered and not yet taken: a slow image or disk leaves the server its work."""
@@ -33,7 +34,7 @@ class Detector(Protocol):
     """Encoded bytes -> detections: servers, or a network in this process."""
 
     async def detect(self, encoded: bytes) -> Detections:
-        """See `vfnet_batch.servers.ServerPool.detect`."""
+        """See `vfnet_batch.served_detector.ServedDetector.detect`."""
         ...
 
     async def close(self) -> None:
@@ -49,6 +50,8 @@ class Scored:
     row: Row
     picture: tuple[bytes, str] | None = None
     """Encoded, with its detections drawn, and its suffix."""
+    note: str | None = None
+    """About an image that was answered all the same."""
 
 
 class Scorer:
@@ -89,7 +92,8 @@ class Scorer:
             return Scored(position, Row(name, image_id, error=reason))
         width, height = stored_size(encoded) or (None, None)
         row = Row(name, image_id, width, height, found.to_json()["boxes"])
-        return Scored(position, row, await self._drawn(encoded, found))
+        note = NOTE if lacks_end_marker(encoded) else None
+        return Scored(position, row, await self._drawn(encoded, found), note)
 
     async def close(self) -> None:
         """Give back what it holds."""

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vfnet_build.engines import libtorch, openvino, pytorch, tensorrt
+from vfnet_build.engines import libtorch, openvino, pytorch, tensorrt, torch_aoti
 from vfnet_build.engines.native_code import compile_deformable_convolution
 from vfnet_build.repository import EngineError, RepositoryError, build_versions, check_replaceable, write_repository
 from vfnet_build.template import template_sha256
@@ -17,10 +17,14 @@ from vfnet_model.checkpoints.resolve import open_checkpoint
 from vfnet_model.manifest import BuildOptions, Manifest, QuantizationOptions
 from vfnet_runtime.architecture.vfnet import VFNet
 
-ENGINES = {"openvino": openvino, "torch": pytorch, "libtorch": libtorch, "tensorrt": tensorrt}
+ENGINES = {
+    "openvino": openvino,
+    "torch": pytorch,
+    "libtorch": libtorch,
+    "torch_aoti": torch_aoti,
+    "tensorrt": tensorrt,
+}
 """By the name of the detector's configuration."""
-PRECISIONS = tuple(dict.fromkeys(precision for engine in ENGINES.values() for precision in engine.PRECISIONS))
-"""What any engine computes in."""
 
 
 def build(
@@ -114,6 +118,7 @@ def _exporter(
         "openvino": export_openvino,
         "torch": lambda directory: pytorch.export(network, directory),
         "libtorch": lambda directory: libtorch.export(network, directory, options.precision),
+        "torch_aoti": lambda directory: torch_aoti.export(network, directory),
         "tensorrt": export_tensorrt,
     }
 

@@ -14,6 +14,9 @@ from tritonclient.grpc import model_config_pb2
 from vfnet_runtime.architecture.config import VFNetConfig
 from vfnet_runtime.architecture.padding import default_canvases
 
+TRITONS_OWN = ("libtorch", "torch_aoti", "tensorrt")
+"""Engines that are backends of Triton's, not Python models of ours."""
+
 
 def configure(template: Path, target: Path, parameters: dict[str, str]) -> None:
     """Write `template` to `target` with its parameters set.
@@ -54,24 +57,9 @@ def rename_detector_tensors(config: Any, inputs: dict[str, str], outputs: dict[s
             mapping[other] = mapping.pop(name)
 
 
-def add_profiles(config: Any, canvases: str) -> None:
-    """In a TensorRT `ModelConfig`: a profile for each canvas, and a CUDA graph for each batch size on it.
-
-    Triton launches a batch of a size that has no graph layer by layer. With `graph_lower_bound` it would take a larger
-    one, and compute places beyond the batch from what lies in its buffers.
-    """
-    pairs = [tuple(int(side) for side in canvas.split("x")) for canvas in canvases.split(",")]
-    config.instance_group[0].profile.extend(str(index) for index in range(len(pairs)))
-    for height, width in pairs:
-        for size in range(1, config.max_batch_size + 1):
-            graph = config.optimization.cuda.graph_spec.add(batch_size=size)
-            graph.input["PIXELS"].dim.extend([height, width, 3])
-            graph.input["VALID_SHAPE"].dim.extend([2])
-
-
 def preprocess_parameters(engine: str, config: VFNetConfig) -> dict[str, str]:
-    """What `vfnet_preprocess` takes from the checkpoint, and from the engine: these two batch equal sizes only."""
-    fixed = engine in ("libtorch", "tensorrt")
+    """What `vfnet_preprocess` takes from the checkpoint, and from the engine: Triton's own batch equal sizes only."""
+    fixed = engine in TRITONS_OWN
     return {
         "canvases": default_canvases(config.preprocess.img_scale) if fixed else "x32",
         "img_scale": ",".join(str(side) for side in config.preprocess.img_scale),
@@ -81,7 +69,7 @@ def preprocess_parameters(engine: str, config: VFNetConfig) -> dict[str, str]:
 
 def detector_parameters(engine: str, config: VFNetConfig, precision: str) -> dict[str, str]:
     """What an engine of `vfnet_detector` is told. Only OpenVINO's chooses candidates outside the network."""
-    if engine in ("libtorch", "tensorrt"):
+    if engine in TRITONS_OWN:
         return {}  # it is in the file
     accepted = {name: preprocess_parameters(engine, config)[name] for name in ("img_scale", "size_divisor")}
     if engine == "noop":

@@ -17,6 +17,7 @@ from vfnet_build.repository import ACCURACY, RepositoryError
 from vfnet_client.atomic_files import write_inside
 from vfnet_client.exceptions import CommandError, InvalidImageError
 from vfnet_client.images import expand
+from vfnet_client.safe_text import printable_lines
 from vfnet_data.dataset import DetectionDataset
 from vfnet_data.reading import read_dataset
 from vfnet_evaluate.agreement import agreement
@@ -79,10 +80,11 @@ def read_quantization_data(options: QuantizationOptions, checkpoint: Path) -> Qu
     except CommandError as error:
         raise RepositoryError(f"--calibration {error}") from error
     images = None if options.validation_images is None else Path(options.validation_images)
+    validation = read_dataset(Path(options.validation), images)
+    for note in validation.notes:
+        _say(note)
     step = max(1, len(found) // options.calibration_images)  # spread over the folder
-    return QuantizationData(
-        tuple(found[::step][: options.calibration_images]), read_dataset(Path(options.validation), images)
-    )
+    return QuantizationData(tuple(found[::step][: options.calibration_images]), validation)
 
 
 def quantize_checked(
@@ -157,4 +159,4 @@ def _prepared(detector: NetworkDetector, paths: Sequence[Path]) -> list[ResizedI
 
 
 def _say(message: str) -> None:
-    print(f"vfnet build: {message}", file=sys.stderr, flush=True)
+    print(printable_lines(f"vfnet build: {message}"), file=sys.stderr, flush=True)

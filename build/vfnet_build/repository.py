@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vfnet_build.model_configuration import (
-    add_profiles,
     configure,
     detector_parameters,
     postprocess_parameters,
@@ -26,12 +25,12 @@ from vfnet_build.model_configuration import (
     write_configuration,
 )
 from vfnet_build.photo_canvases import photo_canvases
-from vfnet_build.template import copy_folder, runtime_directory, template_directory
+from vfnet_build.template import copy_folder, template_directory
 from vfnet_client.exceptions import VFNetError
 from vfnet_client.model_names import MODEL, EnsembleNames
 from vfnet_model.manifest import MANIFEST, BuildOptions, Manifest, built_models, file_of
 from vfnet_model.model_renaming import rename_models
-from vfnet_model.served_repository import RUNTIME
+from vfnet_model.served_repository import SERVED_PACKAGES, package_directory
 from vfnet_runtime.architecture.config import VFNetConfig
 
 _YOUNG_SECONDS = 60.0
@@ -149,11 +148,11 @@ def check_replaceable(target: Path) -> None:
 
 
 def _copy_template(fresh: Path) -> None:
-    copy_folder(template_directory(), fresh, ("__pycache__", RUNTIME))
+    copy_folder(template_directory(), fresh, ("__pycache__", *SERVED_PACKAGES))
     # A server that reads from an object store sees one model's folder at a time: each is complete.
     for model in PYTHON_MODELS:
-        target = fresh / model / "1" / RUNTIME
-        copy_folder(runtime_directory(), target, ("__pycache__",))
+        for package in SERVED_PACKAGES:
+            copy_folder(package_directory(package), fresh / model / "1" / package)
     (fresh / TEMPLATE.ensemble / "1").mkdir(exist_ok=True)  # Triton wants a version folder even of an ensemble
 
 
@@ -191,9 +190,6 @@ def _configure_for(engine: str, repository: Path, config: VFNetConfig, precision
                 (served.input, served.output)]  # fmt: skip
     rename_detector_tensors(ensemble, *numbered)
     write_configuration(ensemble, own / name)
-    if engine == "tensorrt":
-        add_profiles(served, preprocess_parameters(engine, config)["canvases"])
-        write_configuration(served, detector / name)
 
 
 def _rename(repository: Path, names: EnsembleNames) -> None:

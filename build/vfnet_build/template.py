@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 import vfnet_build
-import vfnet_runtime
+from vfnet_model.served_repository import SERVED_PACKAGES, package_directory
 
 
 def template_directory() -> Path:
@@ -18,18 +18,13 @@ def template_directory() -> Path:
     return installed if installed.is_dir() else package.parents[1] / "model_repository"
 
 
-def runtime_directory() -> Path:
-    """The package `vfnet_runtime`, which travels with every Python model."""
-    return Path(vfnet_runtime.__file__).parent
-
-
 def template_sha256() -> str:
     """Digest over the names and contents of all of it."""
     digest = hashlib.sha256()
-    runtime = runtime_directory()
-    for folder in (template_directory(), runtime):
+    packages = [package_directory(name) for name in SERVED_PACKAGES]
+    for folder in (template_directory(), *packages):
         for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
-            if folder != runtime and runtime in path.parents:
+            if folder not in packages and any(package in path.parents for package in packages):
                 continue  # in a checkout the runtime stands beside the models
             digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()

@@ -11,6 +11,9 @@ from pathlib import Path
 
 _FULL = 2**20
 """Bytes: a disk on which fewer are free is full for what is written here."""
+_FULL_FOR_A_NETWORK = 2**28
+"""The same where a network could not be written, which OpenVINO may have removed again."""
+_NETWORK_ERROR = "iostream error"
 
 
 @contextmanager
@@ -23,6 +26,6 @@ def told_as_oserror(folder: Path) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if shutil.disk_usage(folder).free > _FULL:
+        if shutil.disk_usage(folder).free > (_FULL_FOR_A_NETWORK if _NETWORK_ERROR in str(error) else _FULL):
             raise
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error

@@ -8,18 +8,19 @@ from typing import Any
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+import vfnet_images
 import vfnet_runtime
 from vfnet_client.exceptions import VFNetError
 from vfnet_client.model_names import MODEL, EnsembleNames
-from vfnet_runtime.image_decoding import decode_image
+from vfnet_images.decoding import decode_image
 from vfnet_runtime.resizing import resize_onto_canvas
 
-RUNTIME = "vfnet_runtime"
-"""In the version folder of each Python model: what it computes with."""
+SERVED_PACKAGES = ("vfnet_runtime", "vfnet_images")
+"""In the version folder of each Python model: what it computes with, and what decodes images for it."""
 
 
 class RuntimeMismatchError(VFNetError):
-    """A repository was built with another `vfnet_runtime` than the one that is installed here."""
+    """A repository was built with other `SERVED_PACKAGES` than those that are installed here."""
 
 
 def served_parameters(repository: Path, model: str) -> dict[str, str]:
@@ -40,9 +41,17 @@ def check_runtime(repository: Path, model: str = MODEL) -> None:
     Raises:
         RuntimeMismatchError: it was built by another version.
     """
-    served = repository / EnsembleNames(model).detector / "1" / RUNTIME
-    if python_files(served) != python_files(Path(vfnet_runtime.__file__).parent):
-        raise RuntimeMismatchError(f"{repository} was built by another version of vfnet: build it anew to use it here")
+    for package in SERVED_PACKAGES:
+        served = repository / EnsembleNames(model).detector / "1" / package
+        if python_files(served) != python_files(package_directory(package)):
+            raise RuntimeMismatchError(
+                f"{repository} was built by another version of vfnet: build it anew to use it here"
+            )
+
+
+def package_directory(name: str) -> Path:
+    """Where one of `SERVED_PACKAGES` is installed."""
+    return Path({"vfnet_runtime": vfnet_runtime, "vfnet_images": vfnet_images}[name].__path__[0])
 
 
 def python_files(folder: Path) -> dict[str, bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -28,7 +28,15 @@ from vfnet_client.images import ImageLike, ImageLoader
 from vfnet_client.model_names import check_ensemble_name
 from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
 from vfnet_client.server_errors import deadline_exceeded
-from vfnet_client.transport import DEFAULT_SERVER, Transport, is_score_endpoint, open_transport, parse_server_url
+from vfnet_client.servers.pool import ServerPool, Told
+from vfnet_client.transport import (
+    DEFAULT_SERVER,
+    Transport,
+    is_score_endpoint,
+    open_transport,
+    parse_server_url,
+    server_urls,
+)
 
 if TYPE_CHECKING:
     from vfnet_client.score_endpoint import ScoreEndpoint
@@ -58,6 +66,8 @@ class AsyncVFNetClient:
 
     Args:
         server: Triton at `grpc://host:port`, `grpcs://`, `http://` or `https://`; or an endpoint, `https://host/score`.
+            Several are one: each image goes to the least busy, and to another where that one fails or lags. So does
+            `dns:///name:port`, for gRPC at all addresses of a name.
         concurrency: images of one `detect_many` or `score` in flight at once. Calls of `detect` are not counted.
         timeout: seconds for the answer to one image, all tries together; None waits forever.
         retries: how often an image is sent again after a connection was refused or lost, or while the server says
@@ -68,6 +78,7 @@ class AsyncVFNetClient:
         credentials: a bearer key, headers, certificates.
         priority: of every image, in Triton's levels: 1 is served first; 0 leaves it to the model. An endpoint has none.
         on_waiting: is told, in the event loop, of each time that the server stays away and is asked again.
+        on_server: is told, in the event loop, of each of several servers that is left out, and when it is back.
         model: the model to ask where the server has several, by its name, or one deployment of it; None: `vfnet`, and
             of an endpoint the one that it chooses itself.
 
@@ -77,7 +88,7 @@ class AsyncVFNetClient:
 
     def __init__(
         self,
-        server: str = DEFAULT_SERVER,
+        server: str | Sequence[str] = DEFAULT_SERVER,
         concurrency: int = 16,
         timeout: float | None = 60.0,
         *,
@@ -85,12 +96,18 @@ class AsyncVFNetClient:
         credentials: Credentials | None = None,
         priority: int = 0,
         on_waiting: Callable[[ServerUnavailableError], None] | None = None,
+        on_server: Told | None = None,
         model: str | None = None,
     ) -> None:
-        self._is_endpoint = is_score_endpoint(parse_server_url(server))
+        urls = server_urls(server)
+        if not urls:
+            raise ValueError("at least one server must be named")
+        parsed = [parse_server_url(url) for url in urls]
+        self._is_endpoint = all(map(is_score_endpoint, parsed))
         if concurrency < 1 or (retries is not None and retries < 0):
             raise ValueError(f"concurrency must be at least 1 and retries 0, got {concurrency} and {retries}")
-        self.server, self.concurrency, self.timeout = server, concurrency, timeout
+        self.server, self.concurrency, self.timeout = ", ".join(urls), concurrency, timeout
+        self._named, self._on_server = server, on_server
         self.retries, self.credentials, self.priority = retries, credentials, priority
         self.model = None if model is None else check_ensemble_name(model)
         self._loader = ImageLoader()
@@ -188,8 +205,30 @@ class AsyncVFNetClient:
                 task.cancel()
 
     async def is_ready(self) -> bool:
-        """Whether the server says that it could serve. Only an inference proves it: see `vfnet health`."""
+        """Whether the server says that it could serve. Only an inference proves it: see `check`."""
         return await self._transport().is_ready(timeout=self.timeout)
+
+    async def check(self) -> None:
+        """Prove with a real inference that the server works, each of several.
+
+        Raises:
+            VFNetClientError: of one that does not, in its own words.
+        """
+        transport = self._transport()
+        if isinstance(transport, ServerPool):
+            await transport.check()
+        else:
+            await self.detect(proof_picture())
+
+    async def has_a_server(self, within: float) -> bool:
+        """Whether one of several servers gets images, after waiting at most so many seconds for one to come back.
+
+        A single one, given as it is, is only asked whether it is ready.
+        """
+        transport = self._transport()
+        if isinstance(transport, ServerPool):
+            return await transport.has_one_in(within)
+        return await transport.is_ready(timeout=within)
 
     async def close(self) -> None:
         """Give the connections back. The client may be used again."""
@@ -230,7 +269,10 @@ class AsyncVFNetClient:
 
     def _transport(self) -> Transport:
         if self._opened is None:  # not in __init__: it binds itself to the running event loop
-            self._opened = open_transport(self.server, self.credentials, model=self.model)
+            self._opened = open_transport(self._named, self.credentials, model=self.model)
+            if isinstance(self._opened, ServerPool):
+                self._opened.priority = self.priority
+                self._opened.told += [] if self._on_server is None else [self._on_server]
         return self._opened
 
     async def _infer(

@@ -12,6 +12,7 @@ import json
 import os
 import shlex
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,16 +21,21 @@ from importlib.metadata import PackageNotFoundError, distribution, entry_points,
 from urllib.parse import unquote, urlsplit
 
 from vfnet_client.exceptions import InterruptedWorkError, VFNetError
-from vfnet_client.safe_text import printable_lines
+from vfnet_client.safe_text import printable_lines, without_url_secrets
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 1, 2, 130, 141
 """Of a command that says why on stderr, of a line that cannot be understood, after Ctrl-C, after a reader left."""
+
+DEBUG_OPTION, DEBUG_VARIABLE = "--debug", "VFNET_DEBUG"
+"""Of any command: show what led to an error."""
+_LONGEST_SURPRISE = 300
 
 GROUPS = {
     "serve": "serve a model",
     "detect": "detect",
     "train": "train",
     "measure": "measure",
+    "shell": "shell",
 }
 """What a person wants to do, as `vfnet --help` heads its list."""
 
@@ -55,6 +61,7 @@ OWN_COMMANDS = {
     ),
     "score": Subcommand("vfnet_client.commands.score", "answer a documented scoring request from a file", "detect"),
     "health": Subcommand("vfnet_client.commands.health", "prove with a real inference that the server works", "detect"),
+    "completion": Subcommand("vfnet_client.commands.completion", "let a shell complete commands and options", "shell"),
 }
 
 RENAMED = {
@@ -85,10 +92,14 @@ def main(argv: Sequence[str] | None = None, more: Mapping[str, Subcommand] | Non
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks; as stderr has it
+    given = sys.argv[1:] if argv is None else list(argv)
+    if DEBUG_OPTION in given:
+        given = [word for word in given if word != DEBUG_OPTION]
+        os.environ[DEBUG_VARIABLE] = "1"  # also of what is started from here
     try:
         try:
             code = _main(
-                sys.argv[1:] if argv is None else list(argv),
+                given,
                 all_commands() if more is None else {**OWN_COMMANDS, **more},
             )
         except SystemExit as leaving:  # argparse's way out
@@ -118,7 +129,8 @@ def _main(argv: list[str], commands: Mapping[str, Subcommand]) -> int:
 def run_command(title: str, command: Subcommand, argv: Sequence[str]) -> int:
     """Import a command, parse its arguments, run it; its exit code.
 
-    Whatever is raised on purpose becomes one line on stderr. No command catches it just to print it.
+    Whatever is raised becomes one line on stderr, with what led to it before that line where DEBUG_VARIABLE is set. No
+    command catches an error just to print it.
 
     Args:
         title: as it was typed, `vfnet detect`.
@@ -130,21 +142,34 @@ def run_command(title: str, command: Subcommand, argv: Sequence[str]) -> int:
         module.add_arguments(parser)
         code: int = module.run(parser.parse_args(argv))
         return code
-    except ModuleNotFoundError as error:
-        if command.extra is None or (error.name or "").startswith("vfnet_"):
-            raise  # our own fault, no extra would help
-        return _fail(title, f"needs the package {error.name!r}: {install_command(command.extra)}")
-    except InterruptedWorkError as error:
-        _fail(title, str(error))
-        return error.exit_code
-    except VFNetError as error:
-        return _fail(title, str(error))
     except BrokenPipeError:
         raise
-    except MemoryError:
-        return _fail(title, "there is not enough memory for that")
-    except OSError as error:
-        return _fail(title, f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except Exception as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            traceback.print_exc()
+        _fail(title, _in_words(error, command))
+        return error.exit_code if isinstance(error, InterruptedWorkError) else EXIT_FAILED
+
+
+def _in_words(error: Exception, command: Subcommand) -> str:
+    """One sentence for the person who gave the command."""
+    if isinstance(error, VFNetError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and command.extra and not (error.name or "").startswith("vfnet_"):
+        return f"needs the package {error.name!r}: {install_command(command.extra)}"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for that"
+    if isinstance(error, UnicodeEncodeError):
+        return (
+            f"{error.object!r} cannot be written in this environment's encoding ({error.encoding}): set PYTHONUTF8=1, "
+            "or a locale such as C.UTF-8"
+        )
+    if isinstance(error, UnicodeDecodeError):
+        return f"this is no {error.encoding} text: byte {error.start} is none of it"
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    said = f"{type(error).__name__}: {error}"[:_LONGEST_SURPRISE]
+    return f"this should not have happened ({said}); the same command with {DEBUG_OPTION} shows where it did"
 
 
 def install_command(extras: str) -> str:
@@ -177,7 +202,7 @@ def _overview(commands: Mapping[str, Subcommand]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="vfnet",
         description="VFNet object detection, served by Triton.",
-        epilog=f"{listing}`vfnet COMMAND --help` says more.",
+        epilog=f"{listing}`vfnet COMMAND --help` says more. With {DEBUG_OPTION}, an error shows what led to it.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="vfnet [--help] [--version] COMMAND ...",
     )
@@ -200,5 +225,5 @@ def _sentence(text: str) -> str:
 
 
 def _fail(title: str, reason: str) -> int:
-    print(f"{title}: {printable_lines(reason)}", file=sys.stderr)
+    print(f"{title}: {printable_lines(without_url_secrets(reason))}", file=sys.stderr)
     return EXIT_FAILED

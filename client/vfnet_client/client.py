@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -16,6 +16,7 @@ from vfnet_client.credentials import Credentials
 from vfnet_client.detections import Detections, ImageResult
 from vfnet_client.exceptions import ServerUnavailableError, VFNetClientError
 from vfnet_client.images import ImageLike
+from vfnet_client.servers.pool import Told
 from vfnet_client.transport import DEFAULT_SERVER
 
 T = TypeVar("T")
@@ -29,7 +30,7 @@ class VFNetClient:
 
     def __init__(
         self,
-        server: str = DEFAULT_SERVER,
+        server: str | Sequence[str] = DEFAULT_SERVER,
         concurrency: int = 16,
         timeout: float | None = 60.0,
         *,
@@ -37,6 +38,7 @@ class VFNetClient:
         credentials: Credentials | None = None,
         priority: int = 0,
         on_waiting: Callable[[ServerUnavailableError], None] | None = None,
+        on_server: Told | None = None,
         model: str | None = None,
     ) -> None:
         self._client = AsyncVFNetClient(
@@ -47,6 +49,7 @@ class VFNetClient:
             credentials=credentials,
             priority=priority,
             on_waiting=on_waiting,
+            on_server=on_server,
             model=model,
         )
         self._loop = asyncio.new_event_loop()
@@ -81,6 +84,10 @@ class VFNetClient:
     def is_ready(self) -> bool:
         """See `AsyncVFNetClient.is_ready`."""
         return self._submit(self._client.is_ready()).result()
+
+    def check(self) -> None:
+        """See `AsyncVFNetClient.check`."""
+        self._submit(self._client.check()).result()
 
     def close(self) -> None:
         """Give connections and thread back; what is in flight is cancelled."""
@@ -119,7 +126,7 @@ class VFNetClient:
 
 def score(
     request: bytes | Mapping[str, Any],
-    server: str = DEFAULT_SERVER,
+    server: str | Sequence[str] = DEFAULT_SERVER,
     *,
     key: str | None = None,
     timeout: float | None = 60.0,
@@ -130,7 +137,7 @@ def score(
 
     Args:
         request: `{"input_data": {"columns": ["image"], "data": [...]}}`, parsed or as the bytes of its JSON.
-        server: Triton (`grpc://host:8001`, `http://host:8000`), or an endpoint (`https://host/score`).
+        server: Triton (`grpc://host:8001`, `http://host:8000`), or an endpoint (`https://host/score`), or several.
         key: the endpoint's bearer key.
         timeout, retries, model: see `AsyncVFNetClient`.
 

@@ -16,14 +16,18 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from vfnet_client.bounded_gzip import MAGIC
 from vfnet_client.exceptions import ImageItemError, InvalidImageError, RequestError
 from vfnet_client.safe_text import printable_line
+from vfnet_images.kinds import HEAD_BYTES, kind_of
 
 IMAGE_COLUMN = "image"
 THRESHOLD_PARAMETER = "box_score_threshold"
 _BASE64_BLOCK = 1 << 20
 """Characters decoded at once (a multiple of 4). Python changes threads only between calls, so that a large image
 decoded on a thread of its own leaves the others their turns."""
+_SHOWN_CHARACTERS, _LONGEST_SCHEME, _LONGEST_LINE_OF_BASE64 = 12, 20, 1000
+_PATH = re.compile(r"[\w./~-]{1,500}\.(?:jpe?g|png|bmp|gif|webp|tiff?)", re.IGNORECASE)
 _LONGEST_ECHO = 200
 """Characters of what is no scalar, in an answer."""
 _WHITESPACE = b" \t\r\n\v\f"
@@ -137,7 +141,7 @@ def decode_image_item(item: Any) -> bytes | ImageURL:
     if text[:5].lower() == "data:":
         head, comma, text = text.partition(",")
         if not comma or not head.lower().endswith(";base64"):
-            raise ImageItemError("a data URI must read data:<type>;base64,<data>")
+            raise ImageItemError(f"a data URI must read data:<type>;base64,<data>, and this begins with {_start(item)}")
         if "%" in text and text.isascii():
             text = unquote_to_bytes(text).decode("ascii", "replace")
     image = _decode_base64(text)
@@ -188,6 +192,17 @@ def parse_json(body: bytes | bytearray) -> Any:
         raise RequestError(400, "POST body is empty. Expecting a JSON dictionary.")
     try:
         return json.loads(body)
+    except UnicodeDecodeError as error:
+        kind = kind_of(bytes(body[:HEAD_BYTES]))
+        if kind is not None:
+            raise RequestError(
+                400, f"this is a picture ({kind.name}), not a request, which is JSON that holds pictures in base64"
+            ) from error
+        if body.startswith(MAGIC):
+            raise RequestError(400, "this is gzip, not JSON: send it with Content-Encoding: gzip") from error
+        raise RequestError(
+            400, f"this is no JSON, which is {error.encoding.upper()} text: byte {error.start} is none of it"
+        ) from error
     except ValueError as error:  # also text that is no Unicode, and integers Python refuses to read
         raise RequestError(400, str(error)) from error
     except RecursionError as error:
@@ -249,16 +264,42 @@ def _decode_base64(text: str) -> bytes:
     try:
         packed = text.encode("ascii").translate(_FROM_URL_SAFE, _WHITESPACE).rstrip(b"=")
         if len(packed) % 4 == 1:
-            raise ImageItemError("neither base64 nor an http(s) URL: base64 cannot have this length, is it cut short?")
+            raise _no_base64(text, ", and base64 cannot have this length; is it cut short?")
         if b"=" in packed:  # one at the end of a block would pass for padding
-            raise ImageItemError("neither base64 nor an http(s) URL")
+            raise _no_base64(text, ", and goes on after a = that ends it")
         packed += b"=" * (-len(packed) % 4)
         if len(packed) <= _BASE64_BLOCK:
             return binascii.a2b_base64(packed, strict_mode=True)
         blocks = (packed[start : start + _BASE64_BLOCK] for start in range(0, len(packed), _BASE64_BLOCK))
         return b"".join(binascii.a2b_base64(block, strict_mode=True) for block in blocks)
     except ValueError as error:  # binascii.Error and UnicodeEncodeError are both
-        raise ImageItemError("neither base64 nor an http(s) URL") from error
+        raise _no_base64(text) from error
+
+
+def _no_base64(text: str, else_: str = "") -> ImageItemError:
+    """Why a text is refused: what it seems to be, else `else_`, and how it begins."""
+    return ImageItemError(f"neither base64 nor an http(s) URL: it begins with {_start(text)}{_misread(text) or else_}")
+
+
+def _misread(text: str) -> str | None:
+    """What a program made of base64 on its way, where that can be told."""
+    if text[:2] in ("b'", 'b"'):
+        return ", as Python writes bytes; send image.decode() instead of str(image)"
+    if text[:1] in ("'", '"'):
+        return ", in quotes of its own; it was written as JSON twice"
+    if text[:7].lower() == "file://" or text[1:3] == ":\\" or _PATH.fullmatch(text):
+        return ", like the path of a file, which is not read from here; send what the file holds"
+    if "\\" in text[:_LONGEST_LINE_OF_BASE64]:
+        return " and holds a backslash; its line breaks were escaped twice"
+    if "%2B" in text or "%2F" in text:
+        return " and is percent-encoded, as for a URL"
+    return None
+
+
+def _start(text: str) -> str:
+    """The first characters, as a person can find them; of another scheme's URL, which may hold a secret, its scheme."""
+    scheme, separator, _ = text[:_LONGEST_SCHEME].partition("://")
+    return json.dumps(printable_line(f"{scheme}://" if separator else text[:_SHOWN_CHARACTERS], 40))
 
 
 def _kind(value: Any) -> str:

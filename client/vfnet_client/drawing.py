@@ -12,6 +12,8 @@ from vfnet_client.detections import DetectedBox, Detections
 from vfnet_client.exceptions import InvalidImageError
 from vfnet_client.images import as_rgb
 from vfnet_client.safe_text import printable_line
+from vfnet_images.decoding import ImageError, decode_image
+from vfnet_images.kinds import HEAD_BYTES, kind_of
 
 Colour = tuple[int, int, int]
 Rectangle = tuple[int, int, int, int]
@@ -41,6 +43,8 @@ _SPREAD = 133  # found by trying: the demonstration's four classes and COCO's tw
 _LEAST_LONG_SIDE, _LEAST_SHORT_SIDE, _MOST_LONG_SIDE = 480, 160, 4096
 _LEAST_FONT_SIZE = 13
 _LONGEST_LABEL = 60
+_MOST_PIXELS = 400_000_000
+"""Of a picture to be drawn on: a server may be told to read larger ones than it does by default."""
 
 
 def colour_of(label: str) -> Colour:
@@ -80,22 +84,36 @@ def annotate(encoded: bytes, detections: Detections) -> tuple[bytes, str]:
 
     A JPEG (`.jpg`) stays one; anything else becomes a PNG (`.png`).
 
+    It is decoded as the server decodes it.
+
     Raises:
-        InvalidImageError: Pillow cannot read it.
+        InvalidImageError: it cannot be read.
     """
     out = io.BytesIO()
+    pillows_limit = Image.MAX_IMAGE_PIXELS
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
-            is_jpeg = image.format in ("JPEG", "MPO")
-            profile = image.info.get("icc_profile") if image.mode == "RGB" else None
-            drawn = draw_detections(image, detections)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        pixels = decode_image(encoded, _MOST_PIXELS)
+    except ImageError as error:
         raise InvalidImageError(f"cannot draw on it: {error}") from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = pillows_limit  # the decoder sets it, and this is somebody else's process
+    drawn, profile = draw_detections(Image.fromarray(pixels), detections), _colour_profile(encoded)
+    kind = kind_of(encoded[:HEAD_BYTES])
+    is_jpeg = kind is not None and kind.name == "JPEG"
     if is_jpeg:
         drawn.save(out, "JPEG", quality=92, icc_profile=profile)
     else:
         drawn.save(out, "PNG", icc_profile=profile)
     return out.getvalue(), ".jpg" if is_jpeg else ".png"
+
+
+def _colour_profile(encoded: bytes) -> bytes | None:
+    """Of a picture whose colours stay as they are; None also where it is too long to be read."""
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            return image.info.get("icc_profile") if image.mode == "RGB" else None
+    except Exception:  # the pixels are there, and viewers do without
+        return None
 
 
 def _enlarged(image: Image.Image) -> Image.Image:

@@ -14,7 +14,9 @@ from urllib.parse import unquote, urlsplit
 from vfnet_client.bounded_files import read_file
 from vfnet_client.contract import ImageURL, is_url
 from vfnet_client.exceptions import CommandError, InvalidImageError
-from vfnet_client.safe_text import printable_line
+from vfnet_client.image_files import PassedOver, images_in, is_folder, why_unreadable
+from vfnet_client.safe_text import printable_line, shown_reference
+from vfnet_images.kinds import NAMES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +30,6 @@ ImageLike: TypeAlias = (
 )
 """Encoded bytes, a path, an http(s) URL, a PIL image, or uint8 [H, W, 3] in RGB order."""
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 MAX_DOWNLOAD_BYTES = 100 * 10**6
 """Of an image from a URL."""
 MAX_FILE_BYTES = 1 << 30
@@ -53,22 +54,29 @@ class Source:
         return _printable(path.stem).replace("\\", "_") or "image"
 
 
-def expand(arguments: Iterable[str]) -> list[Source]:
+def expand(arguments: Iterable[str], passed_over: PassedOver | None = None) -> list[Source]:
     """Files and URLs as they are, a folder as its images sorted by name (not its subfolders').
 
-    Whether a file exists is found out when it is read.
+    Whether a file exists is found out when it is read, and so is why a folder cannot be listed, or holds no image.
+
+    Args:
+        passed_over: counts what of the folders is no image.
 
     Raises:
-        CommandError: a folder holds no image.
+        CommandError: nothing is named but folders without images.
     """
-    sources = []
+    passed_over = PassedOver() if passed_over is None else passed_over
+    sources, empty = list[Source](), list[str]()
     for argument in arguments:
         if is_url(argument):
-            sources.append(Source(_printable(argument), ImageURL(argument)))
-        elif Path(argument).is_dir():
-            sources.extend(Source(_printable(str(path)), path) for path in _images_in(Path(argument)))
-        else:
-            sources.append(Source(_printable(argument), Path(argument)))
+            sources.append(Source(_printable(shown_reference(argument)), ImageURL(argument)))
+            continue
+        found = _images_in(Path(argument), passed_over) if is_folder(Path(argument)) else [Path(argument)]
+        sources.extend(Source(_printable(str(path)), path) for path in found or [Path(argument)])
+        empty += [] if found else [argument]
+    if len(empty) == len(sources):
+        told = f"; {passed_over}" if passed_over else ""
+        raise CommandError(f"{', '.join(empty)} holds no image ({NAMES} are read){told}")
     return sources
 
 
@@ -77,12 +85,12 @@ def _printable(name: str) -> str:
     return printable_line(name, _LONGEST_NAME)
 
 
-def _images_in(folder: Path) -> list[Path]:
-    # A leading dot also marks what macOS leaves beside every file on a foreign disk.
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS and not p.name.startswith("."))
-    if not found:
-        raise CommandError(f"{folder} holds no image ({', '.join(sorted(EXTENSIONS))})")
-    return found
+def _images_in(folder: Path, passed_over: PassedOver) -> list[Path]:
+    """Sorted by name; the folder itself where it cannot be listed."""
+    try:
+        return sorted(images_in(folder, passed_over))
+    except OSError:
+        return [folder]
 
 
 class ImageLoader:
@@ -192,4 +200,5 @@ def _read(path: Path) -> bytes:
     try:
         return read_file(path, MAX_FILE_BYTES)
     except OSError as error:
-        raise InvalidImageError(f"cannot read {printable_line(str(path), _LONGEST_NAME)}: {error.strerror}") from error
+        why = why_unreadable(path, error)
+        raise InvalidImageError(f"cannot read {printable_line(str(path), _LONGEST_NAME)}: it {why}") from error

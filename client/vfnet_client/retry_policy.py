@@ -103,6 +103,22 @@ class RetryPolicy:
         """Whether the last that was heard of the server is that it is away, or has lost a model's process."""
         return self._away_at > self._answered_at
 
+    def seconds_since_answer(self) -> float:
+        """Since the server last answered an image or a proof; infinite before the first."""
+        return monotonic() - self._answered_at
+
+    async def is_proven(self, timeout: float) -> bool:
+        """Whether the server answers a good picture within so many seconds, or has no room for it beside others."""
+        try:
+            await self._prove(timeout)
+        except ServerBusyError:
+            pass
+        except VFNetClientError:
+            self._away_at = monotonic()
+            return False
+        self._answered_at = monotonic()
+        return True
+
     async def ask(
         self, call: Callable[[float | None], Awaitable[T]], deadline: Deadline, *, is_known_to_be_away: bool = False
     ) -> T:

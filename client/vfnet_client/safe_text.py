@@ -30,6 +30,9 @@ _INVISIBLE_FORMAT = frozenset(
     for code in range(first, last + 1)
 )
 _ELLIPSIS = "…"
+_URL_USER = re.compile(r"(\b[a-z][a-z0-9+.-]{0,20}://)[^/?#\s@\"'<>]{1,500}@", re.IGNORECASE)
+_URL_QUERY = re.compile(r"(\b[a-z][a-z0-9+.-]{0,20}://[^?#\s\"'<>]*\?)[^\s\"'<>]+", re.IGNORECASE)
+_A_URL = re.compile(r"[a-z][a-z0-9+.-]{0,20}://", re.IGNORECASE)
 _MARKUP = re.compile(r"[\\`*\[\]<>|$~]|&(?=#?\w+;)|^(?:[#+=-]|\d+[.)](?=\s))")
 """What Markdown could take for its own. An underscore within a word is none, and classes are called so."""
 
@@ -72,6 +75,22 @@ def printable_lines(text: str, limit: int = 1000) -> str:
 def markdown_text(text: str, limit: int = 200) -> str:
     """A text as one line of Markdown that shows just these characters: no markup, no HTML, no further table cell."""
     return _MARKUP.sub(r"\\\g<0>", printable_line(text, limit))
+
+
+def without_url_secrets(text: str) -> str:
+    """A text whose URLs have lost user names, passwords and whatever follows their `?`: signatures stand there.
+
+    What came out of here comes back unchanged.
+    """
+    return _URL_QUERY.sub(r"\1***", _URL_USER.sub(r"\1", text)) if "://" in text else text
+
+
+def shown_reference(reference: str) -> str:
+    """What an image is called, a path or a URL, in answers and files: a URL without its secrets."""
+    if not _A_URL.match(reference):
+        return reference
+    place, mark, query = reference.partition("?")
+    return without_url_secrets(place) + (f"{mark}***" if query else mark)
 
 
 def _cut(pieces: list[str], limit: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol
 from urllib.parse import SplitResult, urlsplit
 
@@ -10,7 +11,9 @@ from vfnet_client.credentials import Credentials
 from vfnet_client.model_names import MODEL
 
 DEFAULT_SERVER = "grpc://127.0.0.1:8001"
-DEFAULT_PORTS = {"grpc": 8001, "grpcs": 443, "http": 8000, "https": 443}
+DNS = "dns"
+"""The scheme of a name that stands for several servers."""
+DEFAULT_PORTS = {DNS: 8001, "grpc": 8001, "grpcs": 443, "http": 8000, "https": 443}
 
 
 class Transport(Protocol):
@@ -54,25 +57,33 @@ class Transport(Protocol):
 def parse_server_url(url: str) -> SplitResult:
     """`grpc://host:port`, `grpcs://`, `http://` or `https://`; the port may be left out.
 
-    `http(s)://host:port/score` is a /score endpoint, whose usual ports are those of the web.
+    `http(s)://host:port/score` is a /score endpoint, whose usual ports are those of the web. `dns:///host:port` is gRPC
+    at every address of a host's name.
 
     Raises:
         ValueError: it is none of these.
     """
+    is_name = url.startswith(f"{DNS}:///")  # as gRPC writes it, with no name server to ask
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(f"{DNS}://{url.removeprefix(f'{DNS}:///')}" if is_name else url)
         given_port = parts.port
     except ValueError:  # a port that is no number from 0 to 65535, or a bracket too few
         parts, given_port = SplitResult("", "", "", "", ""), None
-    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.username is not None:
+    is_known = parts.scheme in DEFAULT_PORTS and (parts.scheme == DNS) == is_name
+    if not is_known or not parts.hostname or parts.username is not None or (is_name and parts.path):
         raise ValueError(
             f"server URL {url!r} should read grpc://host:port, grpcs://, http:// or https://, "
-            "or http(s)://host/score for an endpoint"
+            "http(s)://host/score for an endpoint, or dns:///name:port for all addresses of a name"
         )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    path = "" if parts.scheme.startswith("grpc") else parts.path.rstrip("/")
+    path = "" if parts.scheme.startswith(("grpc", DNS)) else parts.path.rstrip("/")
     port = given_port or (80 if parts.scheme == "http" and path.endswith("/score") else DEFAULT_PORTS[parts.scheme])
     return SplitResult(parts.scheme, f"{host}:{port}", path, "", "")
+
+
+def server_urls(server: str | Sequence[str]) -> tuple[str, ...]:
+    """One server or several, as several."""
+    return (server,) if isinstance(server, str) else tuple(server)
 
 
 def is_score_endpoint(server: SplitResult) -> bool:
@@ -80,8 +91,12 @@ def is_score_endpoint(server: SplitResult) -> bool:
     return server.scheme.startswith("http") and server.path.endswith("/score")
 
 
-def open_transport(url: str, credentials: Credentials | None = None, *, model: str | None = None) -> Transport:
+def open_transport(
+    url: str | Sequence[str], credentials: Credentials | None = None, *, model: str | None = None
+) -> Transport:
     """A transport to the server at this URL; to be called inside the event loop that will use it.
+
+    Several URLs, or one for the addresses of a name, make it a `vfnet_client.servers.pool.ServerPool`.
 
     With TLS (`grpcs`, `https`) the authorities of `credentials` are trusted, else those in the file SSL_CERT_FILE
     names, else the usual ones.
@@ -92,6 +107,10 @@ def open_transport(url: str, credentials: Credentials | None = None, *, model: s
     Raises:
         OSError: a file of the credentials cannot be read.
     """
+    if not isinstance(url, str) or parse_server_url(url).scheme == DNS:
+        from vfnet_client.servers.pool import ServerPool
+
+        return ServerPool(server_urls(url), partial(open_transport, credentials=credentials, model=model))
     server, credentials = parse_server_url(url), credentials or Credentials()
     if server.scheme.startswith("grpc"):
         from vfnet_client.grpc_transport import GRPCTransport

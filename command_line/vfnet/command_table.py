@@ -22,6 +22,15 @@ COMMANDS = {
     "deployments": Subcommand(
         "vfnet.commands.deployments", "list what a server has loaded", "serve", "build,serve,train"
     ),
+    "traffic": Subcommand(
+        "vfnet.commands.traffic", "share requests out between deployments of a model", "serve", "gateway,serve"
+    ),
+    "canary": Subcommand(
+        "vfnet.commands.canary",
+        "try a deployment on a growing share, and take it back if it does worse",
+        "serve",
+        "gateway,serve",
+    ),
     "batch": Subcommand(
         "vfnet.commands.batch", "score very many images, restartable, also on a cluster", "detect", "batch"
     ),

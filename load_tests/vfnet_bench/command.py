@@ -14,10 +14,13 @@ BENCHMARKS = {
         "overload": "a server asked for more than it can do",
         "mixed": "photos of many shapes at once",
         "gateway": "the gateway against direct gRPC",
+        "servers": "several servers behind a gateway, and one of them killed or stopped",
         "batch": "a batch against the server's best",
         "growth": "images/s and memory against size, concurrency, detections",
         "training": "a training step against MMDetection's",
         "gpu": "the torch engine on a GPU",
+        "instances": "how long a GPU would wait between batches, with a clock in its place",
+        "kernels": "what the compiler makes of the GPU's kernels, without one",
     }.items()
 }
 

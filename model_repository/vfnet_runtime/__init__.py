@@ -3,7 +3,7 @@
 `vfnet build` copies it into the version folder of every Python model, whose `model.py` imports it from there; tests,
 training, evaluation and benchmarks use the same code from here. It imports nothing else of this project.
 
-In: an encoded image. `image_decoding` makes RGB pixels of it, `resizing` puts them on a canvas, `engines` run the
+In: an encoded image. `vfnet_images` makes RGB pixels of it, `resizing` puts them on a canvas, `engines` run the
 network (`architecture`) on it, `candidates` picks boxes, `answers` suppresses and writes them. Out: JSON, or arrays.
 `triton_models` holds the same steps as Triton calls them, with `admission` in front. Start reading there.
 

@@ -39,6 +39,8 @@ class AccessLog:
             "ms": round(1000 * record.seconds(), 3),
             **{f"{stage}_ms": round(1000 * seconds, 3) for stage, seconds in record.stages.items()},
         }
+        if record.deployment is not None:
+            line["deployment"] = record.deployment
         if record.reason is not None:
             line["reason"] = printable_line(record.reason, _LONGEST_REASON)
         self._write(line)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from enum import IntEnum
-from typing import Any
+from typing import Any, Protocol
 
 from vfnet_client.exceptions import RequestError, ServerBusyError
 
@@ -59,8 +59,7 @@ class ImagePlaces:
     ) -> None:
         self._is_stalled = is_stalled
         self.capacity, self.max_waiting, self.queue_timeout = capacity, max_waiting, queue_timeout
-        self._places = {Priority.INTERACTIVE: capacity, Priority.BATCH: capacity - capacity // 4}
-        """How many each priority may have."""
+        self._places = _places_by_priority(capacity)
         self._taken = dict.fromkeys(Priority, 0)
         self._newcomers = dict.fromkeys(Priority, 0)
         self._queues: dict[Priority, deque[RequestPlaces]] = {priority: deque() for priority in Priority}
@@ -80,6 +79,11 @@ class ImagePlaces:
         """What one request asks for its places."""
         return RequestPlaces(self, priority)
 
+    def resize(self, capacity: int) -> None:
+        """So many places from now on; fewer take effect as those that are taken become free."""
+        self.capacity, self._places = capacity, _places_by_priority(capacity)
+        self._admit()
+
     async def take(self, request: RequestPlaces) -> None:
         """A place for one more image of a request; see `RequestPlaces.place`."""
         if self._has_room(request.priority):  # then nobody of that priority waits
@@ -93,6 +97,9 @@ class ImagePlaces:
     def give_back(self, request: RequestPlaces) -> None:
         """A place of this request's is free: the next one's turn."""
         self._taken[request.priority] -= 1
+        self._admit()
+
+    def _admit(self) -> None:
         for priority, queue in self._queues.items():
             while queue and self._has_room(priority):
                 following = queue.popleft()
@@ -166,10 +173,45 @@ class ImagePlaces:
             raise
 
 
+def _places_by_priority(capacity: int) -> dict[Priority, int]:
+    """How many each priority may have."""
+    return {Priority.INTERACTIVE: capacity, Priority.BATCH: capacity - capacity // 4}
+
+
+class Places(Protocol):
+    """Who gives places to requests: `ImagePlaces`, or whoever asks another process for them."""
+
+    @property
+    def in_flight(self) -> int:
+        """Images that have a place."""
+        ...
+
+    @property
+    def newcomers(self) -> int:
+        """Requests waiting for their first place."""
+        ...
+
+    def of_a_request(self, priority: Priority = Priority.INTERACTIVE) -> RequestPlaces:
+        """What one request asks for its places."""
+        ...
+
+    def resize(self, capacity: int) -> None:
+        """So many places from now on."""
+        ...
+
+    async def take(self, request: RequestPlaces) -> None:
+        """A place for one more image of a request; see `RequestPlaces.place`."""
+        ...
+
+    def give_back(self, request: RequestPlaces) -> None:
+        """A place of this request's is free."""
+        ...
+
+
 class RequestPlaces:
     """The images of one request."""
 
-    def __init__(self, image_places: ImagePlaces, priority: Priority) -> None:
+    def __init__(self, image_places: Places, priority: Priority) -> None:
         self._image_places, self.priority = image_places, priority
         self.has_started = False
         """Whether it ever had a place."""

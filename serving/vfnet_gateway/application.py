@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TextIO
 
 from starlette.requests import Request
@@ -13,12 +13,14 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Receive, Scope, Send
 
+from vfnet_client.exceptions import VFNetClientError
+from vfnet_client.servers.pool import ServerPool
 from vfnet_client.transport import open_transport
 from vfnet_client.url_images.url_images import URLImageFetcher
 from vfnet_gateway import swagger
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.bodies import BodyReader
-from vfnet_gateway.ensemble import Ensemble
+from vfnet_gateway.ensemble import Ensemble, fair_retries
 from vfnet_gateway.health_routes import HealthRoutes
 from vfnet_gateway.keys import KeyRing
 from vfnet_gateway.kserve.grpc_messages import MessageReader
@@ -27,13 +29,17 @@ from vfnet_gateway.kserve.grpc_service import InferenceService
 from vfnet_gateway.kserve.inference import Inference
 from vfnet_gateway.kserve.rest import KServeRoutes
 from vfnet_gateway.kserve.statistics import ModelStatistics
+from vfnet_gateway.leaving import Leaving
 from vfnet_gateway.metrics import CONTENT_TYPE, GatewayMetrics
 from vfnet_gateway.middleware import RequestMiddleware
 from vfnet_gateway.score_routes import ScoreRoutes
 from vfnet_gateway.scorer import Scorer
 from vfnet_gateway.settings import GatewaySettings
+from vfnet_gateway.traffic.deployment_metrics import DeploymentMetrics
+from vfnet_gateway.traffic.deployments import Deployments
 from vfnet_gateway.triton_facts import TritonFacts
 from vfnet_gateway.ui_routes import UIRoutes
+from vfnet_gateway.workers.shared_places import AskedPlaces
 
 _FINISH_S = 5.0
 """Seconds, when stopping, for Triton to answer what nobody waits for: closing the connection cancels it."""
@@ -50,13 +56,16 @@ class Gateway:
         self.settings = settings
         self.grpc_server: GRPCServer | None = None
         """Started and stopped with the application; None: no port for gRPC."""
+        self.asked_places: AskedPlaces | None = None
+        """Where this is one of several processes, who gives it places."""
         self.log = AccessLog(log_stream or sys.stdout)
+        self.leaving = Leaving()
         self.metrics = GatewayMetrics()
         self.keys = KeyRing(settings.keys, settings.keys_file, lambda line: self.log.note("INFO", line))
         self.bodies = BodyReader(settings)
         self._router = Router(redirect_slashes=False, lifespan=self._lifespan)
         host_policy = settings.host_policy if self.keys.is_open else None
-        self._middleware = RequestMiddleware(self._router, self.metrics, self.log, host_policy)
+        self._middleware = RequestMiddleware(self._router, self.metrics, self.log, host_policy, self.leaving)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the server's start and stop."""
@@ -66,24 +75,34 @@ class Gateway:
     @asynccontextmanager
     async def _lifespan(self, _router: object) -> AsyncIterator[None]:
         settings = self.settings
-        transports = {model: open_transport(settings.server, model=model) for model in settings.models}
         facts = TritonFacts(settings.server)
         fetcher = URLImageFetcher(settings.url_policy, settings.url_limits)
-        ensembles = {model: Ensemble(settings, transport) for model, transport in transports.items()}
-        first = ensembles[settings.models[0]]
-        scorers = {model: Scorer(settings, ensemble, fetcher.fetch) for model, ensemble in ensembles.items()}
-        self._watch(ensembles.values())
+        retries, asked = fair_retries(), self.asked_places
+
+        def open_ensemble(name: str) -> Ensemble:
+            transport = open_transport(settings.server, model=name)
+            if isinstance(transport, ServerPool):
+                self._watch_servers(transport, is_told=name == settings.models[0])
+            open_places = None if asked is None else partial(asked.of_model, name)
+            return Ensemble(settings, transport, retries, open_places)
+
+        by_deployment = DeploymentMetrics(self.metrics.registry)
+        self.metrics.refreshers.append(by_deployment.refresh)
+        deployments = Deployments(settings, open_ensemble, by_deployment, self.log.note)
+        scorer = Scorer(settings, fetcher.fetch)
+        self._watch(deployments)
         statistics = ModelStatistics(facts)
-        inference = Inference(ensembles, self.metrics, settings.timeout, settings.max_image_bytes)
+        inference = Inference(deployments, self.metrics, settings.timeout, settings.max_image_bytes, self.leaving)
         routes: list[BaseRoute] = [
-            *ScoreRoutes(self.keys, self.bodies, scorers, self.metrics).routes(),
-            *HealthRoutes(first).routes(),
+            *ScoreRoutes(self.keys, self.bodies, scorer, deployments, self.metrics).routes(),
+            *HealthRoutes(deployments, self.leaving).routes(),
             *KServeRoutes(self.keys, self.bodies, inference, statistics).routes(),
             *swagger.routes(),
             Route("/metrics", self._metrics),
             *UIRoutes(settings, self.keys, facts, fetcher.fetch, self.bodies).routes(),
         ]
         self._router.routes[:] = routes
+        await deployments.start()
         if self.grpc_server is not None:
             messages = MessageReader(self.bodies, settings.max_message_bytes)
             await self.grpc_server.start(
@@ -96,19 +115,27 @@ class Gateway:
                 await self.grpc_server.stop(0)  # begun before, with patience, where the gateway was told to stop
             await fetcher.close()
             await facts.close()
-            await asyncio.gather(*(ensemble.finish(_FINISH_S) for ensemble in ensembles.values()))
-            for transport in transports.values():
-                await transport.close()
+            await deployments.stop(_FINISH_S)
 
-    def _watch(self, ensembles: Collection[Ensemble]) -> None:
+    def _watch(self, deployments: Deployments) -> None:
         budget = self.bodies.budget
-        self.metrics.watch(
-            "images_in_flight", "Images in the ensemble.", lambda: sum(each.in_flight for each in ensembles)
-        )
-        self.metrics.watch(
-            "requests_waiting", "Requests waiting for a first place.", lambda: sum(each.newcomers for each in ensembles)
-        )
+        self.metrics.watch("images_in_flight", "Images in the ensemble.", lambda: deployments.in_flight)
+        self.metrics.watch("requests_waiting", "Requests waiting for a first place.", lambda: deployments.newcomers)
         self.metrics.watch("held_bytes", "Bytes of bodies being worked on.", lambda: budget.held)
+
+    def _watch_servers(self, pool: ServerPool, *, is_told: bool) -> None:
+        """Of several servers, what becomes of each. All models have the same ones: one says it for all."""
+
+        def told(url: str, reason: VFNetClientError | None) -> None:
+            if reason is None:
+                self.log.note("INFO", f"{url} gets images")
+            else:
+                self.metrics.left_out.labels(url).inc()
+                self.log.note("WARNING", f"{reason}: left out until it answers a picture of ours")
+
+        if is_told:
+            pool.told.append(told)
+        self.metrics.watch_servers(pool)
 
     async def _metrics(self, request: Request) -> Response:
         if self.settings.protect_metrics:

@@ -15,13 +15,17 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 from starlette.types import Message, Receive
 
+from vfnet_client.bounded_gzip import GzipDecoder, GzipError
+from vfnet_client.byte_sizes import shown_bytes
 from vfnet_client.exceptions import RequestError, ServerBusyError
+from vfnet_client.safe_text import printable_line
 from vfnet_gateway.settings import GatewaySettings
 
 T = TypeVar("T")
 SMALL = 1 << 20
 """Bytes of a body for which a part of the budget is kept."""
 _SECONDS_TO_HEAR_OUT = 5.0
+_GZIP = ("gzip", "x-gzip")
 _HURRY = 8
 """Times `min_body_rate` that a body has to arrive with while others wait for room."""
 
@@ -41,13 +45,14 @@ class BodyReader:
     async def reading(
         self, headers: Mapping[str, str], receive: Receive, *, most: int | None = None
     ) -> AsyncIterator[bytearray]:
-        """The whole body; its room in the budget is kept while in the context.
+        """The whole body, unpacked where it is gzip; its room in the budget is kept while in the context.
 
         Args:
-            most: bytes accepted, where that is less than `max_body_bytes`.
+            most: bytes accepted, packed and unpacked, where that is less than `max_body_bytes`.
 
         Raises:
-            RequestError: 413 for too large a body, 408 for too slow a one, 400 for a nonsensical Content-Length.
+            RequestError: 413 for too large a body, 408 for too slow a one, 400 for a nonsensical Content-Length or
+                damaged gzip, 415 for another encoding.
             ServerBusyError: no room in time.
             ClientGoneError: it left before all had arrived.
         """
@@ -55,8 +60,14 @@ class BodyReader:
         if self._announced_size(headers) > limit:
             await self.refuse_unread(headers, receive)
             raise _too_large(limit)
+        encoding = headers.get("content-encoding", "").strip().lower()
+        if encoding not in ("", "identity", *_GZIP):
+            await self.refuse_unread(headers, receive)
+            raise RequestError(
+                415, f"Content-Encoding {printable_line(encoding, 40)} is not read: send gzip, or no encoding"
+            )
         async with self.budget.hold() as holding:
-            body = await self._read(receive, holding, limit)
+            body = await self._read(receive, holding, limit, GzipDecoder() if encoding in _GZIP else None)
             holding.finish()
             yield body
 
@@ -81,8 +92,10 @@ class BodyReader:
             raise RequestError(400, "Content-Length is not a number")
         return int(text)
 
-    async def _read(self, receive: Receive, holding: Holding, limit: int) -> bytearray:
-        body = bytearray()
+    async def _read(
+        self, receive: Receive, holding: Holding, limit: int, decoder: GzipDecoder | None = None
+    ) -> bytearray:
+        body, arrived = bytearray(), 0
         rate = _ArrivalRate(self.settings, self.budget)
         try:
             async with asyncio.timeout(self.settings.body_timeout):
@@ -91,15 +104,26 @@ class BodyReader:
                     if message["type"] == "http.disconnect":
                         raise ClientGoneError
                     piece = message.get("body", b"")
-                    if len(body) + len(piece) > limit:
+                    arrived += len(piece)
+                    if arrived > limit:
                         raise _too_large(limit)
-                    if piece:
+                    waited = 0.0
+                    for part in decoder.feed(piece) if decoder is not None else (piece,) if piece else ():
+                        if len(body) + len(part) > limit:
+                            raise _too_large(limit)
                         waits_from = monotonic()
-                        await holding.grow(len(piece), self.settings.queue_timeout)
-                        rate.arrived(len(piece), waited=monotonic() - waits_from)
-                        body += piece
+                        await holding.grow(len(part), self.settings.queue_timeout)
+                        waited += monotonic() - waits_from
+                        body += part
+                        if decoder is not None:  # a few bytes can be a mebibyte, which takes milliseconds
+                            await asyncio.sleep(0)
+                    rate.arrived(len(piece), waited=waited)
                     if not message.get("more_body", False):
+                        if decoder is not None:
+                            decoder.finish()
                         return body
+        except GzipError as error:
+            raise RequestError(400, f"the body's Content-Encoding is gzip, and it is {error}") from error
         except TimeoutError as error:
             raise RequestError(408, "the body did not arrive in time") from error
 
@@ -134,7 +158,7 @@ class _ArrivalRate:
 
 
 def _too_large(limit: int) -> RequestError:
-    return RequestError(413, f"the body is larger than the {limit} bytes allowed; send fewer images at a time")
+    return RequestError(413, f"the body is larger than the {shown_bytes(limit)} allowed; send fewer images at a time")
 
 
 class ByteBudget:

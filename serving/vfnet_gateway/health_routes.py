@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, what is it: for load balancers, AzureML's and MLflow's habits."""
+"""Is it alive, is it ready, has it started, what is it: for load balancers, and AzureML's and MLflow's habits."""
 
 from __future__ import annotations
 
@@ -9,21 +9,31 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from vfnet_client.exceptions import ServerUnavailableError
-from vfnet_gateway.ensemble import Ensemble
+from vfnet_gateway.leaving import Leaving
+from vfnet_gateway.traffic.deployments import Deployments
 
 
 class HealthRoutes:
-    """`/` says that the gateway runs; `/ping` and `/health` that the detector behind it is ready."""
+    """Three questions with three meanings, and the older names of two of them.
 
-    def __init__(self, ensemble: Ensemble) -> None:
-        self._ensemble = ensemble
+    `/livez`, and `/`: the gateway runs; where it does not answer, starting it again helps. `/readyz`, `/ping` and
+    `/health`: an image that is sent now would be answered; where not, send it elsewhere. `/startupz`: images have been
+    answered since it started; until then nothing else need be asked.
+    """
+
+    def __init__(self, deployments: Deployments, leaving: Leaving) -> None:
+        self._deployments, self._leaving = deployments, leaving
+        self._has_started = False
 
     def routes(self) -> list[Route]:
         """For the application's table."""
         return [
             Route("/", self.alive),
+            Route("/livez", self.alive),
             Route("/ping", self.ready),
             Route("/health", self.ready),
+            Route("/readyz", self.ready),
+            Route("/startupz", self.started),
             Route("/version", self.version),
         ]
 
@@ -32,9 +42,18 @@ class HealthRoutes:
         return PlainTextResponse("Healthy")
 
     async def ready(self, _request: Request) -> Response:
-        """MLflow answers an empty line. 503 while Triton could not serve."""
-        if not await self._ensemble.is_ready():
+        """MLflow answers an empty line. 503 while Triton could not serve, and when leaving."""
+        if self._leaving.has_begun:
+            raise ServerUnavailableError("the gateway is stopping")
+        if not await self._deployments.is_ready():
             raise ServerUnavailableError("Triton is not ready")
+        return PlainTextResponse("\n")
+
+    async def started(self, _request: Request) -> Response:
+        """Once true, it stays so."""
+        self._has_started = self._has_started or await self._deployments.is_ready()
+        if not self._has_started:
+            raise ServerUnavailableError("Triton has not been ready yet")
         return PlainTextResponse("\n")
 
     async def version(self, _request: Request) -> Response:

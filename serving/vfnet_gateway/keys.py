@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from vfnet_client.bounded_files import FileRefusedError, read_text
 from vfnet_client.exceptions import CommandError, RequestError
 
 KEYS_VARIABLE = "VFNET_GATEWAY_KEYS"
@@ -94,11 +95,7 @@ class KeyRing:
 
     def _read(self, file: Path) -> None:
         version = _version(file)
-        with file.open("rb") as opened:
-            content = opened.read(_LONGEST_FILE + 1)
-        if len(content) > _LONGEST_FILE:
-            raise ValueError(f"it has more than {_LONGEST_FILE} bytes")
-        self._from_file = [_digest(key.encode()) for key in _keys_in_lines(content)]
+        self._from_file = [_digest(key.encode()) for key in _keys_in_lines(read_text(file, _LONGEST_FILE))]
         self._version = version
 
 
@@ -119,13 +116,11 @@ def keys_in(text: str | None) -> tuple[str, ...]:
     return keys
 
 
-def _keys_in_lines(content: bytes) -> list[str]:
+def _keys_in_lines(text: str) -> list[str]:
     """Raises `ValueError` that names the line and never the key."""
-    if content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
-        raise ValueError("line 1 begins with a byte order mark: save the file as plain text without one")
     keys = []
-    for number, line in enumerate(content.decode("latin-1").split("\n"), 1):
-        key = line.strip(" \t\r")
+    for number, line in enumerate(text.split("\n"), 1):
+        key = line.strip(" \t")
         if not key or key.startswith("#"):
             continue
         if not _KEY.fullmatch(key):
@@ -146,4 +141,6 @@ def _digest(key: bytes) -> bytes:
 
 
 def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, FileRefusedError):
+        return f"it {error.strerror}"
     return str(error.strerror if isinstance(error, OSError) else error)

@@ -23,9 +23,11 @@ from vfnet_client.exceptions import (
     VFNetClientError,
 )
 from vfnet_client.safe_text import printable_line
+from vfnet_client.score_endpoint import DEPLOYMENT_HEADER
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.bodies import ClientGoneError
 from vfnet_gateway.host_policy import HostPolicy
+from vfnet_gateway.leaving import Leaving
 from vfnet_gateway.metrics import REFUSALS, GatewayMetrics
 from vfnet_gateway.request_record import SCOPE_KEY, RequestRecord
 
@@ -49,12 +51,19 @@ class RequestMiddleware:
 
     Args:
         host_policy: by which names, and from whose pages, it may be asked; None where keys say who may.
+        leaving: whether each answer is to be the last on its connection, so that the caller makes its next elsewhere.
     """
 
     def __init__(
-        self, app: ASGIApp, metrics: GatewayMetrics, log: AccessLog, host_policy: HostPolicy | None = None
+        self,
+        app: ASGIApp,
+        metrics: GatewayMetrics,
+        log: AccessLog,
+        host_policy: HostPolicy | None = None,
+        leaving: Leaving | None = None,
     ) -> None:
         self._app, self._metrics, self._log, self._host_policy = app, metrics, log, host_policy
+        self._leaving = leaving or Leaving()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens inside."""
@@ -64,7 +73,7 @@ class RequestMiddleware:
         record = scope[SCOPE_KEY] = RequestRecord(request_id)
         self._metrics.requests_in_flight.inc()
         try:
-            await self._answer(scope, record, receive, _Stamp(record, send))
+            await self._answer(scope, record, receive, _Stamp(record, send, self._leaving))
         finally:
             self._metrics.requests_in_flight.dec()
             self._log_and_count(scope, record)
@@ -109,8 +118,8 @@ class RequestMiddleware:
 class _Stamp:
     """The request's `send`: puts the headers on that every answer carries, and counts what goes out."""
 
-    def __init__(self, record: RequestRecord, send: Send) -> None:
-        self._record, self._send = record, send
+    def __init__(self, record: RequestRecord, send: Send, leaving: Leaving) -> None:
+        self._record, self._send, self._leaving = record, send, leaving
 
     async def __call__(self, message: Message) -> None:
         record = self._record
@@ -120,6 +129,10 @@ class _Stamp:
             headers["x-request-id"] = record.request_id
             headers["server-timing"] = record.server_timing()
             headers["x-content-type-options"] = "nosniff"
+            if record.deployment is not None:
+                headers[DEPLOYMENT_HEADER] = record.deployment
+            if self._leaving.has_begun:
+                headers["connection"] = "close"
         elif message["type"] == "http.response.body":
             record.bytes_out += len(message.get("body", b""))
         await self._send(message)

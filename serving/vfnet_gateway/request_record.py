@@ -24,6 +24,8 @@ class RequestRecord:
     bytes_in: int = 0
     bytes_out: int = 0
     images: int | None = None
+    deployment: str | None = None
+    """Which one it went to, where there are several."""
     status: int | None = None
     """None while there is no answer: the client went first."""
     reason: str | None = None

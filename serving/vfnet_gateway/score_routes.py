@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,16 +15,15 @@ from vfnet_client import contract
 from vfnet_client.contract import ScoreRequest
 from vfnet_client.exceptions import InvalidImageError, RequestError, VFNetClientError
 from vfnet_client.safe_text import printable_line
-from vfnet_client.score_endpoint import DEPLOYMENT_HEADER
 from vfnet_gateway.admission import Priority, priority_of
 from vfnet_gateway.bodies import BodyReader, unless_gone
 from vfnet_gateway.json_bodies import parse_body
 from vfnet_gateway.keys import KeyRing
-from vfnet_gateway.kserve.public_interface import shown
 from vfnet_gateway.metrics import GatewayMetrics
 from vfnet_gateway.middleware import LONGEST_REASON, error_response
 from vfnet_gateway.request_record import RequestRecord, request_record_of
 from vfnet_gateway.scorer import Answers, Scorer
+from vfnet_gateway.traffic.deployments import Deployments, Destination
 
 Understand = Callable[[Any], ScoreRequest]
 Frame = Callable[[bytes], bytes]
@@ -38,8 +37,8 @@ class ScoreRoutes:
 
     keys: KeyRing
     bodies: BodyReader
-    scorers: Mapping[str, Scorer]
-    """By the name of the model; the first is the usual one."""
+    scorer: Scorer
+    deployments: Deployments
     metrics: GatewayMetrics
 
     def routes(self) -> list[Route]:
@@ -64,7 +63,8 @@ class ScoreRoutes:
             return Response(headers={"allow": "OPTIONS, POST"})
         record = request_record_of(request)
         try:
-            scorer, priority = await self._check(request)
+            destination, priority = await self._check(request)
+            record.deployment = destination.deployment
             async with self.bodies.reading(request.headers, record.receiving(request.receive)) as body:
                 with record.stage("parse"):
                     most = self.bodies.settings.max_images
@@ -75,7 +75,7 @@ class ScoreRoutes:
                             413, f"the request has {len(wanted.items)} images, and at most {most} are allowed at a time"
                         )
                 record.images = len(wanted.items)
-                response = await self._detect(request, record, wanted, (scorer, priority), frame)
+                response = await self._detect(request, record, wanted, destination, priority, frame)
         except VFNetClientError as error:
             record.reason = printable_line(str(error), LONGEST_REASON)
             response = error_response(error)
@@ -83,38 +83,31 @@ class ScoreRoutes:
         response.headers["x-ms-run-fn-exec-ms"] = f"{1000 * record.stages.get('inference', 0):.3f}"
         return response
 
-    async def _check(self, request: Request) -> tuple[Scorer, Priority]:
+    async def _check(self, request: Request) -> tuple[Destination, Priority]:
         """What can be told from the head; the body of a refused request is not looked at."""
         try:
             self.keys.check(request.headers.get("authorization"))
             contract.check_content_type(request.headers.get("content-type"))
-            return self._scorer(request.headers.get(DEPLOYMENT_HEADER)), priority_of(request.headers)
+            priority = priority_of(request.headers)
+            return self.deployments.choose(request.headers), priority
         except RequestError:
             await self.bodies.refuse_unread(request.headers, request.receive)
             raise
-
-    def _scorer(self, name: str | None) -> Scorer:
-        if name is None:
-            return next(iter(self.scorers.values()))
-        if name not in self.scorers:
-            known = ", ".join(self.scorers)
-            raise RequestError(404, f"there is no deployment {shown(name)} here; there is: {known}")
-        return self.scorers[name]
 
     async def _detect(
         self,
         request: Request,
         record: RequestRecord,
         wanted: ScoreRequest,
-        how: tuple[Scorer, Priority],
+        destination: Destination,
+        priority: Priority,
         frame: Frame,
     ) -> Response:
         index = wanted.index
         with record.stage("inference"):
             answers = Answers([])
             if wanted.items:
-                scorer, priority = how
-                answers = await unless_gone(request, scorer.answer(wanted, priority))
+                answers = await unless_gone(request, self.scorer.answer(wanted, destination, priority))
         self.metrics.images.labels("detected").inc(len(index) - len(answers.reasons))
         self.metrics.images.labels("unreadable").inc(len(answers.reasons))
         with record.stage("write"):

@@ -13,8 +13,8 @@ from vfnet_client.exceptions import DeadlineExceededError, InvalidImageError, Se
 from vfnet_client.retry_policy import Deadline
 from vfnet_client.safe_text import printable_line
 from vfnet_gateway.admission import Priority, RequestPlaces
-from vfnet_gateway.ensemble import Ensemble
 from vfnet_gateway.settings import GatewaySettings
+from vfnet_gateway.traffic.deployments import Destination
 
 Fetch = Callable[[str], Awaitable[bytes]]
 _DECODE_ON_A_THREAD_FROM = 1 << 20
@@ -40,6 +40,7 @@ class _Batch:
     """One request at work."""
 
     request: ScoreRequest
+    destination: Destination
     places: RequestPlaces
     deadline: Deadline
     answers: Answers
@@ -48,12 +49,14 @@ class _Batch:
 class Scorer:
     """Runs requests in the ensemble. To be used by one event loop."""
 
-    def __init__(self, settings: GatewaySettings, ensemble: Ensemble, fetch: Fetch) -> None:
-        self.settings, self.ensemble, self._fetch = settings, ensemble, fetch
+    def __init__(self, settings: GatewaySettings, fetch: Fetch) -> None:
+        self.settings, self._fetch = settings, fetch
         # As many fetched images are in memory as there are places to send them to.
         self._fetches = asyncio.Semaphore(settings.max_in_flight)
 
-    async def answer(self, request: ScoreRequest, priority: Priority = Priority.INTERACTIVE) -> Answers:
+    async def answer(
+        self, request: ScoreRequest, destination: Destination, priority: Priority = Priority.INTERACTIVE
+    ) -> Answers:
         """Detect on the images of one request, a bounded window of them at once.
 
         Cancelling it drops what is not yet sent; see `Ensemble.infer`.
@@ -66,7 +69,8 @@ class Scorer:
         timeout = self.settings.timeout
         batch = _Batch(
             request,
-            self.ensemble.of_a_request(priority),
+            destination,
+            destination.of_a_request(priority),
             Deadline.after(timeout),
             Answers([None] * len(request.items)),
         )
@@ -74,14 +78,14 @@ class Scorer:
             async with asyncio.timeout(timeout + _MOMENT_S):
                 await self._run(batch)
         except TimeoutError as error:
-            if self.ensemble.is_away:
+            if destination.is_away:
                 raise ServerUnavailableError(f"Triton was not back within {timeout:g} s") from error
             raise DeadlineExceededError(f"no answer within {timeout:g} s; send fewer images at a time") from error
         return batch.answers
 
     async def _run(self, batch: _Batch) -> None:
         positions = iter(range(len(batch.request.items)))
-        workers = min(len(batch.request.items), self.settings.request_window)
+        workers = min(len(batch.request.items), self.settings.request_window * batch.destination.ensemble.servers)
         if workers <= 1:
             return await self._work(batch, positions)
         tasks = [asyncio.create_task(self._work(batch, positions)) for _ in range(workers)]
@@ -112,7 +116,7 @@ class Scorer:
     async def _send(self, batch: _Batch, item: Any) -> bytes:
         async with batch.places.place() as place:
             image = item if isinstance(item, bytes) else await decode_item(item)
-            outputs = await self.ensemble.infer(
+            outputs = await batch.destination.infer(
                 place, image, batch.deadline, score_threshold=batch.request.score_threshold
             )
             answer: bytes = outputs["DETECTIONS"][0]

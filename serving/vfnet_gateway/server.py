@@ -12,16 +12,20 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Annotated
 
 import uvicorn
 
 from vfnet_client.atomic_files import write_whole
-from vfnet_client.commands.settings_options import File, Port
+from vfnet_client.commands.options import seconds_or_none
+from vfnet_client.commands.settings_options import Count, File, Port
 from vfnet_client.exceptions import CommandError
+from vfnet_client.transport import server_urls
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.application import Gateway
 from vfnet_gateway.connection import connection_protocol
+from vfnet_gateway.keys import KeyRing
 from vfnet_gateway.kserve.grpc_server import DEFAULT_GRPC_PORT, GRPCListening, GRPCServer
 from vfnet_gateway.settings import DEFAULT_PORT, GatewaySettings
 from vfnet_supervision.listening import listen
@@ -41,6 +45,8 @@ class Listening:
     """PEM chain: serve with TLS."""
     certificate_key: File | None = None
     """Its key, if not in the same file."""
+    lame_duck: Annotated[float, seconds_or_none, "SECONDS"] = 0.0
+    """Serve on for so long after SIGTERM, already not ready, so that load balancers learn of it."""
     drain_timeout: Annotated[int, "SECONDS"] = 30
     """For requests in flight to finish when stopping."""
     state_file: File | None = None
@@ -49,6 +55,9 @@ class Listening:
     """Of KServe v2 over gRPC; 0: none.
 
     On the same host and with the same certificate."""
+
+    workers: Count = 1
+    """Processes that share ports, limits and metrics."""
 
     @property
     def grpc(self) -> GRPCListening | None:
@@ -64,14 +73,28 @@ def serve(settings: GatewaySettings, listening: Listening) -> None:
     Raises:
         CommandError: it cannot start.
     """
+    if listening.workers > 1:
+        from vfnet_gateway.workers.supervising import serve_with_workers  # it imports this module
+
+        serve_with_workers(settings, listening, _listen(listening))
+        return
     gateway = Gateway(settings)
     listener = _listen(listening)
-    asyncio.run(_Server(gateway, listening, listener).run())
+    asyncio.run(GatewayServer(gateway, listening, listener).run())
 
 
-class _Server(uvicorn.Server):
-    def __init__(self, gateway: Gateway, listening: Listening, listener: socket.socket) -> None:
+class GatewayServer(uvicorn.Server):
+    """One process of a gateway.
+
+    Args:
+        shares_ports: others serve the same ports, and who has started them says where.
+    """
+
+    def __init__(
+        self, gateway: Gateway, listening: Listening, listener: socket.socket, *, shares_ports: bool = False
+    ) -> None:
         self._gateway, self._listening, self._listener = gateway, listening, listener
+        self._shares_ports = shares_ports
         config = uvicorn.Config(
             gateway,
             http=connection_protocol(gateway.settings),
@@ -83,7 +106,7 @@ class _Server(uvicorn.Server):
             timeout_graceful_shutdown=listening.drain_timeout,
         )
         config.load()
-        config.ssl = _tls(listening)
+        config.ssl = tls_context(listening)
         super().__init__(config)
 
     async def run(self) -> None:  # type: ignore[override]
@@ -91,7 +114,9 @@ class _Server(uvicorn.Server):
         _log_as_json(self._gateway.log)
         settings, grpc_listening = self._gateway.settings, self._listening.grpc
         if grpc_listening is not None:
-            self._gateway.grpc_server = GRPCServer(grpc_listening, settings.max_message_bytes, settings.header_timeout)
+            self._gateway.grpc_server = GRPCServer(
+                grpc_listening, settings.max_message_bytes, settings.header_timeout, shares_port=self._shares_ports
+            )
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         await self.serve(sockets=[self._listener])
 
@@ -99,12 +124,23 @@ class _Server(uvicorn.Server):
         """Say where it listens, once it does."""
         await super().startup(sockets)
         if self.started:
-            self._tell()
+            self.tell()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM lets callers learn of it first; a second signal, or Ctrl-C, does not."""
+        leaving = self._gateway.leaving
+        if sig != signal.SIGTERM or leaving.has_begun or not self._listening.lame_duck:
+            leaving.has_begun = True
+            super().handle_exit(sig, frame)
+            return
+        leaving.has_begun = True
+        self._gateway.log.note("INFO", f"not ready any more, and serving on for {self._listening.lame_duck:g} s")
+        asyncio.get_running_loop().call_later(self._listening.lame_duck, super().handle_exit, sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, finish what is in flight."""
         self._gateway.log.note("INFO", "stopping: finishing what is in flight")
-        if self._listening.state_file is not None:
+        if self._listening.state_file is not None and not self._shares_ports:
             self._listening.state_file.unlink(missing_ok=True)
         if self._gateway.grpc_server is not None:
             self._gateway.grpc_server.stop(self._listening.drain_timeout)
@@ -129,34 +165,42 @@ class _Server(uvicorn.Server):
             except CommandError as error:
                 self._gateway.log.note("ERROR", f"{error}; the one known is used on")
 
-    def _tell(self) -> None:
-        log, keys, listening = self._gateway.log, self._gateway.keys, self._listening
-        host, port = self._listener.getsockname()[:2]
-        scheme = "http" if self.config.ssl is None else "https"
-        address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-        grpc_address = None if listening.grpc is None else listening.grpc.address
-        both = address if grpc_address is None else f"{address} and {grpc_address}"
-        log.note("INFO", f"listening on {both} for Triton at {self._gateway.settings.server}")
-        if keys.is_open:
-            log.note("WARNING", "no keys are configured: anyone who reaches this address is served")
-        else:
-            log.note("INFO", f"{len(keys)} keys are valid")
-        if keys.others_may_read_the_file():
-            file = self._gateway.settings.keys_file
-            log.note("WARNING", f"other accounts can read or change the keys in {file}: chmod 600 it")
-        if listening.state_file is not None:
-            state: dict[str, object] = {
-                "pid": os.getpid(),
-                "identity": process_identity(os.getpid()),
-                "address": address,
-            }
-            if grpc_address is not None:
-                state["grpc_address"] = grpc_address
-            state["stop_timeout"] = listening.drain_timeout + 20
-            try:
-                write_whole(listening.state_file, json.dumps(state).encode() + b"\n")
-            except OSError as error:  # a full disk, say: it serves all the same
-                log.note("WARNING", f"{listening.state_file} could not be written: {error.strerror}")
+    def tell(self) -> None:
+        """Where it listens, once it does."""
+        tell_where(self._gateway.log, self._gateway.keys, self._gateway.settings, self._listening, self._listener)
+
+
+def tell_where(
+    log: AccessLog, keys: KeyRing, settings: GatewaySettings, listening: Listening, listener: socket.socket
+) -> None:
+    """Where a gateway listens and who may ask it, in the log, and in the state file, if there is to be one."""
+    host, port = listener.getsockname()[:2]
+    scheme = "http" if listening.certificate is None else "https"
+    address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+    grpc_address = None if listening.grpc is None else listening.grpc.address
+    both = address if grpc_address is None else f"{address} and {grpc_address}"
+    servers = ", ".join(server_urls(settings.server))
+    log.note("INFO", f"listening on {both} for Triton at {servers}")
+    if keys.is_open:
+        log.note("WARNING", "no keys are configured: anyone who reaches this address is served")
+    else:
+        log.note("INFO", f"{len(keys)} keys are valid")
+    if keys.others_may_read_the_file():
+        file = settings.keys_file
+        log.note("WARNING", f"other accounts can read or change the keys in {file}: chmod 600 it")
+    if listening.state_file is not None:
+        state: dict[str, object] = {
+            "pid": os.getpid(),
+            "identity": process_identity(os.getpid()),
+            "address": address,
+        }
+        if grpc_address is not None:
+            state["grpc_address"] = grpc_address
+        state["stop_timeout"] = listening.lame_duck + listening.drain_timeout + 20
+        try:
+            write_whole(listening.state_file, json.dumps(state).encode() + b"\n")
+        except OSError as error:  # a full disk, say: it serves all the same
+            log.note("WARNING", f"{listening.state_file} could not be written: {error.strerror}")
 
 
 def _listen(listening: Listening) -> socket.socket:
@@ -170,7 +214,8 @@ def _listen(listening: Listening) -> socket.socket:
         ) from error
 
 
-def _tls(listening: Listening) -> ssl.SSLContext | None:
+def tls_context(listening: Listening) -> ssl.SSLContext | None:
+    """Of the certificate; None without one. Raises CommandError: it cannot be used."""
     if listening.certificate is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

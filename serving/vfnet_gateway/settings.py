@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vfnet_client.commands.settings_options import Count, File, Seconds
+from vfnet_client.byte_sizes import shown_bytes
+from vfnet_client.commands.settings_options import Bytes, Count, File, Seconds
 from vfnet_client.model_names import MODEL, check_ensemble_name, model_of
-from vfnet_client.transport import DEFAULT_SERVER
+from vfnet_client.transport import DEFAULT_SERVER, DNS, parse_server_url, server_urls
 from vfnet_client.url_images.address_policy import AddressPolicy
 from vfnet_client.url_images.url_images import FetchLimits
 from vfnet_gateway.host_policy import HostPolicy
@@ -21,8 +22,10 @@ _MESSAGE_HEAD_BYTES = 64 << 10
 class GatewaySettings:
     """Times in seconds, sizes in bytes. The options of `vfnet gateway` are made of this."""
 
-    server: str = DEFAULT_SERVER
-    """Triton over gRPC: `grpc://host:port` or `grpcs://`."""
+    server: str | tuple[str, ...] = DEFAULT_SERVER
+    """Triton over gRPC: `grpc://host:port`, `grpcs://`, or `dns:///name:port` for all addresses of a name.
+
+    Of several, each image goes to the one that has least to do."""
     models: tuple[str, ...] = (MODEL,)
     """The models that KServe v2's callers may ask for, each with the interface of `vfnet` and places of its own in the
     ensemble; /score asks the first, unless a request names another in AzureML's `azureml-model-deployment`."""
@@ -31,21 +34,21 @@ class GatewaySettings:
 
     What is left of it goes to Triton with every image."""
 
-    max_body_bytes: Count = 64 << 20
+    max_body_bytes: Bytes = 64 << 20
     """Largest body accepted.
 
     A larger one is refused with 413."""
-    max_image_bytes: Count = 32 << 20
+    max_image_bytes: Bytes = 32 << 20
     """Largest encoded image in a KServe v2 request."""
     max_images: Count = 1000
     """Images of one request.
 
     A request with more is refused with 413, and one with very many values or deep nesting before it is parsed."""
-    max_held_bytes: Count = 256 << 20
+    max_held_bytes: Bytes = 256 << 20
     """All bodies read or worked on together; others are left unread until there is room.
 
     Beyond it only the oldest body is read on: no more than one body exceeds it."""
-    min_body_rate: Count = 8 << 10
+    min_body_rate: Bytes = 8 << 10
     """Bytes a second that a body has to arrive with; eight times as many while others wait for room.
 
     Measured over every `body_idle_timeout`."""
@@ -67,18 +70,27 @@ class GatewaySettings:
     """Connections at once from one address."""
 
     max_in_flight: Count = 16
-    """Images in the ensemble at once.
+    """Images in the ensemble of each server at once.
 
     Of all requests. Those that Triton has no room for wait for its answers to the others. A quarter of them is kept
     from requests of low priority."""
     request_window: Count = 16
-    """Images of one request in the ensemble at once."""
+    """Images of one request in the ensemble of each server at once."""
     max_waiting: Count = 64
     """Requests of each priority waiting for a first place in the ensemble; one more is refused with 429."""
     queue_timeout: Seconds = 10.0
     """A request waits for room before it is refused with 429.
 
     For room for its body, or for its first image."""
+
+    traffic_file: File | None = None
+    """How requests are shared out between deployments, as `vfnet traffic` writes it.
+
+    Read again when it changes; while it is not there, all requests go to the model that they ask for."""
+    mirror_room: Count = 4
+    """Images in the ensembles from which on no copies are sent.
+
+    Copies are counted, too."""
 
     url_policy: AddressPolicy = field(default_factory=AddressPolicy)
     """Where images by URL may come from."""
@@ -108,15 +120,23 @@ class GatewaySettings:
         return min(self.max_image_bytes + _MESSAGE_HEAD_BYTES, self.max_body_bytes)
 
     def __post_init__(self) -> None:
-        if not self.server.startswith(("grpc://", "grpcs://")):
-            raise ValueError(f"the gateway speaks gRPC to Triton: {self.server!r} should read grpc://host:port")
+        for server in server_urls(self.server):
+            if not server.startswith(("grpc://", "grpcs://", f"{DNS}:///")):
+                raise ValueError(
+                    f"the gateway speaks gRPC to Triton: {server!r} should read grpc://host:port, or dns:///name:port "
+                    "for all addresses of a name"
+                )
+            parse_server_url(server)
+        if not server_urls(self.server):
+            raise ValueError("at least one server must be named")
         if not self.models or len(set(self.models)) < len(self.models):
             raise ValueError("the models to serve are named once each, and there is at least one")
         for model in self.models:
             check_ensemble_name(model)
         if self.max_held_bytes < self.max_body_bytes:
             raise ValueError(
-                f"one body may have {self.max_body_bytes} bytes, but all together only {self.max_held_bytes}"
+                f"one body may have {shown_bytes(self.max_body_bytes)}, but all together only "
+                f"{shown_bytes(self.max_held_bytes)}"
             )
         if min(self.max_images, self.max_connections, self.max_peer_connections) < 1:
             raise ValueError("at least one image and one connection must be allowed")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
+from typing import Any, TypeVar
 
 import tritonclient.grpc.aio
 from tritonclient.utils import InferenceServerException
@@ -11,22 +14,22 @@ from tritonclient.utils import InferenceServerException
 from vfnet_client.exceptions import ServerUnavailableError
 from vfnet_client.grpc_transport import CHANNEL_ARGUMENTS
 from vfnet_client.model_names import STEPS
-from vfnet_client.transport import parse_server_url
+from vfnet_client.servers.addresses import ServerAddresses
+from vfnet_client.transport import parse_server_url, server_urls
 
+T = TypeVar("T")
 _PATIENCE_S = 3.0
+_SILENT_FOR_S = 10.0
+"""One of several servers that did not answer is not asked for so long, so that nobody waits for it each time."""
 
 
 class TritonFacts:
-    """Asks one Triton over gRPC; to be used by one event loop."""
+    """Asks one Triton over gRPC, or several that serve the same; to be used by one event loop."""
 
-    def __init__(self, server: str) -> None:
-        parts = parse_server_url(server)
-        self._client = tritonclient.grpc.aio.InferenceServerClient(
-            parts.netloc,
-            ssl=parts.scheme == "grpcs",
-            root_certificates=os.environ.get("SSL_CERT_FILE"),
-            channel_args=CHANNEL_ARGUMENTS,
-        )
+    def __init__(self, server: str | Sequence[str]) -> None:
+        self._addresses = ServerAddresses(server_urls(server))
+        self._clients: dict[str, tritonclient.grpc.aio.InferenceServerClient] = {}
+        self._silent_until: dict[str, float] = {}
 
     async def stages(self, model: str) -> dict[str, dict[str, int]]:
         """By step, since Triton loaded it: `count` of images, `queue_ns` and `compute_ns` of all of them together.
@@ -49,16 +52,17 @@ class TritonFacts:
         }
 
     async def close(self) -> None:
-        """Give the connection back."""
-        await self._client.close()
+        """Give the connections back."""
+        for client in self._clients.values():
+            await client.close()
 
     async def statistics(self, model: str) -> list[Any]:
-        """Triton's own `ModelStatistics` of every version of a model. Raises as `stages` does."""
-        try:
-            answer = await self._client.get_inference_statistics(model, client_timeout=_PATIENCE_S)
-        except InferenceServerException as error:
-            raise ServerUnavailableError(f"no statistics of {model}: {error}") from error
-        return list(answer.model_stats)
+        """Triton's own `ModelStatistics` of every version of a model, of all servers. Raises as `stages` does."""
+        answers = await self._of_each(
+            f"no statistics of {model}",
+            lambda client: client.get_inference_statistics(model, client_timeout=_PATIENCE_S),
+        )
+        return [entry for answer in answers for entry in answer.model_stats]
 
     async def _statistics(self, model: str) -> dict[str, int]:
         totals = [entry.inference_stats for entry in await self.statistics(model)]
@@ -81,8 +85,41 @@ class TritonFacts:
         return {name: parameter.string_value for name, parameter in config.parameters.items()}
 
     async def _config(self, model: str) -> Any:
-        try:
-            answer = await self._client.get_model_config(model, client_timeout=_PATIENCE_S)
-        except InferenceServerException as error:
-            raise ServerUnavailableError(f"no configuration of {model}: {error}") from error
-        return answer.config
+        answers = await self._of_each(
+            f"no configuration of {model}",
+            lambda client: client.get_model_config(model, client_timeout=_PATIENCE_S),
+        )
+        return answers[0].config
+
+    async def _of_each(self, failure: str, ask: Callable[[Any], Awaitable[T]]) -> list[T]:
+        """The answers of the servers that answer.
+
+        Raises:
+            ServerUnavailableError: none does.
+        """
+        urls, now = await self._addresses.find(), monotonic()
+        asked = [url for url in urls if self._silent_until.get(url, 0.0) <= now] or urls
+        found = await asyncio.gather(*(ask(self._client(url)) for url in asked), return_exceptions=True)
+        answers, reasons = list[T](), list[BaseException]()
+        for url, each in zip(asked, found, strict=True):
+            if isinstance(each, InferenceServerException):
+                reasons.append(each)
+                self._silent_until[url] = now + _SILENT_FOR_S
+            elif isinstance(each, BaseException):
+                raise each
+            else:
+                answers.append(each)
+        if not answers:
+            raise ServerUnavailableError(f"{failure}: {reasons[0]}")
+        return answers
+
+    def _client(self, url: str) -> Any:
+        if url not in self._clients:
+            parts = parse_server_url(url)
+            self._clients[url] = tritonclient.grpc.aio.InferenceServerClient(
+                parts.netloc,
+                ssl=parts.scheme == "grpcs",
+                root_certificates=os.environ.get("SSL_CERT_FILE"),
+                channel_args=CHANNEL_ARGUMENTS,
+            )
+        return self._clients[url]

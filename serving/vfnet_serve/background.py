@@ -46,6 +46,11 @@ class StateFolder:
         """The gateway in front of it."""
         return BackgroundProcess("gateway", self.root / "gateway.log", self.root / "gateway.json")
 
+    @property
+    def traffic(self) -> Path:
+        """How the gateway shares requests out, if it does."""
+        return self.root / "traffic.toml"
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """One `up` or `down` at a time."""

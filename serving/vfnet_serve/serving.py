@@ -17,7 +17,8 @@ from typing import Annotated
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from vfnet_client.atomic_files import write_whole
-from vfnet_client.commands.settings_options import File, Folder
+from vfnet_client.commands.options import seconds_or_none
+from vfnet_client.commands.settings_options import File, Folder, Port
 from vfnet_serve.adapted_repository import ServedBuild
 from vfnet_serve.control_plane import ControlPlane
 from vfnet_serve.deployments.reconciling import Reconciler
@@ -25,6 +26,8 @@ from vfnet_serve.deployments.served_models import ModelReader, ServedDeployment,
 from vfnet_serve.deployments.served_state import STATE
 from vfnet_serve.deployments.wanted import DeploymentsError, DeploymentsFolder
 from vfnet_serve.endpoints import Endpoints
+from vfnet_serve.gpus import VisibleGpus
+from vfnet_serve.health import ServerHealth, answering
 from vfnet_serve.installation import ServerError, StaleRepositoryError, TritonLostError, find_triton
 from vfnet_serve.machine import this_machine
 from vfnet_serve.readiness import wait_until_ready
@@ -58,6 +61,12 @@ class ServeOptions:
     """Let requests in flight finish for so long when stopping."""
     triton: Folder | None = None
     """Where the Triton server is, if not in this environment."""
+    lame_duck: Annotated[float, seconds_or_none, "SECONDS"] = 0.0
+    """Serve on for so long after SIGTERM, not ready any more at --health-port, so that load balancers learn of it."""
+    health_port: Port = 0
+    """Answer /livez, /readyz and /startupz by what the watchdog knows, on a port of its own; 0: nowhere."""
+    health_host: str = "127.0.0.1"
+    """Address of --health-port; 0.0.0.0 for a container's probes."""
     state_file: File | None = None
     """While ready, holds the process number and ports as JSON."""
     expose_triton: bool = False
@@ -80,8 +89,8 @@ def serve(options: ServeOptions) -> None:
         ServerError: it cannot start, `max_restarts` times in a row, or it lost a process whose files are no longer
             there.
     """
-    stop = threading.Event()
-    with _stop_on_signals(stop):
+    stop, health = threading.Event(), ServerHealth()
+    with _stop_on_signals(stop, health, options.lame_duck), answering(health, options.health_host, options.health_port):
         installation = find_triton(options.triton)
         _check_exposure(options)
         options.endpoints.check_free()
@@ -95,6 +104,8 @@ def serve(options: ServeOptions) -> None:
         say(f"starting Triton on {options.repository}")
         control = ControlPlane()
 
+        gpus = VisibleGpus(options.gpus, machine.gpus)
+
         def new_server() -> TritonProcess:
             return TritonProcess(
                 installation,
@@ -102,11 +113,11 @@ def serve(options: ServeOptions) -> None:
                 options.endpoints,
                 ServerLog(options.verbose),
                 control=control,
-                gpus=options.gpus,
+                gpus=gpus.visible,
                 exit_timeout=options.exit_timeout,
             )
 
-        _Service(options, new_server, reader, models, control, stop).run()
+        _Service(options, new_server, reader, models, control, stop, health, gpus).run()
         say("stopped")
 
 
@@ -160,6 +171,8 @@ class _Service:
         models: ServedModels,
         control: ControlPlane,
         stop: threading.Event,
+        health: ServerHealth,
+        gpus: VisibleGpus,
     ) -> None:
         self.options, self.new_server, self.control, self.stop = options, new_server, control, stop
         self.models = models
@@ -173,9 +186,12 @@ class _Service:
             loaded=self.limits.add,
             left=self.limits.remove,
         )
+        self.health = health
+        self.gpus = gpus
         self.policy = TritonRestartPolicy(options.max_restarts)
         self.was_ready = self.was_rebuilt = False
         self._looked_for_build = 0.0
+        self._said_that_it_leaves = False
 
     def run(self) -> None:
         """
@@ -195,8 +211,13 @@ class _Service:
                 except StaleRepositoryError:
                     raise
                 except ServerError as error:
+                    if (gpu := self.gpus.take_out(str(error))) is not None:
+                        say(f"{error}; starting Triton again without GPU {gpu}", "ERROR")
+                        continue
                     if ready is None and not self.was_ready and not isinstance(error, TritonLostError):
                         raise  # it said what is wrong, and will say so again
+                    if self.health.leaves_at is not None:
+                        return
                     delay = self._seconds_until_next(error, ready)
                     say(f"{error}; starting Triton again", "ERROR")
                     self.stop.wait(delay)
@@ -222,7 +243,11 @@ class _Service:
             self.reconciler.look(server, watchdog)  # says what is served, before the state file says that it is
             files.enter_context(_state_file(self.options))
             _shorten_warm_up(self.models.configs())
-        self._watch(server, watchdog)
+        self.health.has_started, self.health.fault = True, None
+        try:
+            self._watch(server, watchdog)
+        finally:
+            self.health.fault, self.health.looked_at = "Triton is being started again", None
 
     def _watch(self, server: TritonProcess, watchdog: Watchdog) -> None:
         while not self.stop.wait(LOOK_SECONDS):
@@ -234,6 +259,16 @@ class _Service:
             self.reconciler.look(server, watchdog)
             if self.reconciler.is_idle():
                 self.limits.look(server, watchdog, self.stop)
+            self.health.fault, self.health.looked_at = watchdog.what_is_lost(), time.monotonic()
+            if self.health.leaves_at is not None:
+                self._leave(self.health.leaves_at)
+
+    def _leave(self, at: float) -> None:
+        if not self._said_that_it_leaves:
+            self._said_that_it_leaves = True
+            say(f"not ready any more, and serving on for {self.options.lame_duck:g} s")
+        if time.monotonic() >= at:
+            self.stop.set()
 
     def _is_rebuilt(self, build: ServedBuild) -> bool:
         """Whether that is a reason to stop; said once, and looked for once a second."""
@@ -312,9 +347,14 @@ def _shorten_warm_up(configs: Mapping[str, ModelConfig]) -> None:
 
 
 @contextmanager
-def _stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
+def _stop_on_signals(stop: threading.Event, health: ServerHealth, lame_duck: float) -> Iterator[None]:
+    """SIGTERM lets callers of a server that is ready learn of it first; a second signal, or Ctrl-C, does not."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        is_first = health.leaves_at is None
+        health.leaves_at = time.monotonic() + lame_duck
+        if not (lame_duck and is_first and number == signal.SIGTERM and health.looked_at is not None):
+            stop.set()
 
     numbers = [signal.SIGTERM, signal.SIGINT]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup's choice
@@ -347,7 +387,7 @@ def _state_file(options: ServeOptions) -> Iterator[None]:
     state = {
         "pid": os.getpid(),
         "identity": process_identity(os.getpid()),
-        "stop_timeout": 2 * options.exit_timeout + 20,
+        "stop_timeout": options.lame_duck + 2 * options.exit_timeout + 20,
         "repository": str(options.repository.absolute()),
         "endpoints": asdict(options.endpoints),
     }

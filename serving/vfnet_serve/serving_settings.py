@@ -20,6 +20,8 @@ DEFAULT_MAX_WAIT = 0.75
 _USUAL_NAMES = EnsembleNames(MODEL)
 _SMALLEST_BATCH = 8
 _MOST_THROUGHPUT_STREAMS = 4
+_INSTANCES_ON_A_GPU = 2
+"""So the GPU computes while the pixels of the next batch are copied: `vfnet bench instances`. Not measured on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class GivenSettings:
     """Seconds that they may wait, then they are refused."""
     max_wait: Seconds | None = None
     """Seconds that all of these may take by the speed measured at the start, else fewer are let in."""
+    detector_instances: Count | None = None
+    """Processes that compute on each GPU: one while the other is between batches."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class ServingSettings:
     max_wait: float
     computed_at_once: int
     """Images, by the whole detector, at most; no option of its own."""
+    detector_instances: int | None = None
+    """None: as many as it was built with."""
 
     def describe(self, machine: Machine, given: GivenSettings) -> str:
         """A block of lines, one per setting, named as the option that changes it."""
@@ -118,6 +124,8 @@ class ServingSettings:
         queue.max_queue_size = self.max_waiting
         queue.default_timeout_microseconds = round(1e6 * self.queue_timeout)
         detector.max_batch_size = self.batch_size
+        if self.detector_instances is not None:
+            detector.instance_group[0].count = self.detector_instances
         detector.dynamic_batching.max_queue_delay_microseconds = round(1e3 * self.queue_delay)
         if self.streams is not None:
             detector.parameters["num_streams"].string_value = str(self.streams)
@@ -144,14 +152,17 @@ def choose_settings(
             "the detector's configuration has no streams and threads to set: leave --streams, --throughput-streams "
             "and --threads"
         )
+    is_ours = detector.backend == "python"
     gpus = machine.gpus if any(group.kind in ON_GPUS for group in detector.instance_group) else 0
 
     # The network wants all cores; decoding has to keep up with it. On GPUs decoding is what the cores are for.
     preprocess = given.preprocess_instances or (
         _between(2, machine.cores - 2, 8 * gpus) if gpus else _between(2, machine.cores // 4, 8)
     )
+    # Two at least: one answers what waits when the other has died. Triton (2.51) gives a dead process one image after
+    # another until it is replaced, and waits a second for every one.
     postprocess = given.postprocess_instances or (
-        _between(1, machine.cores // 4, 2 * gpus) if gpus else max(1, machine.cores // 8)
+        _between(2, machine.cores // 4, 2 * gpus) if gpus else max(2, machine.cores // 8)
     )
     threads = (given.threads or machine.cores) if has_streams else None
     streams = (given.streams or max(1, (threads or 1) // 4)) if has_streams else None
@@ -177,6 +188,7 @@ def choose_settings(
         queue_timeout=given.queue_timeout or 30.0,
         max_wait=given.max_wait or DEFAULT_MAX_WAIT,
         computed_at_once=max(streams or 1, throughput_streams or 1, gpus * batch),
+        detector_instances=given.detector_instances or (_INSTANCES_ON_A_GPU if gpus and is_ours else None),
     )
 
 

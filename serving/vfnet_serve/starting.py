@@ -93,7 +93,7 @@ class GatewayOptions:
         """The gateway's command line."""
         command = [*_VFNET, "gateway", f"--server={endpoints.grpc_url}", f"--host={self.host or endpoints.host}"]
         command += [f"--port={self.port}", f"--manifest={folder.repository / MANIFEST}"]
-        command.append(f"--grpc-port={self.grpc_port}")
+        command += [f"--grpc-port={self.grpc_port}", f"--traffic-file={folder.traffic}"]
         command.append(f"--state-file={folder.gateway.state_file}")
         return command if self.keys_file is None else [*command, f"--keys-file={self.keys_file.absolute()}"]
 

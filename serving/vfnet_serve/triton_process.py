@@ -213,12 +213,15 @@ class TritonProcess:
         said = "; ".join([f"the Triton server {how}", *self.log.last_errors[-1:]])
         return TritonLostError(said) if code < 0 or self.is_watched else ServerError(said)
 
-    def reload(self, model: str) -> None:
+    def reload(self, model: str, *, unload_first: bool = False) -> None:
         """Start a model anew, at once and therefore not warmed up; the old one finishes what it has.
 
         A plain `load` of a loaded model does nothing while its files are as they were, and an `unload`
         first would take the ensemble away and wait for all that is in it. A changed configuration is
         a reason to load, and Triton then swaps the two.
+
+        Args:
+            unload_first: do that all the same, for there is no room for both.
 
         Raises:
             StaleRepositoryError: its files would be those of another build than the other models'.
@@ -229,6 +232,8 @@ class TritonProcess:
             raise StaleRepositoryError(
                 f"{model} has to be loaded again, but {build.repository} was built anew since: start this again"
             )
+        if unload_first:
+            self.unload([model], _UNLOAD_SECONDS)
         with _saying_what_could_not_be_loaded(model):
             try:
                 config = json.loads(self._request(f"/v2/models/{model}/config", None))

@@ -7,6 +7,7 @@ waits: models are loaded beside the watch.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 import psutil
 
 from vfnet_serve.activity_records import void_tickets
+from vfnet_serve.gpus import says_gpu_is_unusable, says_there_is_no_room
 from vfnet_serve.installation import ServerError, StaleRepositoryError, TritonLostError
 from vfnet_serve.model_process import DEAD_LOADER_SECONDS, SILENT_SECONDS, DeadChildren, ModelProcess, Silence
 from vfnet_serve.triton_process import TritonProcess
@@ -30,6 +32,8 @@ _MOST_LOADS = 3
 """In a row that fail; then Triton is started again."""
 _STOPPED_TRITON_SECONDS = 3.0
 _DEAF_TRITON_SECONDS = 20.0
+_SILENT_TRITON_SECONDS = 5.0
+"""It is asked every second, and has three to answer."""
 
 
 @dataclass
@@ -71,6 +75,9 @@ class Watchdog:
     """Seconds after which a process that has work and completes none of it is replaced."""
     say: Callable[[str, str], None]
     """Takes a message and its level."""
+    most_threads_left: int = 1000
+    """More than at first, then Triton is started again: it (2.51) never frees a model whose process died with a
+    request in it, 70 threads each time, and containers mostly allow some thousands."""
     processes: dict[int, ModelProcess] = field(default_factory=dict)
     expected: Counter[str] = field(default_factory=Counter)
     """Processes that each model should have."""
@@ -88,10 +95,13 @@ class Watchdog:
         """Those that died before they were seen alive."""
         self._last_look = self._last_discovery = time.monotonic()
         self._triton_stopped_since: float | None = None
+        self._threads_at_first: int | None = None
 
     def begin(self) -> None:
         """Note how many processes each model has. Call it once, when the server is ready."""
         self._discover()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self._threads_at_first = psutil.Process(self.server.process.pid).num_threads()
         self.expected = Counter(process.model for process in self.processes.values())
         self._last_look = time.monotonic()
 
@@ -126,6 +136,15 @@ class Watchdog:
             if process.model == model:
                 process.is_leaving = True
         self.loads[model] = ModelLoad(model, run, None)
+
+    def what_is_lost(self) -> str | None:
+        """Of which models a process is missing, in a sentence; None: of none, and Triton says that it lives."""
+        lost = {model for model, load in self.loads.items() if load.reason is not None}.union(self._missing())
+        if lost:
+            return f"a process of {', '.join(sorted(lost))} is being replaced"
+        if self.server.seconds_without_answer() > _SILENT_TRITON_SECONDS:
+            return "Triton does not answer"
+        return None
 
     def expect(self, processes: Mapping[str, int]) -> None:
         """Models were loaded: from now on, so many processes of each are replaced when they are lost."""
@@ -162,9 +181,13 @@ class Watchdog:
     def _look_at_triton(self, now: float) -> None:
         triton = self.server.process
         try:
-            is_stopped = psutil.Process(triton.pid).status() == psutil.STATUS_STOPPED
+            process = psutil.Process(triton.pid)
+            with process.oneshot():
+                is_stopped, threads = process.status() == psutil.STATUS_STOPPED, process.num_threads()
         except psutil.NoSuchProcess:
             return
+        if self._threads_at_first is not None and threads > self._threads_at_first + self.most_threads_left:
+            raise TritonLostError(f"the Triton server has {threads} threads, most of them of models that were replaced")
         if not is_stopped:
             self._triton_stopped_since = None
         elif self._triton_stopped_since is None:
@@ -213,9 +236,16 @@ class Watchdog:
             return
         if isinstance(load.error, StaleRepositoryError):
             raise load.error
+        if says_gpu_is_unusable(str(load.error)):
+            raise TritonLostError(str(load.error))
         self.failed_loads[load.model] += 1
         if self.failed_loads[load.model] >= _MOST_LOADS:
             raise TritonLostError(f"{load.error}, {_MOST_LOADS} times in a row")
+        if says_there_is_no_room(str(load.error)):
+            self.say(f"{load.error}; letting that one go first, callers are refused meanwhile", "WARNING")
+            self.load(load.model, lambda: self.server.reload(load.model, unload_first=True))
+            self.loads[load.model].reason = load.reason
+            return
         seconds = _RETRY_SECONDS * random.uniform(0.5, 1.5)
         self.say(f"{load.error}; trying again in {seconds:.1f} s", "ERROR")
         self.not_before[load.model] = now + seconds

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from batch_command import write_images
 from fuzzing import JSON, examples
 from vfnet_batch.entries import Entry, from_line
-from vfnet_batch.inputs import tables
 from vfnet_batch.inputs.opening import open_input
 from vfnet_batch.rows import Row, from_json_lines, to_json_lines
+from vfnet_client import bounded_tables
 from vfnet_client.exceptions import VFNetError
 from vfnet_client.safe_text import is_printable_line
 
@@ -38,9 +38,9 @@ def sentence(path: Path) -> str:
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables whose bounds a test can afford to reach."""
-    monkeypatch.setattr(tables, "_LONGEST_LINE", 5000)
-    monkeypatch.setattr(tables, "_LONGEST_CELL", 2000)
-    monkeypatch.setattr(tables, "_MOST_CELLS", 100)
+    monkeypatch.setattr(bounded_tables, "LONGEST_LINE", 5000)
+    monkeypatch.setattr(bounded_tables, "LONGEST_CELL", 2000)
+    monkeypatch.setattr(bounded_tables, "MOST_CELLS", 100)
 
 
 @pytest.mark.usefixtures("narrow")
@@ -60,7 +60,7 @@ def test_tables_are_bounded(tmp_path: Path, text: str, reason: str) -> None:
 
 def test_the_largest_image_fits_into_a_cell() -> None:
     encoded = len(base64.encodebytes(bytes(30_000))) / 30_000 * 100 * 10**6
-    assert encoded < tables._LONGEST_CELL < tables._LONGEST_LINE
+    assert encoded < bounded_tables.LONGEST_CELL < bounded_tables.LONGEST_LINE
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,13 @@ def test_what_is_no_file_is_refused_or_a_row_with_its_reason(tmp_path: Path) -> 
         entries_of(tmp_path / "pipe.csv")
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "circle.jpg").symlink_to(tmp_path / "circle.jpg")
-    (tmp_path / "list.txt").write_text("pipe.jpg\ncircle.jpg\n/dev/zero\nnul\0l.jpg\n" + "d/" * 10_000 + "a.jpg\n")
-    assert {entry.problem for entry in entries_of(tmp_path / "list.txt")} == {"there is no such file"}
+    lines = "pipe.jpg\ncircle.jpg\n/dev/zero\nnul\0l.jpg\n" + "d/" * 10_000 + "a.jpg\n"
+    (tmp_path / "list.txt").write_text(lines + "list.txt\n")
+    *missing, there = entries_of(tmp_path / "list.txt")
+    assert {entry.problem for entry in missing} == {"there is no such file"}
+    assert there.problem is None
+    (tmp_path / "list.txt").write_text(lines)
+    assert "not one of its 5 rows leads to an image" in sentence(tmp_path / "list.txt")
 
 
 def row_of(entry: Entry) -> Row:

@@ -23,6 +23,8 @@ from vfnet_batch.errors import BatchError
 from vfnet_batch.fetch_settings import FetchSettings
 from vfnet_batch.image_reading import ImageReader, stored_size
 from vfnet_batch.inputs.opening import open_input
+from vfnet_batch.ledger import Span
+from vfnet_batch.plan import make_plan
 from vfnet_client.exceptions import InvalidImageError, VFNetError
 
 
@@ -258,10 +260,82 @@ def test_what_cannot_be_read_says_why_without_its_name(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     entries = [Entry("a", str(tmp_path / name), 1) for name in ("pipe.jpg", "missing.jpg", "nul\0l.jpg")]
     reasons = contents_of(entries)
-    assert reasons[:2] == ["it is not a regular file", "cannot be read: No such file or directory"]
+    assert reasons[:2] == ["it is not a regular file", "it is not there"]
     assert reasons[2] == "it has a name that no file can have"
 
 
 def test_sizes_are_those_of_the_stored_pixels(folder: Path) -> None:
     assert [stored_size(content) for content in files(folder)] == [(24, 16), (25, 17), (26, 18)]
     assert stored_size(b"no image") is None
+
+
+def test_a_folder_has_a_line_for_whatever_is_called_like_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_images(tmp_path / "photos", 1)
+    root = tmp_path / "photos"
+    shutil.copy(root / "000" / "00000.png", root / "no_ending")
+    (root / "album.jpg").mkdir()
+    shutil.copy(root / "000" / "00000.png", root / "album.jpg" / "inside.png")
+    (root / "circle.jpg").symlink_to("circle.jpg")
+    (root / "dangling.jpg").symlink_to("gone.jpg")
+    os.mkfifo(root / "pipe.jpg")
+    (root / "locked").mkdir()
+    for name in ("a.txt", "b.txt", ".hidden"):
+        (root / name).touch()
+    (root / "link").symlink_to(tmp_path)
+    scandir = os.scandir
+
+    def guarded(place: str) -> object:  # root may list any
+        if str(place).endswith("locked"):
+            raise PermissionError(13, "Permission denied", place)
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    expected = {
+        "000/00000.png": True,
+        "album.jpg": "it is a folder",
+        "album.jpg/inside.png": True,
+        "circle.jpg": "it is a link in a circle",
+        "dangling.jpg": "it is a link that leads nowhere",
+        "locked": "it is a folder that may not be read (permission denied)",
+        "no_ending": True,
+        "pipe.jpg": "it is not a regular file",
+    }
+    source = open_input(str(root), None, None, tmp_path / "output")
+    entries = [from_line(line, position, source.root) for position, line in enumerate(source.lines())]
+    found = dict(zip((entry.name for entry in entries), contents_of(entries), strict=True))
+    assert {name: isinstance(each, bytes) or each for name, each in found.items()} == expected
+    assert source.passed_over.to_json() == {".txt": 2, "hidden": 1, "folder": 1}
+    monkeypatch.chdir(root)
+    entries = entries_of("**/*")
+    by_pattern = dict(zip((entry.name for entry in entries), contents_of(entries), strict=True))
+    assert {name: isinstance(each, bytes) or each for name, each in by_pattern.items()} == expected
+
+
+def test_an_input_of_one_file_is_an_image_whatever_it_is_called(folder: Path) -> None:
+    shutil.copy(folder / NAMES[0], folder.parent / "picture")
+    assert contents_of(entries_of(str(folder.parent / "picture"))) == files(folder)[:1]
+
+
+def test_an_input_without_images_says_what_there_was(tmp_path: Path) -> None:
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(BatchError, match=r"no image matches .*; passed over 1 that are no images: 1 \.heic"):
+        open_input(f"{tmp_path}/*", None, None, tmp_path / "output")
+
+
+def test_what_urls_are_signed_with_stays_out_of_the_output_s_files(tmp_path: Path) -> None:
+    path, output = tmp_path / "list.txt", tmp_path / "output"
+    output.mkdir()
+    url = "https://store.example/a.jpg?sv=2022&sig="
+    path.write_text(f"{url}SECRET1\nhttps://u:SECRET2@store.example/b.jpg\n")
+    plan = make_plan(output, open_input(str(path), None, None, output), {})
+    entries = [entry for _, entry in plan.entries([Span(0, 2)])]
+    assert [entry.location for entry in entries] == path.read_text().split()  # which are fetched
+    assert [entry.printable_name for entry in entries] == [
+        "https://store.example/a.jpg?***", "https://store.example/b.jpg",
+    ]  # fmt: skip
+    assert b"SECRET" not in b"".join(each.read_bytes() for each in output.iterdir())
+    path.write_text(path.read_text().replace("SECRET1", "RENEWED"))  # signed anew, it goes on
+    plan = make_plan(output, open_input(str(path), None, None, output), {})
+    assert [entry.location for _, entry in plan.entries([Span(0, 1)])] == [f"{url}RENEWED"]

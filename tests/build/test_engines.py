@@ -54,7 +54,7 @@ def test_precision_and_canvases_are_those_of_the_engine(several: Path) -> None:
     assert len(parse_canvases(canvases["libtorch"])) == 6
 
 
-@pytest.mark.parametrize("engine", ["openvino", "torch", "libtorch", "tensorrt"])
+@pytest.mark.parametrize("engine", ["openvino", "torch", "libtorch", "torch_aoti", "tensorrt"])
 def test_the_ensemble_calls_the_detectors_tensors_by_their_names(engine: str, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     _copy_template(repository)
@@ -67,17 +67,6 @@ def test_the_ensemble_calls_the_detectors_tensors_by_their_names(engine: str, tm
     # Engines of ours are also told whose image it is: vfnet_runtime/tickets.py.
     ticket = {"ticket"} if engine in ("openvino", "torch") else set()
     assert set(step.input_map.values()) == {"pixels", "valid_shape"} | ticket
-
-
-def test_tensorrt_has_a_profile_for_each_canvas_and_graphs_for_each_batch_size(tmp_path: Path) -> None:
-    repository = tmp_path / "repository"
-    _copy_template(repository)
-    _configure_for("tensorrt", repository, VFNetConfig(classes=("one",)), "fp16")
-    detector = read_configuration(repository / "vfnet_detector" / "configs" / "tensorrt.pbtxt")
-    assert list(detector.instance_group[0].profile) == ["0", "1", "2", "3", "4", "5"]
-    graphs = detector.optimization.cuda.graph_spec
-    assert sorted({graph.batch_size for graph in graphs}) == list(range(1, detector.max_batch_size + 1))
-    assert len({tuple(graph.input["PIXELS"].dim) for graph in graphs}) == 6
 
 
 def test_an_image_is_put_on_the_smallest_canvas_that_holds_it() -> None:

@@ -14,11 +14,10 @@ from vfnet_build import building
 from vfnet_build import repository as repository_module
 from vfnet_build.building import build
 from vfnet_build.repository import PYTHON_MODELS, RepositoryError, write_repository
-from vfnet_build.template import runtime_directory
 from vfnet_model.checkpoints.demo import DEMO_CLASSES
 from vfnet_model.checkpoints.loading import load_checkpoint
 from vfnet_model.manifest import MANIFEST, MAX_MANIFEST, BuildOptions, Manifest
-from vfnet_model.served_repository import RUNTIME, python_files
+from vfnet_model.served_repository import SERVED_PACKAGES, package_directory, python_files
 
 MADE_UP = Manifest("0" * 64, "made up", False, DEMO_CLASSES, BuildOptions(), "0" * 64, {})
 
@@ -36,10 +35,11 @@ def test_every_model_is_complete_by_itself(demo_repository: Path) -> None:
     assert {path.name for path in demo_repository.iterdir() if path.is_dir()} == {"vfnet", *PYTHON_MODELS}
     for model in PYTHON_MODELS:
         version = demo_repository / model / "1"
-        assert python_files(version / RUNTIME) == python_files(runtime_directory())
+        for package in SERVED_PACKAGES:
+            assert python_files(version / package) == python_files(package_directory(package))
         imported = {line.split()[1].partition(".")[0] for path in version.rglob("*.py")
                     for line in path.read_text().splitlines() if line.startswith(("from ", "import "))}  # fmt: skip
-        assert {name for name in imported if name.startswith("vfnet")} == {RUNTIME}
+        assert {name for name in imported if name.startswith("vfnet")} == set(SERVED_PACKAGES)
 
 
 def test_class_names_follow_tritons_label_file_convention(demo_repository: Path) -> None:

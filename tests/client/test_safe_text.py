@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vfnet_client.safe_text import is_printable_line, printable_line
+from vfnet_client.safe_text import is_printable_line, printable_line, shown_reference, without_url_secrets
 
 PRINTABLE = ["", "forklift", "a b", "Straße", "貨物", "👩‍🚒 helmet", "क्‍ष", "a\\nb", "\u00a0wide space\u3000", "עברית"]
 SHOWN = {
@@ -71,3 +71,22 @@ def test_any_text_becomes_one_printable_line_within_the_limit(text: str, limit: 
     assert len(line.splitlines()) <= 1
     line.encode()
     assert printable_line(line, limit) == line
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("see 'https://h/a.jpg?sv=1&sig=S%3D': no", "see 'https://h/a.jpg?***': no"),
+        ("https://user:secret@h/a.jpg", "https://h/a.jpg"),
+        ("s3://bucket/key?versionId=1 and http://h/b", "s3://bucket/key?*** and http://h/b"),
+        ("what? a:b@c", "what? a:b@c"),
+        ("https://h/a.jpg?***", "https://h/a.jpg?***"),
+    ],
+)
+def test_urls_lose_what_they_are_signed_with(text: str, shown: str) -> None:
+    assert without_url_secrets(text) == shown
+
+
+def test_a_reference_that_is_a_url_keeps_nothing_behind_its_question_mark() -> None:
+    assert shown_reference("https://u:p@h/a.jpg?sig=a b 'c'") == "https://h/a.jpg?***"
+    assert shown_reference("photos/what?.jpg") == "photos/what?.jpg"

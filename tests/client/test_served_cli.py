@@ -129,3 +129,18 @@ def test_score_reads_stdin(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"input_data": {"columns": ["image"]}}')))
     assert main(["score", "-", "--server", server.grpc_url]) == 0
     assert capfdbinary.readouterr().out == b"[]\n"
+
+
+def test_one_of_several_servers_may_be_away(
+    server: Any, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target, away = tmp_path / "out.json", "grpc://127.0.0.1:1"
+    several = ["--server", away, "--server", server.grpc_url]
+    assert main(["detect", str(folder / "a.jpg"), str(folder / "c.png"), *several, "--json", str(target)]) == 0
+    assert json.loads(target.read_bytes()) == expected(server, folder)[::2]
+    assert main(["detect", str(folder / "a.jpg"), "--server", f"dns:///localhost:{server.grpc_port}"]) == 0
+    capsys.readouterr()
+    assert main(["health", *several[2:], *several[:2]]) == 1  # it proves each
+    said = capsys.readouterr()
+    assert said.out.startswith(f"{server.grpc_url} works: ")
+    assert away in said.err

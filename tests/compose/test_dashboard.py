@@ -62,7 +62,7 @@ def test_panels_do_not_overlap_and_have_a_data_source() -> None:
 
 
 def test_prometheus_scrapes_what_compose_starts() -> None:
-    config = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
+    config = yaml.safe_load((FOLDER / "prometheus" / "prometheus.yml").read_text())
     targets = {target for job in config["scrape_configs"] for static in job["static_configs"]
                for target in static["targets"]}  # fmt: skip
     assert targets == {"triton:8002", "gateway:5001"}

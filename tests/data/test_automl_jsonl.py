@@ -29,7 +29,7 @@ def test_fractions_become_pixels_and_labels_are_sorted(jsonl: Callable[..., Path
     assert image.boxes.dtype == np.float32
 
 
-@pytest.mark.parametrize("details", [{"width": "40px", "height": "30"}, {"width": 40.0}, {}, None])
+@pytest.mark.parametrize("details", [{"width": "40px", "height": "30"}, {"width": 40.0}, {"width": 0}, {}, None])
 def test_sizes_are_read_as_people_write_them(jsonl: Callable[..., Path], details: Any) -> None:
     assert read_dataset(jsonl(ENTRY | {"image_details": details})).images[0].width == 40
 
@@ -46,7 +46,7 @@ def test_crowd_flags_are_read_as_people_write_them(jsonl: Callable[..., Path], f
         ("[1]", "line 1: is [1], not a JSON object"),
         (ENTRY | {"image_url": 7}, "image_url is 7"),
         (ENTRY | {"image_details": {"width": "wide"}}, "image_details.width is 'wide'"),
-        (ENTRY | {"image_details": {"width": 0}}, "image_details.width is 0"),
+        (ENTRY | {"image_details": {"width": -1}}, "image_details.width is -1"),
         (ENTRY | {"label": "can"}, "label is 'can', not a list of boxes"),
         (ENTRY | {"label": [{"label": "can", "polygon": [[0, 0, 1, 1]]}]}, "it has a polygon: export boxes"),
         (ENTRY | {"label": [BOX | {"isCrowd": 2}]}, "isCrowd is 2"),
@@ -56,8 +56,8 @@ def test_crowd_flags_are_read_as_people_write_them(jsonl: Callable[..., Path], f
         (ENTRY | {"label": [BOX | {"label": " "}]}, "label is ' ', not the name of a class"),
         (ENTRY | {"label": [BOX | {"topX": 0.6}]}, "box 1: the box (0.6, 0.1, 0.5, 0.9) is inverted"),
         (ENTRY | {"label": [BOX | {"topX": 0.5}]}, "is empty"),
-        (ENTRY | {"label": [BOX | {"bottomX": 1.1}]}, "reaches out of its image (0 to 1)"),
-        (ENTRY | {"label": [BOX | {"bottomX": 31}]}, "reaches out of its image"),
+        (ENTRY | {"label": [BOX | {"bottomX": 31}]}, "reaches far out of its image (0 to 1)"),
+        (ENTRY | {"label": [BOX | {"topX": 1.1, "bottomX": 1.2}]}, "lies outside its image (0 to 1)"),
     ],
 )
 def test_each_mistake_is_named_with_its_line(

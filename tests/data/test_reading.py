@@ -80,7 +80,7 @@ def test_a_file_that_is_no_image_is_named(
     tmp_path: Path, listing: Callable[[Path], Path], problems: Callable[..., str]
 ) -> None:
     (tmp_path / "a.jpg").write_text("not found")
-    assert "not an image in a format that the model reads" in problems(listing(tmp_path / "a.jpg"))
+    assert "not an image in a known format" in problems(listing(tmp_path / "a.jpg"))
 
 
 def test_an_unreadable_file_is_kept_for_an_evaluation_and_a_missing_one_is_not(

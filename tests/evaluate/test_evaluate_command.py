@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,3 +75,85 @@ def test_a_server_that_is_not_there_ends_it(annotations: Path, capsys: pytest.Ca
 def test_a_file_that_is_no_checkpoint_ends_it(annotations: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "--annotations", str(annotations), "--checkpoint", str(annotations)]) == 1
     assert "truth.json" in capsys.readouterr().err
+
+
+def spoilt(annotations: Path, change: Callable[[Any], object]) -> Path:
+    document = json.loads(annotations.read_text())
+    change(document)
+    path = annotations.with_name("spoilt.json")
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_problems_can_be_skipped_with_the_detections_of_what_is_skipped(
+    annotations: Path, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def spoil(document: Any) -> None:
+        document["images"][1]["file_name"] = "gone.png"
+        document["annotations"][0]["bbox"][3] = 0
+
+    command = ["evaluate", "--annotations", str(spoilt(annotations, spoil)), "--detections", str(results)]
+    assert main(command) == 1
+    said = capsys.readouterr().err
+    assert "2 problems" in said
+    assert "--skip-invalid goes on without them" in said
+    assert main([*command, "--skip-invalid", "--json", str(tmp_path / "all.json")]) == 0
+    assert "2 problems, left out as --skip-invalid says" in capsys.readouterr().err
+    figures = json.loads((tmp_path / "all.json").read_text())
+    assert (figures["images"], figures["objects"], figures["detections"]) == (1, 1, 3)
+    assert "2 problems" in figures["notes"][0]
+
+
+def test_ids_as_long_as_uuids_are_evaluated(annotations: Path, tmp_path: Path) -> None:
+    def lengthen(document: Any) -> None:
+        for each in [*document["images"], *document["annotations"]]:
+            key = "image_id" if "image_id" in each else "id"
+            each[key] += 10**38
+
+    source = spoilt(annotations, lengthen)
+    (tmp_path / "long.json").write_text(
+        json.dumps(
+            [
+                {"image_id": 10**38 + 1, "category_id": 5, "bbox": [10, 10, 40, 40], "score": 0.9},
+                {"image_id": 10**38 + 2, "category_id": 5, "bbox": [20, 20, 100, 80], "score": 0.9},
+            ]
+        )
+    )
+    command = ["evaluate", "--annotations", str(source), "--detections", str(tmp_path / "long.json")]
+    assert main([*command, "--json", str(tmp_path / "all.json")]) == 0
+    assert json.loads((tmp_path / "all.json").read_text())["per_class"]["can"]["AP"] == pytest.approx(1)
+
+
+def test_annotations_that_name_no_class_are_refused_with_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    (tmp_path / "data.jsonl").write_text('{"image_url": "a.png", "label": []}')
+    (tmp_path / "none.json").write_text("[]")
+    command = ["evaluate", "--annotations", str(tmp_path / "data.jsonl"), "--detections", str(tmp_path / "none.json")]
+    assert main(command) == 1
+    assert "no box is annotated and no class is named" in capsys.readouterr().err
+
+
+def test_the_precision_of_nothing_is_a_dash(
+    annotations: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "none.json").write_text("[]")
+    assert main(["evaluate", "--annotations", str(annotations), "--detections", str(tmp_path / "none.json")]) == 0
+    assert "(precision \N{EN DASH}, recall 0.000)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("boxes", "said"),
+    [
+        ([[0.1, 0.1, 0.3, 0.4], [0.4, 0.1, 0.2, 0.6]], "bbox is in fractions of the image"),
+        ([[60, 10, 100, 90], [70, 50, 150, 110]], "all fit as corners x1, y1, x2, y2"),
+    ],
+)
+def test_detections_that_are_no_pixels_are_refused_instead_of_an_ap_of_0(
+    annotations: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], boxes: list[list[float]], said: str
+) -> None:
+    entries = [{"image_id": 1, "category_id": 5, "bbox": box, "score": 0.9} for box in boxes]
+    (tmp_path / "odd.json").write_text(json.dumps(entries))
+    assert main(["evaluate", "--annotations", str(annotations), "--detections", str(tmp_path / "odd.json")]) == 1
+    assert said in capsys.readouterr().err

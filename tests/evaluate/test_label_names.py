@@ -18,6 +18,11 @@ def test_spelling_differs_with_a_note() -> None:
     assert labels.notes == ("the model's 'Milk Bottle' is taken for the data's 'milk_bottle'",)
 
 
+def test_accents_are_the_same_in_either_form_of_unicode() -> None:
+    labels = reconcile(["Caf\u00e9"], ["cafe\u0301"])
+    assert labels.index_of == {"Caf\u00e9": 0}
+
+
 def test_an_exact_name_goes_before_a_similar_one() -> None:
     labels = reconcile(["can", "Can"], ["can"])
     assert labels.index_of == {"can": 0}
@@ -44,3 +49,9 @@ def test_nothing_in_common_is_refused_with_both_sides() -> None:
 def test_names_that_could_be_either_are_refused(model: list[str], data: list[str]) -> None:
     with pytest.raises(EvaluationError, match="differ in spelling only"):
         reconcile(model, data)
+
+
+def test_a_label_without_a_box_is_not_missed() -> None:
+    (note,) = reconcile(["can"], ["groceries", "can"], annotated={"can"}).notes
+    assert note == "these labels of the data have no box, so none is missed: groceries"
+    assert "count as missed: lid" in reconcile(["can"], ["lid", "can"], annotated={"can", "lid"}).notes[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import json
 from collections.abc import Callable
@@ -104,6 +105,20 @@ def test_accepted(body: dict[str, Any], images: int, client: httpx.Client) -> No
     assert all(len(result["boxes"]) == 10 for result in reply.json())
 
 
+def test_a_body_in_gzip_is_answered_as_without(client: httpx.Client) -> None:
+    body = json.dumps({"input_data": table([GOOD, GOOD])}).encode()
+    plain, headers = post(client, body), {"content-type": "application/json", "content-encoding": "gzip"}
+    assert plain.status_code == 200
+    assert client.post("/score", content=gzip.compress(body), headers=headers).json() == plain.json()
+    infer = {"inputs": [{"name": "IMAGE", "datatype": "BYTES", "shape": [1], "data": [GOOD],
+                         "parameters": {"content_type": "base64"}}]}  # fmt: skip
+    packed = gzip.compress(json.dumps(infer).encode())
+    answers = [client.post("/v2/models/vfnet/infer", json=infer),
+               client.post("/v2/models/vfnet/infer", content=packed, headers=headers)]  # fmt: skip
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json()["outputs"] == answers[1].json()["outputs"]
+
+
 @pytest.mark.parametrize(("body", "status", "words"), REFUSED.values(), ids=REFUSED)
 def test_refused(body: Any, status: int, words: str, client: httpx.Client) -> None:
     reply = post(client, body)
@@ -184,7 +199,9 @@ def test_a_body_over_the_limit_is_413(client: httpx.Client) -> None:
 
 def test_the_health_routes_answer(client: httpx.Client) -> None:
     assert (client.get("/").status_code, client.get("/").text) == (200, "Healthy")
-    assert (client.get("/ping").status_code, client.get("/health").status_code) == (200, 200)
+    assert [client.get(f"/{name}").status_code for name in ("ping", "health", "livez", "readyz", "startupz")] == [
+        200
+    ] * 5
     assert client.get("/version").text[0].isdigit()
 
 

@@ -36,6 +36,9 @@ from score_requests import GOOD
 
 _SCORE = json.dumps({"input_data": {"columns": ["image"], "data": [GOOD]}}).encode()
 _JSON = "Content-Type: application/json\r\n"
+_LENGTH_AND_CHUNKS = (
+    "Triton's HTTP server (2.51) believes in chunks where a length stands too, and keeps the connection"
+)
 _CHUNKS = "Triton's HTTP server (2.51) keeps every chunk apart; one in front of it has to put them together"
 
 
@@ -110,7 +113,8 @@ def _add_framing(found: AttackList, target: str, path: str, body: bytes) -> None
         found.add(name, target, http(target, data, 25), allowed=_ended_or_waiting(target), is_quick=False)
     found.add("length beyond what comes, then closed", target, _half_closed(target, post(f"Content-Length: {size * 9}")),
               allowed=answered)  # fmt: skip
-    found.add("smuggled request is not answered", target, _smuggled(target, path), allowed=refused)
+    found.add("smuggled request is not answered", target, _smuggled(target, path), allowed=refused,
+              why_not_mended=_LENGTH_AND_CHUNKS if target == TRITON else "")  # fmt: skip
 
 
 def _ended_or_waiting(target: str) -> Callable[[Reply], bool]:

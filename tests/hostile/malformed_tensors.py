@@ -172,7 +172,7 @@ def _in_every_protocol(found: AttackList, name: str, tensors: Tensors, allowed: 
     targets = (TRITON, DOOR) if tensors.model == "vfnet" else (TRITON,)
     for target in targets:
         if target == TRITON and forgiving:
-            expected = by_http = answered
+            expected, by_http = answered, _answered_or_refused_by_parser
         elif target == TRITON and allowed is refused:
             expected, by_http = refused, _refused_by_parser
         else:
@@ -190,6 +190,10 @@ _TRITON_FORGIVES = ("timeout -1", "model with NUL", "more contents than inputs")
 def _refused_by_parser(reply: Reply) -> bool:
     """Triton's servers (2.51) say 500, or INTERNAL, of what they cannot parse, before any model is asked."""
     return refused(reply) or "Unable to parse" in reply.text or "failed to parse" in reply.text
+
+
+def _answered_or_refused_by_parser(reply: Reply) -> bool:
+    return answered(reply) or _refused_by_parser(reply)
 
 
 def _of_the_ensemble() -> list[tuple[str, Tensors, Allowed]]:

@@ -18,8 +18,12 @@ from score_requests import GOOD
 from side_gateways import KEY, SideGateways
 
 NAMES = {
+    # Those two also with a dot at the end, which makes a name of a number.
+    "127.0.0.1": ["127.0.0.1"],
+    "localhost": ["127.0.0.1"],
     HOST: ["127.0.0.1"],
     "metadata.hostile.test": ["169.254.169.254"],
+    "metadata.google.internal": ["169.254.169.254"],  # as within Google's cloud
     "loopback.hostile.test": ["127.0.0.1"],
     "loopback6.hostile.test": ["::1"],
     "private.hostile.test": ["192.168.0.1"],

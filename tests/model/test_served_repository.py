@@ -12,7 +12,7 @@ from PIL import Image
 
 from vfnet_build.template import template_directory
 from vfnet_model.detectors.repository_detector import RepositoryDetector
-from vfnet_model.served_repository import RUNTIME, RuntimeMismatchError, network_input, served_parameters
+from vfnet_model.served_repository import SERVED_PACKAGES, RuntimeMismatchError, network_input, served_parameters
 
 
 def test_the_networks_input_is_resized_and_padded_as_when_served() -> None:
@@ -36,7 +36,7 @@ def test_parameters_are_read_from_the_configuration() -> None:
 
 def test_a_repository_of_another_version_is_refused(demo_repository: Path, tmp_path: Path) -> None:
     other = shutil.copytree(demo_repository, tmp_path / "repository")
-    with (other / "vfnet_detector" / "1" / RUNTIME / "candidates.py").open("a") as module:
+    with (other / "vfnet_detector" / "1" / SERVED_PACKAGES[0] / "candidates.py").open("a") as module:
         module.write("# another version\n")
     with pytest.raises(RuntimeMismatchError, match="built by another version of vfnet: build it anew"):
         RepositoryDetector(other)

@@ -6,13 +6,25 @@ that language, which is when it looks.
 
 from __future__ import annotations
 
+import dataclasses
+
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from simulated_cuda import simulate_cuda
+from small_networks import BACKBONES, small_network
+from vfnet_runtime.architecture.detector import DensePredictor, Detector
 from vfnet_runtime.architecture.padding import ValidAreas
 from vfnet_runtime.engines import network_operations
-from vfnet_runtime.engines.kernels import deformable_kernel, normalisation_kernels, pointwise_kernel
+from vfnet_runtime.engines.batching import Batch
+from vfnet_runtime.engines.cuda_runner import CudaRunner
+from vfnet_runtime.engines.fused_network import fuse
+from vfnet_runtime.engines.kernels import deformable_kernel, normalisation_kernels, pointwise_kernel, resize_kernel
+from vfnet_runtime.engines.torch_engine import Image
+from vfnet_runtime.resizing import resize_into
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CANVAS = (64, 96)
@@ -64,29 +76,72 @@ def test_group_norm_of_valid_cells_and_relu(
     weight, bias = torch.linspace(0.5, 1.5, channels), torch.linspace(-0.5, 0.5, channels)
     expected = network_operations.group_norm_and_rectify(x.clone(), groups, weight, bias, 1e-5, areas)
     sizes = areas.sizes(x)
+    exact = network_operations.group_norm_and_rectify(x.clone(), groups, weight, bias, 1e-5, areas, into_float32=True)
+    unrounded = normalisation_kernels.group_norm_and_rectify(
+        x.clone(memory_format=torch.channels_last), groups, weight, bias, 1e-5, sizes, into_float32=True
+    )
     found = normalisation_kernels.group_norm_and_rectify(x, groups, weight, bias, 1e-5, sizes)
     assert (expected > 0).any()
     assert_close(found, expected)
+    assert_close(unrounded, exact)
 
 
+@pytest.mark.parametrize("capability", [(7, 5), (8, 6), (9, 0)])
 @pytest.mark.parametrize(
     ("dtype", "stride", "modulated"),
     [(torch.float32, 1, True), (torch.float32, 2, True), (torch.float16, 1, True), (torch.float16, 1, False)],
 )
-def test_deformable_convolution(dtype: torch.dtype, stride: int, modulated: bool, areas: ValidAreas) -> None:
-    channels, out_channels = 32, 48
+def test_deformable_convolution(
+    dtype: torch.dtype, stride: int, modulated: bool, capability: tuple[int, int], areas: ValidAreas
+) -> None:
+    assert_deformable_convolution(areas, dtype, 32, 48, stride=stride, modulated=modulated, capability=capability)
+
+
+@pytest.mark.parametrize("capability", [(7, 5), (9, 0)])
+@pytest.mark.parametrize(
+    ("channels", "out_channels", "groups", "offset_groups"),
+    [(64, 64, 2, 1), (64, 32, 1, 2), (128, 64, 4, 2), (128, 64, 2, 4), (52, 52, 1, 1)],
+)
+def test_groups_of_filters_and_of_offsets(
+    channels: int, out_channels: int, groups: int, offset_groups: int, capability: tuple[int, int], areas: ValidAreas
+) -> None:
+    assert_deformable_convolution(
+        areas, torch.float16, channels, out_channels, groups, offset_groups, capability=capability
+    )
+
+
+def test_neither_bias_nor_relu_nor_mask(areas: ValidAreas) -> None:
+    for capability in ((7, 5), (9, 0)):
+        assert_deformable_convolution(areas, torch.float16, 32, 32, capability=capability, plain=True)
+
+
+def assert_deformable_convolution(
+    areas: ValidAreas,
+    dtype: torch.dtype,
+    channels: int,
+    out_channels: int,
+    groups: int = 1,
+    offset_groups: int = 1,
+    *,
+    capability: tuple[int, int],
+    stride: int = 1,
+    modulated: bool = True,
+    plain: bool = False,
+) -> None:
     x = areas.clear(maps(channels, 8, dtype))
     generator = torch.Generator().manual_seed(2)
-    shape = (len(VALID), 27 if modulated else 18, x.shape[2] // stride, x.shape[3] // stride)
+    shape = (len(VALID), (27 if modulated else 18) * offset_groups, x.shape[2] // stride, x.shape[3] // stride)
     # Offsets far enough that many points leave the map on every side; their own layout, as the head's.
     prediction = torch.randn(shape, generator=generator).mul(4)
-    weight = torch.randn((out_channels, channels, 3, 3), generator=generator).mul(0.05).to(dtype)
+    weight = torch.randn((out_channels, channels // groups, 3, 3), generator=generator).mul(0.05).to(dtype)
     weight = weight.contiguous(memory_format=torch.channels_last)
-    bias = torch.linspace(-1, 1, out_channels)
-    arguments = (x, prediction, weight, bias, stride, 1)
-    expected = network_operations.deform_conv_and_rectify(*arguments, modulated=modulated, rectify=True, areas=areas)
+    arguments = (x, prediction, weight, None if plain else torch.linspace(-1, 1, out_channels), stride, 1)
+    expected = network_operations.deform_conv_and_rectify(
+        *arguments, modulated=modulated, rectify=not plain, areas=None if plain else areas
+    )
     assert deformable_kernel.takes(x, prediction, weight, modulated)
-    found = deformable_kernel.deform_conv(*arguments, modulated, True, areas.sizes(prediction))
+    sizes = None if plain else areas.sizes(prediction)
+    found = deformable_kernel.deform_conv(*arguments, modulated, not plain, sizes, capability)
     assert (expected > 0).any()
     assert_close(found, expected)
 
@@ -95,6 +150,85 @@ def test_other_deformable_convolutions_are_left_to_torch() -> None:
     takes = deformable_kernel.takes
     x, weight = torch.zeros(1, 64, 4, 4), torch.zeros(64, 64, 3, 3)
     assert takes(x, torch.zeros(1, 27, 4, 4), weight, True)
-    assert not takes(x, torch.zeros(1, 54, 4, 4), weight, True)  # two groups of offsets
-    assert not takes(x, torch.zeros(1, 27, 4, 4), torch.zeros(64, 32, 3, 3), True)  # two groups of filters
-    assert not takes(x[:, :24], torch.zeros(1, 27, 4, 4), weight[:, :24], True)
+    assert takes(x, torch.zeros(1, 54, 4, 4), weight, True)  # two groups of offsets
+    assert not takes(x, torch.zeros(1, 27, 4, 4), torch.zeros(64, 8, 3, 3), True)  # too few channels a group
+    assert not takes(x, torch.zeros(1, 27, 4, 4), torch.zeros(64, 64, 3, 5), True)
+    assert not takes(x, torch.zeros(1, 32, 4, 4), weight, True)
+
+
+@pytest.mark.parametrize(
+    ("size", "new_size"),
+    [
+        ((48, 64), (80, 107)),
+        ((64, 48), (107, 80)),
+        ((200, 150), (107, 80)),
+        ((160, 214), (80, 107)),  # halved exactly, which OpenCV does otherwise
+        ((160, 213), (80, 107)),
+        ((1, 1), (60, 60)),
+        ((3, 100), (2, 133)),
+        ((37, 53), (37, 53)),
+    ],
+)
+def test_resize_is_opencvs_to_the_bit(size: tuple[int, int], new_size: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    out = torch.full((128, 160, 3), 7, dtype=torch.uint8)
+    resize_kernel.resize_bytes(image, new_size, out)
+    expected = np.zeros((128, 160, 3), np.uint8)
+    expected[: new_size[0], : new_size[1]] = cv2.resize(image, new_size[::-1], interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(out.numpy(), expected)
+
+
+def test_the_runner_resizes_stored_images_as_the_host_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stored and resized images in one batch, on a simulated device; twice, for its buffers take turns."""
+    simulate_cuda(monkeypatch)
+    monkeypatch.setattr(network_operations, "HAS_KERNELS", True)
+    network = small_network(BACKBONES["ResNet"])
+    detector = Detector(network, fuse(network, torch.float32)).eval()
+    runner = CudaRunner(detector, torch.device("cpu"), ((96, 128),), (1, 2, 4))
+    images, on_canvas = [], []
+    for number, (size, valid) in enumerate((((48, 60), (80, 100)), ((96, 128), (80, 100)), ((40, 64), (80, 128)))):
+        pixels = np.random.default_rng(number).integers(40, 256, (1, *size, 3), np.uint8)
+        images.append(Image(pixels, np.array([valid], np.int32), is_stored=size != (96, 128)))
+        resized = np.zeros((1, 96, 128, 3), np.uint8)
+        resize_into(pixels[0], resized[0, : valid[0], : valid[1]] if images[-1].is_stored else resized[0])
+        on_canvas.append(Image(resized, images[-1].valid_shape))
+    batch = Batch((96, 128), (0, 1, 2), 4)
+    for _ in range(2):
+        found, expected = (runner.finish(runner.start(batch, each)) for each in (images, on_canvas))
+        for one, other in zip(found, expected, strict=True):
+            assert (one[1] > 0).any()
+            for ours, theirs in zip(one, other, strict=True):
+                np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("to_rgb", [True, False])
+def test_pixels_are_normalised_to_the_bit(to_rgb: bool) -> None:
+    network = small_network(BACKBONES["ResNet"])
+    preprocess = dataclasses.replace(network.config.preprocess, to_rgb=to_rgb)
+    network.config = dataclasses.replace(network.config, preprocess=preprocess)
+    dense = DensePredictor(network)
+    pixels = torch.randint(0, 256, (len(VALID), *CANVAS, 3), generator=torch.Generator().manual_seed(0))
+    pixels = pixels.to(torch.uint8)
+    expected = dense.normalize(pixels, VALID)
+    for dtype in (torch.float32, torch.float16):  # to bfloat16 the interpreter does not round, as GPUs do
+        network_operations.normalise_by_kernel(dense, dtype)
+        found = dense.normalize(pixels, VALID)
+        assert found.is_contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(found, expected.to(dtype), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("capability", [(7, 5), (9, 0)])
+def test_offsets_of_boxes_are_computed_inside(capability: tuple[int, int], areas: ValidAreas) -> None:
+    x = areas.clear(maps(32, 8, torch.float32))
+    generator = torch.Generator().manual_seed(3)
+    distances = torch.rand((len(VALID), 4, *x.shape[2:]), generator=generator).mul(60)
+    weight = torch.randn((16, 32, 3, 3), generator=generator).mul(0.05).contiguous(memory_format=torch.channels_last)
+    star = network_operations.StarOffsets(distances, 0.1, 8)
+    expected = network_operations.star_conv_and_rectify(x, star, weight, 1, areas)
+    assert deformable_kernel.takes_star(x, weight)
+    sizes = areas.sizes(x)
+    found = deformable_kernel.deform_conv(
+        x, distances, weight, None, 1, 1, False, True, sizes, capability, star=8, into_float32=True
+    )
+    assert (expected > 0).any()
+    assert_close(found, expected)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from served_inference import ARRAYS, infer
+from served_inference import EVERY_OUTPUT, infer
 from triton_server import ServedRepository
 
 WIDTH, HEIGHT = 53, 37
@@ -44,6 +44,11 @@ def ycck(photo: Image.Image) -> bytes:
     data = bytearray(save(photo.convert("CMYK"), "JPEG", quality=95))
     data[data.index(b"Adobe") + 11] = 2
     return bytes(data)
+
+
+def ppm_text(photo: Image.Image) -> bytes:
+    values = " ".join(map(str, np.asarray(photo).ravel().tolist()))
+    return f"P3\n# made by hand\n{WIDTH} {HEIGHT}\n255\n{values}\n".encode()
 
 
 def grey(photo: Image.Image, dtype: type, factor: float) -> Image.Image:
@@ -98,6 +103,16 @@ ENCODINGS: dict[str, Callable[[Image.Image], bytes]] = {
     "tiff float 0..1": lambda photo: save(grey(photo, np.float32, 1 / 255), "TIFF"),
     "tiff float 0..255": lambda photo: save(grey(photo, np.float32, 1), "TIFF"),
     "tiff pages": lambda photo: moving(photo, "TIFF"),
+    "ppm": lambda photo: save(photo, "PPM"),
+    "ppm grey": lambda photo: save(photo.convert("L"), "PPM"),
+    "ppm 1 bit": lambda photo: save(photo.convert("1"), "PPM"),
+    "ppm grey 16 bit": lambda photo: save(grey(photo, np.uint16, 256.9), "PPM"),
+    "ppm text": ppm_text,
+    "jpeg 2000": lambda photo: save(photo, "JPEG2000"),
+    "jpeg 2000 lossy": lambda photo: save(photo, "JPEG2000", irreversible=True, quality_mode="dB", quality_layers=[40]),
+    "jpeg 2000 RGBA": lambda photo: save(with_alpha(photo), "JPEG2000"),
+    "jpeg 2000 grey 16 bit": lambda photo: save(grey(photo, np.uint16, 256.9), "JPEG2000"),
+    "jpeg 2000 codestream": lambda photo: save(photo, "JPEG2000", no_jp2=True),
 }
 
 
@@ -239,6 +254,6 @@ def good_image(server: ServedRepository) -> bytes:
 @pytest.fixture(scope="session")
 def good_answer(server: ServedRepository, good_image: bytes) -> dict[str, np.ndarray]:
     """All outputs for `good_image`, as it was answered alone."""
-    answer = infer(server, good_image, (*ARRAYS, "DETECTIONS"))
+    answer = infer(server, good_image, EVERY_OUTPUT)
     assert len(answer["SCORES"]) > 3
     return answer

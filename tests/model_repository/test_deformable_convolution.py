@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import vfnet_runtime.engines.deformable
-from vfnet_build.engines.native_code import SOURCE, compile_deformable_convolution
+from vfnet_build.engines.native_code import COMPILED, SOURCE, compile_deformable_convolution
 from vfnet_runtime.architecture.deform_conv import deform_conv2d
 from vfnet_runtime.engines.deformable.deformable_convolution import (
     LIBRARY,
@@ -43,6 +43,17 @@ def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if reason := compile_deformable_convolution(folder, folder):
         pytest.skip(reason)
     return folder / LIBRARY
+
+
+def test_a_library_that_is_compiled_already_needs_no_compiler(
+    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the images; of other sources it is not taken."""
+    monkeypatch.setenv(COMPILED, str(library.parent))
+    monkeypatch.setenv("CC", "/nowhere/cc")
+    assert compile_deformable_convolution(tmp_path) is None
+    assert (tmp_path / LIBRARY).read_bytes() == library.read_bytes()
+    assert compile_deformable_convolution(tmp_path, library.parent) is not None
 
 
 @pytest.fixture(params=PRECISIONS)

@@ -17,12 +17,11 @@ import tritonclient.grpc
 import tritonclient.http
 from tritonclient.utils import InferenceServerException
 
-from served_inference import ARRAYS, infer
+from served_inference import EVERY_OUTPUT, infer
 from triton_server import ServedRepository, serving
 
 pytestmark = pytest.mark.served
 
-EVERYTHING = (*ARRAYS, "DETECTIONS")
 TYPES = {"uint8": "UINT8", "int32": "INT32", "int64": "INT64", "float32": "FP32", "object": "BYTES"}
 Inputs = dict[str, np.ndarray]
 
@@ -174,12 +173,12 @@ def any_engine(request: pytest.FixtureRequest) -> ServedRepository:
 def test_the_detector_refuses_what_is_no_resized_image_and_answers_as_before(
     any_engine: ServedRepository, good_image: bytes, protocol: str
 ) -> None:
-    expected = infer(any_engine, good_image, EVERYTHING)
+    expected = infer(any_engine, good_image, EVERY_OUTPUT)
     for name, (reason, inputs) in DETECTOR.items():
         assert reason in refusal(any_engine, "vfnet_detector", inputs, protocol), name
         if reason and protocol == "grpc":  # it came as far as the model
-            assert_same(infer(any_engine, good_image, EVERYTHING), expected)
-    assert_same(infer(any_engine, good_image, EVERYTHING), expected)
+            assert_same(infer(any_engine, good_image, EVERY_OUTPUT), expected)
+    assert_same(infer(any_engine, good_image, EVERY_OUTPUT), expected)
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
@@ -247,7 +246,7 @@ def test_tickets_that_are_forged_and_kept_cost_an_honest_caller_less_than_a_seco
     quick_server: ServedRepository, good_image: bytes, as_far_as: str
 ) -> None:
     image = {"IMAGE": np.array([good_image], np.object_)}
-    expected = infer(quick_server, good_image, EVERYTHING)
+    expected = infer(quick_server, good_image, EVERY_OUTPUT)
     for forged in (1, time.monotonic_ns() // 2):  # as if an image had taken that long
         call(quick_server, "vfnet_postprocess", rows(TICKET=np.array([[forged]], np.int64)))
     for _ in range(PLACES):
@@ -259,7 +258,7 @@ def test_tickets_that_are_forged_and_kept_cost_an_honest_caller_less_than_a_seco
                 {name: result.as_numpy(name) for name in ("PIXELS", "VALID_SHAPE", "TICKET")},
             )
     started = time.monotonic()
-    assert_same(infer(quick_server, good_image, EVERYTHING), expected)
+    assert_same(infer(quick_server, good_image, EVERY_OUTPUT), expected)
     assert time.monotonic() - started < 2  # of a machine that does something else, too
     assert quick_server.images_inside() < PLACES
 
@@ -297,12 +296,12 @@ def test_an_image_that_the_network_fails_on_changes_no_other_answer(
     trusting_server: ServedRepository, good_image: bytes, good_answer: dict[str, np.ndarray], bad: str
 ) -> None:
     # the size before is the one that would fail
-    assert_same(infer(trusting_server, good_image, EVERYTHING), good_answer)
+    assert_same(infer(trusting_server, good_image, EVERY_OUTPUT), good_answer)
     with pytest.raises(InferenceServerException) as caught:
         call(trusting_server, "vfnet_detector", DETECTOR[bad][1])
     assert "could not be detected in" in str(caught.value)
     for _ in range(3):
-        assert_same(infer(trusting_server, good_image, EVERYTHING), good_answer)
+        assert_same(infer(trusting_server, good_image, EVERY_OUTPUT), good_answer)
 
 
 def test_images_beside_one_that_the_network_fails_on_are_answered(
@@ -329,6 +328,6 @@ def test_images_beside_one_that_the_network_fails_on_are_answered(
     for kind, result, error in answers:
         if kind == "good":
             assert error is None
-            assert_same({name: result.as_numpy(name) for name in EVERYTHING}, good_answer)
+            assert_same({name: result.as_numpy(name) for name in EVERY_OUTPUT}, good_answer)
         else:
             assert "could not be detected in" in str(error)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from shared_data import SHARED, needs_shared
-from vfnet_runtime.image_decoding import ImageError, decode_image
+from vfnet_images.decoding import ImageError, decode_image
 
 PNGSUITE = sorted((SHARED / "data" / "pngsuite").glob("*.png"))
 EXIF_ORIENT = sorted((SHARED / "data" / "exif_orient").glob("*.jpg"))
@@ -29,9 +29,11 @@ OPENCV_DIFFERS = {
 
 LOSSLESS = ("png", "png RGBA", "apng", "apng default image", "webp lossless", "webp lossless alpha", "bmp", "bmp alpha")
 LOSSLESS += ("tiff", "tiff LZW", "tiff deflate", "tiff RGBA", "tiff pages")
+LOSSLESS += ("ppm", "ppm text", "jpeg 2000", "jpeg 2000 RGBA", "jpeg 2000 codestream")
 GREY = ("png grey 16 bit", "png LA", "tiff grey 16 bit", "tiff int32", "tiff float 0..1", "tiff float 0..255")
+GREY += ("ppm grey", "ppm grey 16 bit", "jpeg 2000 grey 16 bit")
 PALETTE = ("png palette transparent", "gif", "gif transparent", "gif animated", "bmp palette")
-BILEVEL = ("png 1 bit", "bmp 1 bit", "tiff 1 bit", "tiff fax")
+BILEVEL = ("ppm 1 bit", "png 1 bit", "bmp 1 bit", "tiff 1 bit", "tiff fax")
 
 
 def decode(data: bytes) -> np.ndarray:

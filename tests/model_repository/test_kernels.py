@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 pytestmark = pytest.mark.slow
 
-triton = pytest.importorskip("triton", reason="Triton's language is not installed")
-TYPES = {"f32": "*fp32", "bf16": "*bf16", "fp16": "*fp16"}
-FLOATS = ("bias", "counts", "means", "deviations", "group_means", "group_scales")
-BLOCKS = {"BLOCK_CELLS": 64, "BLOCK_CHANNELS": 256}
+pytest.importorskip("triton", reason="Triton's language is not installed")
 
 
 def test_interpreted_kernels_give_what_plain_torch_gives() -> None:
@@ -29,64 +27,59 @@ def test_interpreted_kernels_give_what_plain_torch_gives() -> None:
     assert "skipped" not in finished.stdout
 
 
-def compiled(kernel: Any, types: dict[str, str], constants: dict[str, Any], **options: int) -> str:
-    """PTX for compute capability 9.0. Arguments without a type are int32; pointers are to 16 bytes."""
-    names = [name for name in kernel.arg_names if name not in constants]
-    signature = {name: types.get(name, "i32") for name in names} | dict.fromkeys(constants, "constexpr")
-    aligned = {
-        (position,): [["tt.divisibility", 16]]
-        for position, name in enumerate(kernel.arg_names)
-        if signature[name].startswith("*")
-    }
-    source = triton.compiler.ASTSource(kernel, signature, constants, aligned)
-    target = triton.backends.compiler.GPUTarget("cuda", 90, 32)
-    ptx: str = triton.compile(source, target=target, options=options).asm["ptx"]
-    return ptx
+MOST_SHARED = {(7, 5): 64, (8, 0): 163, (8, 6): 99, (8, 9): 99, (9, 0): 227, (10, 0): 227, (12, 0): 99}
+"""KiB a block may have: CUDA C++ Programming Guide 13, "Technical Specifications per Compute Capability"."""
+INSTRUCTIONS = {7: "", 8: "mma.sync", 9: "wgmma.mma_async", 10: "tcgen05.mma", 12: "mma.sync"}
 
 
-def types_for(precision: str) -> dict[str, str]:
-    maps = dict.fromkeys(("x", "residual", "prediction", "weight", "out"), TYPES[precision])
-    return maps | dict.fromkeys(FLOATS, "*fp32") | {"sizes": "*i32", "eps": "fp32"}
+@pytest.mark.parametrize("capability", MOST_SHARED, ids=lambda capability: "{}.{}".format(*capability))
+def test_every_kernel_fits_every_architecture(capability: tuple[int, int]) -> None:
+    from vfnet_bench.gpu.compiled_kernels import cases, compile_case, resources
+
+    # In another precision it is the same code but for the types: one of each is enough.
+    chosen = [*cases(capability, "fp16"), *list(cases(capability, "bf16"))[:1], *list(cases(capability, "f32"))[:1]]
+    multiplying = 0
+    for case in chosen:
+        compiled = compile_case(case, capability)
+        found = resources(compiled)
+        assert found.stack == 0, (case.name, case.precision, found)  # nothing is spilled
+        assert found.registers <= 255
+        assert found.registers * 32 * found.warps <= 65536, (case.name, found)  # of a multiprocessor
+        assert found.shared <= MOST_SHARED[capability] * 1024, (case.name, found)
+        if case.multiplies:
+            multiplying += 1
+            assert found.matrix_instruction == INSTRUCTIONS[capability[0]], (case.name, found)
+            assert re.search(r"ld\.global[a-z0-9.:_]*\.v4\.b32", compiled.asm["ptx"]), case.name  # 16 bytes at once
+            assert 0 < found.matrix_instructions <= 64, (case.name, found)  # more is unrolled code that thrashes
+        else:
+            assert found.matrix_instructions == 0  # f32 is exact
+    assert bool(multiplying) == (capability >= (8, 0))
 
 
-@pytest.mark.parametrize("precision", ["fp16", "bf16", "f32"])
-def test_the_deformable_convolution_uses_the_matrix_units_and_wide_loads(precision: str) -> None:
-    from vfnet_runtime.engines.kernels.deformable_kernel import _deform_conv
+def test_below_8_0_samples_are_multiplied_by_cublas() -> None:
+    import torch
 
-    exact = precision == "f32"
-    constants = {"CHANNELS": 256, "OUT_CHANNELS": 256, "KERNEL": 3, "PRECISION": "ieee" if exact else "tf32"}
-    constants |= dict.fromkeys(("MODULATED", "HAS_BIAS", "RECTIFY", "HAS_SIZES"), True)
-    constants |= dict(zip(("BLOCK_M", "BLOCK_N", "BLOCK_K"), (32, 64, 32) if exact else (64, 256, 64), strict=True))
-    ptx = compiled(_deform_conv, types_for(precision), constants, num_warps=4 if exact else 8, num_stages=2)
-    assert ("wgmma.mma_async" in ptx) is not exact  # they round what is multiplied
-    assert "cp.async.cg.shared.global" in ptx  # 16 bytes at once
+    from vfnet_runtime.engines.kernels.deformable_tiles import multiplies_in_kernel
 
-
-@pytest.mark.parametrize("precision", ["fp16", "bf16", "f32"])
-def test_the_other_kernels_compile(precision: str) -> None:
-    from vfnet_runtime.engines.kernels.normalisation_kernels import _block_statistics, _normalise
-    from vfnet_runtime.engines.kernels.pointwise_kernel import _add_and_rectify
-
-    types = types_for(precision)
-    compiled(_add_and_rectify, types, {"CHANNELS": 256, "HAS_RESIDUAL": True, "HAS_SIZES": True} | BLOCKS)
-    compiled(_block_statistics, types, {"CHANNELS": 256} | BLOCKS)
-    compiled(_normalise, types | {"weight": "*fp32"}, {"CHANNELS": 256, "GROUP": 8} | BLOCKS)
+    assert not multiplies_in_kernel((7, 5), torch.float16)
+    assert multiplies_in_kernel((7, 5), torch.float32)
+    assert multiplies_in_kernel((8, 0), torch.float16)
 
 
 @pytest.mark.parametrize("known", [{}, {"blocks": 1}], ids=["any number of blocks", "one block"])
 def test_statistics_of_groups_compile_for(known: dict[str, int]) -> None:
-    from vfnet_runtime.engines.kernels.normalisation_kernels import _group_statistics
+    from vfnet_bench.gpu.compiled_kernels import cases, compile_case
 
-    constants = {"CHANNELS": 256, "GROUP": 8, "BLOCK": 64, "BLOCK_GROUP": 8} | known
-    compiled(_group_statistics, types_for("fp16"), constants)
+    (case,) = (case for case in cases((9, 0), "fp16") if case.name == "group statistics")
+    compile_case(dataclasses.replace(case, constants=case.constants | known), (9, 0))
 
 
 def test_the_sizes_of_maps_make_no_kernels_of_their_own() -> None:
-    from vfnet_runtime.engines.kernels.deformable_kernel import _deform_conv
+    from vfnet_runtime.engines.kernels.deformable_kernel import _deform_conv, _sample_columns
     from vfnet_runtime.engines.kernels.normalisation_kernels import _block_statistics, _group_statistics, _normalise
     from vfnet_runtime.engines.kernels.pointwise_kernel import _add_and_rectify
 
-    kernels = (_deform_conv, _add_and_rectify, _block_statistics, _group_statistics, _normalise)
+    kernels = (_deform_conv, _sample_columns, _add_and_rectify, _block_statistics, _group_statistics, _normalise)
     special = {parameter.name for kernel in kernels for parameter in kernel.params if not parameter.do_not_specialize}
     sizes = {"positions", "cells", "blocks", "height", "width", "out_height", "out_width"}
     sizes |= {"stride_n", "stride_c", "stride_y", "stride_x"}

@@ -18,12 +18,11 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 from tritonclient.utils import InferenceServerException
 
-from served_inference import ARRAYS, infer
+from served_inference import ARRAYS, EVERY_OUTPUT, infer
 from triton_server import ServedRepository
 
 pytestmark = pytest.mark.served
 
-EVERYTHING = (*ARRAYS, "DETECTIONS")
 Answer = dict[str, np.ndarray]
 
 
@@ -82,16 +81,16 @@ def test_an_image_gets_one_answer_alone_in_a_crowd_and_over_both_protocols(
     others = [part(150, 210, "JPEG"), part(0, 60, "BMP", "china.jpg"), part(250, 350, "WEBP", "china.jpg")]
     others.append(resized(60, 1000))
     images = [good_image if i % 3 == 0 else others[i % len(others)] for i in range(32)]
-    alone = {image: infer(server, image, EVERYTHING) for image in (good_image, *others)}
+    alone = {image: infer(server, image, EVERY_OUTPUT) for image in (good_image, *others)}
     assert images.count(good_image) == 11
     assert set(images) == set(alone)
     assert_same(alone[good_image], good_answer)
-    assert_same(infer(server, good_image, EVERYTHING, protocol="http"), good_answer)
+    assert_same(infer(server, good_image, EVERY_OUTPUT, protocol="http"), good_answer)
 
     counts = DetectorCounts(server)
     with ThreadPoolExecutor(16) as pool:
         answers = list(
-            pool.map(lambda i: infer(server, images[i], EVERYTHING, protocol="http" if i % 2 else "grpc"), range(32))
+            pool.map(lambda i: infer(server, images[i], EVERY_OUTPUT, protocol="http" if i % 2 else "grpc"), range(32))
         )
     for image, answer in zip(images, answers, strict=True):
         assert_same(answer, alone[image])
@@ -112,7 +111,7 @@ def test_a_threshold_raises_the_checkpoints_own(
 ) -> None:
     scores = good_answer["SCORES"]
     threshold = float(np.sort(scores)[len(scores) // 2])
-    raised = infer(server, good_image, EVERYTHING, score_threshold=threshold)
+    raised = infer(server, good_image, EVERY_OUTPUT, score_threshold=threshold)
     above = scores > np.float32(threshold)
     assert 0 < above.sum() < len(scores)
     for name in ARRAYS:
@@ -125,7 +124,7 @@ def test_a_threshold_raises_the_checkpoints_own(
 def test_a_lower_threshold_changes_nothing(
     server: ServedRepository, good_image: bytes, good_answer: Answer, threshold: float
 ) -> None:
-    assert_same(infer(server, good_image, EVERYTHING, score_threshold=threshold), good_answer)
+    assert_same(infer(server, good_image, EVERY_OUTPUT, score_threshold=threshold), good_answer)
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
@@ -138,7 +137,7 @@ def test_a_threshold_out_of_range_is_the_callers_error(
     assert caught.value.status() in ("StatusCode.INVALID_ARGUMENT", "400")
 
 
-@pytest.mark.parametrize("name", EVERYTHING)
+@pytest.mark.parametrize("name", EVERY_OUTPUT)
 def test_only_the_outputs_asked_for_come(
     server: ServedRepository, good_image: bytes, good_answer: Answer, name: str
 ) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 import sysconfig
 import urllib.request
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,7 +21,8 @@ from sklearn.datasets import load_sample_image
 
 from box_matching import compare
 from served_inference import ARRAYS, detect, infer
-from triton_server import ServedRepository
+from triton_server import ServedRepository, serving
+from vfnet_build.model_configuration import configure
 
 pytestmark = pytest.mark.served
 
@@ -51,6 +54,30 @@ def test_an_answer_does_not_depend_on_its_company(torch_server: ServedRepository
     for found, expected in zip(together, alone, strict=True):
         for name in ARRAYS:
             np.testing.assert_array_equal(found[name], expected[name])
+
+
+@pytest.fixture(scope="module")
+def enlarging_server(torch_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRepository]:
+    """Whose detector gets images as they are stored where they would only become larger."""
+    folder = tmp_path_factory.mktemp("enlarging")
+    repository = folder / "repository"
+    shutil.copytree(torch_repository, repository)
+    for path in ("config.pbtxt", "configs/torch.pbtxt"):
+        configure(
+            repository / "vfnet_preprocess" / path, repository / "vfnet_preprocess" / path, {"enlarging": "detector"}
+        )
+    with serving(repository, folder) as served:
+        yield served
+
+
+def test_who_enlarges_changes_no_bit(torch_server: ServedRepository, enlarging_server: ServedRepository) -> None:
+    images = [strip(left, left + width) for left, width in ((100, 8), (250, 20))]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda image: infer(enlarging_server, image), images))
+    for one, image in zip(found, images, strict=True):
+        expected = infer(torch_server, image)
+        for name in ARRAYS:
+            np.testing.assert_array_equal(one[name], expected[name])
 
 
 def test_it_runs_on_the_cpu_where_there_is_no_gpu(torch_server: ServedRepository) -> None:

@@ -14,12 +14,12 @@ from box_matching import DetectionSet, compare
 from parity_table import ParityTable
 from shared_data import SHARED, needs_shared, reference_image
 from vfnet_build.engines.onnx import INPUTS, export_detector
+from vfnet_images.decoding import decode_image
 from vfnet_model.checkpoints.loading import build_network, load_checkpoint
 from vfnet_runtime.answers import detect
 from vfnet_runtime.architecture.network_file import write_network
 from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_runtime.engines.torch_engine import Image, TorchEngine
-from vfnet_runtime.image_decoding import decode_image
 from vfnet_runtime.resizing import ResizedImage, resize_onto_canvas
 
 pytestmark = needs_shared

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from shared_data import SHARED, needs_shared, reference_image
+from vfnet_images.decoding import decode_image
 from vfnet_model.checkpoints.loading import build_network, load_checkpoint
 from vfnet_runtime.architecture.detector import DensePredictor
 from vfnet_runtime.engines.openvino_engine import OpenVINOEngine
-from vfnet_runtime.image_decoding import decode_image
 from vfnet_runtime.resizing import ResizedImage, resize_onto_canvas
 
 pytestmark = needs_shared

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from shared_data import SHARED, needs_shared, reference_image
+from vfnet_images.decoding import decode_image
 from vfnet_runtime.architecture.config import VFNetConfig
 from vfnet_runtime.architecture.detector import DensePredictor
 from vfnet_runtime.architecture.vfnet import VFNet
-from vfnet_runtime.image_decoding import decode_image
 from vfnet_runtime.resizing import resize_onto_canvas
 
 pytestmark = needs_shared

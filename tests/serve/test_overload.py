@@ -124,7 +124,7 @@ def test_the_excess_is_refused_at_once_and_the_rest_is_served(
     counts = Counter(asyncio.run(crowd()))
     assert set(counts) == {"detected", "refused"}
     assert WAITING <= counts["detected"] <= MOST
-    assert metric(narrow, failures) == before + 2 * counts["refused"]  # as the README has it
+    assert metric(narrow, failures) == before + 2 * counts["refused"]  # as docs/capacity.md has it
     assert narrow.images_inside() == 0
 
 

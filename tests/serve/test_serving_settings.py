@@ -40,7 +40,7 @@ def test_two_cores(configs: Configs) -> None:
         batch_size=8,
         queue_delay=0,
         preprocess_instances=2,
-        postprocess_instances=1,
+        postprocess_instances=2,
         max_in_flight=10,
         max_waiting=16,
         queue_timeout=30,
@@ -142,7 +142,8 @@ def test_they_are_told_as_the_options_that_change_them(configs: Configs) -> None
     text = choose_settings(Machine(2), configs, given).describe(Machine(2, 1), given)
     lines = text.splitlines()
     assert lines[0] == "settings for 2 cores and 1 GPU:"
-    assert len(lines) == 1 + len(fields(GivenSettings))
+    # Instances of the detector are told where there are GPUs, and where they are given.
+    assert len(lines) == len(fields(GivenSettings))
     assert "--preprocess-instances 3" in text
     assert [line for line in lines if line.endswith("as given")] == [lines[6]]
 
@@ -155,3 +156,16 @@ def test_gpus_are_counted_as_far_as_they_are_visible(tmp_path: Path, monkeypatch
     for visible, count in (("1", 1), ("", 0), ("-1", 0), ("0,1", 2)):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
         assert this_machine(tmp_path).gpus == count
+
+
+def test_a_gpu_has_two_instances_that_take_turns(configs: Configs) -> None:
+    detector = on_gpu(configs)
+    assert choose_settings(Machine(16), detector, NOTHING).detector_instances is None
+    settings = choose_settings(Machine(16, 2), detector, NOTHING)
+    assert settings.detector_instances == 2
+    settings.apply(detector)
+    assert detector["vfnet_detector"].instance_group[0].count == 2
+    assert detector["vfnet_detector"].instance_group[0].kind == ModelInstanceGroup.KIND_AUTO
+    assert choose_settings(Machine(16, 2), detector, GivenSettings(detector_instances=1)).detector_instances == 1
+    detector["vfnet_detector"].backend = "tensorrt"  # Triton's own backends are left as they were built
+    assert choose_settings(Machine(16, 2), detector, NOTHING).detector_instances is None

@@ -32,6 +32,17 @@ def test_the_file_is_handed_on_and_each_command_reads_its_own_table(tmp_path: Pa
     assert wanted["gateway"].listener == Listener("127.0.0.2", 6001)
 
 
+def test_settings_are_the_same_however_an_editor_saved_them(tmp_path: Path) -> None:
+    file = tmp_path / "vfnet.toml"
+    text = "[up]\r\nscore-port = 6001\r\n[gateway]\r\ntimeout = 20\r\n"
+    found = set()
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le"):
+        file.write_bytes(text.encode(encoding))
+        assert "--port=6001" in processes(tmp_path, f"--config={file}")["gateway"].command
+        found.add(fingerprints(tmp_path, f"--config={file}"))
+    assert len(found) == 1
+
+
 def test_only_what_reads_a_changed_setting_is_started_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "vfnet.toml"
     file.write_text("[gateway]\ntimeout = 20\n")
@@ -51,3 +62,4 @@ def test_defaults(tmp_path: Path) -> None:
     wanted = processes(tmp_path)
     assert not [part for part in wanted["server"].command if part.startswith("--config")]
     assert {"--port=5001", "--grpc-port=5002", "--host=127.0.0.1"} <= set(wanted["gateway"].command)
+    assert f"--traffic-file={tmp_path / 'traffic.toml'}" in wanted["gateway"].command

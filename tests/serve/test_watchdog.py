@@ -20,7 +20,7 @@ from vfnet_bench.served_repository import with_fixed_time
 
 pytestmark = pytest.mark.served
 
-PROCESSES = {"vfnet_preprocess": 2, "vfnet_detector": 1, "vfnet_postprocess": 1}
+PROCESSES = {"vfnet_preprocess": 2, "vfnet_detector": 1, "vfnet_postprocess": 2}
 MODELS = tuple(PROCESSES)
 STALL_TIMEOUT = 5.0
 """Many times what a strip takes, also where others compute."""

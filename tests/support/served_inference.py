@@ -13,6 +13,9 @@ from box_matching import DetectionSet
 from triton_server import ServedRepository
 
 ARRAYS = ("BOXES", "SCORES", "LABELS")
+"""What a `DetectionSet` is made of."""
+EVERY_OUTPUT = ("DETECTIONS", *ARRAYS)
+"""All that the ensemble answers, in the order in which it is told."""
 
 
 def infer(

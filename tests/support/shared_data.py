@@ -16,3 +16,8 @@ def reference_image(name: str) -> Path:
     """The file of an image named as in golden/detections.json."""
     images = SHARED / "reference" / "images"
     return images / (f"{name}.jpg" if name == "china" else f"{name}.png")
+
+
+FIELD = SHARED / "field"
+"""Inputs as real machines and tools leave them; its README says which is which."""
+needs_field = pytest.mark.skipif(not FIELD.is_dir(), reason="needs ../shared/field")

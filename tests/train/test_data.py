@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from odd_annotations import write_odd_annotations
+from shared_data import FIELD, needs_field
 from tiny_training import write_scenes
 from vfnet_data.dataset import DatasetError
 from vfnet_train.data import read_sources, trainable_images
@@ -54,5 +56,61 @@ def test_images_without_boxes_are_left_out_unless_wanted(tmp_path: Path) -> None
         each["iscrowd"] = int(each["image_id"] == 3)
     source.write_text(json.dumps(document))
     dataset = read_sources([source], [])
-    assert [image.image_id for image in trainable_images(dataset, keep_empty=False)] == [1, 4]
-    assert len(trainable_images(dataset, keep_empty=True)) == 4
+    # The third has crowds alone: MMDetection trains on it as on one without objects.
+    assert [image.image_id for image in trainable_images(dataset, keep_empty=False).images] == [1, 3, 4]
+    assert len(trainable_images(dataset, keep_empty=True).images) == 4
+
+
+def test_mmdetections_targets_are_trained_on_and_no_others_and_both_are_counted(tmp_path: Path) -> None:
+    """As the real one chooses them: tests/parity/test_training_targets.py."""
+    dataset = read_sources([write_odd_annotations(tmp_path)], [], skip_invalid=True)
+    chosen = trainable_images(dataset, keep_empty=False)
+    assert [image.image_id for image in chosen.images] == [1, 2, 3, 5, 7, 8]
+    targets = {image.image_id: image.boxes[~image.crowd].tolist() for image in chosen.images}
+    rounded = targets[1].pop(2)
+    assert rounded == pytest.approx([29.65, 28.33, 30.65, 29.33])
+    assert targets[1] == [
+        [5, 5, 25, 25],
+        [30, 25, 31, 26],
+        [50, 30, 64, 40],
+        [63.5, 5, 64, 25],
+        [8, 8, 18, 18],
+    ]
+    assert targets[2] == targets[3] == targets[7] == []
+    assert chosen.notes == (
+        "1 of 8 images are under 32 pixels wide or high and are left out, as MMDetection leaves them out",
+        "1 of 8 images have no boxes and are left out, as MMDetection leaves them out",
+        "2 boxes are marked ignore, and no training targets, as in MMDetection",
+        "2 boxes are less than a pixel wide or high, and no training targets, as in MMDetection",
+        "1 box is of area 0, and no training targets, as in MMDetection",
+    )
+    over, left_out = dataset.notes
+    assert "2 boxes reach over the edge of the image, by up to 19.5 pixels: clipped, as MMDetection does" in over
+    assert "2 problems, left out as --skip-invalid says" in left_out
+    kept = trainable_images(dataset, keep_empty=True)
+    assert [image.image_id for image in kept.images] == [1, 2, 3, 5, 6, 7, 8]
+
+
+def test_what_a_person_skips_is_offered_and_told(tmp_path: Path) -> None:
+    source = write_odd_annotations(tmp_path)
+    with pytest.raises(DatasetError) as raised:
+        read_sources([source], [], skip_invalid=False)
+    assert len(raised.value.problems) == 2
+    assert str(raised.value).endswith("--skip-invalid goes on without them")
+
+
+@needs_field
+@pytest.mark.parametrize(
+    ("name", "boxes", "told"),
+    [
+        ("good", [1, 1], []),
+        ("ignore", [1, 1], ["1 box is marked ignore"]),
+        ("subpixel", [1, 1], ["1 box is less than a pixel wide or high", "1 box is of area 0"]),
+        ("tiny", [], ["1 of 1 images are under 32 pixels wide or high"]),
+    ],
+)
+def test_the_field_s_targets_are_mmdetections(name: str, boxes: list[int], told: list[str]) -> None:
+    chosen = trainable_images(read_sources([FIELD / "ann" / f"{name}.json"], []), keep_empty=False)
+    assert [len(image.boxes) for image in chosen.images] == boxes
+    assert len(chosen.notes) == len(told)
+    assert all(note.startswith(start) for note, start in zip(chosen.notes, told, strict=True))

@@ -13,21 +13,25 @@ from pathlib import Path
 from vfnet_client.bounded_json import parse_json
 from vfnet_data import values
 from vfnet_data.problems import Problems
-from vfnet_data.records import Annotations, BoxRecord, Corners, ImageRecord
+from vfnet_data.records import Annotations, BoxRecord, ImageRecord
 from vfnet_data.values import LONGEST_LINE, shown
 
 _CORNERS = ("topX", "topY", "bottomX", "bottomY")
 
 
-def read_automl_jsonl(path: Path, text: str) -> Annotations:
-    """Read the lines; blank ones are passed over. Images are numbered from 1."""
+def read_automl_jsonl(path: Path, text: str, first: int = 1, within: str = "") -> Annotations:
+    """Read the lines; blank ones are passed over. Images are numbered from `first`.
+
+    Args:
+        within: names the file in messages, where it is one of several.
+    """
     problems = Problems()
     records: list[ImageRecord] = []
     for line_number, line in enumerate(io.StringIO(text, newline=None), 1):  # lines end as on any system
         if len(line) > LONGEST_LINE:
-            problems.append(f"line {line_number}: has over {LONGEST_LINE} characters")
+            problems.append(f"{within}line {line_number}: has over {LONGEST_LINE} characters")
         elif line.strip():
-            record = _read_line(line, f"line {line_number}", len(records) + 1, problems)
+            record = _read_line(line, f"{within}line {line_number}", first + len(records), problems)
             if record is not None:
                 records.append(record)
     folder = path.absolute().parent
@@ -62,7 +66,7 @@ def _read_size(details: object, where: str, problems: list[str]) -> tuple[int | 
     sides: list[int | None] = []
     for name in ("width", "height"):
         try:
-            sides.append(None if details.get(name) is None else values.side(details[name]))
+            sides.append(values.side_or_unknown(details.get(name)))
         except ValueError as error:
             problems.append(f"{where}: image_details.{name} {error}")
             sides.append(None)
@@ -90,7 +94,6 @@ def _read_box(entry: Mapping[str, object], where: str) -> BoxRecord:
         also = "; it has a polygon: export boxes" if "polygon" in entry else ""
         raise ValueError(f"lacks {', '.join(missing)}{also}")
     label = values.field("label", values.label, entry["label"])
-    crowd = values.field("isCrowd", values.crowd_flag, entry.get("isCrowd", 0))
+    crowd = values.field("isCrowd", values.crowd_flag, entry.get("isCrowd"))
     x1, y1, x2, y2 = (values.field(name, values.number, entry[name]) for name in _CORNERS)
-    corners: Corners = (x1, y1, x2, y2)
-    return BoxRecord(where, label, corners, crowd)
+    return BoxRecord(where, label, (x1, y1, x2, y2), crowd)

@@ -12,6 +12,9 @@ import numpy.typing as npt
 from vfnet_client.exceptions import VFNetError
 from vfnet_data.problems import Problems
 
+UNTRAINED = ("", "marked ignore", "less than a pixel wide or high", "of area 0")
+"""Why MMDetection 2.28 trains on a box no more than on what is not annotated: `CocoDataset._parse_ann_info`."""
+
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedImage:
@@ -31,6 +34,10 @@ class AnnotatedImage:
     """[n]; a crowd box is ignored: neither trained on nor counted."""
     areas: npt.NDArray[np.float64] | None = None
     """[n] in square pixels, as the data states them (COCO: of the mask); None: those of the boxes."""
+    untrained: npt.NDArray[np.uint8] | None = None
+    """[n], indices into `UNTRAINED`: why MMDetection does not train on a box, 0 where it does; None: it does on all."""
+    left_out: int = 0
+    """How many more boxes are annotated, which make no sense."""
 
     @property
     def object_areas(self) -> npt.NDArray[np.float64]:
@@ -49,6 +56,16 @@ class DetectionDataset:
     images: tuple[AnnotatedImage, ...]
     category_ids: tuple[int, ...] = ()
     """COCO's ids of `classes`; left out, they count from 1."""
+    notes: tuple[str, ...] = ()
+    """What was read in another way than it is written, and what was left out, for the person whose data it is."""
+    is_partial: bool = False
+    """Whether images, boxes or categories were left out because they make no sense."""
+
+    @property
+    def annotated_classes(self) -> frozenset[str]:
+        """Those that a box has which counts: no crowd."""
+        labels = {label for image in self.images for label in image.labels[~image.crowd].tolist()}
+        return frozenset(self.classes[label] for label in labels)
 
     def __post_init__(self) -> None:
         if not self.category_ids:
@@ -60,11 +77,19 @@ class DetectionDataset:
 class DatasetError(VFNetError):
     """A data set that cannot be used as it is. `problems` holds one sentence each: where, what, and what to do."""
 
-    def __init__(self, source: Path, problems: Sequence[str], shown: int = 50) -> None:
+    def __init__(self, source: Path, problems: Sequence[str], shown: int = 50, *, can_skip: bool = False) -> None:
+        """
+        Args:
+            shown: so many are in the message.
+            can_skip: the caller's command has --skip-invalid, and it would help.
+        """
         found = problems if isinstance(problems, Problems) else Problems(problems)
         self.problems = tuple(found)
+        self.can_skip = can_skip and not found.is_fatal
         lines = [f"  {problem}" for problem in self.problems[:shown]]
         if found.total > shown:
             lines.append(f"  ... and {found.total - shown} more")
+        if self.can_skip:
+            lines.append("--skip-invalid goes on without them")
         plural = "s" if found.total != 1 else ""
         super().__init__("\n".join([f"{source}: {found.total} problem{plural}", *lines]))

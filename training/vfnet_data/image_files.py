@@ -11,10 +11,10 @@ from urllib.parse import unquote, urlsplit
 
 from PIL import Image
 
-from vfnet_client.bounded_files import is_regular, open_regular
+from vfnet_client.bounded_files import is_regular, open_regular, read_file
+from vfnet_client.images import MAX_FILE_BYTES
+from vfnet_images.decoding import FORMATS, ImageError, decode_image
 
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000")
-"""What the served model decodes, by Pillow's names."""
 _EXIF_ORIENTATION = 0x0112
 _LONGEST_END = 64
 _MOST_FOLDERS = 64
@@ -46,6 +46,10 @@ class ImageFinder:
         """
         return next((path for path in self._candidates(references) if is_regular(path)), None)
 
+    def places(self, references: Sequence[str]) -> Iterator[Path]:
+        """Where `find` looks for them."""
+        return self._candidates(references)
+
     def _candidates(self, references: Sequence[str]) -> Iterator[Path]:
         for name in dict.fromkeys(name for reference in references for name in _plain_paths(reference)):
             path = PurePosixPath(name)
@@ -60,26 +64,23 @@ class ImageFinder:
 def read_size(path: Path) -> tuple[int, int]:
     """Width and height as they are stored.
 
-    Read from the header. Whether the file is whole is seen from its end, and only where that leaves doubts by decoding.
+    Read from the header. Whether the file is whole is seen from its end, and only where that leaves doubts by decoding,
+    as the served model does.
 
     Raises:
         ImageFileError: it is no image, of no format the served model knows, or truncated.
     """
     try:
-        with open_regular(path) as file, _opened(file) as image:
-            size, kind = image.size, str(image.format)
+        with open_regular(path) as file:
+            found = _header(file)
+            if found is None:  # perhaps for what is no pixels, such as a long text
+                return _decoded_size(path)
+            size, kind = found
             file.seek(0, 2)
             file.seek(max(0, file.tell() - _LONGEST_END))
-            if not _ends_whole(kind, file.read()):
-                _decode(path)
-    except ImageFileError:
-        raise
-    except OSError as error:  # UnidentifiedImageError is one
-        said = error.strerror or "not an image in a format that the model reads, or its header is damaged"
-        raise ImageFileError(said) from None
-    except Exception as error:  # damaged files make Pillow raise nearly anything
-        raise ImageFileError(f"cannot be read as an image ({type(error).__name__}: {error})"[:200]) from None
-    return size
+            return size if _ends_whole(kind, file.read()) else _decoded_size(path)
+    except OSError as error:
+        raise ImageFileError(error.strerror or "cannot be read") from None
 
 
 def is_shown_turned(path: Path) -> bool:
@@ -89,6 +90,15 @@ def is_shown_turned(path: Path) -> bool:
             return image.getexif().get(_EXIF_ORIENTATION) in (5, 6, 7, 8)
     except Exception:
         return False
+
+
+def _header(file: BinaryIO) -> tuple[tuple[int, int], str] | None:
+    """Width, height and Pillow's name of the format; None where Pillow finds none."""
+    try:
+        with _opened(file) as image:
+            return image.size, str(image.format)
+    except Exception:  # damaged files make Pillow raise nearly anything
+        return None
 
 
 def _opened(file: BinaryIO) -> Image.Image:
@@ -107,15 +117,14 @@ def _ends_whole(kind: str, end: bytes) -> bool:
     return False
 
 
-def _decode(path: Path) -> None:
-    with _DECODING, open_regular(path) as file, _opened(file) as image:
-        if image.width * image.height > _MOST_DECODED:
-            raise ImageFileError(f"{image.width} x {image.height} pixels are more than the model reads")
+def _decoded_size(path: Path) -> tuple[int, int]:
+    """By decoding as the served model does."""
+    with _DECODING:
         try:
-            image.load()
-        except Exception as error:
-            said = f" ({error})" if str(error) else ""
-            raise ImageFileError(f"truncated or damaged{said}"[:200]) from None
+            height, width = decode_image(read_file(path, MAX_FILE_BYTES), _MOST_DECODED).shape[:2]
+        except ImageError as error:
+            raise ImageFileError(str(error)) from None
+    return width, height
 
 
 def _plain_paths(reference: str) -> Iterator[str]:

@@ -14,10 +14,14 @@ from vfnet_data.bounded_xml import MOST_BYTES, parse_xml
 from vfnet_data.problems import Problems
 from vfnet_data.records import Annotations, BoxRecord, ImageRecord
 from vfnet_data.values import shown
+from vfnet_images.kinds import ENDINGS
 
 _ANNOTATION_FOLDERS, _IMAGE_FOLDERS = ("Annotations", "annotations"), ("JPEGImages", "images")
-_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".JPG", ".JPEG", ".PNG")
+_USUAL = (".jpg", ".jpeg", ".png", ".bmp")
+_EXTENSIONS = tuple(dict.fromkeys(ending for each in (*_USUAL, *sorted(ENDINGS)) for ending in (each, each.upper())))
+"""Of image files, the likeliest first."""
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_OTHER_SHAPES = ("polygon", "robndbox", "point", "mask")
 _LONGEST_LINE = 8192
 
 
@@ -38,7 +42,7 @@ def read_pascal_voc(source: Path) -> Annotations:
     return Annotations(tuple(records), folders, problems=problems)
 
 
-def _find_files(source: Path, problems: list[str]) -> tuple[Path, Sequence[Path]]:
+def _find_files(source: Path, problems: Problems) -> tuple[Path, Sequence[Path]]:
     """The folder of the XML files, and those of them that are meant."""
     if source.is_dir():
         folder = next((source / name for name in _ANNOTATION_FOLDERS if (source / name).is_dir()), source)
@@ -46,17 +50,17 @@ def _find_files(source: Path, problems: list[str]) -> tuple[Path, Sequence[Path]
             (p for p in folder.iterdir() if p.suffix.lower() == ".xml"), key=lambda path: _natural(path.stem)
         )
         if not files:
-            problems.append(f"{folder} holds no XML files; for JSON or JSONL give the file itself")
+            problems.refuse(f"{folder} holds no XML files; for JSON or JSONL give the file itself")
         return folder, files
     for parent in source.parents:
         for name in _ANNOTATION_FOLDERS:
             if (parent / name).is_dir():
                 return parent / name, _listed(source, parent / name, problems)
-    problems.append("no folder Annotations lies beside or above this list")
+    problems.refuse("no folder Annotations lies beside or above this list")
     return source.parent, ()
 
 
-def _listed(source: Path, folder: Path, problems: list[str]) -> list[Path]:
+def _listed(source: Path, folder: Path, problems: Problems) -> list[Path]:
     files = []
     try:
         for number, line in enumerate(text_lines(source, _LONGEST_LINE, "surrogateescape"), 1):
@@ -67,7 +71,7 @@ def _listed(source: Path, folder: Path, problems: list[str]) -> list[Path]:
                 else:
                     problems.append(f"line {number}: there is no {path}")
     except FileRefusedError as error:
-        problems.append(f"it {error.strerror}")
+        problems.refuse(f"it {error.strerror}")
     return files
 
 
@@ -97,7 +101,8 @@ def _read_file(path: Path, image_id: int, problems: list[str]) -> ImageRecord | 
         except ValueError as error:
             problems.append(f"{path.name}: {error}")
             return None
-    references = ([named] if named else []) + [path.stem + extension for extension in _EXTENSIONS]
+    stems = dict.fromkeys(filter(None, (named, path.stem)))  # some tools leave the ending out
+    references = [*filter(None, [named]), *(stem + ending for stem in stems for ending in _EXTENSIONS)]
     boxes = []
     # The challenges' own pixels count from 1, both corners inclusive. Everybody else's tools write plain coordinates.
     first = 1.0 if "VOC20" in _text(root, "source/database").replace(" ", "") else 0.0
@@ -125,6 +130,11 @@ def _read_size(root: Element, path: Path, problems: list[str]) -> tuple[int | No
 
 def _read_object(element: Element, where: str, first: float) -> BoxRecord:
     label = values.field("name", values.label, _text(element, "name"))
+    if element.find("bndbox") is None:
+        shape = next(
+            (each for each in ("polygon", "robndbox", "point", "mask") if element.find(each) is not None), None
+        )
+        raise ValueError("has no bndbox" + (f" but a {shape}: export boxes" if shape else ""))
     x1, y1, x2, y2 = (values.field(name, _coordinate, _text(element, f"bndbox/{name}")) for name in _CORNERS)
     difficult = values.field("difficult", values.crowd_flag, _text(element, "difficult") or "0")
     return BoxRecord(where, label, (x1 - first, y1 - first, x2, y2), difficult)

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
+from vfnet_data.box_layouts import CORNERS
 from vfnet_data.problems import Problems
 
-Corners = tuple[float, float, float, float]
-"""x1 y1 x2 y2."""
+FourNumbers = tuple[float, float, float, float]
 
 
-@dataclass(frozen=True)
-class BoxRecord:
+class BoxRecord(NamedTuple):
     """One annotated box."""
 
     where: str
     """Names it within its image, such as `box 2`."""
     label: str
-    corners: Corners
+    numbers: FourNumbers
+    """As they are written; `Annotations.layout` says what they are."""
     crowd: bool
     area: float | None = None
-    """In square pixels, where the format states one."""
+    """Where the format states one: in square pixels."""
+    ignored: bool = False
+    """COCO's `ignore`: MMDetection does not train on it."""
 
 
-@dataclass(frozen=True)
-class ImageRecord:
+class ImageRecord(NamedTuple):
     """One annotated image."""
 
     where: str
@@ -46,8 +48,10 @@ class Annotations:
     records: tuple[ImageRecord, ...]
     folders: tuple[Path, ...]
     """Where the format usually keeps its images."""
+    layout: str = CORNERS
+    """What a box's four numbers are by the format's rules: one of `vfnet_data.box_layouts.LAYOUTS`."""
     normalised: bool = False
-    """Corners are fractions of width and height instead of pixels."""
+    """They are fractions of width and height instead of pixels, by the format's rules."""
     categories: dict[str, int] | None = None
     """Names and ids in order, where the format declares them."""
     problems: Problems = field(default_factory=Problems)

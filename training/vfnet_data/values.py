@@ -12,8 +12,10 @@ from vfnet_client.safe_text import is_printable_line
 
 T = TypeVar("T")
 
-LARGEST_ID = 2**53 - 1
-"""Ids beyond this do not survive JSON in every language, nor NumPy's default integers."""
+LARGEST_ID = 2**128 - 1
+"""UUIDs are ids too."""
+_LARGEST_WHOLE_FLOAT = 2**53 - 1
+"""Floating point numbers beyond this stand for several whole ones."""
 MOST_BYTES = 2 << 30
 """Of a file of annotations. The largest of COCO's own, instances_train2017.json, has 0.45 GB."""
 LONGEST_LINE = 64 << 20
@@ -82,8 +84,17 @@ def side(value: object) -> int:
     return pixels
 
 
+def side_or_unknown(value: object) -> int | None:
+    """A width or height in pixels; None where it is left out, null or 0, which exporters write for what they do not
+    know.
+    """
+    return None if value in (None, 0, "0", "") else side(value)
+
+
 def crowd_flag(value: object) -> bool:
-    """0, 1, true, false, or one of them as text."""
+    """0, 1, true, false, or one of them as text; null, which pandas writes for what is not there, is 0."""
+    if value is None or (isinstance(value, float) and value in (0.0, 1.0)):
+        return bool(value)
     flag = _FLAGS.get(str(value).strip().lower()) if isinstance(value, bool | int | str) and value != "" else None
     if flag is None:
         raise ValueError(f"is {shown(value)}; expected is 0 or 1")
@@ -109,7 +120,9 @@ def reference(value: object) -> str:
 
 
 def identifier(value: object) -> int:
-    """A whole number that names an image or a category."""
+    """A whole number that names an image or a category; 7.0, as pandas writes it, is one."""
+    if isinstance(value, float) and value % 1 == 0 and abs(value) <= _LARGEST_WHOLE_FLOAT:
+        return int(value)
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST_ID:
         raise ValueError(f"is {shown(value)}, not a whole number")
     return value

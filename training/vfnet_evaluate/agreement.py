@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pycocotools import mask
 
+from vfnet_client.box_matching import NOTHING, box_iou, matched_one_to_one
 from vfnet_model.detectors.image_detections import ImageDetections
 
 
@@ -49,19 +49,7 @@ def matched_pairs(
 ) -> list[tuple[int, int]]:
     """Indices of expected detections of one image, and of those that they were found again as. See `agreement`."""
     above = np.flatnonzero(expected.scores > score_threshold)
-    if not len(above) or not len(found.scores):
-        return []
-    sides = [
-        np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-        for boxes in (expected.boxes[above], found.boxes)
-    ]
-    overlaps = np.asarray(mask.iou(*sides, np.zeros(len(found.boxes), np.uint8)))
+    overlaps = box_iou(expected.boxes[above], found.boxes)
     same = expected.labels[above][:, None] == found.labels[None, :]
-    overlaps = np.where(same & (overlaps >= iou_threshold), overlaps, -1)
-    pairs = []
-    for index, row in zip(above, overlaps, strict=True):  # higher scores choose first
-        best = int(np.argmax(row))
-        if row[best] >= 0:
-            pairs.append((int(index), best))
-            overlaps[:, best] = -1
-    return pairs
+    others = matched_one_to_one(same & (overlaps >= iou_threshold), overlaps)
+    return [(int(index), int(other)) for index, other in zip(above, others, strict=True) if other != NOTHING]

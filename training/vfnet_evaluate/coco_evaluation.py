@@ -60,8 +60,10 @@ def evaluate_detections(dataset: DetectionDataset, detections: Sequence[ImageDet
         dataset: the ground truth.
         detections: one for each of `dataset.images`, in their order; `labels` index `dataset.classes`.
     """
-    # pycocotools sorts categories by id: numbered anew, its order is that of the classes.
-    numbered = replace(dataset, category_ids=())
+    # pycocotools sorts categories by id: numbered anew, its order is that of the classes. Ids of images may be larger
+    # than NumPy's integers.
+    images = tuple(replace(image, image_id=number) for number, image in enumerate(dataset.images, 1))
+    numbered = replace(dataset, images=images, category_ids=())
     with contextlib.redirect_stdout(io.StringIO()):  # it prints as it goes
         scored = COCOeval(_truth(numbered), _found(numbered, detections), "bbox")
         scored.evaluate()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from vfnet_evaluate.errors import EvaluationError
@@ -23,13 +24,16 @@ class LabelMap:
     """What a person should know: names that were taken for each other, names that only one side has."""
 
 
-def reconcile(model: Sequence[str], data: Sequence[str], *, all_known: bool = True) -> LabelMap:
-    """Match exact names first, then those that differ in case, spaces, underscores and hyphens only.
+def reconcile(
+    model: Sequence[str], data: Sequence[str], *, all_known: bool = True, annotated: Container[str] | None = None
+) -> LabelMap:
+    """Match exact names first, then those that differ in case, spaces, underscores, hyphens and Unicode's form only.
 
     Objects of a label that only the data have count as missed; detections of one that only the model has are left out.
 
     Args:
         all_known: `model` lists all its labels; otherwise only those that it was seen to detect.
+        annotated: the labels of the data that a box has; None: all.
 
     Raises:
         EvaluationError: no name matches, or names that differ in spelling only are on one side.
@@ -51,7 +55,10 @@ def reconcile(model: Sequence[str], data: Sequence[str], *, all_known: bool = Tr
             "Is it the right model? Otherwise rename the labels in the annotations"
         )
     found = set(index_of.values())
-    if unknown := [name for index, name in enumerate(data) if index not in found]:
+    unknown = [name for index, name in enumerate(data) if index not in found]
+    if without := [name for name in unknown if annotated is not None and name not in annotated]:
+        notes.append(f"these labels of the data have no box, so none is missed: {listed(without)}")
+    if unknown := [name for name in unknown if name not in without]:
         has_none = "does not know" if all_known else "detected none of"
         notes.append(f"the model {has_none} these labels of the data; their objects count as missed: {listed(unknown)}")
     if extra := [name for name in model if name not in index_of]:
@@ -76,4 +83,4 @@ def _check_unambiguous(model: Sequence[str], data: Sequence[str]) -> None:
 
 
 def _plain(name: str) -> str:
-    return _SEPARATORS.sub("", name).casefold()
+    return unicodedata.normalize("NFC", _SEPARATORS.sub("", unicodedata.normalize("NFC", name)).casefold())

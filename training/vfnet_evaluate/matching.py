@@ -18,7 +18,10 @@ NOTHING = -1
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """The score threshold with the best F1 of all classes together, and what it gives, at IoU 0.5."""
+    """The score threshold with the best F1 of all classes together, and what it gives, at IoU 0.5.
+
+    As with COCO's figures, -1 where there is nothing to count: precision without detections, recall without objects.
+    """
 
     score_threshold: float
     precision: float
@@ -61,7 +64,8 @@ def find_operating_point(dataset: DetectionDataset, detections: Sequence[ImageDe
     ranked, hits = np.concatenate(scores)[order], np.cumsum(np.concatenate(right)[order])
     objects = sum(int(np.count_nonzero(~image.crowd)) for image in dataset.images)
     if not len(ranked) or not objects or not hits[-1]:
-        return OperatingPoint(0.0, 0.0, 0.0, 0.0)
+        precision, recall = 0.0 if len(ranked) else -1.0, 0.0 if objects else -1.0
+        return OperatingPoint(0.0, precision, recall, 0.0 if objects else -1.0)
     f1 = 2 * hits / (np.arange(1, len(ranked) + 1) + objects)
     f1[:-1][ranked[:-1] == ranked[1:]] = 0  # a threshold cannot part equal scores
     best = int(np.argmax(f1))

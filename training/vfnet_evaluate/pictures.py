@@ -16,12 +16,13 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from vfnet_client.atomic_files import write_inside
-from vfnet_client.bounded_files import open_regular
-from vfnet_client.images import as_rgb
+from vfnet_client.bounded_files import read_file
+from vfnet_client.images import MAX_FILE_BYTES
 from vfnet_client.safe_text import printable_line
 from vfnet_data.dataset import AnnotatedImage
 from vfnet_evaluate.coco_evaluation import Evaluation
 from vfnet_evaluate.matching import IOU_THRESHOLD, ImageMatches, OperatingPoint
+from vfnet_images.decoding import decode_image
 
 DOTS_PER_INCH = 110
 _LONGEST_NAME = 40
@@ -129,10 +130,9 @@ def draw_mistakes(image: AnnotatedImage, matched: ImageMatches, classes: tuple[s
     Green is found or right, red missed, false or of another class, grey dashed a crowd or a detection on one.
 
     Raises:
-        OSError, ValueError: Pillow cannot read the file.
+        OSError, ValueError: the file cannot be read, as the server reads it.
     """
-    with open_regular(image.path) as file, Image.open(file) as opened:
-        picture = as_rgb(opened)
+    picture = Image.fromarray(decode_image(read_file(image.path, MAX_FILE_BYTES)))
     picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
     pixels = np.asarray(picture)
     height = 11 * pixels.shape[0] / (2 * pixels.shape[1])

@@ -54,7 +54,7 @@ class EvaluationReport:
                 "columns": [*self.dataset.classes, "missed"],
                 "counts": self.confusion.tolist(),
             },
-            "notes": list(self.detected.notes),
+            "notes": [*self.dataset.notes, *self.detected.notes],
             "failed_images": [
                 {
                     "image_id": self.dataset.images[position].image_id,
@@ -99,8 +99,8 @@ class EvaluationReport:
                 ]
             ),
             "",
-            f"Best F1 at IoU {IOU_THRESHOLD}: {point.f1:.3f}, with scores from {point.score_threshold:.3f} on "
-            f"(precision {point.precision:.3f}, recall {point.recall:.3f})",
+            f"Best F1 at IoU {IOU_THRESHOLD}: {_share(point.f1)}, with scores from {point.score_threshold:.3f} on "
+            f"(precision {_share(point.precision)}, recall {_share(point.recall)})",
         ]
         return "\n".join(lines)
 
@@ -119,6 +119,10 @@ def make_report(source: str, dataset: DetectionDataset, detected: DetectedDatase
 def _percent(value: float) -> str:
     """In percent, as papers give AP; a dash where there is nothing to count."""
     return "-" if value < 0 else f"{100 * value:.1f}"
+
+
+def _share(value: float) -> str:
+    return "\N{EN DASH}" if value < 0 else f"{value:.3f}"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -42,7 +42,7 @@ def detect_with_network(dataset: DetectionDataset, detector: NetworkDetector) ->
     Raises:
         EvaluationError: model and data have no label in common, or no image could be read.
     """
-    labels = reconcile(detector.classes, dataset.classes)
+    labels = reconcile(detector.classes, dataset.classes, annotated=dataset.annotated_classes)
     to_data = np.array([labels.index_of.get(name, -1) for name in detector.classes], np.int64)
     detections, failures = [], dict[int, str]()
     outcomes = detector.detect_many(image.path for image in dataset.images)
@@ -89,7 +89,7 @@ def detect_with_server(
     _check_any(dataset, failures)
     if not names:
         return DetectedDataset([ImageDetections.none() for _ in answers], failures, ("the server detected nothing",))
-    labels = reconcile(sorted(names), dataset.classes, all_known=False)
+    labels = reconcile(sorted(names), dataset.classes, all_known=False, annotated=dataset.annotated_classes)
     detections = [
         _in_pixels(answer, image, labels.index_of) for answer, image in zip(answers, dataset.images, strict=True)
     ]

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import math
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vfnet_client.bounded_files import text_lines
-from vfnet_data.values import MOST_CLASSES, label
+from vfnet_model.checkpoints.class_names import read_class_list
+from vfnet_model.checkpoints.errors import CheckpointError
 
 if TYPE_CHECKING:  # whose fields these read
     from vfnet_train.settings import Scale
-
-_LONGEST_LINE = 4096
 
 
 def scale(text: str) -> Scale:
@@ -48,19 +45,11 @@ def whole(text: str) -> int:
 
 
 def class_names(text: str) -> tuple[str, ...]:
-    """A file of names, one a line."""
+    """A file of names, one a line, as `vfnet build --classes` reads it."""
     try:
-        lines = (line.strip() for line in text_lines(Path(text), _LONGEST_LINE))
-        names = tuple(islice((label(line) for line in lines if line), MOST_CLASSES + 1))
-    except OSError as error:
-        raise argparse.ArgumentTypeError(f"{text}: {error.strerror}") from None
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text}: a name {error}") from None
-    if len(names) > MOST_CLASSES:
-        raise argparse.ArgumentTypeError(f"{text} has more than {MOST_CLASSES} names")
-    if not names or len(set(names)) != len(names):
-        raise argparse.ArgumentTypeError(f"{text} does not hold distinct names, one a line")
-    return names
+        return tuple(read_class_list(Path(text)))
+    except CheckpointError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _number(text: str, *, above: bool) -> float:

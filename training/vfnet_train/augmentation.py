@@ -17,8 +17,8 @@ import numpy.typing as npt
 from vfnet_client.bounded_files import read_file
 from vfnet_client.images import MAX_FILE_BYTES
 from vfnet_data.dataset import AnnotatedImage
+from vfnet_images.decoding import ImageError, decode_image
 from vfnet_runtime.architecture.config import PreprocessConfig
-from vfnet_runtime.image_decoding import ImageError, decode_image
 from vfnet_runtime.resizing import resize_onto_canvas
 from vfnet_train.errors import FinetuneError
 from vfnet_train.settings import AugmentationSettings, Scale

@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from vfnet_model.checkpoints.loading import Checkpoint
 from vfnet_model.checkpoints.resolve import open_checkpoint
 from vfnet_runtime.architecture.config import VFNetConfig
 from vfnet_runtime.architecture.vfnet import VFNet
-from vfnet_train.data import read_sources, trainable_images
+from vfnet_train.data import TrainingImages, read_sources, trainable_images
 from vfnet_train.errors import FinetuneError
 from vfnet_train.settings import FinetuneSettings, choose_test_scale, identity
 
@@ -52,46 +53,70 @@ def prepare(settings: FinetuneSettings) -> Preparation:
     if not checkpoint.config.head.use_atss:
         raise FinetuneError(f"{checkpoint.path} is a VFNet with use_atss=False, which cannot be trained here")
     training, validation = _read_data(settings, checkpoint.config.classes)
-    images = trainable_images(training, settings.keep_empty_images)
-    if not images:
-        raise DatasetError(settings.data[0], ["no image has a box to train on"])
+    chosen = trainable_images(training, settings.keep_empty_images)
+    _check_trainable(settings, training, chosen)
     config = _configure(checkpoint.config, training.classes, settings)
     network, notes = _build(checkpoint, config, settings.seed)
-    if left_out := len(training.images) - len(images):
-        notes.append(f"{left_out} of {len(training.images)} images have no boxes and are left out")
+    notes = [*training.notes, *(validation.notes if validation is not None else ()), *chosen.notes, *notes]
+    notes += _classes_without_boxes(training.classes, chosen)
     digests = {
         "data": _digest(training.images),
         "validation data": _digest(validation.images) if validation is not None else "none",
         "classes": repr(training.classes),
         "initial weights": checkpoint.sha256,
     }
-    return Preparation(config, network, checkpoint, images, validation, identity(settings) | digests, tuple(notes))
+    return Preparation(
+        config, network, checkpoint, chosen.images, validation, identity(settings) | digests, tuple(notes)
+    )
+
+
+def _check_trainable(settings: FinetuneSettings, training: DetectionDataset, chosen: TrainingImages) -> None:
+    """Raises DatasetError where there is nothing to learn from."""
+    if not training.classes:
+        raise DatasetError(settings.data[0], ["no box names a class, so there is nothing to learn: annotate some"])
+    if not chosen.images:
+        raise DatasetError(settings.data[0], ["no image has a box to train on", *chosen.notes])
+    if not any(len(image.labels) for image in chosen.images):
+        raise DatasetError(settings.data[0], ["not one box is a training target", *chosen.notes])
+
+
+def _classes_without_boxes(classes: Sequence[str], chosen: TrainingImages) -> list[str]:
+    seen = {label for image in chosen.images for label in image.labels.tolist()}
+    missing = [name for index, name in enumerate(classes) if index not in seen]
+    return [f"no box is of {_some(missing)}, which cannot be learned"] if missing else []
 
 
 def _read_data(settings: FinetuneSettings, known: tuple[str, ...]) -> tuple[DetectionDataset, DetectionDataset | None]:
     """Training and validation data over the same classes."""
-    problems: list[str] = []
+    problems, can_skip = list[str](), True
     training = validation = None
     classes = settings.classes
     try:
-        training = read_sources(settings.data, settings.images, classes)
+        training = _read_sources(settings, settings.data, settings.images, classes)
         if classes is None and set(training.classes) == set(known) and training.classes != known:
-            training = read_sources(
-                settings.data, settings.images, known
-            )  # the checkpoint's order keeps its classifier
+            # The checkpoint's order keeps its classifier.
+            training = _read_sources(settings, settings.data, settings.images, known)
         classes = training.classes
     except DatasetError as error:
         problems.extend(error.problems)
+        can_skip = error.can_skip
     if settings.validation:
         try:
             folders = settings.validation_images or (settings.images if len(settings.images) == 1 else ())
-            validation = read_sources(settings.validation, folders, classes)
+            validation = _read_sources(settings, settings.validation, folders, classes)
         except DatasetError as error:
             problems.extend(f"validation: {problem}" for problem in error.problems)
+            can_skip = can_skip and error.can_skip
     if problems:
-        raise DatasetError(settings.data[0], problems)
+        raise DatasetError(settings.data[0], problems, can_skip=can_skip)
     assert training is not None
     return training, validation
+
+
+def _read_sources(
+    settings: FinetuneSettings, sources: Sequence[Path], images: Sequence[Path], classes: Sequence[str] | None
+) -> DetectionDataset:
+    return read_sources(sources, images, classes, skip_invalid=settings.skip_invalid, box_layout=settings.boxes)
 
 
 def _configure(config: VFNetConfig, classes: tuple[str, ...], settings: FinetuneSettings) -> VFNetConfig:
@@ -134,7 +159,8 @@ def _digest(images: Sequence[AnnotatedImage]) -> str:
     digest = hashlib.sha256()
     for image in images:
         digest.update(f"{image.path.name} {image.width} {image.height}\0".encode())
-        for array in (image.boxes, image.labels, image.crowd):
+        codes = () if image.untrained is None else (image.untrained,)
+        for array in (image.boxes, image.labels, image.crowd, *codes):
             digest.update(array.tobytes() + b"\0")
     return digest.hexdigest()
 

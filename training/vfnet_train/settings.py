@@ -14,6 +14,7 @@ from typing import Annotated
 
 from vfnet_client.commands.options import at_least_one, fraction
 from vfnet_client.commands.settings_options import Count, Folder
+from vfnet_data.box_layouts import LAYOUTS
 from vfnet_train.argument_types import class_names, norm_or_none, not_negative, positive, scale, whole
 from vfnet_train.errors import FinetuneError
 
@@ -98,6 +99,10 @@ class FinetuneSettings:
     classes: Annotated[tuple[str, ...], class_names, "FILE"] | None = None
     """Class names in label order, one a line (default: those of the data; if the checkpoint has the same, in its
     order)."""
+    skip_invalid: bool = False
+    """Leave out images and boxes that have problems, list and count them, and go on without."""
+    boxes: Annotated[str, tuple(LAYOUTS)] | None = None
+    """What the four numbers of COCO's boxes are (default: found; COCO's own are xywh)."""
     architecture: Annotated[str, "NAME"] | None = None
     """For an --init without meta: its stock configuration.
 
@@ -155,6 +160,8 @@ CHANGEABLE = (
     "images",
     "validation",
     "validation_images",
+    "skip_invalid",
+    "boxes",
     "init",
     "output",
     "device",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from vfnet_batch.inputs.finding import find_exactly, line_of
+from vfnet_batch.inputs.finding import References
 from vfnet_batch.inputs.source import InputSource
 from vfnet_client.bounded_files import text_lines
+from vfnet_client.bounded_tables import DELIMITERS
 
 _LONGEST_LINE = 65536
 """Characters; a signed URL has a few hundred."""
@@ -20,10 +21,15 @@ def list_source(path: Path, images: Path | None) -> InputSource:
     """
 
     def lines() -> Iterator[str]:
-        find = find_exactly(list_folders(path, images))
+        references = References.exact(list_folders(path, images))
+        first = ""
         for line in text_lines(path, _LONGEST_LINE, "surrogateescape"):
             if reference := line.strip():
-                yield line_of(reference, find)
+                first = first or reference
+                yield references.line(reference)
+        separated = next((words for delimiter, words in DELIMITERS.items() if delimiter in first), None)
+        hint = f" Its first line holds {separated}: --column NAME reads it as a table." if separated else ""
+        references.check(path, f"It was read as a list, a path or URL a line.{hint}")
 
     return InputSource("list", str(path.absolute()), lines)
 

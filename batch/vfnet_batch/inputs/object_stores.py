@@ -8,9 +8,10 @@ from typing import Any
 
 from vfnet_batch.entries import to_line
 from vfnet_batch.errors import BatchError
-from vfnet_batch.inputs.folders import is_image_name
 from vfnet_batch.inputs.source import InputSource
 from vfnet_client.contract import is_url
+from vfnet_client.image_files import PassedOver
+from vfnet_images.kinds import is_image_name
 
 _RAW: dict[str, Any] = {"client_kwargs": {"auto_decompress": False}, "headers": {"Accept-Encoding": "identity"}}
 """For fsspec's http driver: a page that lists a folder is not decompressed, when a few bytes could become gigabytes."""
@@ -29,14 +30,19 @@ def url_source(url: str) -> InputSource:
     plain = path.rstrip("/") if not glob.has_magic(path) else path[: path.index(next(filter(glob.has_magic, path)))]
     base = plain if not glob.has_magic(path) else plain.rpartition("/")[0]
     root = f"{base}/" if base else ""
-    chain = url.partition("::")
+    chain, passed_over = url.partition("::"), PassedOver()
 
     def lines() -> Iterator[str]:
+        passed_over.clear()
         for found in _find(store, path, url):
-            if is_image_name(found) and not any(part.startswith(".") for part in found.split("/")):
+            if hidden := next((part for part in found.split("/") if part.startswith(".")), None):
+                passed_over.add(hidden)
+            elif not is_image_name(found):  # its content would have to be fetched
+                passed_over.add(found.rpartition("/")[2])
+            else:
                 yield to_line(found.removeprefix(root), location=f"{store.unstrip_protocol(found)}{chain[1]}{chain[2]}")
 
-    return InputSource("URL", url, lines, is_ordered=False)
+    return InputSource("URL", url, lines, is_ordered=False, passed_over=passed_over)
 
 
 def open_store(url: str) -> tuple[Any, str]:

@@ -3,57 +3,86 @@
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import NamedTuple
 
-from vfnet_batch.entries import Cell, to_line
+from vfnet_batch.entries import Cell
 from vfnet_batch.errors import BatchError
-from vfnet_batch.inputs.finding import find_exactly, line_of
+from vfnet_batch.inputs.finding import References
 from vfnet_batch.inputs.lists import list_folders
 from vfnet_batch.inputs.source import InputSource
-from vfnet_client.bounded_files import open_regular
+from vfnet_client.bounded_tables import DELIMITERS, Dialect, read_record, read_records, sniff_table
 from vfnet_client.contract import decode_image_item, is_url
 from vfnet_client.exceptions import InvalidImageError
+from vfnet_client.safe_text import printable_line
+from vfnet_images.kinds import is_image_name
 
-_USUAL_COLUMNS = ("image", "image_url", "url", "path", "file", "filename", "file_name")
+_USUAL_COLUMNS = (
+    *("image", "imageurl", "url", "path", "file", "filename", "imagepath", "filepath", "imagefile", "imagename"),
+    *("imagefilename", "imagefilepath", "imageuri", "uri", "img", "imgpath", "imgurl", "imgfile", "imgname"),
+    *("imagelocation", "location", "fullpath", "relativepath", "photo", "picture", "images", "files", "paths", "urls"),
+)
+"""Headings that people use, the likeliest first, in small letters and without what is no letter."""
+_NO_LETTER = re.compile(r"[\W_]+")
 _LONGEST_PATH = 4096
-_LONGEST_CELL = 140 * 10**6
-"""Characters: an image of `MAX_DOWNLOAD_BYTES` in base64, with line breaks."""
-_LONGEST_LINE = 150 * 10**6
-"""Bytes."""
-_MOST_CELLS = 100_000
-"""Of a line."""
+_SHORTEST_IMAGE = 100
+"""Characters of base64 that may be an image."""
+_BASE64_STARTS = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR", "Qk", "SUkq", "TU0A")
+"""Of JPEG, PNG, GIF, WebP, BMP and TIFF."""
+_SOME = 20
 
 
-def table_source(path: Path, delimiter: str, column: str | None, images: Path | None) -> InputSource:
+class Column(NamedTuple):
+    """Which cells are the images."""
+
+    number: int
+    """From 0 on."""
+    has_heading: bool
+    """Whether the first row is one, and no image."""
+    told: str
+    """For people."""
+    may_hold_images: bool = True
+    """Whether what names no file may be an image in base64: not in a column that nothing speaks for."""
+
+
+def table_source(path: Path, usual: str, column: str | None, images: Path | None) -> InputSource:
     """The images of a table's rows, in their order.
 
     Args:
-        column: the heading of the column; None takes the first usual one (`image`, `url`, `path`, ...), and the first
-            column of all where no heading is known. Then the first row is an image too.
+        usual: the delimiter that its name promises; another one is found where that makes no sense.
+        column: the heading of the column, or its number from 1 on; None takes the first usual heading (`image`, `url`,
+            `image_path`, ...), else the column whose cells look like images, else the first. Where the first row looks
+            like an image too, it is one.
         images: what relative paths are below; None is the table's folder and the working folder.
 
     Raises:
         BatchError: there is no such column.
+        OSError: it is no text, or cannot be read.
     """
-    index, has_header = _find_column(path, delimiter, column)
+    dialect, sample = sniff_table(path, usual, _sense if column is None else lambda rows: _named(rows, column))
+    chosen = _find_column(path, sample, column)
 
     def lines() -> Iterator[str]:
-        find = find_exactly(list_folders(path, images))
-        for number, (start, end, record) in enumerate(_records(path, delimiter)):
-            if number == 0 and has_header:
-                continue
-            row = number + (not has_header)
-            text = record[index].strip() if index < len(record) else ""
-            if not text:
-                yield to_line(f"{path.name}, row {row}", problem=f"row {row} has no image")
-            elif _is_reference(text) or find(text) is not None:
-                yield line_of(text, find)
-            else:
-                cell = Cell(start, end, index, delimiter)
-                yield to_line(f"{path.name}, row {row}", location=str(path.absolute()), cell=cell)
+        references = References.exact(list_folders(path, images))
+        try:
+            for number, (start, end, cells) in enumerate(read_records(path, dialect)):
+                if number == 0 and chosen.has_heading:
+                    continue
+                row = number + (not chosen.has_heading)
+                text = cells[chosen.number].strip() if chosen.number < len(cells) else ""
+                if not text:
+                    yield references.blank(f"{path.name}, row {row}", f"row {row} has no image")
+                elif not chosen.may_hold_images or _is_reference(text) or references.find(text) is not None:
+                    yield references.line(text)
+                else:
+                    cell = Cell(start, end, chosen.number, dialect.delimiter, dialect.encoding)
+                    yield references.cell(f"{path.name}, row {row}", str(path.absolute()), cell)
+        except csv.Error as error:
+            raise BatchError(f"{path} is no table: {error}") from error
+        separated = f"separated by {DELIMITERS[dialect.delimiter]}"
+        references.check(path, f"It was read as a table, cells {separated}, images in {chosen.told}.")
 
     return InputSource("table", str(path.absolute()), lines)
 
@@ -65,75 +94,82 @@ def read_cell(path: Path, cell: Cell) -> bytes:
         InvalidImageError: it is no base64.
         OSError: the table cannot be read.
     """
-    with open_regular(path) as file:
-        file.seek(cell.start)
-        text = file.read(cell.end - cell.start).decode("utf-8", "replace")
     try:
-        record = next(_reader(io.StringIO(text, newline=""), cell.delimiter))
+        record = read_record(path, cell.start, cell.end, Dialect(cell.delimiter, cell.encoding))
         image = decode_image_item(record[cell.column])
-    except (StopIteration, IndexError, csv.Error) as error:
+    except (IndexError, csv.Error) as error:
         raise InvalidImageError("the table has changed while it was read") from error
     if not isinstance(image, bytes):
         raise InvalidImageError("the table has changed while it was read")
     return image
 
 
-def _find_column(path: Path, delimiter: str, column: str | None) -> tuple[int, bool]:
-    """The index of the images' column, and whether the first row is a heading."""
-    headings = [heading.strip() for heading in next(_records(path, delimiter), (0, 0, []))[2]]
+def _find_column(path: Path, sample: Sequence[list[str]], column: str | None) -> Column:
+    headings = [heading.strip() for heading in sample[0]] if sample else []
     if column is not None:
-        if column not in headings:
-            raise BatchError(f"{path} has no column {column!r}; it has {', '.join(headings[:20])[:500]}")
-        return headings.index(column), True
-    lower = [heading.lower() for heading in headings]
+        return _asked_for(path, headings, column)
+    squashed = [_squash(heading) for heading in headings]
     for usual in _USUAL_COLUMNS:
-        if usual in lower:
-            return lower.index(usual), True
-    return 0, False
+        if usual in squashed:
+            index = squashed.index(usual)
+            return Column(index, True, f"the column {headings[index]!r} of {_listed(headings)}")
+    shares = _image_shares(sample)
+    index = max(range(len(shares)), key=shares.__getitem__, default=0)
+    is_likely = bool(shares) and shares[index] > 0
+    has_heading = is_likely and not _is_image(_cell(sample[0], index))
+    heading = f", {_cell(sample[0], index)!r} of {_listed(headings)}" if has_heading else ", without a heading"
+    return Column(index, has_heading, f"column {index + 1}{heading}: --column names another", is_likely)
 
 
-def _records(path: Path, delimiter: str) -> Iterator[tuple[int, int, list[str]]]:
-    """The rows that are not blank, and which bytes of the file hold each.
-
-    Raises:
-        BatchError: it is no table.
-    """
-    with open_regular(path) as file:
-        lines = _CountedLines(file, delimiter)
-        reader = _reader(lines, delimiter)
-        while True:
-            start = lines.taken
-            try:
-                record = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                raise BatchError(f"{path} is no table: {error}, at byte {start}") from error
-            if record:
-                yield start, lines.taken, record
+def _asked_for(path: Path, headings: list[str], column: str) -> Column:
+    alike = [index for index, heading in enumerate(headings) if _squash(heading) == _squash(column)]
+    if column in headings or len(alike) == 1:
+        index = headings.index(column) if column in headings else alike[0]
+        return Column(index, True, f"the column {headings[index]!r}")
+    if column.isascii() and column.isdecimal() and 0 < int(column) <= len(headings):
+        index = int(column) - 1
+        return Column(index, not _is_image(headings[index]), f"column {index + 1}")
+    listed = printable_line(_listed(headings), 500)
+    raise BatchError(f"{path} has no column {column!r}; it has {listed}")
 
 
-class _CountedLines:
-    """A file's lines as text, and how many bytes were taken."""
-
-    def __init__(self, file: BinaryIO, delimiter: str) -> None:
-        self._file, self._delimiter = file, delimiter.encode()
-        self.taken = 0
-
-    def __iter__(self) -> Iterator[str]:
-        while line := self._file.readline(_LONGEST_LINE + 1):
-            if len(line) > _LONGEST_LINE:
-                raise csv.Error(f"a line has over {_LONGEST_LINE} bytes")
-            if line.count(self._delimiter) > _MOST_CELLS:
-                raise csv.Error(f"a line has over {_MOST_CELLS} cells")
-            text = line.decode("utf-8-sig" if self.taken == 0 else "utf-8", "surrogateescape")
-            self.taken += len(line)
-            yield text
+def _sense(sample: Sequence[list[str]]) -> int:
+    """How much sense a delimiter makes: 2 where a heading is a usual one, 1 where a column looks like images."""
+    if sample and any(_squash(heading) in _USUAL_COLUMNS for heading in sample[0]):
+        return 2
+    return int(any(share >= 0.5 for share in _image_shares(sample)))
 
 
-def _reader(lines: _CountedLines | io.StringIO, delimiter: str) -> Iterator[list[str]]:
-    csv.field_size_limit(_LONGEST_CELL)
-    return csv.reader(iter(lines), delimiter=delimiter)
+def _named(sample: Sequence[list[str]], column: str) -> int:
+    return int(bool(sample) and any(_squash(heading) == _squash(column) for heading in sample[0]))
+
+
+def _image_shares(sample: Sequence[list[str]]) -> list[float]:
+    """For each column the share of rows whose cell looks like an image."""
+    width = max(map(len, sample), default=0)
+    return [sum(_is_image(_cell(row, index)) for row in sample) / len(sample) for index in range(width)]
+
+
+def _cell(row: Sequence[str], index: int) -> str:
+    return row[index].strip() if index < len(row) else ""
+
+
+def _is_image(text: str) -> bool:
+    """Whether a cell looks like an image, or the place of one."""
+    if text[:11].lower() == "data:image/" or is_url(text):
+        return True
+    if len(text) >= _SHORTEST_IMAGE and text.startswith(_BASE64_STARTS):
+        return True
+    return len(text) <= _LONGEST_PATH and is_image_name(text.strip("\"'"))
+
+
+def _squash(heading: str) -> str:
+    return _NO_LETTER.sub("", heading).lower()
+
+
+def _listed(headings: Sequence[str]) -> str:
+    more = f" and {len(headings) - _SOME} more" if len(headings) > _SOME else ""
+    return ", ".join(headings[:_SOME]) + more
 
 
 def _is_reference(text: str) -> bool:
@@ -142,7 +178,7 @@ def _is_reference(text: str) -> bool:
         return True
     if text[:5].lower() == "data:" or len(text) > _LONGEST_PATH:
         return False
-    if "." in text or " " in text:  # which base64 has not
+    if "." in text or " " in text or "\\" in text:  # which base64 has not
         return True
     try:
         decode_image_item(text)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vfnet_batch.image_reading import stored_size
-from vfnet_batch.local_runner import open_pool
+from vfnet_batch.served_detector import ServedDetector
 from vfnet_batch.settings import ServerSettings
 from vfnet_batch.shard_scoring import Detector
 from vfnet_client.detections import Detections
@@ -36,7 +36,7 @@ class AskServers:
 
     def open(self, concurrency: int, score_threshold: float | None) -> Detector:
         """See `DetectorRecipe.open`."""
-        return open_pool(self.servers, concurrency, score_threshold, _say)
+        return ServedDetector(self.servers, concurrency, score_threshold, _say)
 
 
 @dataclass(frozen=True)

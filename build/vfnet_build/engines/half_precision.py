@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vfnet_build.engines.folded_batch_norms import fold_batch_norms
 from vfnet_runtime.architecture.deform_conv import DeformConv2d, ModulatedDeformConv2dPack
 from vfnet_runtime.architecture.vfnet import VFNet
 
@@ -38,13 +39,16 @@ class HalfInput(nn.Module):
 def use_half_precision(network: VFNet, dtype: torch.dtype) -> None:
     """Convert `network` in place, before `mask_padding`.
 
-    Islands are deformable convolutions, whose sampling points half precision would move by hundredths of a cell, and
-    the two convolutions whose output is exponentiated into distances. Statistics of group norms are float32 anyway.
+    Islands are deformable convolutions, whose sampling points half precision would move by hundredths of a cell, the
+    two convolutions whose output is exponentiated into distances, and the one whose output are logits: suppression
+    would choose otherwise between boxes that score alike. Statistics of group norms are float32 anyway; batch norms
+    are folded before.
     """
+    fold_batch_norms(network)
     network.to(dtype)
     _make_islands(network)
     head = network.bbox_head
-    for name in ("vfnet_reg", "vfnet_reg_refine"):
+    for name in ("vfnet_reg", "vfnet_reg_refine", "vfnet_cls"):
         setattr(head, name, Float32Island(getattr(head, name).float(), stay_float32=True))
     head.scales.float()
     head.scales_refine.float()

@@ -13,13 +13,14 @@ from typing import Any
 
 import torch
 
+from vfnet_build.engine_names import ENGINE_PRECISIONS
 from vfnet_build.engines.half_precision import use_half_precision
 from vfnet_runtime.architecture.deform_conv import register_torchvision_operator
 from vfnet_runtime.architecture.detector import Detector
 from vfnet_runtime.architecture.padding import mask_padding
 from vfnet_runtime.architecture.vfnet import VFNet
 
-PRECISIONS = ("f32", "fp16")
+PRECISIONS = ENGINE_PRECISIONS["libtorch"]
 
 
 def export(network: VFNet, directory: Path, precision: str = "f32") -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 import openvino as ov
 import torch
 
+from vfnet_build.engine_names import ENGINE_PRECISIONS
 from vfnet_build.engines.group_normalization import normalise_each_group_on_one_thread
 from vfnet_runtime.architecture.deform_conv import register_torchvision_operator
 from vfnet_runtime.architecture.detector import DensePredictor
 from vfnet_runtime.architecture.vfnet import VFNet
 
-PRECISIONS = ("f32", "bf16", "int8")
+PRECISIONS = ENGINE_PRECISIONS["openvino"]
 """What the engine may compute in. `export` writes float32; for int8 `vfnet_build.engines.quantization` follows."""
 NETWORK = "network.xml"
 """The weights are beside it, in a file of the same name with the ending `.bin`."""

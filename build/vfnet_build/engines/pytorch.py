@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vfnet_build.engine_names import ENGINE_PRECISIONS
 from vfnet_runtime.architecture.network_file import write_network
 from vfnet_runtime.architecture.vfnet import VFNet
 
-PRECISIONS = ("f32", "bf16", "fp16")
+PRECISIONS = ENGINE_PRECISIONS["torch"]
 
 
 def export(network: VFNet, directory: Path) -> None:

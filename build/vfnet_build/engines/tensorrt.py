@@ -13,12 +13,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from vfnet_build.engine_names import ENGINE_PRECISIONS
 from vfnet_build.engines.onnx import export_detector
 from vfnet_build.repository import EngineError
 from vfnet_runtime.architecture.padding import default_canvases
 from vfnet_runtime.architecture.vfnet import VFNet
+from vfnet_runtime.canvases import canvas_for
 
-PRECISIONS = ("f32", "fp16")
+PRECISIONS = ENGINE_PRECISIONS["tensorrt"]
 MAX_BATCH_SIZE = 8
 """As in `configs/tensorrt.pbtxt`."""
 
@@ -41,7 +43,7 @@ def check_available() -> None:
 
 
 def export(network: VFNet, directory: Path, precision: str) -> None:
-    """Write `model.plan`: the ONNX file's network with one optimisation profile for each of the default canvases.
+    """Write `model.plan`: the ONNX file's network on any of the default canvases.
 
     Raises:
         EngineError: TensorRT does not read the file or cannot build the plan; its own words follow.
@@ -49,18 +51,21 @@ def export(network: VFNet, directory: Path, precision: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "network.onnx"
         export_detector(network, source, precision)
-        plan = build_plan(source, canvases_of(network))
+        plan = build_plan(source, canvases_of(network), precision)
     (directory / "model.plan").write_bytes(plan)
 
 
 def canvases_of(network: VFNet) -> list[tuple[int, int]]:
-    """Heights and widths of the canvases that the plan is built for, in the profiles' order."""
+    """Heights and widths of the canvases that the plan is built for, the smallest first."""
     pairs = [text.split("x") for text in default_canvases(network.config.preprocess.img_scale).split(",")]
     return [(int(height), int(width)) for height, width in pairs]
 
 
-def build_plan(source: Path, canvases: list[tuple[int, int]]) -> bytes:
-    """An ONNX file -> a serialised plan, with as many optimisation profiles as there are canvases."""
+def build_plan(source: Path, canvases: list[tuple[int, int]], precision: str) -> bytes:
+    """An ONNX file -> a serialised plan, with one optimisation profile that all canvases and batch sizes fit into.
+
+    A profile for each canvas would take as much memory each.
+    """
     trt: Any = import_module("tensorrt")
     logger = _logger(trt)
     trt.init_libnvinfer_plugins(logger, "")  # DeformConv is one of its plugins
@@ -71,12 +76,14 @@ def build_plan(source: Path, canvases: list[tuple[int, int]]) -> bytes:
         reasons = "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
         raise EngineError(f"TensorRT {trt.__version__} does not read the network: {reasons}")
     config = builder.create_builder_config()
-    for height, width in canvases:
-        profile = builder.create_optimization_profile()
-        for name, shape in (("PIXELS", (height, width, 3)), ("VALID_SHAPE", (2,))):
-            most = (MAX_BATCH_SIZE, *shape)
-            profile.set_shape(name, (1, *shape), most, most)
-        config.add_optimization_profile(profile)
+    if precision == "f32":
+        config.clear_flag(trt.BuilderFlag.TF32)  # set unless cleared: it rounds to 10 bits what is multiplied
+    heights, widths = zip(*canvases, strict=True)
+    profile = builder.create_optimization_profile()
+    least, usual, most = (min(heights), min(widths)), canvases[-1], (max(heights), max(widths))
+    profile.set_shape("PIXELS", (1, *least, 3), (MAX_BATCH_SIZE, *usual, 3), (MAX_BATCH_SIZE, *most, 3))
+    profile.set_shape("VALID_SHAPE", (1, 2), (MAX_BATCH_SIZE, 2), (MAX_BATCH_SIZE, 2))
+    config.add_optimization_profile(profile)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise EngineError(f"TensorRT {trt.__version__} could not build the plan: see its messages above")
@@ -123,15 +130,11 @@ class Plan:
         import torch
 
         height, width = pixels.shape[1:3]
-        profile, canvas = min(
-            ((i, each) for i, each in enumerate(self.canvases) if height <= each[0] and width <= each[1]),
-            key=lambda pair: pair[1][0] * pair[1][1],
-        )
+        canvas = canvas_for(height, width, tuple(self.canvases))
         on_canvas = torch.zeros((1, *canvas, 3), dtype=torch.uint8, device="cuda")
         on_canvas[:, :height, :width] = torch.from_numpy(pixels).cuda()
         tensors = {"PIXELS": on_canvas, "VALID_SHAPE": torch.from_numpy(valid_shape).cuda()}
         stream = torch.cuda.current_stream()
-        self.context.set_optimization_profile_async(profile, stream.cuda_stream)
         for name, tensor in tensors.items():
             self.context.set_input_shape(name, tuple(tensor.shape))
         outputs = {}

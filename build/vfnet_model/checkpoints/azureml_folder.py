@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vfnet_client.bounded_yaml import parse_yaml
 from vfnet_client.safe_text import printable_line
 from vfnet_model.checkpoints.config_text import MAX_LENGTH, parse_config_text
 from vfnet_model.checkpoints.errors import CheckpointError, UnsupportedModelError
@@ -23,7 +24,6 @@ from vfnet_model.checkpoints.input_files import read_input_text
 from vfnet_model.checkpoints.loading import Checkpoint, load_checkpoint
 from vfnet_model.checkpoints.pipeline_config import LEAST_STD
 from vfnet_model.checkpoints.settings import LIMITS, Settings, shorten
-from vfnet_model.checkpoints.yaml_data import read_yaml
 from vfnet_runtime.architecture.config import PreprocessConfig
 
 _LAYOUT = "an AzureML model folder holds pytorch_model.bin, NAME.py and augmentations.yaml, or has them in artifacts/"
@@ -143,7 +143,10 @@ def _classes(config: dict[str, Any], path: Path) -> list[str] | None:
 
 def _read_augmentations(text: str, path: Path, preprocess: PreprocessConfig) -> PreprocessConfig:
     """The `validation` phase, which is what AzureML's wrapper predicts with."""
-    phases = read_yaml(text, path)
+    try:
+        phases = parse_yaml(text)
+    except ValueError as error:
+        raise CheckpointError(f"{path} {error}") from None
     steps = phases.get("validation") if isinstance(phases, Mapping) else None
     if not isinstance(steps, list) or not all(isinstance(step, Mapping) and len(step) == 1 for step in steps):
         raise CheckpointError(f"{path} has no list of steps under `validation`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ MAX_NAME = 200
 """Characters."""
 MAX_LIST_FILE = 4 * 2**20
 """Bytes of a file of class names."""
+_NUMBERED = re.compile(r"(\d{1,6})\s*[\s,;:.)=]\s*\S", re.ASCII)
 
 
 def check_class_names(names: Sequence[object], source: object) -> tuple[str, ...]:
@@ -56,13 +58,20 @@ def check_class_names(names: Sequence[object], source: object) -> tuple[str, ...
 
 
 def read_class_list(path: Path) -> list[str]:
-    """A text file of class names, one a line, in label order.
+    """A text file of class names, one a line, in label order; blank lines at its end and spaces around names go.
 
     Raises:
-        CheckpointError: it cannot be read, is too large or no UTF-8, or a line is no class name.
+        CheckpointError: it cannot be read, is too large or no text of Unicode, or a line is no class name.
     """
     text = read_input_text(path, MAX_LIST_FILE, "a text file of class names")
-    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")  # not splitlines: it breaks at other characters
     if not text.strip():
         raise CheckpointError(f"{path} names no classes; expected is one name a line")
+    if text.lstrip()[0] in "[{":
+        raise CheckpointError(f"{path} is JSON; expected is a text of class names, one a line")
+    lines = [line.strip() for line in text.rstrip().split("\n")]  # not splitlines: it breaks at other characters
+    numbers = [int(match[1]) if (match := _NUMBERED.match(line)) else -1 for line in lines]
+    if len(lines) > 1 and numbers in (list(range(len(lines))), list(range(1, len(lines) + 1))):
+        raise CheckpointError(f"{path} numbers its lines ({lines[0]!a}); expected are names alone, one a line")
+    if all(len(line) > 1 and line[0] == line[-1] and line[0] in "\"'" for line in lines):
+        raise CheckpointError(f"{path} has quotes around its lines ({lines[0]!a}); expected are bare names, one a line")
     return list(check_class_names(lines, path))

@@ -7,14 +7,15 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 import httpx
 
 from vfnet_client.atomic_files import locked_file, open_inside, write_inside
 from vfnet_client.progress import BYTES, Progress
-from vfnet_client.safe_text import is_printable_line, printable_line
+from vfnet_client.safe_text import is_printable_line, printable_line, shown_reference
+from vfnet_client.url_images.connections import Proxies
 from vfnet_model.checkpoints.errors import DownloadError
 from vfnet_model.checkpoints.stock import DEFAULT_STOCK, stock_checkpoint_named
 from vfnet_model.checkpoints.torch_file import MAX_FILE
@@ -105,7 +106,7 @@ class _Download:
     def __init__(self, url: str, target: Path, promised_hash: str | None) -> None:
         self.url, self.target, self.promised_hash = url, target, promised_hash
         self.part = target.with_name(target.name + ".part")
-        self.address = printable_line(url, 500)
+        self.address = printable_line(shown_reference(url), 500)
         """For messages."""
 
     @property
@@ -131,12 +132,7 @@ class _Download:
         """Ask once, from where the partial file ends."""
         try:
             with (
-                httpx.Client(
-                    timeout=TIMEOUT,
-                    follow_redirects=True,
-                    max_redirects=MAX_REDIRECTS,
-                    event_hooks={"request": [self._refuse_downgrade]},
-                ) as client,
+                self._client() as client,
                 client.stream("GET", self.url, headers=self._headers()) as response,
             ):
                 self._receive(response, shown)
@@ -145,6 +141,26 @@ class _Download:
         except httpx.TransportError as error:
             reason = printable_line(str(error)) or type(error).__name__
             raise _RetryableError(f"the connection failed ({reason})") from None
+
+    def _client(self) -> httpx.Client:
+        """With the environment's proxies. One that does not speak HTTP fails only where it would be asked."""
+        how: dict[str, Any] = {
+            "timeout": TIMEOUT,
+            "follow_redirects": True,
+            "max_redirects": MAX_REDIRECTS,
+            "event_hooks": {"request": [self._refuse_downgrade]},
+        }
+        try:
+            return httpx.Client(**how)
+        except (ImportError, ValueError):  # httpx's words for SOCKS without its package, and for other schemes
+            parts = urlsplit(self.url)
+            proxy = Proxies.of_the_environment().of(parts.scheme, parts.hostname or "", parts.port)
+            if proxy is None:  # it is another's, or NO_PROXY names this host
+                return httpx.Client(trust_env=False, verify=httpx.create_ssl_context(), **how)
+            raise self.failure(
+                f"this environment names a proxy for it that does not speak HTTP ({proxy.partition('://')[0]}): "
+                "name one that does, or put the host into NO_PROXY"
+            ) from None
 
     def _refuse_downgrade(self, request: httpx.Request) -> None:
         """Who asks over https wants nobody on the way to choose what is built."""
@@ -267,7 +283,8 @@ def _file_name(url: str) -> str:
         name = ""
     if not name or not is_printable_line(name) or len(name) > 200:
         raise DownloadError(
-            f"{printable_line(url)} names no file; expected is a URL that ends in one, such as {DEFAULT_STOCK.url}"
+            f"{printable_line(shown_reference(url))} names no file; expected is a URL that ends in one, such as "
+            f"{DEFAULT_STOCK.url}"
         )
     return name
 

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from vfnet_client.bounded_files import read_file
 from vfnet_client.exceptions import InvalidImageError
 from vfnet_client.images import MAX_FILE_BYTES
+from vfnet_images.decoding import ImageError, decode_image
 from vfnet_model.detectors.image_detections import ImageDetections
 from vfnet_runtime.answers import detect
 from vfnet_runtime.architecture.config import VFNetConfig
 from vfnet_runtime.candidates import CandidateSettings, select_candidates
-from vfnet_runtime.image_decoding import ImageError, decode_image
 from vfnet_runtime.resizing import ResizedImage, resize_onto_canvas
 
 T = TypeVar("T")

@@ -9,11 +9,11 @@ from typing import Any
 from vfnet_client.detections import Detections
 from vfnet_client.exceptions import InvalidImageError
 from vfnet_client.model_names import MODEL, EnsembleNames
+from vfnet_images.decoding import ImageError, decode_image
 from vfnet_model.served_repository import check_runtime, served_parameters
 from vfnet_runtime.answers import detect
 from vfnet_runtime.candidates import CandidateSettings, select_candidates
 from vfnet_runtime.engines.openvino_engine import OpenVINOEngine
-from vfnet_runtime.image_decoding import ImageError, decode_image
 from vfnet_runtime.resizing import ResizedImage, resize_onto_canvas
 
 
@@ -50,7 +50,7 @@ class RepositoryDetector:
         )
         self._iou_threshold = float(postprocess["iou_threshold"])
         self._max_per_img = int(postprocess["max_per_img"])
-        self.classes = (repository / names.postprocess / "labels.txt").read_text(encoding="utf-8").splitlines()
+        self.classes = (repository / names.postprocess / "labels.txt").read_text(encoding="utf-8-sig").splitlines()
 
     def detect(self, encoded: bytes, score_threshold: float = 0.0) -> Detections:
         """What a server of the repository answers.

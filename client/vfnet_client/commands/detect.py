@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from vfnet_client.commands.options import add_server_options, at_least_one, conn
 from vfnet_client.contract import score_response
 from vfnet_client.detections import Detections, ImageResult
 from vfnet_client.exceptions import AccessDeniedError, CommandError, InvalidImageError, ServerUnavailableError
+from vfnet_client.image_files import PassedOver
 from vfnet_client.images import Source, expand
 from vfnet_client.progress import Progress
 from vfnet_client.safe_text import printable_line
+from vfnet_images.jpeg_ends import NOTE, lacks_end_marker
 
 _LONGEST_LINE = 6000
 _MOST_STEM_BYTES = 200
@@ -39,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Detect on every image in turn. A bad image is reported and passed over; a dead or closed server ends it."""
-    sources = expand(arguments.images)
+    passed_over = PassedOver()
+    sources = expand(arguments.images, passed_over)
     _check_targets(arguments)
     stems = drawing_stems(sources, arguments.draw) if arguments.draw else None
     answers: list[bytes | None] = []
@@ -48,12 +52,16 @@ def run(arguments: argparse.Namespace) -> int:
         connected(arguments, arguments.concurrency) as client,
         Progress("detecting", len(sources), line_seconds=None) as progress,
     ):
+        if passed_over:
+            progress.write(f"vfnet detect: {passed_over}")
         progress.begin()
         outcomes = client.detect_many((source.location for source in sources), score_threshold=arguments.threshold)
         for source, outcome in zip(sources, outcomes, strict=True):
             found, reason = outcome.detections, _failure(outcome)
             if found is not None and arguments.json is None:
                 progress.write(summary(source.name, found), sys.stdout)
+            if found is not None and outcome.image is not None and lacks_end_marker(outcome.image):
+                progress.write(printable_line(f"vfnet detect: {source.name}: {NOTE}", _LONGEST_LINE))
             if found is not None and outcome.image is not None and stems is not None:
                 reason = _draw(arguments.draw / stems[outcome.position], outcome.image, found)
             if reason is not None:
@@ -96,7 +104,8 @@ def drawing_stems(sources: list[Source], folder: Path) -> list[str]:
 
 
 def _spot(path: Path) -> str:
-    return str(path.resolve().parent / path.stem).casefold()
+    real = Path(os.path.realpath(path))  # unlike Path.resolve, also of a link in a circle
+    return str(real.parent / path.stem).casefold()
 
 
 def _check_targets(arguments: argparse.Namespace) -> None:

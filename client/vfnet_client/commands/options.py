@@ -21,18 +21,16 @@ if TYPE_CHECKING:
 KEY_VARIABLE = "VFNET_API_KEY"
 
 
-def add_server_options(
-    parser: argparse.ArgumentParser, timeout: float = 60.0, retries: int | None = None, *, several: bool = False
-) -> None:
-    """Which server, how long to wait for it, and who we are to it. `connected` reads them, of one server."""
+def add_server_options(parser: argparse.ArgumentParser, timeout: float = 60.0, retries: int | None = None) -> None:
+    """Which servers, how long to wait for them, and who we are to them. `connected` reads them."""
     parser.add_argument(
         "--server",
         metavar="URL",
         type=server_url,
-        action="append" if several else GivenOnce,
-        default=None if several else DEFAULT_SERVER,
-        help="Triton at grpc://host:port, grpcs://, http:// or https://, or an endpoint, https://host/score "
-        f"{'; may be given several times ' if several else ''}(default: {DEFAULT_SERVER})",
+        action="append",
+        help="Triton at grpc://host:port, grpcs://, http:// or https://; an endpoint, https://host/score; or "
+        "dns:///name:port for gRPC at all addresses of a name. May be repeated: the least busy is asked, and another "
+        f"where it fails (default: {DEFAULT_SERVER})",
     )
     parser.add_argument(
         "--model",
@@ -86,8 +84,8 @@ class GivenOnce(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
-def connected(arguments: argparse.Namespace, concurrency: int = 16) -> VFNetClient:
-    """A client as `add_server_options` describes it.
+def connected(arguments: argparse.Namespace, concurrency: int = 16, server: str | None = None) -> VFNetClient:
+    """A client as `add_server_options` describes it, of all servers named or of one of them.
 
     Raises:
         CommandError: the key or the certificate cannot be used.
@@ -98,7 +96,7 @@ def connected(arguments: argparse.Namespace, concurrency: int = 16) -> VFNetClie
         print(f"vfnet: {error}; asking again for up to {arguments.timeout:g} s", file=sys.stderr, flush=True)
 
     return VFNetClient(
-        arguments.server,
+        chosen_server(arguments) if server is None else server,
         concurrency,
         arguments.timeout,
         retries=arguments.retries,
@@ -106,6 +104,12 @@ def connected(arguments: argparse.Namespace, concurrency: int = 16) -> VFNetClie
         on_waiting=say,
         model=arguments.model,
     )
+
+
+def chosen_server(arguments: argparse.Namespace) -> str | tuple[str, ...]:
+    """The server that `--server` names, or all where it names several."""
+    servers = tuple(arguments.server or [DEFAULT_SERVER])
+    return servers[0] if len(servers) == 1 else servers
 
 
 def credentials_from(arguments: argparse.Namespace) -> Credentials:
@@ -147,6 +151,11 @@ def seconds(text: str) -> float:
     return _number(text, "a time above 0 in seconds", lambda value: value > 0)
 
 
+def seconds_or_none(text: str) -> float:
+    """An argument that is a time; 0 for none."""
+    return _number(text, "a time in seconds, or 0", lambda value: value >= 0)
+
+
 def milliseconds(text: str) -> float:
     """An argument that is a time, possibly none."""
     return _number(text, "a time in milliseconds", lambda value: value >= 0)
@@ -155,6 +164,17 @@ def milliseconds(text: str) -> float:
 def fraction(text: str) -> float:
     """An argument from 0 to 1."""
     return _number(text, "a number from 0 to 1", lambda value: 0 <= value <= 1)
+
+
+def percent(text: str) -> float:
+    """An argument from 0 to 100."""
+    return _number(text, "a number of percent from 0 to 100", lambda value: 0 <= value <= 100)
+
+
+def duration(text: str) -> float:
+    """An argument that is a time, above 0: seconds, or `90s`, `10m`, `2h`."""
+    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
+    return (unit or 1) * _number(text[:-1] if unit else text, "a time such as 90s, 10m or 2h", lambda value: value > 0)
 
 
 def port_number(text: str) -> int:

@@ -31,6 +31,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from vfnet_client.byte_sizes import byte_count, shown_bytes
 from vfnet_client.commands.options import at_least_one, port_number, seconds
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     Settings = TypeVar("Settings", bound=DataclassInstance)
 
 Count = Annotated[int, at_least_one, "N"]
+Bytes = Annotated[int, byte_count, "SIZE"]
 Seconds = Annotated[float, seconds, "SECONDS"]
 Port = Annotated[int, port_number, "PORT"]
 Folder = Annotated[Path, Path, "DIR"]
@@ -130,6 +132,8 @@ class _Kind:
             return
         is_told = default is not None and default != ()
         shown = f"{default:g}" if isinstance(default, float) else str(default).replace("%", "%%")
+        if isinstance(default, int) and self.read is byte_count:
+            shown = shown_bytes(default)
         group.add_argument(
             self.option(field.name),
             type=self.read,

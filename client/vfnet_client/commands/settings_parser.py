@@ -16,7 +16,8 @@ from vfnet_client.bounded_files import read_text
 from vfnet_client.cli import all_commands
 from vfnet_client.safe_text import printable_line
 
-_LARGEST_FILE = 1 << 20
+LARGEST_FILE = 1 << 20
+"""Bytes of the file of `--config`."""
 _SECRETS = {"key": "VFNET_API_KEY", "keys": "VFNET_GATEWAY_KEYS"}
 """What never stands in such a file, and the variables that hold it."""
 _SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -114,7 +115,7 @@ class SettingsParser(argparse.ArgumentParser):
 
     def _table(self, path: Path) -> dict[str, Any]:
         try:
-            document = tomllib.loads(read_text(path, _LARGEST_FILE))
+            document = tomllib.loads(read_text(path, LARGEST_FILE))
         except OSError as error:
             self._refuse(f"{path}: {error.strerror}")
         except (tomllib.TOMLDecodeError, RecursionError) as error:

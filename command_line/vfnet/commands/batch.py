@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.5,
         help="of the boxes drawn (default: %(default)s); rows have all",
     )
-    add_options(parser, BatchSettings, "score_threshold", "images", "column")
+    add_options(parser, BatchSettings, "score_threshold", "images", "column", "skip_invalid")
     parser.add_argument(
         "--allow-urls-to",
         action="append",
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--repository", type=Path, metavar="DIR", help="serve what vfnet build wrote, for the batch alone"
     )
     _add_ray_options(parser.add_argument_group("on a Ray cluster"))
-    add_server_options(parser, retries=3, several=True)
+    add_server_options(parser, retries=3)
     parser.epilog = (
         "An image that cannot be read is a row that says why. Stopped or killed, the same command goes on. "
         "Exit code: 0 when every image has its row, 1 when it could not go on, 130 or 143 after a signal."
@@ -202,5 +202,7 @@ def _report(batch: Batch) -> None:
         print(f"{batch.progress.advanced} of them in {batch.progress.seconds:.1f} s now, {rate:.3g} images/s")
     else:
         print("nothing was left to do")
+    for note, number in batch.notes.items():
+        print(f"{number} x {note}")
     for path in batch.written or [batch.output.shards]:
         print(printable_lines(str(path)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vfnet_build.building import ENGINES, PRECISIONS, build
+from vfnet_build.engine_names import ENGINE_PRECISIONS, PRECISIONS
 from vfnet_client.commands.options import at_least_one, fraction, public_name
 from vfnet_client.model_names import MODEL
 from vfnet_model.checkpoints.class_names import read_class_list
@@ -59,7 +59,7 @@ def _add_precision_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine",
         nargs="+",
-        choices=ENGINES,
+        choices=ENGINE_PRECISIONS,
         default=["openvino"],
         metavar="NAME",
         help="what computes the network: openvino (default; CPUs), torch (GPUs), libtorch or tensorrt (in NVIDIA's "
@@ -112,6 +112,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def build_from(arguments: argparse.Namespace, repository: Path, *, force: bool = False, model: str = MODEL) -> bool:
     """Build what the options name; whether anything had to be done. Raises what `build` raises."""
+    from vfnet_build.building import build  # torch, which takes seconds to import
+
     classes = arguments.classes
     return build(
         arguments.checkpoint,

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 from vfnet_client.atomic_files import write_whole
-from vfnet_client.commands.options import at_least_one, ensemble_name, seconds, server_url
+from vfnet_client.commands.options import GivenOnce, at_least_one, ensemble_name, seconds, server_url
 from vfnet_client.safe_text import printable_lines
+from vfnet_data.box_layouts import LAYOUTS
 from vfnet_data.dataset import DetectionDataset
 from vfnet_data.reading import read_dataset
 from vfnet_evaluate.coco_results import read_coco_results, write_coco_results
@@ -34,9 +35,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images", type=Path, metavar="FOLDER", help="where the images are (default: near the annotations)"
     )
+    parser.add_argument(
+        "--skip-invalid", action="store_true",
+        help="leave out images and boxes that have problems, list and count them, and go on without",
+    )  # fmt: skip
+    parser.add_argument(
+        "--boxes", choices=tuple(LAYOUTS),
+        help="what the four numbers of COCO's boxes are (default: found; COCO's own are xywh)",
+    )  # fmt: skip
     evaluated = parser.add_mutually_exclusive_group(required=True)
     evaluated.add_argument(
-        "--server", type=server_url, metavar="URL", help="a running server, such as grpc://host:8001"
+        "--server", type=server_url, action=GivenOnce, metavar="URL", help="a running server, such as grpc://host:8001"
     )
     parser.add_argument(
         "--model", type=ensemble_name, metavar="NAME", help="of the server's, the one to ask where it has several"
@@ -71,7 +80,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate and print the figures; 0 however good they are."""
     _check_targets(arguments)
-    dataset = read_dataset(arguments.annotations, arguments.images, allow_unreadable=True)
+    dataset = read_dataset(
+        arguments.annotations,
+        arguments.images,
+        allow_unreadable=True,
+        skip_invalid=arguments.skip_invalid,
+        box_layout=arguments.boxes,
+    )
+    for note in dataset.notes:
+        _say(note)
+    if not dataset.classes:
+        raise EvaluationError(f"{arguments.annotations}: no box is annotated and no class is named: nothing to compare")
     source, detected = _detect(arguments, dataset)
     for note in detected.notes:
         _say(note)

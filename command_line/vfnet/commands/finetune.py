@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(
         parser.add_argument_group("data"), FinetuneSettings,
         "data", "images", "validation", "validation_images", "classes", "keep_empty_images",
+        "skip_invalid", "boxes",
     )  # fmt: skip
     add_options(
         parser.add_argument_group("checkpoint"), FinetuneSettings,

@@ -6,11 +6,12 @@ import argparse
 import os
 from dataclasses import fields
 
-from vfnet_client.commands.options import GivenOnce, at_least_one
+from vfnet_client.byte_sizes import byte_count, shown_bytes
+from vfnet_client.commands.options import chosen_server
 from vfnet_client.commands.settings_options import add_options, settings_from
 from vfnet_client.commands.settings_parser import SettingsParser
 from vfnet_client.exceptions import CommandError
-from vfnet_client.transport import parse_server_url
+from vfnet_client.transport import DEFAULT_SERVER
 from vfnet_client.url_images.address_policy import AddressPolicy
 from vfnet_client.url_images.url_images import FetchLimits
 from vfnet_gateway.host_policy import HostPolicy, is_loopback
@@ -28,20 +29,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where, limits = parser.add_argument_group("where"), parser.add_argument_group("limits")
     access = parser.add_argument_group("access")
     where.add_argument(
-        "--server", metavar="URL", action=GivenOnce, default=GatewaySettings.server,
-        help="Triton (default: %(default)s)",
+        "--server", action="append", metavar="URL",
+        help="Triton, or dns:///name:port for all addresses of a name; may be repeated: the least busy gets an image "
+        f"(default: {DEFAULT_SERVER})",
     )  # fmt: skip
     where.add_argument(
         "--model", action="append", metavar="NAME", help="a model that callers may ask for; may be repeated, "
         f"/score asks the first (default: {', '.join(GatewaySettings.models)})",
     )  # fmt: skip
-    add_options(where, Listening, "host", "port", "grpc_port", "certificate", "certificate_key", "state_file")
-    add_options(where, GatewaySettings, "manifest")
+    add_options(
+        where, Listening, "host", "port", "grpc_port", "workers", "certificate", "certificate_key", "state_file"
+    )
+    add_options(where, GatewaySettings, "manifest", "traffic_file")
     add_options(limits, GatewaySettings, *_LIMITS)
-    add_options(limits, Listening, "drain_timeout")
+    add_options(limits, Listening, "lame_duck", "drain_timeout")
     limits.add_argument(
-        "--max-url-bytes", type=at_least_one, metavar="N", default=FetchLimits.max_bytes,
-        help="largest image fetched by URL (default: %(default)s)",
+        "--max-url-bytes", type=byte_count, metavar="SIZE", default=FetchLimits.max_bytes,
+        help=f"largest image fetched by URL (default: {shown_bytes(FetchLimits.max_bytes)})",
     )  # fmt: skip
     add_options(access, GatewaySettings, "keys_file", "protect_metrics")
     access.add_argument(
@@ -63,10 +67,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve; 0 when told to stop. Raises CommandError where it cannot start."""
     join_ring()
     try:
-        parse_server_url(arguments.server)
         settings = settings_from(
             GatewaySettings,
             arguments,
+            server=chosen_server(arguments),
             models=tuple(arguments.model or GatewaySettings.models),
             url_policy=AddressPolicy.allowing(arguments.allow_urls_to),
             url_limits=FetchLimits(max_bytes=arguments.max_url_bytes),

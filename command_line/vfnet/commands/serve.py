@@ -37,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_server_arguments(parser: argparse.ArgumentParser) -> None:
     """Where and how the server runs, shared with `vfnet up`."""
     add_options(parser, Endpoints)
-    add_options(parser, ServeOptions, "stall_timeout", "exit_timeout", "triton")
+    add_options(parser, ServeOptions, "stall_timeout", "exit_timeout", "lame_duck", "triton")
+    add_options(parser, ServeOptions, "health_port", "health_host")
 
 
 def visible_gpus(text: str) -> str | None:

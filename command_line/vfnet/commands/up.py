@@ -15,11 +15,10 @@ from vfnet.commands.build import add_checkpoint_arguments, build_from
 from vfnet.commands.serve import add_server_arguments
 from vfnet.commands.state_folder import add_state_folder_argument
 from vfnet_client.atomic_files import write_inside
-from vfnet_client.client import VFNetClient
+from vfnet_client.bounded_files import read_text
 from vfnet_client.commands.settings_options import add_options, settings_from
-from vfnet_client.commands.settings_parser import SettingsParser
+from vfnet_client.commands.settings_parser import LARGEST_FILE, SettingsParser
 from vfnet_client.detections import Detections
-from vfnet_client.drawing import annotate
 from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
 from vfnet_model.manifest import MANIFEST, Manifest
 from vfnet_serve.background import BackgroundProcess, StateFolder
@@ -41,10 +40,12 @@ from vfnet_serve.supervision.control import Supervision
 from vfnet_serve.supervision.wanted import Listener, WantedProcess, code_version
 
 _DRAWN_SCORE = 0.5
-SERVER_PACKAGES = ("vfnet_serve", "vfnet_supervision", "vfnet_model", "vfnet_build", "vfnet_runtime", "vfnet_client")
-GATEWAY_PACKAGES = ("vfnet_gateway", "vfnet_supervision", "vfnet_client")
+_COMMON_PACKAGES = ("vfnet_supervision", "vfnet_client", "vfnet_images")
+SERVER_PACKAGES = (*_COMMON_PACKAGES, "vfnet_serve", "vfnet_model", "vfnet_build", "vfnet_runtime")
+GATEWAY_PACKAGES = (*_COMMON_PACKAGES, "vfnet_gateway")
 """Whose code a running one must be of: where that has changed it is started anew."""
 _PORTS = ("http-port", "grpc-port", "metrics-port", "score-port", "score-grpc-port")
+_HEALTH_PORT = "health-port"
 
 
 PARSER = SettingsParser
@@ -65,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     ensure_open_files()
     with folder.locked():
         _ensure_running(folder, arguments)
-    _show(folder, arguments.image)
+    _show(folder, arguments.image, has_keys=bool(gateway_keys() or arguments.keys_file))
     return 0
 
 
@@ -100,6 +101,8 @@ def wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dict
     config = [] if arguments.config is None else [f"--config={arguments.config.absolute()}"]
     endpoints = _triton_endpoints(arguments)
     options = [f"--stall-timeout={arguments.stall_timeout}", f"--exit-timeout={arguments.exit_timeout}"]
+    lame_duck = f"--lame-duck={arguments.lame_duck:g}"
+    options += [lame_duck, f"--health-port={arguments.health_port}", f"--health-host={arguments.health_host}"]
     if arguments.triton is not None:
         options.append(f"--triton={arguments.triton.absolute()}")
     options += config
@@ -112,10 +115,10 @@ def wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dict
         health_url=f"{endpoints.http_url}/v2/health/ready",
         serves_by_others=True,
         start_timeout=SERVER_START_TIMEOUT,
-        stop_timeout=2 * arguments.exit_timeout + 20,
+        stop_timeout=arguments.lame_duck + 2 * arguments.exit_timeout + 20,
     )
     gateway = WantedProcess(
-        command=[*settings_from(GatewayOptions, arguments).command(folder, endpoints), *config],
+        command=[*settings_from(GatewayOptions, arguments).command(folder, endpoints), lame_duck, *config],
         state_file=str(folder.gateway.state_file),
         log=str(folder.gateway.log),
         code=f"{code_version(GATEWAY_PACKAGES)} {_settings_of('gateway', arguments.config)}",
@@ -123,7 +126,7 @@ def wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dict
         listener=Listener(arguments.host, arguments.score_port),
         health_url=f"{Endpoints(arguments.host, arguments.score_port).http_url}/health",
         start_timeout=GATEWAY_START_TIMEOUT,
-        stop_timeout=50,
+        stop_timeout=arguments.lame_duck + 50,
     )
     return {"server": server, "gateway": gateway}
 
@@ -134,9 +137,11 @@ def _check_ports(folder: StateFolder, arguments: argparse.Namespace) -> None:
     Raises:
         ServerError: another program listens on one of them, or two are the same.
     """
-    ports = {name: port for name in _PORTS if (port := getattr(arguments, name.replace("-", "_")))}  # 0: none
+    named = (*_PORTS, _HEALTH_PORT)
+    ports = {name: port for name in named if (port := getattr(arguments, name.replace("-", "_")))}  # 0: none
     if len(set(ports.values())) < len(ports):
         raise ServerError("the ports must differ: " + ", ".join(f"--{name} {port}" for name, port in ports.items()))
+    ports.pop(_HEALTH_PORT, None)  # at an address of its own, which the server tries
     ours = ports_of_running(folder)
     for host, is_score in ((_triton_endpoints(arguments).host, False), (arguments.host, True)):
         check_free(
@@ -162,7 +167,7 @@ def _settings_of(command: str, config: Path | None) -> str:
     """Which settings a command finds beside its command line: with others it is started anew."""
     prefix = f"VFNET_{command.upper()}_"
     names = sorted(name for name in os.environ if name.startswith(prefix) and name != KEYS_VARIABLE)
-    file = {} if config is None else tomllib.loads(config.read_text(encoding="utf-8"))  # it was read for us before
+    file = {} if config is None else tomllib.loads(read_text(config, LARGEST_FILE))  # it was read for us before
     found = [[(name, os.environ[name]) for name in names], file.get(command)]
     return hashlib.sha256(json.dumps(found, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
@@ -171,8 +176,11 @@ def _is_unsupervised(process: BackgroundProcess, supervision: Supervision) -> bo
     return process.find() is not None and process.name not in supervision.running()
 
 
-def _show(folder: StateFolder, image: Path | None) -> None:
+def _show(folder: StateFolder, image: Path | None, *, has_keys: bool) -> None:
     """Detect in a picture and say what to do next."""
+    from vfnet_client.client import VFNetClient
+    from vfnet_client.drawing import annotate
+
     endpoints, gateway = running_endpoints(folder), folder.gateway.find()
     if endpoints is None:
         raise ServerError(f"the server has ended, see {folder.server.log}")
@@ -195,21 +203,27 @@ def _show(folder: StateFolder, image: Path | None) -> None:
     )
     manifest = Manifest.read(folder.repository)
     if manifest is not None and manifest.untrained:
-        _say("WARNING: these weights are UNTRAINED, so the boxes mean nothing; see the README for trained ones")
-    _say_endpoints(endpoints, gateway.state["address"], gateway.state.get("grpc_address"), sample)
+        _say("WARNING: these weights are UNTRAINED, so the boxes mean nothing; trained ones: docs/checkpoints.md")
+    _say_endpoints(endpoints, gateway.state["address"], gateway.state.get("grpc_address"), sample, has_keys=has_keys)
 
 
-def _say_endpoints(where: Endpoints, gateway: str, grpc_gateway: str | None, sample: Path) -> None:
-    gateway = gateway.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//127.0.0.1:")
+def reachable(address: str) -> str:
+    """An address as it can be asked from this machine: one listens on 0.0.0.0, and nobody connects to it."""
+    return address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+
+
+def _say_endpoints(where: Endpoints, gateway: str, grpc_gateway: str | None, sample: Path, *, has_keys: bool) -> None:
+    gateway = reachable(gateway)
     _say(f"gRPC    {where.grpc_url}    try: {sys.argv[0]} detect PHOTO.jpg --server {where.grpc_url}")
     _say(f"HTTP    {where.http_url}    KServe v2: POST /v2/models/vfnet/infer")
     _say(f"metrics {where.metrics_url}")
     if grpc_gateway is not None:
-        _say(f"KServe v2 for others than local callers: {gateway} and {grpc_gateway}")
+        _say(f"KServe v2 for others than local callers: {gateway} and {reachable(grpc_gateway)}")
     _say(f"page    {gateway}/ui")
     _say(f"score   {gateway}/score    try:")
     body = """echo '{"input_data": {"columns": ["image"], "data": ["'$(base64 -w0 SAMPLE)'"]}}'"""
-    post = "curl -s -H 'Content-Type: application/json' --data-binary @-"
+    key = """ -H "Authorization: Bearer $KEY\"""" if has_keys else ""  # not the key itself: this may be a log
+    post = f"curl -s -H 'Content-Type: application/json'{key} --data-binary @-"
     print(f"  {body.replace('SAMPLE', str(sample))} |\n  {post} {gateway}/score", file=sys.stderr, flush=True)
 
 

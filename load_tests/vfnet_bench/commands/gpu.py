@@ -28,6 +28,7 @@ SECTIONS = {
     "served": "Served",
     "start-up": "Start-up and memory",
     "two-instances": "Served by two instances",
+    "tuning": "Tuning",
 }
 """The most telling first."""
 
@@ -79,7 +80,7 @@ def measure_all(
     Returns:
         What was measured, and why what was not was not, by section.
     """
-    from vfnet_bench.gpu import accuracy, card, hot_spots, speed, start_up
+    from vfnet_bench.gpu import accuracy, card, hot_spots, speed, start_up, tuning
     from vfnet_bench.gpu.report import section_to_markdown
 
     found: dict[str, Any] = {}
@@ -110,6 +111,7 @@ def measure_all(
         "served": lambda: serve("served"),
         "start-up": lambda: start_up.start_up(conditions),
         "two-instances": lambda: serve("two-instances"),
+        "tuning": lambda: tuning.tuning(conditions),
     }
     keep("Card", card.describe_card(conditions))
     print(section_to_markdown("Card", found["Card"]), flush=True)

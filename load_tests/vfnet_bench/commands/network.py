@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING
 
 from vfnet.commands.build import add_checkpoint_arguments, build_from
 from vfnet_bench.errors import BenchmarkError
-from vfnet_bench.network.opponents import CHECKS, OPPONENTS
+from vfnet_bench.network.opponents import NAMES
 from vfnet_bench.options import add_json_argument, add_rounds_argument
 from vfnet_bench.progress import Progress
-from vfnet_bench.report import publish
 from vfnet_client.atomic_files import write_whole
 from vfnet_client.cli import install_command
 from vfnet_client.commands.options import at_least_one
 from vfnet_model.checkpoints.class_names import read_class_list
 from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
-from vfnet_model.checkpoints.resolve import open_checkpoint
 from vfnet_serve.installation import find_triton
 
 if TYPE_CHECKING:
@@ -45,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--against",
         type=_opponents,
         metavar="NAME,...",
-        help=f"who else: {', '.join(OPPONENTS)} (default: mmdet, if there)",
+        help=f"who else: {', '.join(NAMES)} (default: mmdet, if there)",
     )
     add_rounds_argument(parser, 8)
     parser.add_argument(
@@ -67,7 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure; 0 whether or not the targets are met."""
-    from vfnet_bench.network.comparison import compare  # OpenVINO, which takes a while to import
+    from vfnet_bench.network.comparison import compare  # OpenVINO and torch, which take a while to import
+    from vfnet_bench.report import publish
 
     _check(arguments)
     signal.signal(signal.SIGTERM, _leave)
@@ -100,6 +99,7 @@ def _check(arguments: argparse.Namespace) -> None:
 def _options(arguments: argparse.Namespace) -> BenchmarkOptions:
     """Raises BenchmarkError: one of the opponents cannot be had."""
     from vfnet_bench.network.comparison import BenchmarkOptions
+    from vfnet_bench.network.opponents.choosing import CHECKS
 
     python = _mmdet_python(arguments.mmdet)
     against = arguments.against
@@ -122,8 +122,8 @@ def _options(arguments: argparse.Namespace) -> BenchmarkOptions:
 
 def _opponents(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    if unknown := [name for name in names if name not in OPPONENTS]:
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(OPPONENTS)}")
+    if unknown := [name for name in names if name not in NAMES]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(NAMES)}")
     return names
 
 
@@ -138,6 +138,8 @@ def _mmdet_python(named: Path | None) -> Path | None:
 
 
 def _checkpoint_file(arguments: argparse.Namespace) -> Path:
+    from vfnet_model.checkpoints.resolve import open_checkpoint
+
     classes = arguments.classes
     names = None if classes is None else read_class_list(classes)
     checkpoint = open_checkpoint(arguments.checkpoint, architecture=arguments.architecture, classes=names)

@@ -19,12 +19,18 @@ _BATCHES = 4
 
 
 def make_engine(
-    conditions: Conditions, network: VFNet, precision: str, canvases: str, batch_sizes: tuple[int, ...]
+    conditions: Conditions,
+    network: VFNet,
+    precision: str,
+    canvases: str,
+    batch_sizes: tuple[int, ...],
+    *,
+    overlap_levels: bool = False,
 ) -> TorchEngine:
     """Of the network."""
     path = conditions.scratch / "bare.pt"
     write_network(network, path)
-    return TorchEngine(path, str(conditions.device), precision, canvases, batch_sizes)
+    return TorchEngine(path, str(conditions.device), precision, canvases, batch_sizes, overlap_levels=overlap_levels)
 
 
 def checked(outcome: Any) -> Any:

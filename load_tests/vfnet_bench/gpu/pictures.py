@@ -11,9 +11,9 @@ from PIL import Image
 
 from vfnet_bench.gpu.conditions import Conditions
 from vfnet_build.photo_canvases import PHOTO_SIZES
+from vfnet_images.decoding import decode_image
 from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
 from vfnet_runtime.architecture.config import PreprocessConfig
-from vfnet_runtime.image_decoding import decode_image
 from vfnet_runtime.resizing import resize_onto_canvas
 
 UNIFORM = ((640, 480),)

@@ -20,7 +20,6 @@ from vfnet_bench.served_repository import ServedRepository, serving
 from vfnet_bench.serving.detector_counts import detector_counts
 from vfnet_bench.serving.mixed_sizes import SHARES, measure_mixed_round
 from vfnet_build.engines import pytorch
-from vfnet_build.model_configuration import read_configuration, write_configuration
 from vfnet_build.repository import write_repository
 from vfnet_client.async_client import AsyncVFNetClient
 from vfnet_model.manifest import BuildOptions, Manifest
@@ -44,7 +43,7 @@ def served(conditions: Conditions, keep: Keep) -> dict[str, object]:
     network = talkative_stock_network(conditions)
     found: dict[str, object] = {"bare engine, images/s": bare_rate(conditions, network, _precision(conditions))}
     keep(found)
-    with _server(conditions, _repository(conditions, network)) as server:
+    with _server(conditions, _repository(conditions, network), instances=1) as server:
         found["seconds to ready"] = server.seconds_to_ready
         concurrencies = (2,) if conditions.rehearsal else (1, 4, 8, 16, 32, 64)
         _rates(conditions, server.endpoints, concurrencies, found, keep)
@@ -60,12 +59,8 @@ def two_instances(conditions: Conditions, keep: Keep) -> dict[str, object]:
         ServerError: the server does not become ready.
     """
     repository = _repository(conditions, talkative_stock_network(conditions))
-    for path in ("config.pbtxt", "configs/torch.pbtxt"):
-        detector = read_configuration(repository / "vfnet_detector" / path)
-        detector.instance_group[0].count = 2
-        write_configuration(detector, repository / "vfnet_detector" / path)
     found: dict[str, object] = {}
-    with _server(conditions, repository) as server:
+    with _server(conditions, repository, instances=2) as server:
         found["seconds to ready"] = server.seconds_to_ready
         _rates(conditions, server.endpoints, (2,) if conditions.rehearsal else (16, 32, 64), found, keep)
     return found
@@ -147,8 +142,8 @@ def _mixed(conditions: Conditions, endpoints: Endpoints) -> dict[str, object]:
     }
 
 
-def _server(conditions: Conditions, repository: Path) -> AbstractContextManager[ServedRepository]:
-    options = [f"--triton={conditions.triton}"] if conditions.triton else []
+def _server(conditions: Conditions, repository: Path, *, instances: int) -> AbstractContextManager[ServedRepository]:
+    options = [f"--detector-instances={instances}", *([f"--triton={conditions.triton}"] if conditions.triton else [])]
     options += [] if conditions.on_gpu else ["--gpus=none"]
     environment = {"PYTHONPATH": os.pathsep.join(site.getsitepackages())}
     timeout = min(SERVER_START_TIMEOUT, conditions.seconds_left() - _SECONDS_KEPT)

@@ -64,9 +64,12 @@ def gains(found: dict[str, Times]) -> dict[str, float]:
     return ratios
 
 
-def engine_runs(conditions: Conditions, network: VFNet, precision: str) -> dict[int, Callable[[], object]]:
+def engine_runs(
+    conditions: Conditions, network: VFNet, precision: str, *, overlap_levels: bool = False
+) -> dict[int, Callable[[], object]]:
     """Batch size -> what computes one: the replay of the graph that serves; on the CPU the engine's own network."""
-    engine = make_engine(conditions, network, precision, "{}x{}".format(*conditions.canvas), conditions.batch_sizes)
+    canvas = "{}x{}".format(*conditions.canvas)
+    engine = make_engine(conditions, network, precision, canvas, conditions.batch_sizes, overlap_levels=overlap_levels)
     runner: Any = engine.runner
     if not conditions.on_gpu:
         return {size: _eager(conditions, runner.detector, size) for size in conditions.batch_sizes}

@@ -13,7 +13,7 @@ from vfnet_bench.errors import BenchmarkError
 from vfnet_bench.measurement import Measurement, Target, ratios
 from vfnet_bench.network.agreement import Agreement, compare_detections
 from vfnet_bench.network.bare_network import BareNetwork, Concurrency
-from vfnet_bench.network.opponents import OPPONENTS
+from vfnet_bench.network.opponents.choosing import OPPONENTS
 from vfnet_bench.network.opponents.opponent import Conditions, Opponent
 from vfnet_bench.network.report import Report
 from vfnet_bench.network.served_detector import ServedDetector, serving_detector

@@ -169,7 +169,13 @@ def _operator(
     offset_groups: int,  # noqa: ARG001
     use_mask: bool,
 ) -> Tensor:
-    """`torchvision::deform_conv2d` for a process without torchvision; arguments in its schema's order."""
+    """`torchvision::deform_conv2d` for a process without torchvision; arguments in its schema's order.
+
+    Raises:
+        ValueError: torchvision's own operator would not take this mask, which it looks at even where it is not used.
+    """
+    if mask.shape[0] != input.shape[0]:
+        raise ValueError(f"deform_conv2d: a mask for {mask.shape[0]} images with {input.shape[0]} images")
     return deform_conv2d(
         input,
         offset,
@@ -197,7 +203,8 @@ def _traced(
         input,
         weight,
         offset,
-        input.new_zeros(1) if mask is None else mask,
+        # Not used, but torchvision's operator wants one of each image.
+        input.new_zeros(input.shape[0], 1) if mask is None else mask,
         weight.new_zeros(weight.shape[0]) if bias is None else bias,
         *stride,
         *padding,

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vfnet_runtime.architecture.config import TestConfig
-from vfnet_runtime.architecture.padding import ValidAreas
+from vfnet_runtime.architecture.padding import ValidAreas, side
 from vfnet_runtime.architecture.vfnet import VFNet
 
 
@@ -43,7 +43,7 @@ class DensePredictor(nn.Module):
             distances [N, 4, H_l, W_l], left, top, right, bottom, in resized pixels.
         """
         if self.areas is not None:
-            self.areas.begin(valid_shape, int(pixels.shape[1]), int(pixels.shape[2]))
+            self.areas.begin(valid_shape, side(pixels, 1), side(pixels, 2))
         cls_scores, _, bbox_preds_refine = self.network(self.normalize(pixels, valid_shape))
         return (*cls_scores, *bbox_preds_refine)
 

@@ -9,6 +9,8 @@ sizes are possible (CUDA graphs, TensorRT profiles, libtorch) without changing a
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -91,10 +93,17 @@ class ValidAreas:
         return (normed * weight.float()[:, None, None] + bias.float()[:, None, None]).to(x.dtype)
 
     def _halvings(self, x: Tensor) -> int:
-        shape = (int(x.shape[2]), int(x.shape[3]))
-        if shape not in self._shapes:
-            raise ValueError(f"a map of {shape} belongs to no stride of the canvas {self._shapes[:1]}")
-        return self._shapes.index(shape)
+        height, width = side(x, 2), side(x, 3)
+        for halvings, shape in enumerate(self._shapes):
+            if shape[0] == height and shape[1] == width:
+                return halvings
+        raise ValueError(f"a map of {(height, width)} belongs to no stride of the canvas {self._shapes[:1]}")
+
+
+def side(x: Tensor, dimension: int) -> int:
+    """A tensor's length, a constant in a trace; while a program is exported for any length, a symbol."""
+    length: Any = x.shape[dimension]
+    return length if isinstance(length, torch.SymInt) else int(length)  # type: ignore[return-value]
 
 
 class Masked(nn.Module):
@@ -144,10 +153,17 @@ def mask_padding(network: VFNet, areas: ValidAreas | None = None) -> ValidAreas:
     """
     areas = areas or ValidAreas()
     _mask_children(network, areas)
-    logits = getattr(network.bbox_head, "vfnet_cls", None)
-    if isinstance(logits, Masked):
-        network.bbox_head.vfnet_cls = MaskedLogits(logits.module, areas)  # type: ignore[assignment]
+    _mask_logits(network.bbox_head, "vfnet_cls", areas)
     return areas
+
+
+def _mask_logits(parent: nn.Module, name: str, areas: ValidAreas) -> None:
+    """Also where the convolution stands in a module that changes types around it."""
+    child = getattr(parent, name, None)
+    if isinstance(child, Masked):
+        setattr(parent, name, MaskedLogits(child.module, areas))
+    elif isinstance(child, nn.Module) and not getattr(parent, "masks_padding", False):
+        _mask_logits(child, "module", areas)
 
 
 def _mask_children(module: nn.Module, areas: ValidAreas) -> None:

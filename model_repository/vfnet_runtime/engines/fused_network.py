@@ -1,10 +1,13 @@
 """A VFNet rewritten for inference: batch norms folded into weights, what follows a convolution done in one pass.
 
-The answer stays that of the network it is made from; `ValidAreas` says what of each map is padding. Blocks that are
-not known here (Res2Net's) stay as they are, with masks around what looks at neighbours.
+The answer stays that of the network it is made from; `ValidAreas` says what of each map is padding. Of blocks that are
+not known here (Res2Net's) the deformable convolutions are replaced; the rest stays as it is, with masks around what
+looks at neighbours.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,32 +17,49 @@ from vfnet_runtime.architecture.deform_conv import DeformConv2d, ModulatedDeform
 from vfnet_runtime.architecture.padding import ValidAreas, mask_padding
 from vfnet_runtime.architecture.resnet import Bottleneck
 from vfnet_runtime.architecture.vfnet import VFNet
-from vfnet_runtime.architecture.vfnet_head import TowerConv, VFNetHead, star_dcn_offset
-from vfnet_runtime.engines.network_operations import add_and_rectify, deform_conv_and_rectify, group_norm_and_rectify
+from vfnet_runtime.architecture.vfnet_head import TowerConv, VFNetHead
+from vfnet_runtime.engines.network_operations import (
+    StarOffsets,
+    add_and_rectify,
+    deform_conv_and_rectify,
+    group_norm_and_rectify,
+    star_conv_and_rectify,
+)
+
+_MATRIX_CHANNELS = 8
+"""GPUs multiply matrices of half precision whose sides are multiples of this (16 bytes)."""
+_BUNDLE = 64
+"""Channels of narrow groups of filters that are multiplied as one: the kernel's step."""
 
 
-def fuse(network: VFNet, dtype: torch.dtype) -> ValidAreas:
+def fuse(network: VFNet, dtype: torch.dtype, *, for_kernels: bool = False) -> ValidAreas:
     """Rewrite `network` in place for inference on any canvas, its maps and filters in `dtype`.
 
-    Float32 stay whatever the `dtype`: sums, statistics, biases, what predicts logits and boxes, where taps land.
+    Float32 stay whatever the `dtype`: sums, statistics, biases, what predicts logits and boxes, where taps land; with
+    bfloat16 also what predicts where they land, for its 8 bits are up to 0.06 of a cell.
+
+    Args:
+        for_kernels: lay filters out as the kernels for GPUs want them; on a CPU that would only cost time.
 
     Returns:
         What has to be told of each batch, with `begin`, before the network runs.
     """
     areas = ValidAreas()
-    backbone = network.backbone
+    backbone, layout = network.backbone, FilterLayout(dtype, for_kernels)
     for stage in range(4):
         blocks = backbone.get_submodule(f"layer{stage + 1}")
         for name, block in blocks.named_children():
             if isinstance(block, Bottleneck):
-                setattr(blocks, name, FusedBottleneck(block, areas))
+                setattr(blocks, name, FusedBottleneck(block, areas, layout))
+            else:
+                _fuse_packs(block, areas, layout)
     if not backbone.deep_stem:
         stem = FusedStem(backbone.conv1, backbone.bn1, areas)
         for name, module in {"conv1": stem, "bn1": nn.Identity(), "relu": nn.Identity()}.items():
             setattr(backbone, name, module)
         backbone.maxpool.masks_padding = True  # type: ignore[assignment]  # the stem has done it
     backbone.register_forward_pre_hook(lambda _, inputs: (inputs[0].to(dtype, memory_format=torch.channels_last),))
-    network.bbox_head = FusedHead(network.bbox_head, areas)  # type: ignore[assignment]
+    network.bbox_head = FusedHead(network.bbox_head, areas, layout)  # type: ignore[assignment]
     mask_padding(network, areas)
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and not getattr(module, "stays_float32", False):
@@ -60,6 +80,74 @@ def folded(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
     bias = norm.bias.double() - norm.running_mean.double() * scale
     return (weight.double() * scale[:, None, None, None]).float().detach(), bias.float().detach()
+
+
+def _fuse_packs(module: nn.Module, areas: ValidAreas, layout: FilterLayout) -> None:
+    """Replace the deformable convolutions in a block that is not known here."""
+    for name, child in module.named_children():
+        if isinstance(child, ModulatedDeformConv2dPack):
+            setattr(module, name, FusedPack(child, areas, layout))
+        else:
+            _fuse_packs(child, areas, layout)
+
+
+def bundled(weight: Tensor, channels: int) -> Tensor:
+    """Filters of narrow groups as filters of groups up to 64 channels wide, with zeros between: the same convolution.
+
+    Args:
+        weight: [out_channels, channels / groups, kh, kw].
+    """
+    out_channels, narrow, *kernel = weight.shape
+    groups = channels // narrow
+    together = max(n for n in range(1, groups + 1) if groups % n == 0 and (n == 1 or n * narrow <= _BUNDLE))
+    each = out_channels // groups
+    wide = weight.new_zeros(groups // together, together, each, together, narrow, *kernel)
+    narrow_filters = weight.view(groups // together, together, each, narrow, *kernel)
+    for member in range(together):
+        wide[:, member, :, member] = narrow_filters[:, member]
+    return wide.view(out_channels, together * narrow, *kernel)
+
+
+class FilterLayout:
+    """How filters of deformable convolutions, and of what predicts their offsets, are kept."""
+
+    def __init__(self, dtype: torch.dtype, for_kernels: bool) -> None:
+        self.dtype, self.for_kernels = dtype, for_kernels
+
+    def offset_predictor(self, pack: ModulatedDeformConv2dPack) -> OffsetPredictor:
+        """What takes the place of `pack.conv_offset`."""
+        in_float32 = self.dtype == torch.bfloat16
+        return OffsetPredictor(pack.conv_offset, in_float32, pad=self.for_kernels and self.dtype != torch.float32)
+
+    def filters(self, weight: Tensor, channels: int) -> Tensor:
+        """Of a deformable convolution of so many channels."""
+        return bundled(weight, channels) if self.for_kernels else weight
+
+
+class OffsetPredictor(nn.Module):
+    """The convolution that predicts offsets and masks."""
+
+    def __init__(self, conv: nn.Conv2d, in_float32: bool, pad: bool) -> None:
+        """
+        Args:
+            in_float32: whatever type the maps have.
+            pad: compute outputs up to a multiple of 8 (27: 32), which cuDNN's kernels for half precision want.
+        """
+        super().__init__()
+        self.in_float32, self.predictions = in_float32, conv.out_channels
+        more = -conv.out_channels % _MATRIX_CHANNELS
+        if pad and more:
+            assert conv.bias is not None
+            conv.weight.data = F.pad(conv.weight.data, (0, 0, 0, 0, 0, 0, 0, more))
+            conv.bias.data = F.pad(conv.bias.data, (0, more))
+            conv.out_channels += more
+        conv.stays_float32 = in_float32  # type: ignore[assignment]
+        self.conv = conv
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W], zero in the padding -> [N, predictions, Ho, Wo]."""
+        predicted: Tensor = self.conv(x.float() if self.in_float32 else x)
+        return predicted[:, : self.predictions]
 
 
 class FoldedConv(nn.Module):
@@ -98,13 +186,13 @@ class FusedBottleneck(nn.Module):
 
     masks_padding = True
 
-    def __init__(self, block: Bottleneck, areas: ValidAreas) -> None:
+    def __init__(self, block: Bottleneck, areas: ValidAreas, layout: FilterLayout) -> None:
         super().__init__()
         self.areas = areas
         self.conv1, self.conv3 = FoldedConv(block.conv1, block.bn1), FoldedConv(block.conv3, block.bn3)
         middle = block.conv2
         self.conv2: nn.Module = (
-            FusedDeformConv(middle, block.bn2)
+            FusedDeformConv(middle, block.bn2, layout)
             if isinstance(middle, ModulatedDeformConv2dPack)
             else FoldedConv(middle, block.bn2)  # type: ignore[arg-type]
         )
@@ -135,10 +223,11 @@ class FusedDeformConv(nn.Module):
     bias: Tensor
     masks_padding = True
 
-    def __init__(self, pack: ModulatedDeformConv2dPack, norm: nn.BatchNorm2d) -> None:
+    def __init__(self, pack: ModulatedDeformConv2dPack, norm: nn.BatchNorm2d, layout: FilterLayout) -> None:
         super().__init__()
         weight, bias = folded(pack.weight, norm)
-        pack.weight.data = weight
+        pack.weight.data = layout.filters(weight, pack.conv_offset.in_channels)
+        pack.conv_offset = layout.offset_predictor(pack)  # type: ignore[assignment]
         self.pack = pack
         self.register_buffer("bias", bias)
 
@@ -151,12 +240,44 @@ class FusedDeformConv(nn.Module):
         )
 
 
+class FusedPack(nn.Module):
+    """A `ModulatedDeformConv2dPack` alone: neither bias nor ReLU."""
+
+    masks_padding = True
+
+    def __init__(self, pack: ModulatedDeformConv2dPack, areas: ValidAreas, layout: FilterLayout) -> None:
+        super().__init__()
+        pack.weight.data = layout.filters(pack.weight.data, pack.conv_offset.in_channels)
+        pack.conv_offset = layout.offset_predictor(pack)  # type: ignore[assignment]
+        self.pack, self.areas = pack, areas
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, out, Ho, Wo]."""
+        pack, x = self.pack, self.areas.clear(x)
+        return deform_conv_and_rectify(
+            x,
+            pack.conv_offset(x),
+            pack.weight,
+            None,
+            pack.stride,
+            pack.padding,
+            modulated=True,
+            rectify=False,
+            areas=None,
+        )
+
+
 class FusedTowerConv(nn.Module):
     """A `TowerConv`: its input and its output are zero in the padding."""
 
-    def __init__(self, block: TowerConv, areas: ValidAreas) -> None:
+    def __init__(
+        self, block: TowerConv, areas: ValidAreas, layout: FilterLayout, *, into_float32: bool = False
+    ) -> None:
         super().__init__()
+        self.into_float32 = into_float32
         self.conv, self.gn, self.areas = block.conv, block.gn, areas
+        if isinstance(block.conv, ModulatedDeformConv2dPack):
+            block.conv.conv_offset = layout.offset_predictor(block.conv)  # type: ignore[assignment]
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in_channels, H, W] -> [N, out_channels, H, W]."""
@@ -168,7 +289,9 @@ class FusedTowerConv(nn.Module):
         else:
             x = conv(x)
         gn = self.gn
-        return group_norm_and_rectify(x, gn.num_groups, gn.weight, gn.bias, gn.eps, self.areas)
+        return group_norm_and_rectify(
+            x, gn.num_groups, gn.weight, gn.bias, gn.eps, self.areas, into_float32=self.into_float32
+        )
 
 
 class FusedHead(nn.Module):
@@ -176,20 +299,36 @@ class FusedHead(nn.Module):
 
     masks_padding = True
 
-    def __init__(self, head: VFNetHead, areas: ValidAreas) -> None:
+    def __init__(self, head: VFNetHead, areas: ValidAreas, layout: FilterLayout) -> None:
         super().__init__()
         self.head, self.areas = head, areas
-        self.cls_convs = nn.ModuleList(FusedTowerConv(block, areas) for block in head.cls_convs)  # type: ignore[arg-type]
-        self.reg_convs = nn.ModuleList(FusedTowerConv(block, areas) for block in head.reg_convs)  # type: ignore[arg-type]
-        self.vfnet_reg_conv = FusedTowerConv(head.vfnet_reg_conv, areas)
+        self.side_stream: Any = None
+        """Of the GPU, for the coarser levels; None: level after level."""
+        self.cls_convs = nn.ModuleList(FusedTowerConv(block, areas, layout) for block in head.cls_convs)  # type: ignore[arg-type]
+        self.reg_convs = nn.ModuleList(FusedTowerConv(block, areas, layout) for block in head.reg_convs)  # type: ignore[arg-type]
+        self.vfnet_reg_conv = FusedTowerConv(head.vfnet_reg_conv, areas, layout, into_float32=True)
         for conv in (head.vfnet_cls, head.vfnet_reg, head.vfnet_reg_refine):
             conv.stays_float32 = True  # type: ignore[assignment]
 
     def forward(self, feature_maps: list[Tensor]) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """As `VFNetHead.forward`; logits are minus infinity in the padding."""
-        levels = [self.forward_single(x, level) for level, x in enumerate(feature_maps)]
+        if self.side_stream is None:
+            levels = [self.forward_single(x, level) for level, x in enumerate(feature_maps)]
+        else:
+            levels = self._beside_each_other(feature_maps, self.side_stream)
         cls_scores, bbox_preds, bbox_preds_refine = (list(outputs) for outputs in zip(*levels, strict=True))
         return cls_scores, bbox_preds, bbox_preds_refine
+
+    def _beside_each_other(self, feature_maps: list[Tensor], side: Any) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """The coarser levels, which leave most of a GPU idle, while the finest is computed."""
+        main = torch.cuda.current_stream(feature_maps[0].device)
+        side.wait_stream(main)
+        finest = self.forward_single(feature_maps[0], 0)
+        with torch.cuda.stream(side):
+            coarser = [self.forward_single(x, level) for level, x in enumerate(feature_maps[1:], 1)]
+        # Until then the maps are alive; from then on their memory may be used again.
+        main.wait_stream(side)
+        return [finest, *coarser]
 
     def forward_single(self, x: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor]:
         """One level's `cls_score`, `bbox_pred`, `bbox_pred_refine`; the steps of `VFNetHead.forward_single`."""
@@ -200,19 +339,17 @@ class FusedHead(nn.Module):
         for conv in self.reg_convs:
             reg_feat = conv(reg_feat)
 
-        distances = head.scales[level](head.vfnet_reg(self.vfnet_reg_conv(reg_feat).float()))
+        distances = head.scales[level](head.vfnet_reg(self.vfnet_reg_conv(reg_feat)))
         bbox_pred = distances.exp() * head.bbox_factors[level]
-        offset = star_dcn_offset(bbox_pred, head.gradient_mul, head.strides[level])
+        star = StarOffsets(bbox_pred, head.gradient_mul, head.strides[level])
 
-        reg_feat = self._sample(reg_feat, offset, head.vfnet_reg_refine_dconv)
-        refinement = head.scales_refine[level](head.vfnet_reg_refine(reg_feat.float()))
+        reg_feat = self._sample(reg_feat, star, head.vfnet_reg_refine_dconv)
+        refinement = head.scales_refine[level](head.vfnet_reg_refine(reg_feat))
         bbox_pred_refine = refinement.exp() * bbox_pred
 
-        logits = head.vfnet_cls(self._sample(cls_feat, offset, head.vfnet_cls_dconv).float())
+        logits = head.vfnet_cls(self._sample(cls_feat, star, head.vfnet_cls_dconv))
         logits = torch.where(areas.mask(logits), logits, -torch.inf)
         return logits, bbox_pred, bbox_pred_refine
 
-    def _sample(self, x: Tensor, offset: Tensor, conv: DeformConv2d) -> Tensor:
-        return deform_conv_and_rectify(
-            x, offset, conv.weight, None, 1, conv.padding, modulated=False, rectify=True, areas=self.areas
-        )
+    def _sample(self, x: Tensor, star: StarOffsets, conv: DeformConv2d) -> Tensor:
+        return star_conv_and_rectify(x, star, conv.weight, conv.padding, self.areas)

@@ -1,6 +1,6 @@
 """What the torch network does beside convolutions, each in one pass over its data: by kernels of our own on CUDA.
 
-Everywhere else, and where Triton's language (the package `triton`) is not installed, plain torch does the same. Maps
+Everywhere else, and where kernels cannot be built (`kernel_availability`), plain torch does the same. Maps
 are [N, C, H, W] with channels last in memory; arithmetic is in float32 whatever the maps hold.
 """
 
@@ -9,17 +9,32 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vfnet_runtime.architecture.deform_conv import deform_conv2d
+from vfnet_runtime.architecture.deform_conv import deform_conv2d, sample_columns
+from vfnet_runtime.architecture.detector import DensePredictor
 from vfnet_runtime.architecture.padding import ValidAreas
+from vfnet_runtime.architecture.vfnet_head import star_dcn_offset
+from vfnet_runtime.engines.kernel_availability import why_no_kernels
 
 HAS_KERNELS = False
-if torch.cuda.is_available():
-    try:
-        from vfnet_runtime.engines.kernels import deformable_kernel, normalisation_kernels, pointwise_kernel
+"""Whether a kernel of ours ran in this process: see `start_kernels`."""
 
-        HAS_KERNELS = True
-    except ImportError:  # Triton's language is not installed
-        pass
+
+def start_kernels(device: torch.device) -> str | None:
+    """Compute with our kernels from now on, where they can be built and run; why not, otherwise."""
+    global HAS_KERNELS
+    reason = why_no_kernels(device)
+    HAS_KERNELS = reason is None
+    return reason
+
+
+def normalise_by_kernel(dense: DensePredictor, dtype: torch.dtype) -> None:
+    """Have `dense` normalise pixels into `dtype` in one pass, by a kernel."""
+    from vfnet_runtime.engines.kernels.normalise_pixels_kernel import normalise_pixels
+
+    def normalize(pixels: Tensor, valid_shape: Tensor) -> Tensor:
+        return normalise_pixels(pixels, valid_shape, dense.mean, dense.std, dtype, flip=not dense.to_rgb)
+
+    dense.normalize = normalize  # type: ignore[method-assign]
 
 
 def add_and_rectify(x: Tensor, bias: Tensor, residual: Tensor | None = None, areas: ValidAreas | None = None) -> Tensor:
@@ -30,6 +45,8 @@ def add_and_rectify(x: Tensor, bias: Tensor, residual: Tensor | None = None, are
         bias: float32 [C].
     """
     if HAS_KERNELS and x.is_cuda:
+        from vfnet_runtime.engines.kernels import pointwise_kernel
+
         return pointwise_kernel.add_and_rectify(x, bias, residual, None if areas is None else areas.sizes(x))
     out = x.float() + bias[:, None, None]
     if residual is not None:
@@ -39,15 +56,29 @@ def add_and_rectify(x: Tensor, bias: Tensor, residual: Tensor | None = None, are
 
 
 def group_norm_and_rectify(
-    x: Tensor, num_groups: int, weight: Tensor, bias: Tensor, eps: float, areas: ValidAreas
+    x: Tensor,
+    num_groups: int,
+    weight: Tensor,
+    bias: Tensor,
+    eps: float,
+    areas: ValidAreas,
+    *,
+    into_float32: bool = False,
 ) -> Tensor:
     """Group normalisation by the statistics of the valid cells, then ReLU; zero in the padding.
 
     Args:
         weight, bias: float32 [C].
+        into_float32: leave the result unrounded, whatever type `x` has.
     """
     if HAS_KERNELS and x.is_cuda:
-        return normalisation_kernels.group_norm_and_rectify(x, num_groups, weight, bias, eps, areas.sizes(x))
+        from vfnet_runtime.engines.kernels import normalisation_kernels
+
+        sizes = areas.sizes(x)
+        return normalisation_kernels.group_norm_and_rectify(
+            x, num_groups, weight, bias, eps, sizes, into_float32=into_float32
+        )
+    x = x.float() if into_float32 else x
     return areas.clear(torch.relu(areas.group_norm(x, num_groups, weight, bias, eps)))
 
 
@@ -62,6 +93,7 @@ def deform_conv_and_rectify(
     modulated: bool,
     rectify: bool,
     areas: ValidAreas | None,
+    into_float32: bool = False,
 ) -> Tensor:
     """Deformable convolution, the bias, ReLU if `rectify`; zero in the padding of the output if `areas` are given.
 
@@ -71,14 +103,74 @@ def deform_conv_and_rectify(
             the logits of the masks behind them.
         weight: [out_channels, C / groups, kh, kw].
         bias: float32 [out_channels].
+        into_float32: leave the sums unrounded, whatever type `x` has.
     """
-    if HAS_KERNELS and x.is_cuda and deformable_kernel.takes(x, prediction, weight, modulated):
-        sizes = None if areas is None else areas.sizes(prediction)
-        return deformable_kernel.deform_conv(x, prediction, weight, bias, stride, padding, modulated, rectify, sizes)
+    if HAS_KERNELS and x.is_cuda:
+        from vfnet_runtime.engines.kernels import deformable_kernel as kernel
+
+        if kernel.takes(x, prediction, weight, modulated):
+            sizes = None if areas is None else areas.sizes(prediction)
+            out = kernel.deform_conv(
+                x, prediction, weight, bias, stride, padding, modulated, rectify, sizes, into_float32=into_float32
+            )
+            return out.float() if into_float32 else out
     offsets = prediction.shape[1] // 3 * 2 if modulated else prediction.shape[1]
     mask = prediction[:, offsets:].float().sigmoid() if modulated else None
-    out = deform_conv2d(x, prediction[:, :offsets], weight, None, stride, padding, mask=mask).float()
+    if into_float32 and x.dtype != torch.float32 and weight.shape[1] == x.shape[1]:
+        out = _sums_in_float32(x, prediction[:, :offsets], weight, stride, padding, mask)
+    else:
+        out = deform_conv2d(x, prediction[:, :offsets], weight, None, stride, padding, mask=mask).float()
     if bias is not None:
         out = out + bias[:, None, None]
-    out = (out.relu_() if rectify else out).to(x.dtype)
+    out = (out.relu_() if rectify else out).to(torch.float32 if into_float32 else x.dtype)
     return out if areas is None else areas.clear(out)
+
+
+def _sums_in_float32(
+    x: Tensor, offset: Tensor, weight: Tensor, stride: int, padding: int, mask: Tensor | None
+) -> Tensor:
+    """`deform_conv2d` with one group: samples and filters are rounded to the map's type, their sums are not."""
+    out_channels, _, *kernel = weight.shape
+    pairs = ((kernel[0], kernel[1]), (stride, stride), (padding, padding), (1, 1))
+    columns = sample_columns(x, offset, *pairs, mask).to(x.dtype).float()
+    sums = columns.flatten(2) @ weight.permute(0, 2, 3, 1).reshape(out_channels, -1).float().T
+    return sums.view(len(x), *offset.shape[2:], out_channels).permute(0, 3, 1, 2)
+
+
+class StarOffsets:
+    """Where a 3x3 kernel's taps go on the boxes of one level: computed inside the kernel, or by plain torch once."""
+
+    def __init__(self, distances: Tensor, gradient_mul: float, stride: int) -> None:
+        """See `star_dcn_offset`; `distances` are its `bbox_pred`, float32."""
+        self.distances, self.gradient_mul, self.stride = distances, gradient_mul, stride
+        self._offsets: Tensor | None = None
+
+    def offsets(self) -> Tensor:
+        """float32 [N, 18, H, W]."""
+        if self._offsets is None:
+            self._offsets = star_dcn_offset(self.distances, self.gradient_mul, self.stride)
+        return self._offsets
+
+
+def star_conv_and_rectify(x: Tensor, star: StarOffsets, weight: Tensor, padding: int, areas: ValidAreas) -> Tensor:
+    """`deform_conv_and_rectify` without bias, with the offsets of boxes; the sums in float32 [N, out, H, W]."""
+    if HAS_KERNELS and x.is_cuda:
+        from vfnet_runtime.engines.kernels import deformable_kernel as kernel
+
+        if kernel.takes_star(x, weight):
+            return kernel.deform_conv(
+                x,
+                star.distances,
+                weight,
+                None,
+                1,
+                padding,
+                False,
+                True,
+                areas.sizes(x),
+                star=star.stride,
+                into_float32=True,
+            ).float()
+    return deform_conv_and_rectify(
+        x, star.offsets(), weight, None, 1, padding, modulated=False, rectify=True, areas=areas, into_float32=True
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,11 +14,15 @@ from numpy.typing import NDArray
 
 from vfnet_runtime.architecture.detector import Detector
 from vfnet_runtime.architecture.network_file import read_network
-from vfnet_runtime.architecture.padding import default_canvases
-from vfnet_runtime.canvases import OWN, parse_canvases
+from vfnet_runtime.architecture.padding import MULTIPLE, default_canvases
+from vfnet_runtime.canvases import OWN, Canvas, canvas_for, parse_canvases
+from vfnet_runtime.engines import network_operations
 from vfnet_runtime.engines.batching import Batch, plan_batches
 from vfnet_runtime.engines.fused_network import fuse
+from vfnet_runtime.engines.kernels.deformable_tiles import FIRST_WITH_BFLOAT16
+from vfnet_runtime.engines.network_operations import normalise_by_kernel, start_kernels
 from vfnet_runtime.processor_cores import available_cores
+from vfnet_runtime.resizing import resize_into
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 Candidates = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
@@ -27,10 +31,20 @@ Candidates = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 
 @dataclass(frozen=True)
 class Image:
-    """One image on its own canvas: pixels uint8 [1, H, W, 3] and valid_shape int32 [1, 2]."""
+    """One image: pixels uint8 [1, H, W, 3], on its own canvas or to be resized, and valid_shape int32 [1, 2]."""
 
     pixels: NDArray[Any]
     valid_shape: NDArray[Any]
+    is_stored: bool = False
+    """Whether its pixels are those of the file, still to be resized to `valid_shape`."""
+
+    @property
+    def canvas(self) -> Canvas:
+        """Its own."""
+        if self.is_stored:
+            height, width = self.valid_shape[0].tolist()
+            return canvas_for(height, width, (), MULTIPLE)
+        return self.pixels.shape[1], self.pixels.shape[2]
 
 
 class Runner(Protocol):
@@ -53,6 +67,9 @@ class TorchEngine:
         precision: str = "f32",
         canvases: str = "auto",
         batch_sizes: tuple[int, ...] = (1, 2, 4, 8),
+        *,
+        all_sizes: bool = False,
+        overlap_levels: bool = False,
     ) -> None:
         """Load; on CUDA also compile and capture.
 
@@ -62,26 +79,47 @@ class TorchEngine:
             precision: `f32`, `bf16` or `fp16`; see `fuse` for what stays in float32.
             canvases: see `parse_canvases`; `auto`: each image's own on the CPU, `default_canvases` on CUDA.
             batch_sizes: how many images the network is run with at once, rising from 1; used with canvases only.
+            overlap_levels: on CUDA, compute the head's coarser levels beside the finest; not measured yet.
+            all_sizes: on CUDA, fail where memory does not hold all of them, instead of leaving the largest out.
         """
         network = read_network(network_path)
         largest = network.config.preprocess.img_scale
         self.device, self.batch_sizes = torch.device(device), batch_sizes
+        self.warnings: list[str] = []
+        """What whoever looks after the server should know, each in a sentence."""
         on_cuda = self.device.type == "cuda"
+        if on_cuda:
+            torch.cuda.set_device(self.device)  # kernels in Triton's language are launched on the current one
+        if on_cuda and (refusal := why_not(precision, torch.cuda.get_device_capability(self.device))):
+            self.warnings.append(f"{refusal}; f32 is computed instead, build with --precision fp16 for more speed")
+            precision = "f32"
+        if on_cuda and (reason := start_kernels(self.device)):
+            self.warnings.append(f"{reason}. PyTorch's own operators serve meanwhile, more slowly")
         if canvases == "auto":
             self.canvases = parse_canvases(default_canvases(largest) if on_cuda else OWN)
         else:
             self.canvases = parse_canvases(canvases)
-        areas = fuse(network, DTYPES[precision])
+        areas = fuse(network, DTYPES[precision], for_kernels=network_operations.HAS_KERNELS and on_cuda)
+        if overlap_levels and on_cuda:
+            network.bbox_head.side_stream = torch.cuda.Stream(self.device)  # type: ignore[assignment]
         detector = Detector(network, areas).eval().to(self.device)
+        if network_operations.HAS_KERNELS and on_cuda:
+            normalise_by_kernel(detector.dense, DTYPES[precision])
         self.runner: Runner
         if on_cuda:
             from vfnet_runtime.engines.cuda_runner import CudaRunner  # it asks for a CUDA device when it is imported
 
             # In f32 the CPU's answer is wanted; TF32 would round to 10 bits what is multiplied.
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "f32"
+            # cuBLAS may else add parts of long sums up in half precision.
+            torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+            torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
             if not self.canvases:
                 raise ValueError("on CUDA the canvases are fixed, not x32")
-            self.runner = CudaRunner(detector, self.device, self.canvases, batch_sizes)
+            runner = CudaRunner(detector, self.device, self.canvases, batch_sizes, all_sizes=all_sizes)
+            self.runner, self.batch_sizes = runner, runner.batch_sizes
+            if self.batch_sizes != batch_sizes:
+                self.warnings.append(said_of_memory(self.batch_sizes, batch_sizes, *torch.cuda.mem_get_info(device)))
             where = torch.cuda.get_device_name(self.device)
         else:
             torch.set_num_threads(available_cores())
@@ -109,7 +147,7 @@ class TorchEngine:
         self, images: Sequence[Image], chosen: Sequence[int]
     ) -> Iterator[tuple[list[int], list[Candidates] | Exception]]:
         """Positions in `images` that were computed together, and what came of it; of the `chosen` ones."""
-        shapes = [(images[position].pixels.shape[1], images[position].pixels.shape[2]) for position in chosen]
+        shapes = [images[position].canvas for position in chosen]
         started: tuple[Batch, Any] | None = None
         for batch in (*plan_batches(shapes, self.canvases, self.batch_sizes), None):
             before = started
@@ -135,18 +173,37 @@ def _try(work: Any, *arguments: Any) -> Any:
         return error
 
 
-def place(pixels: NDArray[Any], valid_shape: NDArray[Any], images: Sequence[Image]) -> None:
+def place(
+    pixels: NDArray[Any], valid_shape: NDArray[Any], images: Sequence[Image], leave: Set[int] = frozenset()
+) -> None:
     """Put images into the first places of a batch.
 
     Args:
         pixels: uint8 [N, H, W, 3], overwritten; what lies beyond an image stays as it was, for the network ignores it.
         valid_shape: int32 [N, 2], overwritten; 1 x 1 where there is no image.
+        leave: positions of images whose pixels are put there otherwise.
     """
     valid_shape[:] = 1
     for position, image in enumerate(images):
-        height, width = image.pixels.shape[1:3]
-        pixels[position, :height, :width] = image.pixels[0]
         valid_shape[position] = image.valid_shape[0]
+        if position not in leave:
+            height, width = image.valid_shape[0].tolist() if image.is_stored else image.canvas
+            resize_into(image.pixels[0], pixels[position, :height, :width])
+
+
+def why_not(precision: str, capability: tuple[int, int]) -> str | None:
+    """Why a GPU of this compute capability cannot compute in this precision; None: it can."""
+    if precision != "bf16" or capability >= FIRST_WITH_BFLOAT16:
+        return None
+    return "this GPU, of compute capability {}.{}, has no bf16 (from 8.0 on)".format(*capability)
+
+
+def said_of_memory(held: tuple[int, ...], wanted: tuple[int, ...], free: int, total: int) -> str:
+    """That batches were left out; `free` and `total` bytes of the GPU's memory."""
+    return (
+        f"the GPU's memory ({total / 2**30:.0f} GiB, now {free / 2**30:.1f} GiB free) does not hold batches of "
+        f"{wanted[-1]}: at most {held[-1]} images are computed together"
+    )
 
 
 class CpuRunner:

@@ -16,6 +16,8 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
+from vfnet_runtime.canvases import canvas_for
+
 _MOST_STORED_PIXELS = 1e9
 """A side of a stored image is no longer: the decoder reads no such image."""
 _LONGEST_RESIZED = 1e6
@@ -45,15 +47,17 @@ class PixelsContract:
     img_scale: tuple[int, int]
     """Longest and shortest side that resized images fit, in either order."""
     size_divisor: int
+    takes_stored: bool = False
+    """Whether it may also be an image as it is stored, which the detector resizes."""
 
     @classmethod
-    def from_parameters(cls, parameters: dict[str, str]) -> PixelsContract:
+    def from_parameters(cls, parameters: dict[str, str], *, takes_stored: bool = False) -> PixelsContract:
         """The detector's `img_scale` and `size_divisor`, as `vfnet build` wrote them."""
         first, second = (int(side) for side in parameters["img_scale"].split(","))
-        return cls((first, second), int(parameters["size_divisor"]))
+        return cls((first, second), int(parameters["size_divisor"]), takes_stored)
 
     def read(self, request: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-        """One image's PIXELS uint8 [1, H, W, 3] and VALID_SHAPE int32 [1, 2].
+        """One image's PIXELS uint8 [1, H, W, 3], on its own canvas or as it is stored, and VALID_SHAPE int32 [1, 2].
 
         Raises:
             InvalidInputError: they are not what `vfnet_preprocess` makes of an image.
@@ -66,8 +70,25 @@ class PixelsContract:
                 f"VALID_SHAPE must be height and width of an image resized to fit {longest} x {shortest} pixels, "
                 f"each at least 1, not {height}, {width}"
             )
-        own = (-(-height // self.size_divisor) * self.size_divisor, -(-width // self.size_divisor) * self.size_divisor)
+        own = self.own_canvas(height, width)
+        if self.takes_stored and (stored := self._stored_size(request, height, width, own)) is not None:
+            own = stored
         return _read(request, "PIXELS", np.uint8, (1, *own, 3)), valid_shape
+
+    def own_canvas(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of what holds a resized image."""
+        return canvas_for(height, width, (), self.size_divisor)
+
+    def _stored_size(self, request: Any, height: int, width: int, own: tuple[int, int]) -> tuple[int, int] | None:
+        """Of an image that the detector is to resize: one that has fewer pixels so, and would be of VALID_SHAPE."""
+        from vfnet_runtime.resizing import resized_size  # OpenCV, which other detectors do not need
+
+        tensor = pb_utils.get_input_tensor_by_name(request, "PIXELS")
+        shape = (0,) if tensor is None else tuple(tensor.shape())
+        if len(shape) != 4 or not 0 < shape[1] * shape[2] <= own[0] * own[1]:
+            return None
+        size = (int(shape[1]), int(shape[2]))
+        return size if resized_size(size[1], size[0], self.img_scale) == (width, height) else None
 
 
 @dataclass(frozen=True)

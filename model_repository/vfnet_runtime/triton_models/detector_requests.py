@@ -27,9 +27,11 @@ class ReceivedImage:
     sender: Any = None
     """Of its response, where that is not returned."""
     pixels: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
-    """uint8 [1, H, W, 3], on the image's own canvas."""
+    """uint8 [1, H, W, 3], on the image's own canvas, or as it is stored."""
     valid_shape: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
     """int32 [1, 2]."""
+    is_stored: bool = False
+    """Whether its pixels are still to be resized."""
     ticket: int = 0
     """0: it has no place in the ensemble to keep."""
     refusal: Any = None
@@ -40,15 +42,22 @@ class DetectorRequests:
     """Receives batches, and says of every image when the detector is done with it."""
 
     def __init__(
-        self, model: str, parameters: dict[str, str], max_batch_size: int, is_cancelled: Callable[[Any], bool]
+        self,
+        model: str,
+        parameters: dict[str, str],
+        max_batch_size: int,
+        is_cancelled: Callable[[Any], bool],
+        *,
+        takes_stored: bool = False,
     ) -> None:
         """
         Args:
             model: the detector's name in Triton.
             is_cancelled: whether a request's caller has gone; `ProcessActivity.is_cancelled`, which asks Triton only
                 while it still has the request.
+            takes_stored: whether the detector resizes images that come as they are stored.
         """
-        self.contract = PixelsContract.from_parameters(parameters)
+        self.contract = PixelsContract.from_parameters(parameters, takes_stored=takes_stored)
         self.max_batch_size, self.is_cancelled = max_batch_size, is_cancelled
         self.ledger = TicketLedger(ledger_path(model))
         self.ledger.end_batch()
@@ -66,6 +75,7 @@ class DetectorRequests:
         try:
             image.ticket = checked_inputs.ticket(request)
             image.pixels, image.valid_shape = self.contract.read(request)
+            image.is_stored = image.pixels.shape[1:3] != self.contract.own_canvas(*image.valid_shape[0].tolist())
         except InvalidInputError as error:
             image.refusal = invalid_argument(str(error))
         if self.is_cancelled(request):
@@ -89,11 +99,15 @@ class DetectorRequests:
 class DecoupledDetector:
     """A detector that sends each response when it is done, instead of returning all of a batch."""
 
-    def receive_with(self, config: dict[str, Any], parameters: dict[str, str]) -> None:
+    def receive_with(self, config: dict[str, Any], parameters: dict[str, str], *, takes_stored: bool = False) -> None:
         """To be called by `initialize`, with the model's configuration."""
         self.activity = ProcessActivity()
         self.received = DetectorRequests(
-            config["name"], parameters, config["max_batch_size"], self.activity.is_cancelled
+            config["name"],
+            parameters,
+            config["max_batch_size"],
+            self.activity.is_cancelled,
+            takes_stored=takes_stored,
         )
 
     def begin(self, requests: Sequence[Any]) -> list[ReceivedImage]:

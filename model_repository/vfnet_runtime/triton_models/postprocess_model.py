@@ -27,7 +27,7 @@ class TritonPythonModel:
         self.max_per_img = int(parameters["max_per_img"])
         self.max_candidates = int(parameters["max_candidates"])
         labels = Path(args["model_repository"]) / "labels.txt"
-        self.classes = labels.read_text(encoding="utf-8").splitlines()
+        self.classes = labels.read_text(encoding="utf-8-sig").splitlines()
         self.ledger = TicketLedger(ledger_path(args["model_name"]))
         self.activity = ProcessActivity()
 

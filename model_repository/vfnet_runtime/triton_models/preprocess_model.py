@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from vfnet_images.decoding import ImageError, decode_image
 from vfnet_runtime.admission import Admission, CallerGoneError
 from vfnet_runtime.canvases import parse_canvases
 from vfnet_runtime.freed_memory import FreedMemory
-from vfnet_runtime.image_decoding import ImageError, decode_image
-from vfnet_runtime.resizing import resize_onto_canvas
+from vfnet_runtime.resizing import as_stored_or_resized, resize_onto_canvas
 from vfnet_runtime.tickets import TicketLedger, ledger_path
 from vfnet_runtime.triton_models.checked_inputs import InvalidInputError, image_bytes
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
@@ -51,6 +51,7 @@ class TritonPythonModel:
         self.img_scale = (longest, shortest)
         self.size_divisor = int(parameters["size_divisor"])
         self.canvases = parse_canvases(parameters["canvases"])
+        self.leaves_enlarging = parameters["enlarging"] == "detector"
         self.max_image_pixels = int(parameters["max_image_pixels"])
         self.ledger = TicketLedger(ledger_path(args["model_name"]), float(parameters["ticket_seconds"]))
         self.admission = Admission(self.ledger, int(parameters["max_in_flight"]))
@@ -98,7 +99,10 @@ class TritonPythonModel:
     def preprocess(self, request: Any, ticket: int) -> list[Any]:
         """IMAGE -> PIXELS, VALID_SHAPE, GEOMETRY, TICKET."""
         image = decode_image(image_bytes(request), self.max_image_pixels)
-        resized = resize_onto_canvas(image, self.img_scale, self.size_divisor, self.canvases)
+        if self.leaves_enlarging:
+            resized = as_stored_or_resized(image, self.img_scale, self.size_divisor)
+        else:
+            resized = resize_onto_canvas(image, self.img_scale, self.size_divisor, self.canvases)
         return [
             pb_utils.Tensor("PIXELS", resized.pixels),
             pb_utils.Tensor("VALID_SHAPE", resized.valid_shape),

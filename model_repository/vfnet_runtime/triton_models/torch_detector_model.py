@@ -11,7 +11,8 @@ import torch
 import triton_python_backend_utils as pb_utils
 
 from vfnet_runtime.engines.torch_engine import Candidates, Image, TorchEngine
-from vfnet_runtime.triton_models.detector_requests import FAILED, DecoupledDetector
+from vfnet_runtime.triton_models.detector_requests import FAILED, DecoupledDetector, ReceivedImage
+from vfnet_runtime.triton_models.gpu_instances import GpuRecords, said_of_gpu
 from vfnet_runtime.triton_models.responses import internal_error
 
 
@@ -24,20 +25,31 @@ class TritonPythonModel(DecoupledDetector):
         parameters = {k: v["string_value"] for k, v in config["parameters"].items()}
         on_gpu = args["model_instance_kind"] == "GPU"
         _keep_compiled_kernels()
-        self.engine = TorchEngine(
-            Path(args["model_repository"]) / args["model_version"] / "network.pt",
-            f"cuda:{args['model_instance_device_id']}" if on_gpu else "cpu",
-            parameters["inference_precision"],
-            parameters["canvases"],
-            tuple(int(size) for size in parameters["batch_sizes"].split(",")),
-        )
-        self.receive_with(config, parameters)
+        network = Path(args["model_repository"]) / args["model_version"] / "network.pt"
+        precision, canvases = parameters["inference_precision"], parameters["canvases"]
+        batch_sizes = tuple(int(size) for size in parameters["batch_sizes"].split(","))
+        self.gpu_records = GpuRecords.of_this_server()
+        if on_gpu:
+            number = int(args["model_instance_device_id"])
+            with said_of_gpu(number, has_neighbour=False):
+                gpu = str(torch.cuda.get_device_properties(number).uuid)
+            is_shared = self.gpu_records.note(gpu, args["model_instance_name"])
+            with said_of_gpu(number, has_neighbour=is_shared):
+                # Beside another of ours, which will go, a few batch sizes would be given up for good.
+                self.engine = TorchEngine(
+                    network, f"cuda:{number}", precision, canvases, batch_sizes, all_sizes=is_shared
+                )
+        else:
+            self.engine = TorchEngine(network, "cpu", precision, canvases, batch_sizes)
+        self.receive_with(config, parameters, takes_stored=True)
+        for warning in self.engine.warnings:
+            pb_utils.Logger.log_warn(f"{config['name']}: {warning}")
         pb_utils.Logger.log_info(f"{config['name']}: {self.engine.description}")
 
     def execute(self, requests: list[Any]) -> None:
         """Answer each request as soon as its batch is done; return when all are."""
         images = self.begin(requests)
-        for position, outcome in self.engine.detect([Image(image.pixels, image.valid_shape) for image in images]):
+        for position, outcome in self.engine.detect(_of_engine(images)):
             self.respond(images[position], answer(outcome))
         self.received.end()
         self.give_up_if_broken()
@@ -53,7 +65,12 @@ class TritonPythonModel(DecoupledDetector):
 
     def finalize(self) -> None:
         """Leave the count."""
+        self.gpu_records.forget()
         self.received.close()
+
+
+def _of_engine(images: list[ReceivedImage]) -> list[Image]:
+    return [Image(image.pixels, image.valid_shape, image.is_stored) for image in images]
 
 
 def answer(outcome: Candidates | Exception) -> Any:

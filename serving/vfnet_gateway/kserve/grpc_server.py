@@ -49,13 +49,15 @@ class GRPCServer:
         CommandError: it cannot listen there, or its certificate cannot be used.
     """
 
-    def __init__(self, listening: GRPCListening, max_message_bytes: int, handshake_timeout: float) -> None:
+    def __init__(
+        self, listening: GRPCListening, max_message_bytes: int, handshake_timeout: float, *, shares_port: bool = False
+    ) -> None:
         self.listening = listening
         self._service: InferenceService | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._certificate = None if listening.certificate is None else _Certificate(listening)
         self._server = grpc.aio.server(
-            options=_options(max_message_bytes, handshake_timeout),
+            options=_options(max_message_bytes, handshake_timeout, shares_port=shares_port),
             maximum_concurrent_rpcs=_MOST_CALLS,
         )
         try:
@@ -85,6 +87,8 @@ class GRPCServer:
 
     def stop(self, grace: float) -> asyncio.Task[None]:
         """Accept nothing more, and give what is in flight `grace` seconds; the same task whenever it is called."""
+        if self._service is not None:
+            self._service.is_draining = True
         if self._stopping is None:
             self._stopping = asyncio.create_task(self._stop(grace))
         return self._stopping
@@ -129,9 +133,9 @@ class _Certificate:
         return grpc.ssl_server_certificate_configuration([(key, chain)])
 
 
-def _options(max_message_bytes: int, handshake_timeout: float) -> list[tuple[str, Any]]:
+def _options(max_message_bytes: int, handshake_timeout: float, *, shares_port: bool) -> list[tuple[str, Any]]:
     return [
-        ("grpc.so_reuseport", 0),  # a port that is taken is an error, not shared
+        ("grpc.so_reuseport", int(shares_port)),  # else a port that is taken is an error
         ("grpc.max_receive_message_length", max_message_bytes + _MESSAGE_SLACK),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_concurrent_streams", 256),  # of one connection

@@ -14,7 +14,7 @@ import grpc
 import grpc.aio
 from tritonclient.grpc import service_pb2
 
-from vfnet_client.exceptions import RequestError, ServerUnavailableError, VFNetClientError
+from vfnet_client.exceptions import RequestError, ServerBusyError, ServerUnavailableError, VFNetClientError
 from vfnet_client.safe_text import is_printable_line
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.admission import Priority, priority_of
@@ -55,8 +55,11 @@ _CODES = {
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 _CLIENT_GONE, _DEADLINE = 499, 504
-_SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
+_SERVING, _NOT_SERVING, _SERVICE_UNKNOWN = b"\x08\x01", b"\x08\x02", b"\x08\x03"
 """`grpc.health.v1.HealthCheckResponse` with its status, field 1."""
+_WATCH_EVERY_S = 0.5
+_MOST_WATCHERS = 64
+"""At once: they need no key, and take nobody else's place."""
 
 
 @dataclass
@@ -106,6 +109,9 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
         """Those being answered."""
         self.is_stopping = False
         """Then a call that is cancelled is told that the server is away."""
+        self._watchers = 0
+        self.is_draining = False
+        """Then nobody who only watches is kept."""
         self._methods = {
             f"/{SERVICE}/ServerLive": _Method(service_pb2.ServerLiveRequest, self._server_live, False),
             f"/{SERVICE}/ServerReady": _Method(service_pb2.ServerReadyRequest, self._server_ready, False),
@@ -124,6 +130,8 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
         path = str(handler_call_details.method)
         if path == f"/{SERVICE}/ModelStreamInfer":
             return grpc.stream_stream_rpc_method_handler(self._streaming(path))
+        if path == f"/{HEALTH_SERVICE}/Watch":
+            return grpc.stream_stream_rpc_method_handler(self._watching(path))
         method = self._methods.get(path)
         if method is None:
             return grpc.stream_unary_rpc_method_handler(self._refusing(path))
@@ -153,6 +161,32 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
                         pass
 
             await self._run(path, context, work)
+
+        return answer
+
+    def _watching(self, path: str) -> Any:
+        async def answer(_requests: Any, context: grpc.aio.ServicerContext) -> None:
+            async def work(call: Call) -> None:
+                async with self._messages.reading(context, call.record) as message:
+                    service = parse(service_pb2.ModelReadyRequest, message).name
+                told = None
+                while not self.is_draining:
+                    status = await self._status_of(service)
+                    if status != told:
+                        await context.write(status)
+                        told = status
+                    await asyncio.sleep(_WATCH_EVERY_S)
+
+            async def bounded(call: Call) -> None:
+                if self._watchers >= _MOST_WATCHERS:
+                    raise ServerBusyError("too many watchers")
+                self._watchers += 1
+                try:
+                    await work(call)
+                finally:
+                    self._watchers -= 1
+
+            await self._run(path, context, bounded)
 
         return answer
 
@@ -251,20 +285,29 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
     async def _infer(self, call: Call, request: Any) -> Any:
         priority: Priority = priority_of(call.headers)
         model = self._inference.models.check(request.model_name, request.model_version)
+        destination = self._inference.choose(model, call.headers, call.record)
         with call.record.stage("parse"):
             checked = check(given(request), self._inference.max_image_bytes)
             request.Clear()  # the image is in memory once
         tensors = await self._inference.infer(
-            model, checked, call.record, priority=priority, time_left=call.time_left()
+            destination, checked, call.record, priority=priority, time_left=call.time_left()
         )
         with call.record.stage("write"):
             return infer_response(model, checked.id, tensors)
 
     async def _health(self, _call: Call, request: Any) -> bytes:
-        if request.name not in ("", SERVICE, *self._inference.models.names):
+        status = await self._status_of(request.name)
+        if status == _SERVICE_UNKNOWN:
             raise RequestError(404, "there is no service of that name")
-        model = request.name if request.name in self._inference.models.names else None
-        return _SERVING if await self._inference.is_ready(model) else _NOT_SERVING
+        return status
+
+    async def _status_of(self, service: str) -> bytes:
+        """Of a model, or of all where it names none. `Watch` says of what it does not know that it may come."""
+        names = self._inference.models.names
+        if service not in ("", SERVICE, *names):
+            return _SERVICE_UNKNOWN
+        is_ready = await self._inference.is_ready(service if service in names else None)
+        return _SERVING if is_ready else _NOT_SERVING
 
 
 async def _abort(context: grpc.aio.ServicerContext, status: int, message: str) -> Any:

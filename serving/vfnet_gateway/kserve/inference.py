@@ -9,11 +9,12 @@ from typing import Any
 from vfnet_client.exceptions import DeadlineExceededError, InvalidImageError, RequestError, ServerUnavailableError
 from vfnet_client.retry_policy import Deadline
 from vfnet_gateway.admission import Priority, RequestPlaces
-from vfnet_gateway.ensemble import Ensemble
 from vfnet_gateway.kserve.checked_request import CheckedRequest, bounded_timeout
 from vfnet_gateway.kserve.public_interface import OutputTensor, PublicModels, output_tensors
+from vfnet_gateway.leaving import Leaving
 from vfnet_gateway.metrics import GatewayMetrics
 from vfnet_gateway.request_record import RequestRecord
+from vfnet_gateway.traffic.deployments import Deployments, Destination
 
 _MOMENT_S = 0.1
 """By which the inference's own deadline comes before that of waiting for it: it knows better what there is to say."""
@@ -23,26 +24,40 @@ class Inference:
     """The public models. To be used by one event loop.
 
     Args:
-        ensembles: by the name that callers have for the model.
+        deployments: what answers for each public model.
         timeout: seconds that any request may take.
         max_image_bytes: of one encoded image.
+        leaving: whether the gateway stops, and is not ready for that.
     """
 
     def __init__(
-        self, ensembles: Mapping[str, Ensemble], metrics: GatewayMetrics, timeout: float, max_image_bytes: int
+        self,
+        deployments: Deployments,
+        metrics: GatewayMetrics,
+        timeout: float,
+        max_image_bytes: int,
+        leaving: Leaving,
     ) -> None:
-        self._ensembles, self._metrics = ensembles, metrics
-        self.models = PublicModels(ensembles)
+        self._deployments, self._metrics, self._leaving = deployments, metrics, leaving
+        self.models = PublicModels(deployments.models)
         self.timeout, self.max_image_bytes = timeout, max_image_bytes
 
     async def is_ready(self, model: str | None = None) -> bool:
         """Whether one of `models`, or all of them, could serve."""
+        if self._leaving.has_begun:
+            return False
         names = self.models.names if model is None else (model,)
-        return all([await self._ensembles[name].is_ready() for name in names])
+        return all([await self._deployments.is_ready(name) for name in names])
+
+    def choose(self, model: str, headers: Mapping[str, str], record: RequestRecord) -> Destination:
+        """Where a request for one of `models` goes. Raises RequestError, 404: it names a deployment there is not."""
+        destination = self._deployments.choose(headers, model)
+        record.deployment = destination.deployment
+        return destination
 
     async def infer(
         self,
-        model: str,
+        destination: Destination,
         request: CheckedRequest,
         record: RequestRecord,
         *,
@@ -52,7 +67,7 @@ class Inference:
         """The outputs asked for. Cancelling it drops what is not yet sent; see `Ensemble.infer`.
 
         Args:
-            model: of `models`.
+            destination: of `choose`.
             priority: what the headers say; the request's own parameter can only be less urgent.
             time_left: seconds until the caller's own deadline.
 
@@ -60,13 +75,12 @@ class Inference:
             RequestError: 400, the image cannot be detected on.
             ServerBusyError, ServerUnavailableError, DeadlineExceededError, InferenceError: it is not the image.
         """
-        ensemble = self._ensembles[model]
         deadline = Deadline.after(bounded_timeout(self.timeout, request.timeout, time_left))
-        places = ensemble.of_a_request(max(priority, request.priority or priority))
+        places = destination.of_a_request(max(priority, request.priority or priority))
         record.images = 1
         try:
             with record.stage("inference"):
-                arrays = await self._in_its_place(ensemble, places, request, deadline)
+                arrays = await self._in_its_place(destination, places, request, deadline)
         except InvalidImageError as error:
             self._metrics.images.labels("unreadable").inc()
             raise RequestError(400, str(error)) from error
@@ -74,15 +88,15 @@ class Inference:
         return output_tensors(arrays, request.outputs)
 
     async def _in_its_place(
-        self, ensemble: Ensemble, places: RequestPlaces, request: CheckedRequest, deadline: Deadline
+        self, destination: Destination, places: RequestPlaces, request: CheckedRequest, deadline: Deadline
     ) -> dict[str, Any]:
         try:
             async with asyncio.timeout(bounded_timeout(deadline.remaining()) + _MOMENT_S), places.place() as place:
-                return await ensemble.infer(
+                return await destination.infer(
                     place, request.image, deadline,
                     score_threshold=request.score_threshold, outputs=request.outputs,
                 )  # fmt: skip
         except TimeoutError as error:
-            if ensemble.is_away:
+            if destination.is_away:
                 raise ServerUnavailableError("Triton was not back in the time allowed") from error
             raise DeadlineExceededError("no answer in the time allowed") from error

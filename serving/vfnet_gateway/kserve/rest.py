@@ -21,6 +21,7 @@ from vfnet_gateway.kserve.public_interface import control_refusal, is_control_pa
 from vfnet_gateway.kserve.rest_codec import HEADER_LENGTH, RESTRequest, check_content_type, parse, respond
 from vfnet_gateway.kserve.statistics import ModelStatistics
 from vfnet_gateway.request_record import request_record_of
+from vfnet_gateway.traffic.deployments import Destination
 
 SERVER_NAME = "vfnet"
 EXTENSIONS = ("binary_tensor_data", "model_configuration", "parameters", "statistics")
@@ -104,12 +105,12 @@ class KServeRoutes:
     async def infer(self, request: Request) -> Response:
         """Detect on one image."""
         record = request_record_of(request)
-        model, priority = await self._check_head(request)
+        model, destination, priority = await self._check_head(request)
         async with self.bodies.reading(request.headers, record.receiving(request.receive)) as body:
             with record.stage("parse"):
                 wanted, checked = await self._understand(body, request.headers.get(HEADER_LENGTH))
             body.clear()
-            work = self.inference.infer(model, checked, record, priority=priority)
+            work = self.inference.infer(destination, checked, record, priority=priority)
             tensors = await unless_gone(request, work)
         with record.stage("write"):
             return respond(model, wanted, tensors)
@@ -123,13 +124,14 @@ class KServeRoutes:
 
         return await asyncio.to_thread(understand) if len(body) >= _PARSE_ON_A_THREAD_FROM else understand()
 
-    async def _check_head(self, request: Request) -> tuple[str, Priority]:
+    async def _check_head(self, request: Request) -> tuple[str, Destination, Priority]:
         """What can be told from the head; the body of a refused request is not looked at."""
         try:
             self._check_key(request)
             model = self._model(request)
-            check_content_type(request.headers.get("content-type"), request.headers.get("content-encoding"))
-            return model, priority_of(request.headers)
+            check_content_type(request.headers.get("content-type"))
+            priority = priority_of(request.headers)
+            return model, self.inference.choose(model, request.headers, request_record_of(request)), priority
         except RequestError:
             await self._refuse_body(request)
             raise

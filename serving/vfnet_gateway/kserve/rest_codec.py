@@ -39,12 +39,10 @@ class RESTRequest:
     binary_default: bool
 
 
-def check_content_type(content_type: str | None, content_encoding: str | None) -> None:
+def check_content_type(content_type: str | None) -> None:
     """Raise RequestError, 415, for a body that is neither the protocol's JSON nor its JSON with bytes behind."""
     if content_type is not None and content_type.partition(";")[0].strip().lower() not in CONTENT_TYPES:
         raise RequestError(415, f"the body is of type {' or '.join(CONTENT_TYPES)}")
-    if content_encoding is not None and content_encoding.strip().lower() not in ("", "identity"):
-        raise RequestError(415, "a compressed body is not accepted: images are compressed already")
 
 
 def parse(body: bytes | bytearray, header_length: str | None) -> RESTRequest:

@@ -38,7 +38,7 @@ def test_without_a_gpu_it_says_so() -> None:
 @pytest.mark.slow
 def test_the_rehearsal_measures_and_writes(tmp_path: Path) -> None:
     figures, page = tmp_path / "gpu.json", tmp_path / "gpu.md"
-    sections = ("ceilings", "speed", "floor", "gains", "kernels", "company", "start-up")
+    sections = ("ceilings", "speed", "floor", "gains", "kernels", "company", "start-up", "tuning")
     finished = bench("--rehearse", f"--json={figures}", f"--markdown={page}", "--only", *sections)
     assert finished.returncode == 0, finished.stderr
     found = json.loads(figures.read_text())
@@ -54,6 +54,10 @@ def test_the_rehearsal_measures_and_writes(tmp_path: Path) -> None:
     assert list(kernels.values()) == sorted(kernels.values(), reverse=True)
     assert any("conv" in kernel for kernel in kernels)
     assert found["Start-up and memory"]["warm"]["load seconds"] > 0
+    tuning = found["Tuning"]
+    assert tuning["outputs of conv_offset"].keys() == {"27", "32", "32, float32"}
+    assert tuning["engine, cudnn.benchmark"]["kernels of one image"] > 100
+    assert {why for values in tuning.values() if (why := values.get("failed"))} == {"needs a GPU"}
     assert "| engine fp16 " in page.read_text()
     assert "| engine fp16 " in finished.stdout
     assert "vfnet bench gpu --rehearse" in page.read_text()

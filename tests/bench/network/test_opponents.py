@@ -13,7 +13,8 @@ from browser_page import SAMPLE
 from vfnet_bench.errors import BenchmarkError
 from vfnet_bench.measurement import Measurement
 from vfnet_bench.network.agreement import Agreement, compare_detections
-from vfnet_bench.network.opponents import CHECKS, OPPONENTS
+from vfnet_bench.network.opponents import NAMES
+from vfnet_bench.network.opponents.choosing import CHECKS, OPPONENTS
 from vfnet_bench.network.opponents.opponent import Conditions
 from vfnet_bench.network.report import Report
 from vfnet_bench.plot import draw
@@ -38,6 +39,10 @@ def test_both_engines_detect_what_the_checkpoint_does(conditions: Conditions) ->
     assert len(in_torch) == len(here.scores)
     assert sorted(box.score for box in in_torch) == pytest.approx(sorted(here.scores.tolist()), abs=1e-5)
     assert compare_detections("ONNX Runtime", [in_torch], [in_onnx]).is_complete
+
+
+def test_all_that_can_be_named_are_there() -> None:
+    assert tuple(OPPONENTS) == NAMES
 
 
 @pytest.mark.parametrize("name", ["mmdet", "mlflow"])

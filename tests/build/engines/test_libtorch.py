@@ -11,6 +11,7 @@ import torch
 
 from small_networks import BACKBONES, small_network
 from vfnet_build.engines.libtorch import export
+from vfnet_runtime.architecture.deform_conv import register_torchvision_operator
 from vfnet_runtime.architecture.detector import Detector
 from vfnet_runtime.architecture.vfnet import VFNet
 
@@ -95,3 +96,13 @@ def test_without_the_operator_the_file_is_refused(folder: Path) -> None:
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
     assert finished.returncode != 0
     assert "torchvision::deform_conv2d" in finished.stderr
+
+
+def test_the_operator_wants_a_mask_of_every_image_even_where_it_uses_none() -> None:
+    # torchvision's own does.
+    register_torchvision_operator()
+    x, weight, offset = torch.zeros(2, 1, 3, 3), torch.zeros(1, 1, 3, 3), torch.zeros(2, 18, 1, 1)
+    with pytest.raises(ValueError, match="a mask for 1 images with 2 images"):
+        torch.ops.torchvision.deform_conv2d(
+            x, weight, offset, torch.zeros(1), torch.zeros(1), 1, 1, 0, 0, 1, 1, 1, 1, False
+        )

@@ -232,7 +232,6 @@ def test_methods_of_operators(method: str, gateway: RunningGateway) -> None:
         "/inference.GRPCInferenceService/Other",
         "/inference.Other/ModelInfer",
         "/x",
-        "/grpc.health.v1.Health/Watch",
         "//",
     ],
 )

@@ -21,13 +21,12 @@ from tritonclient.utils import InferenceServerException
 from gateway_process import RunningGateway
 from kserve_requests import STRIP, base64_input, call, infer_message, threshold_input
 from score_requests import GOOD, score
-from served_inference import ARRAYS, infer
+from served_inference import EVERY_OUTPUT, infer
 from triton_server import ServedRepository
 from vfnet_client.client import VFNetClient
+from vfnet_gateway.swagger import description
 
 pytestmark = pytest.mark.served
-
-EVERY_OUTPUT = ("DETECTIONS", *ARRAYS)
 
 
 def address(gateway: RunningGateway, protocol: str) -> str:
@@ -90,6 +89,12 @@ def test_tritons_client_learns_what_there_is_and_nothing_of_its_parts(protocol: 
                 ask(step)
     with pytest.raises(InferenceServerException, match="no version '2'"):
         client.get_model_metadata("vfnet", "2")
+
+
+def test_the_description_names_every_output() -> None:
+    outputs = json.loads(description("3.1"))["components"]["schemas"]["KServeRequest"]["properties"]["outputs"]
+    assert outputs["items"]["properties"]["name"]["enum"] == list(EVERY_OUTPUT)
+    assert outputs["maxItems"] == len(EVERY_OUTPUT)
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])

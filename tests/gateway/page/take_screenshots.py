@@ -1,4 +1,4 @@
-"""Take the README's pictures of the page: `python tests/gateway/page/take_screenshots.py http://127.0.0.1:5001`.
+"""Take the documentation's pictures of the page: `python tests/gateway/page/take_screenshots.py http://127.0.0.1:5001`.
 
 Of the sample, at a gateway that runs. Writes `ui.png` (a desk, light) and `ui_phone.png` (a phone, dark).
 """

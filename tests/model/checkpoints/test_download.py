@@ -271,3 +271,28 @@ def test_a_name_that_cannot_be_shown_is_refused(name: str, tmp_path: Path) -> No
     with pytest.raises(DownloadError) as caught:
         fetch(f"http://127.0.0.1:9/{name}", tmp_path, progress=False, retry_delay=0.001)
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "socks://127.0.0.1:9"])
+def test_a_proxy_that_is_not_spoken_to_is_named_unless_no_proxy_names_the_host(
+    proxy: str, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.content = CONTENT
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    monkeypatch.setenv("all_proxy", proxy)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "elsewhere.example")
+    with pytest.raises(
+        DownloadError, match=r"does not speak HTTP \(socks5?\): name one that does, or put the host into"
+    ):
+        get(server, HASHED, tmp_path)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1,localhost")
+    assert get(server, HASHED, tmp_path).read_bytes() == CONTENT
+
+
+def test_what_a_url_is_signed_with_is_not_shown(server: FileServer, tmp_path: Path) -> None:
+    server.content = CONTENT
+    with pytest.raises(DownloadError) as failed:
+        fetch(f"{server.url}/?sig=SECRET", tmp_path, progress=False)
+    assert "SECRET" not in str(failed.value)

@@ -74,7 +74,7 @@ def _group_statistics(
 
 @triton.jit(do_not_specialize=["height", "width"])
 def _normalise(
-    x, sizes, group_means, group_scales, weight, bias, height, width, groups,
+    x, sizes, group_means, group_scales, weight, bias, out, height, width, groups,
     CHANNELS: tl.constexpr, GROUP: tl.constexpr, BLOCK_CELLS: tl.constexpr, BLOCK_CHANNELS: tl.constexpr,
 ):  # fmt: skip
     image = tl.program_id(1)
@@ -92,13 +92,20 @@ def _normalise(
     value = (value - mean[None, :]) * scale[None, :] + tl.load(bias + channel, mask=known, other=0.0)[None, :]
     valid = (place < area) & is_valid(cell, (image + 1) * area, sizes, height, width)
     value = tl.where(valid[:, None], tl.maximum(value, 0.0), 0.0)
-    tl.store(x + at, value.to(x.dtype.element_ty), mask=inside)
+    tl.store(out + at, value.to(out.dtype.element_ty), mask=inside)
 
 
 def group_norm_and_rectify(
-    x: Tensor, num_groups: int, weight: Tensor, bias: Tensor, eps: float, sizes: Tensor
+    x: Tensor,
+    num_groups: int,
+    weight: Tensor,
+    bias: Tensor,
+    eps: float,
+    sizes: Tensor,
+    *,
+    into_float32: bool = False,
 ) -> Tensor:
-    """See `network_operations.group_norm_and_rectify`; `x` is overwritten. `sizes`: int32 [N, 2]."""
+    """See `network_operations.group_norm_and_rectify`; `x` may be overwritten. `sizes`: int32 [N, 2]."""
     x = channels_last(x)
     n, channels, height, width = x.shape
     group = channels // num_groups
@@ -115,8 +122,9 @@ def group_norm_and_rectify(
         counts, means, deviations, group_means, group_scales, blocks, eps,
         CHANNELS=channels, GROUP=group, BLOCK=64, BLOCK_GROUP=triton.next_power_of_2(group),
     )  # fmt: skip
+    out = torch.empty_like(x, dtype=torch.float32) if into_float32 else x
     _normalise[(blocks, n)](
-        x, sizes, group_means, group_scales, weight, bias, height, width, num_groups,
+        x, sizes, group_means, group_scales, weight, bias, out, height, width, num_groups,
         CHANNELS=channels, GROUP=group, BLOCK_CELLS=_CELLS, BLOCK_CHANNELS=block_channels, num_warps=8,
     )  # fmt: skip
-    return x
+    return out
