@@ -168,7 +168,12 @@ def repair(server: RunningServer, say: Say) -> None:
         _undo(server, folder, model, number, say)
         wanted = folder.read()
     for model, of_model in wanted.models.items():
-        if model in server.state().models:
+        found = server.state().models.get(model)
+        if found is None:
+            continue
+        if of_model.live in found.failed:  # its folder was removed, say: another one can still take its place
+            say(f"{deployment_name(model, of_model.live)} cannot be served: {found.failed[of_model.live]}")
+        else:
             _await_turn(server, model, of_model.live, of_model.kept)
     _tidy(folder)
 
