@@ -241,7 +241,7 @@ def _undo(server: RunningServer, folder: DeploymentsFolder, model: str, number: 
         try:
             server.wait(
                 model,
-                lambda state: number not in state.loaded and number not in state.leaving,
+                lambda state: number not in (*state.loaded, *state.leaving, *state.failed),
                 _LEAVE_SECONDS,
                 f"{deployment_name(model, number)} was gone",
             )
