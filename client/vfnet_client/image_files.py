@@ -29,9 +29,8 @@ class PassedOver:
 
     def add(self, name: str, *, is_folder: bool = False) -> None:
         """Count one. Its ending stands for what it is."""
-        ending = printable_line(ending_of(name), _LONGEST_ENDING)
-        kind = "hidden" if name.startswith(".") else "folder" if is_folder else ending or "without an ending"
-        self._counts[kind] += 1
+        kind = "hidden" if name.startswith(".") else "folder" if is_folder else ending_of(name)[:_LONGEST_ENDING]
+        self._counts[kind] = self._counts.get(kind, 0) + 1
 
     def clear(self) -> None:
         """Begin anew."""
@@ -42,13 +41,17 @@ class PassedOver:
 
     def to_json(self) -> dict[str, int]:
         """Counts by what they are."""
-        return dict(self._counts.most_common())
+        return {_kind_in_words(kind): number for kind, number in self._counts.most_common()}
 
     def __str__(self) -> str:
         named = self._counts.most_common(_MOST_ENDINGS)
         rest = self._counts.total() - sum(number for _, number in named)
-        parts = [f"{number} {kind}" for kind, number in named] + ([f"{rest} others"] if rest else [])
+        parts = [f"{number} {_kind_in_words(kind)}" for kind, number in named] + ([f"{rest} others"] if rest else [])
         return f"passed over {self._counts.total()} that are no images: {', '.join(parts)}"
+
+
+def _kind_in_words(kind: str) -> str:
+    return printable_line(kind) or "without an ending"
 
 
 def is_image_file(path: str, name: str) -> bool:

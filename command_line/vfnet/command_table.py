@@ -13,15 +13,6 @@ COMMANDS = {
     "build": Subcommand("vfnet.commands.build", "turn a checkpoint into a model repository", "serve", "build"),
     "serve": Subcommand("vfnet.commands.serve", "run Triton on a model repository, and watch it", "serve", "serve"),
     "gateway": Subcommand("vfnet.commands.gateway", "answer POST /score in front of Triton", "serve", "gateway"),
-    "deploy": Subcommand(
-        "vfnet.commands.deploy", "replace the model that serves, without a lost request", "serve", "build,serve,train"
-    ),
-    "rollback": Subcommand(
-        "vfnet.commands.rollback", "go back to the model that was kept", "serve", "build,serve,train"
-    ),
-    "deployments": Subcommand(
-        "vfnet.commands.deployments", "list what a server has loaded", "serve", "build,serve,train"
-    ),
     "traffic": Subcommand(
         "vfnet.commands.traffic", "share requests out between deployments of a model", "serve", "gateway,serve"
     ),
@@ -30,6 +21,18 @@ COMMANDS = {
         "try a deployment on a growing share, and take it back if it does worse",
         "serve",
         "gateway,serve",
+    ),
+    "deploy": Subcommand(
+        "vfnet.commands.deploy",
+        "replace the model that serves, without a lost request",
+        "serve",
+        "build,gateway,serve,train",
+    ),
+    "rollback": Subcommand(
+        "vfnet.commands.rollback", "go back to the model that was kept", "serve", "build,serve,train"
+    ),
+    "deployments": Subcommand(
+        "vfnet.commands.deployments", "list what a server has loaded", "serve", "build,serve,train"
     ),
     "batch": Subcommand(
         "vfnet.commands.batch", "score very many images, restartable, also on a cluster", "detect", "batch"

@@ -25,6 +25,8 @@ def folder_source(folder: Path, excluded: Path) -> InputSource:
     """
     root, excluded, passed_over = folder.resolve(), excluded.resolve(), PassedOver()
 
+    start = len(os.path.join(root, ""))  # noqa: PTH118
+
     def lines() -> Iterator[str]:
         passed_over.clear()
         waiting = [str(root)]
@@ -41,7 +43,7 @@ def folder_source(folder: Path, excluded: Path) -> InputSource:
                                 if is_image_name(item.name):
                                     yield to_line(os.path.relpath(item.path, root), problem=_A_FOLDER)
                         elif is_image_file(item.path, item.name):
-                            yield to_line(os.path.relpath(item.path, root))
+                            yield to_line(item.path[start:])
                         else:
                             passed_over.add(item.name, is_folder=item.is_symlink() and is_folder(Path(item.path)))
             except OSError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from vfnet.commands.build import add_checkpoint_arguments, build_from
+from vfnet.commands.deploy_trial import add_trial_options, trial_step
 from vfnet.commands.state_folder import add_running_server_arguments, state_file_of
 from vfnet_client.commands.options import fraction, public_name, seconds
 from vfnet_client.exceptions import CommandError
@@ -69,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--spare-memory", type=_gib, default=DeployOptions.spare_memory, metavar="GIB",
         help=f"memory to leave free while both are loaded (default: {DeployOptions.spare_memory / 2**30:g})",
     )  # fmt: skip
+    add_trial_options(parser)
     parser.epilog = (
         "Whatever fails or is killed before the name is turned leaves the old one serving and nothing behind; what is "
         "killed after it is finished by the server. Exit code: 0 when it serves, 1 when the old one still does."
@@ -98,8 +100,9 @@ def run(arguments: argparse.Namespace) -> int:
         beside=arguments.beside,
         spare_memory=arguments.spare_memory,
     )
+    tried = trial_step(arguments, say)
     with _interrupted_by_signals():
-        deploy(options, server, lambda folder: build_from(arguments, folder, model=arguments.name), say)
+        deploy(options, server, lambda folder: build_from(arguments, folder, model=arguments.name), say, tried)
     return 0
 
 

@@ -9,6 +9,7 @@ it gets a share, step by step. The gateways' metrics are the evidence, the traff
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -17,13 +18,13 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-from vfnet_client.atomic_files import locked_file
+from vfnet_client.atomic_files import locked_file, write_inside
 from vfnet_client.commands.options import duration, percent
 from vfnet_client.exceptions import CommandError, ServerUnavailableError
 from vfnet_client.model_names import MODEL
 from vfnet_gateway.traffic.evidence import Evidence, Key, Observer
 from vfnet_gateway.traffic.judging import CanaryLimits, complaint, describe
-from vfnet_gateway.traffic.split import PLACES, WHOLE, TrafficSplit, change_split, read_traffic
+from vfnet_gateway.traffic.split import PLACES, WHOLE, TrafficSplit, change_split, read_traffic, render_traffic
 
 _LADDER = (25.0, 50.0)
 """Shares after the first."""
@@ -94,9 +95,6 @@ class Canary:
         say: takes a line of progress.
         sleep: waits so many seconds.
         clock: seconds that pass.
-
-    Raises:
-        CommandError: the traffic is split already, or the traffic file cannot be read.
     """
 
     def __init__(
@@ -116,9 +114,9 @@ class Canary:
         self._observer = Observer(gateways, key)
         self._hands_back = hands_back
         self._say, self._sleep, self._clock = say, sleep, clock
-        self._before = read_traffic(traffic_file).get(plan.model)
-        self._live = self._live_deployment()
-        self._written: TrafficSplit | None = self._before
+        self._before: TrafficSplit | None = None
+        self._live = plan.model
+        self._written: TrafficSplit | None = None
         self._began: Mapping[Key, float] = {}
         """What was counted when it began."""
         self._answered, self._heard_at = 0.0, 0.0
@@ -131,26 +129,52 @@ class Canary:
         """Try it. When this is interrupted, the traffic is as it was before.
 
         Raises:
-            CommandError: it cannot begin: another trial of this model runs, a gateway cannot be read, or does not take
-                the traffic file up.
+            CommandError: it cannot begin: another trial of this model runs, the traffic is split already, the traffic
+                file or a gateway cannot be read, or a gateway does not take the file up.
         """
         with self._alone():
+            self._undo_a_killed_one()
+            self._before = self._written = read_traffic(self._file).get(self._plan.model)
+            self._live = self._live_deployment()
             try:
                 self._observer.look()
             except ServerUnavailableError as error:
                 raise CommandError(str(error)) from error
             self._started_at = self._heard_at = self._read_at = self._told_at = self._clock()
+            earlier = {} if self._before is None else {self._plan.model: self._before}
+            write_inside(self._note, render_traffic(earlier).encode())
             try:
-                self._try()
-            except _ChangedByOthersError:
-                return CanaryResult(False, f"Stopped: somebody else has changed the traffic. {self._figures()}")
-            except _TakenBackError as error:
-                self._take_back()
-                return CanaryResult(False, self._taken_back(error))
-            except BaseException:
-                self._take_back()
-                raise
-            return self._passed()
+                return self._concluded()
+            finally:
+                self._note.unlink(missing_ok=True)
+
+    def _concluded(self) -> CanaryResult:
+        try:
+            self._try()
+        except _ChangedByOthersError:
+            return CanaryResult(False, f"Stopped: somebody else has changed the traffic. {self._figures()}")
+        except _TakenBackError as error:
+            self._take_back()
+            return CanaryResult(False, self._taken_back(error))
+        except BaseException:
+            self._take_back()
+            raise
+        return self._passed()
+
+    @property
+    def _note(self) -> Path:
+        """Holds the split before a trial while that is at work, for the next one if it is killed."""
+        return self._file.with_name(f".{self._file.name}.canary.{self._plan.model}.before")
+
+    def _undo_a_killed_one(self) -> None:
+        """To be called by whoever has the lock: then no other trial is at work. What came after that one stays."""
+        if not self._note.exists():
+            return
+        with suppress(FileNotFoundError):
+            if self._note.stat().st_mtime_ns >= self._file.stat().st_mtime_ns:
+                change_split(self._file, self._plan.model, read_traffic(self._note).get(self._plan.model))
+                self._say(f"an earlier trial was killed: the traffic of {self._plan.model} is as before that")
+        self._note.unlink()
 
     def _try(self) -> None:
         plan = self._plan
@@ -307,6 +331,7 @@ class Canary:
 
     def _write(self, split: TrafficSplit | None) -> None:
         change_split(self._file, self._plan.model, split)
+        os.utime(self._note)  # not older than the file: what is in there is ours
         self._written = split
 
     def _tell(self, missing: str | None) -> None:

@@ -239,6 +239,38 @@ def test_an_interruption_takes_it_back(gateway: FakeGateway) -> None:
     assert read_traffic(gateway.file) == {}
 
 
+def killed(gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave what a trial leaves that is killed while the candidate has a share."""
+
+    def meanwhile(_now: float) -> None:
+        if gateway.shares[-1:] == [10]:
+            raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Canary, "_take_back", lambda _: None)
+        patch.setattr(Path, "unlink", lambda *_arguments, **_options: None)
+        with pytest.raises(SystemExit):
+            tried(gateway, meanwhile=meanwhile)
+    assert read_traffic(gateway.file)["vfnet"].share["vfnet.2"] == 10
+
+
+def test_what_a_killed_one_left_is_undone_by_the_next(gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    change_split(gateway.file, "vfnet", before := TrafficSplit({"vfnet": 100.0}, {}, "x-user"))
+    killed(gateway, monkeypatch)
+    gateway.agreement = 0
+    assert not tried(gateway).passed
+    assert read_traffic(gateway.file) == {"vfnet": before}
+    assert list(gateway.file.parent.glob("*.before")) == []
+
+
+def test_what_was_written_after_a_killed_one_stays(gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed(gateway, monkeypatch)
+    change_split(gateway.file, "vfnet", later := TrafficSplit({"vfnet.3": 50.0, "vfnet": 50.0}))
+    with pytest.raises(CommandError, match="is split already"):
+        tried(gateway)
+    assert read_traffic(gateway.file) == {"vfnet": later}
+
+
 def test_a_gateway_that_does_not_read_the_file_is_told(gateway: FakeGateway) -> None:
     gateway.takes_up = False
     with pytest.raises(CommandError, match=r"has not taken up .*--traffic-file"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import subprocess
@@ -29,9 +30,12 @@ WORKERS = 2
 
 
 def workers_of(gateway: RunningGateway) -> list[psutil.Process]:
-    return [
-        child for child in psutil.Process(gateway.process.pid).children() if "vfnet_gateway.workers" in child.cmdline()
-    ]
+    found = []
+    for child in psutil.Process(gateway.process.pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is one, too
+            if "vfnet_gateway.workers" in child.cmdline():
+                found.append(child)
+    return found
 
 
 @pytest.fixture(scope="module")
