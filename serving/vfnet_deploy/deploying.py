@@ -77,6 +77,8 @@ class DeployOptions:
     limits: Limits = field(default_factory=Limits)
     keep: bool = False
     """Whether the old one stays loaded."""
+    beside: bool = False
+    """Whether the name stays where it is: the new one is kept beside, to be asked by its own name."""
     spare_memory: int = 512 << 20
     """Bytes that have to be left of the machine's memory."""
 
@@ -111,6 +113,14 @@ def deploy(
         except BaseException:
             _undo(server, folder, model, number, say)
             raise
+        if options.beside:
+            folder.write(wanted.changed(model, replace(with_build, kept=number), None))
+            _await_turn(server, model, live, number)
+            _tidy(folder)
+            say(
+                f"{name} is loaded beside {model}, and answers by that name; vfnet rollback {model} turns {model} to it"
+            )
+            return name
         turned = replace(with_build, live=number, kept=live if options.keep else None)
         folder.write(wanted.changed(model, turned, None))  # from here on it is carried through
         _await_turn(server, model, number, live if options.keep else None)
@@ -158,7 +168,12 @@ def repair(server: RunningServer, say: Say) -> None:
         _undo(server, folder, model, number, say)
         wanted = folder.read()
     for model, of_model in wanted.models.items():
-        if model in server.state().models:
+        found = server.state().models.get(model)
+        if found is None:
+            continue
+        if of_model.live in found.failed:  # its folder was removed, say: another one can still take its place
+            say(f"{deployment_name(model, of_model.live)} cannot be served: {found.failed[of_model.live]}")
+        else:
             _await_turn(server, model, of_model.live, of_model.kept)
     _tidy(folder)
 
@@ -226,7 +241,7 @@ def _undo(server: RunningServer, folder: DeploymentsFolder, model: str, number: 
         try:
             server.wait(
                 model,
-                lambda state: number not in state.loaded and number not in state.leaving,
+                lambda state: number not in (*state.loaded, *state.leaving, *state.failed),
                 _LEAVE_SECONDS,
                 f"{deployment_name(model, number)} was gone",
             )

@@ -133,6 +133,18 @@ def test_what_is_kept_is_gone_back_to_at_once(replaceable: Replaceable, demo_rep
         rollback("vfnet", replaceable.server, replaceable.say)
 
 
+def test_one_that_is_kept_beside_is_asked_by_its_name_and_turned_to_later(
+    replaceable: Replaceable, other_repository: Path
+) -> None:
+    before = replaceable.answer()
+    name = deploy(replaceable.options(beside=True), replaceable.server, copying(other_repository), replaceable.say)
+    assert replaceable.answer() == before
+    with VFNetClient(replaceable.served.grpc_url, model=name) as client:
+        beside = client.detect(replaceable.image).to_json()
+    rollback("vfnet", replaceable.server, replaceable.say)
+    assert replaceable.answer() == beside
+
+
 def test_a_triton_that_dies_comes_back_with_what_was_deployed(replaceable: Replaceable, other_repository: Path) -> None:
     deploy(replaceable.options(), replaceable.server, copying(other_repository), replaceable.say)
     deployed = replaceable.answer()
@@ -146,13 +158,10 @@ def test_a_triton_that_dies_comes_back_with_what_was_deployed(replaceable: Repla
         assert client.detect(replaceable.image).to_json() == deployed
 
 
-def left_as_it_was(replaceable: Replaceable, before: dict[str, object], folders: list[str]) -> bool:
-    records = deployments(replaceable.server)
-    return (
-        replaceable.answer() == before
-        and replaceable.built_folders() == folders
-        and [record["serves"] for record in records] == ["live"]
-    )
+def what_is_there(replaceable: Replaceable) -> tuple[Any, ...]:
+    """What answers, what is loaded, and what is on the disk."""
+    loaded = [(record["name"], record["serves"]) for record in deployments(replaceable.server)]
+    return replaceable.answer(), loaded, replaceable.built_folders()
 
 
 def broken(repository: Path) -> Any:
@@ -198,10 +207,10 @@ def unwanted(_trial: TrialRun) -> None:
 def test_whatever_is_wrong_with_the_new_one_leaves_the_old_one(
     replaceable: Replaceable, demo_repository: Path, make: Any, options: Any, step: Any, reason: str
 ) -> None:
-    before, folders = replaceable.answer(), replaceable.built_folders()
+    before = what_is_there(replaceable)
     with pytest.raises(DeployError, match=reason):
         deploy(replaceable.options(**options), replaceable.server, make(demo_repository), replaceable.say, step)
-    assert left_as_it_was(replaceable, before, folders)
+    assert what_is_there(replaceable) == before
 
 
 SCRIPT = """
@@ -253,18 +262,18 @@ def test_a_deploy_that_is_killed_is_undone_or_finished_by_the_next_command(
 def test_the_server_itself_takes_away_what_a_killed_deploy_had_loaded(
     replaceable: Replaceable, other_repository: Path
 ) -> None:
-    before = replaceable.answer()
+    before, loaded = replaceable.answer(), len(deployments(replaceable.server))
     process = in_a_process(replaceable, other_repository)
     assert process.stdout is not None
     for line in process.stdout:
         if "takes" in line:
             break
     os.kill(process.pid, signal.SIGSTOP)  # it is loaded, and not yet compared
-    assert len(deployments(replaceable.server)) == 2
+    assert len(deployments(replaceable.server)) == loaded + 1
     with pytest.raises(DeploymentsError, match="another vfnet deploy or rollback is at work"):
         rollback("vfnet", replaceable.server, replaceable.say)
     process.kill()
     process.wait()
     process.stdout.close()
-    assert eventually(lambda: len(deployments(replaceable.server)) == 1)
+    assert eventually(lambda: len(deployments(replaceable.server)) == loaded)
     assert replaceable.answer() == before

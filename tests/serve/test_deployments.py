@@ -137,7 +137,7 @@ def test_a_deployment_has_names_of_its_own(folder: DeploymentsFolder, tmp_path: 
         assert [step.model_name for step in configs["vfnet.2"].ensemble_scheduling.step] == list(own.steps)
         assert all(config.name == name for name, config in configs.items())
     assert sorted(models.ensembles_over("vfnet.2_detector")) == ["vfnet", "vfnet.2"]
-    assert deployment.processes() == {own.preprocess: 2, own.detector: 1, own.postprocess: 1}
+    assert deployment.processes() == {own.preprocess: 2, own.detector: 1, own.postprocess: 2}
 
 
 def test_a_server_that_starts_has_what_was_live_and_kept(folder: DeploymentsFolder) -> None:

@@ -101,7 +101,7 @@ def test_the_gateway_takes_azuremls_header(gateway: RunningGateway) -> None:
             assert len(answer["boxes"]) == BOXES[model]
         refused = post(client, body, headers={"azureml-model-deployment": "absent"})
         assert (refused.status_code, refused.json()["message"]) == (
-            404, "there is no deployment 'absent' here; there is: vfnet, small"
+            404, "there is no deployment 'absent' here; there are: vfnet, small"
         )  # fmt: skip
     with VFNetClient(f"{gateway.address}/score", model="small") as ours:
         assert len(ours.detect(strip_png()).boxes) == BOXES["small"]

@@ -56,8 +56,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     compared.add_argument(
         "--max-ap-loss", type=fraction, metavar="SHARE", help="of AP, that it may lose, 0 to 1; needs --annotations"
     )
-    parser.add_argument(
+    after = parser.add_mutually_exclusive_group()
+    after.add_argument(
         "--keep", action="store_true", help="keep the old one loaded, so that vfnet rollback takes no time"
+    )
+    after.add_argument(
+        "--beside",
+        action="store_true",
+        help="leave the name where it is, and keep the new one beside, under a name of its own such as vfnet.2: for "
+        "vfnet traffic and vfnet canary; vfnet rollback turns the name to it",
     )
     parser.add_argument(
         "--spare-memory", type=_gib, default=DeployOptions.spare_memory, metavar="GIB",
@@ -90,6 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         dataset=dataset,
         limits=Limits(arguments.min_agreement, arguments.max_slowdown, arguments.max_ap_loss),
         keep=arguments.keep,
+        beside=arguments.beside,
         spare_memory=arguments.spare_memory,
     )
     tried = trial_step(arguments, say)
