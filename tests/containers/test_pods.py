@@ -85,7 +85,12 @@ def pods(engine: Engine, images: None) -> Iterator[Pods]:  # noqa: ARG001  which
     options = ("--set=image.pullPolicy=Never", "--set=server.drainSeconds=3", "--set=server.resources=null")
     (port,) = free_ports(1)
     started = Pods(engine, render(*options), port)
-    for image in ("build", "serve", "gateway"):
+    # Debian 13 has no pause image's program, and its crun refuses cgroups of both versions side by side.
+    pause = f'FROM python:{os.environ["PYTHON_TAG"]}\nENTRYPOINT ["sleep", "infinity"]\n'
+    engine.docker("build", "--quiet", "--tag=vfnet-pause:0.1.0", "-", given=pause)
+    written = '[engine]\ninfra_image = "docker.io/library/vfnet-pause:0.1.0"\nruntime = "runc"\n'
+    engine.run("sh", "-c", "mkdir -p /etc/containers && cat > /etc/containers/containers.conf", given=written)
+    for image in ("pause", "build", "serve", "gateway"):
         started.podman("pull", "--quiet", f"docker-daemon:vfnet-{image}:0.1.0", seconds=600)
     started.podman("network", "create", "--ignore", NETWORK)
     try:
