@@ -28,7 +28,17 @@ def checkpoints(engine: Engine) -> Path:  # noqa: ARG001  it says where they may
 
 
 @pytest.fixture(scope="session")
-def deployment(engine: Engine, checkpoints: Path) -> Iterator[Deployment]:
+def images(engine: Engine) -> None:
+    """All three are made, as `docker compose up` would."""
+    Project(engine, "vfnet-test").compose("build", "build", "triton", "gateway", seconds=900)
+
+
+@pytest.fixture(scope="session")
+def deployment(
+    engine: Engine,
+    images: None,  # noqa: ARG001  compose starts them
+    checkpoints: Path,
+) -> Iterator[Deployment]:
     """The CPU profile. Tests may disturb it, and leave it healthy and with the demonstration's checkpoint."""
     score_port, prometheus_port = free_ports(2)
     variables = {

@@ -19,6 +19,7 @@ hash -r
 mount -t proc proc /proc
 umount --lazy /outside
 mount -t tmpfs tmpfs /run # a file system of its own, or containers' mounts are not seen
+ln -s /engine/docker.sock /run/docker.sock # where podman looks for images
 
 forward=/proc/sys/net/ipv4/ip_forward forwarded=$(cat /proc/sys/net/ipv4/ip_forward)
 ip -o link show type bridge | cut -d ' ' -f 2 >/engine/bridges

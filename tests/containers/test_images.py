@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from container_engine import ROOT, SCRATCH, Deployment, Engine
+from container_engine import ROOT, SCRATCH, Engine
 
 pytestmark = pytest.mark.containers
 LOCKS = {"gateway": "gateway", "serve": "serve", "build": "image"}
@@ -24,7 +24,7 @@ LIST_PACKAGES = (
 
 
 @pytest.fixture(params=LOCKS)
-def image(request: pytest.FixtureRequest, deployment: Deployment) -> str:  # noqa: ARG001  which has built it
+def image(request: pytest.FixtureRequest, images: None) -> str:  # noqa: ARG001  which has built it
     """Its target in the Dockerfile."""
     return str(request.param)
 

@@ -17,7 +17,7 @@ import httpx
 import pytest
 import yaml
 
-from container_engine import Deployment, Engine
+from container_engine import Engine
 from helm_chart import Manifest, of_kind, render
 from score_requests import GOOD, score
 from vfnet_client.free_ports import free_ports
@@ -58,10 +58,10 @@ class Pods:
             )  # readable by the group that fsGroup names, which podman lacks
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, **template["metadata"]}, "spec": spec}
         mounted = [each for each in self.manifests if each["kind"] == "Secret" and component == "gateway"]
-        self.names.append(name)
         network = f"--network={NETWORK}:alias={deployment['metadata']['name']}"
         given = yaml.safe_dump_all([*mounted, pod])
         self.podman("kube", "play", network, *options, "-", given=given)
+        self.names.append(name)
 
     def probe(self, component: str, name: str, probe: str) -> bool:
         """What the kubelet would ask."""
@@ -79,15 +79,20 @@ class Pods:
 
 
 @pytest.fixture(scope="module")
-def pods(engine: Engine, deployment: Deployment) -> Iterator[Pods]:  # noqa: ARG001  which has built the images
+def pods(engine: Engine, images: None) -> Iterator[Pods]:  # noqa: ARG001  which has built the images
     if "VFNET_TEST_PODS" not in os.environ:
         pytest.skip("VFNET_TEST_PODS=1 has podman run them: not tried yet")
     options = ("--set=image.pullPolicy=Never", "--set=server.drainSeconds=3", "--set=server.resources=null")
     (port,) = free_ports(1)
     started = Pods(engine, render(*options), port)
-    for image in ("build", "serve", "gateway"):
+    # Debian 13 has no pause image's program, and its crun refuses cgroups of both versions side by side.
+    pause = f'FROM python:{os.environ["PYTHON_TAG"]}\nENTRYPOINT ["sleep", "infinity"]\n'
+    engine.docker("build", "--quiet", "--tag=vfnet-pause:0.1.0", "-", given=pause)
+    written = '[engine]\ninfra_image = "docker.io/library/vfnet-pause:0.1.0"\nruntime = "runc"\n'
+    engine.run("sh", "-c", "mkdir -p /etc/containers && cat > /etc/containers/containers.conf", given=written)
+    for image in ("pause", "build", "serve", "gateway"):
         started.podman("pull", "--quiet", f"docker-daemon:vfnet-{image}:0.1.0", seconds=600)
-    started.podman("network", "create", NETWORK)
+    started.podman("network", "create", "--ignore", NETWORK)
     try:
         for name in ("server-1", "server-2"):
             started.start("server", name)
