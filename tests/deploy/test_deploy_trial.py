@@ -96,17 +96,18 @@ def test_one_with_other_classes_is_taken_away_again(tried: Tried, tmp_path: Path
         tried.deploy(other, "--canary=10", "--for=60s", "--promote")
     assert tried.statuses.keys() == {200}
     assert read_traffic(tried.folder / "traffic.toml") == {}
-    assert tried.replaceable.server.of_model("vfnet").loaded == (1,)
-    assert tried.replaceable.built_folders() == []
+    state = tried.replaceable.server.of_model("vfnet")
+    assert state.loaded == (state.live,)
+    assert len(tried.replaceable.built_folders()) == (state.live > 1)
 
 
 def test_one_that_passes_gets_the_name(tried: Tried) -> None:
     options = ("--canary=30", "--for=2s", "--min-images=5", "--min-compared=5", "--mirror=50", "--max-slowdown=1000")
-    assert tried.deploy(tried.folder / "repository", *options) == "vfnet.2"
+    name = tried.deploy(tried.folder / "repository", *options)
     assert tried.statuses.keys() == {200}
-    assert any("vfnet.2 has passed its trial" in line for line in tried.replaceable.told)
+    assert any(f"{name} has passed its trial" in line for line in tried.replaceable.told)
     assert read_traffic(tried.folder / "traffic.toml") == {}
-    assert tried.replaceable.server.of_model("vfnet").live == 2
+    assert name == f"vfnet.{tried.replaceable.server.of_model('vfnet').live}"
 
 
 def test_whose_traffic_has_to_be_known(tmp_path: Path) -> None:
