@@ -27,11 +27,8 @@ def byte_count(text: str) -> int:
 
 
 def shown_bytes(size: int) -> str:
-    """With the largest unit that leaves a whole number; with decimals where that would have many digits."""
+    """With the largest unit that leaves a whole number, else as it is: a limit is told exactly."""
     for power in range(len(_BINARY), 0, -1):
         if size and size % 1024**power == 0:
             return f"{size // 1024**power} {_BINARY[power - 1]}"
-    if size < 10_000:
-        return f"{size} bytes"
-    power = max(power for power in range(1, len(_BINARY) + 1) if size >= 1024**power)
-    return f"{size / 1024**power:.4g} {_BINARY[power - 1]}"
+    return f"{size} bytes"

@@ -35,7 +35,7 @@ def completed(script: Path, *words: str, folder: Path | None = None) -> set[str]
 @pytest.mark.skipif(shutil.which("bash") is None, reason="without bash")
 def test_bash_completes_commands_options_words_and_files(script: Path, tmp_path: Path) -> None:
     assert completed(script, "vfnet", "") >= all_commands().keys()
-    assert completed(script, "vfnet", "dete") == {"detect"}
+    assert completed(script, "vfnet", "det") == {"detect"}
     assert completed(script, "vfnet", "detect", "--th") == {"--threshold"}
     assert completed(script, "vfnet", "build", "--engine", "t") == {"torch", "tensorrt"}
     assert completed(script, "vfnet", "gateway", "--max-b") == {"--max-body-bytes"}
