@@ -142,7 +142,7 @@ def _check_ports(folder: StateFolder, arguments: argparse.Namespace) -> None:
     if len(set(ports.values())) < len(ports):
         raise ServerError("the ports must differ: " + ", ".join(f"--{name} {port}" for name, port in ports.items()))
     ports.pop(_HEALTH_PORT, None)  # at an address of its own, which the server tries
-    ours = ports_of_running(folder)
+    ours = ports_of_running(folder) | Supervision(folder.root).ports()
     for host, is_score in ((_triton_endpoints(arguments).host, False), (arguments.host, True)):
         check_free(
             host, {n: port for n, port in ports.items() if n.startswith("score") is is_score and port not in ours}

@@ -68,6 +68,15 @@ class Supervision:
             return False
         return self.is_supervised() and wanted is not None and wanted.code == _own_code()
 
+    def ports(self) -> set[int]:
+        """Ports of what is supervised, also while one of them has died and is about to be started again."""
+        with contextlib.suppress(OSError, ValueError):
+            wanted = read_wanted(self._folder) if self.is_supervised() else None
+            arguments = [argument for each in wanted.processes.values() for argument in each.command] if wanted else []
+            named = (argument.partition("=") for argument in arguments)
+            return {int(value) for name, _, value in named if name.endswith("port") and value.isdecimal()}
+        return set()
+
     def ask_for(self, processes: Mapping[str, WantedProcess]) -> None:
         """Have these run from now on, and nothing else: what runs otherwise is started anew.
 
