@@ -27,6 +27,8 @@ from vfnet_serve.watchdog import Watchdog
 _GRACE_SECONDS = 1.0
 _LEAVING_SECONDS = 120.0
 """For what a deployment that leaves still has to do."""
+_LOADING_SECONDS = 900.0
+"""After which a load that nobody wants any more is taken to hang."""
 _RETRY_SECONDS = 2.0
 _FIRST_TO_GO = 900
 """Of -1000 to 1000, for the kernel where memory is short: a deployment on trial, before anything that serves."""
@@ -185,7 +187,10 @@ class Reconciler:
             say(f"{name if number > 1 else f'the first {model}'} has finished and is unloaded")
 
     def _end_what_nobody_wants(self, step: _Step, wanted: Wanted | None, watchdog: Watchdog) -> None:
-        """A load that hangs, or whose command has gone, ends with its processes."""
+        """One that hangs ends with its processes; else it is unloaded when it is loaded.
+
+        Triton (2.51) waits forever for a process that was killed early while it loaded a model.
+        """
         if step.kind != "load":
             return
         model, number = step.deployment.model, step.deployment.number
@@ -193,7 +198,7 @@ class Reconciler:
         for process in watchdog.find_processes(step.deployment.names.steps):
             if is_wanted:
                 _set_badness(process, _FIRST_TO_GO)
-            else:
+            elif time.monotonic() - step.started > _LOADING_SECONDS:
                 process.kill()
 
     def _fail(self, model: str, number: int, reason: str) -> None:
