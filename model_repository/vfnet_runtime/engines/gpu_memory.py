@@ -46,7 +46,7 @@ def prepare_what_fits(
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether that was the cause: a capture that is broken off says something else, and chains what broke it off."""
     # `vfnet serve` reads this module where there is no torch: then nothing raises torch's error.
-    torch = sys.modules.get("torch")  # None also where a test forbids it
+    torch = sys.modules.get("torch")
     torchs_own: tuple[type[BaseException], ...] = () if torch is None else (torch.OutOfMemoryError,)
     seen = set[int]()
     cause: BaseException | None = error
