@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TypeVar
-
-import torch
 
 Prepared = TypeVar("Prepared")
 _WORDS = ("out of memory", "ALLOC_FAILED")
@@ -46,11 +45,14 @@ def prepare_what_fits(
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether that was the cause: a capture that is broken off says something else, and chains what broke it off."""
+    # `vfnet serve` reads this module where there is no torch: then nothing raises torch's error.
+    torch = sys.modules.get("torch")
+    torchs_own: tuple[type[BaseException], ...] = () if torch is None else (torch.OutOfMemoryError,)
     seen = set[int]()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
-        if isinstance(cause, torch.OutOfMemoryError) or any(words in str(cause) for words in _WORDS):
+        if isinstance(cause, torchs_own) or any(words in str(cause) for words in _WORDS):
             return True
         cause = cause.__cause__ or cause.__context__
     return False
