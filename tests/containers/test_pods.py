@@ -81,14 +81,18 @@ class Pods:
 @pytest.fixture(scope="module")
 def pods(engine: Engine, images: None) -> Iterator[Pods]:  # noqa: ARG001  which has built the images
     if "VFNET_TEST_PODS" not in os.environ:
-        pytest.skip("VFNET_TEST_PODS=1 has podman run them: not tried yet")
+        pytest.skip("VFNET_TEST_PODS=1 has podman run them")
     options = ("--set=image.pullPolicy=Never", "--set=server.drainSeconds=3", "--set=server.resources=null")
     (port,) = free_ports(1)
     started = Pods(engine, render(*options), port)
+    # Beside Docker, which drops what it does not know, pods reach each other by rules of the same firewall only.
     # Debian 13 has no pause image's program, and its crun refuses cgroups of both versions side by side.
     pause = f'FROM python:{os.environ["PYTHON_TAG"]}\nENTRYPOINT ["sleep", "infinity"]\n'
     engine.docker("build", "--quiet", "--tag=vfnet-pause:0.1.0", "-", given=pause)
-    written = '[engine]\ninfra_image = "docker.io/library/vfnet-pause:0.1.0"\nruntime = "runc"\n'
+    written = (
+        '[engine]\ninfra_image = "docker.io/library/vfnet-pause:0.1.0"\nruntime = "runc"\n'
+        '[network]\nfirewall_driver = "iptables"\n'
+    )
     engine.run("sh", "-c", "mkdir -p /etc/containers && cat > /etc/containers/containers.conf", given=written)
     for image in ("pause", "build", "serve", "gateway"):
         started.podman("pull", "--quiet", f"docker-daemon:vfnet-{image}:0.1.0", seconds=600)
