@@ -90,6 +90,7 @@ def main(argv: Sequence[str] | None = None, more: Mapping[str, Subcommand] | Non
     # torch's threads spin while they wait for each other. Where others compute too, as decoders do, everything takes up
     # to five times as long by that. Read when torch is imported, here and in what is started from here.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks; as stderr has it
     given = sys.argv[1:] if argv is None else list(argv)
@@ -112,6 +113,26 @@ def main(argv: Sequence[str] | None = None, more: Mapping[str, Subcommand] | Non
         # The interpreter flushes once more on its way out; let that go nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
+
+
+def _open_closed_streams() -> None:
+    """Let what is said on a standard stream that was closed (`>&-`, some schedulers) go nowhere.
+
+    Python has None for such a stream, and the next file that is opened gets its number: what is said of an error would
+    be written into that.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is not None:
+            continue
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number, inheritable=True)
+                os.close(opened)
+            os.set_inheritable(number, True)
+        setattr(sys, name, open(os.devnull, "w" if number else "r", encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 def _main(argv: list[str], commands: Mapping[str, Subcommand]) -> int:

@@ -6,6 +6,7 @@ TIFF's own Orientation tag is no EXIF: Pillow and OpenCV, the reference's decode
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,12 @@ _BAND_PIXELS = 2**20
 """Converted at a time, so that only the pixels and the result are ever there as a whole."""
 _WHOLE_PIXELS = 2**24
 """Converted as a whole where that takes little beside the result; in bands it takes longer."""
+
+_OTHER_KINDS = (
+    (re.compile(rb".{4}ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL), "HEIC, as phones save it: save it as JPEG"),
+    (re.compile(rb".{4}ftypavi[fs]", re.DOTALL), "AVIF: save it as JPEG or PNG"),
+    (re.compile(rb"version https://git-lfs\."), "a pointer of Git LFS to one: git lfs pull brings it"),
+)
 
 Image.init()  # loads the plug-ins now, on one thread; `formats=` expects them loaded
 
@@ -150,12 +157,18 @@ def _open(parts: bytes, data: bytes, max_image_pixels: int) -> Image.Image:
         kind = claimed_kind(data)
         if kind is None and isinstance(error, UnidentifiedImageError):
             raise ImageError(
-                f"not an image in a known format ({len(data)} bytes that begin with {data[:12]!r}); known are {NAMES}"
+                f"not an image in a known format{_other_kind(data)} ({len(data)} bytes that begin with {data[:12]!r}); "
+                f"known are {NAMES}"
             ) from None
         raise ImageError(
             f"the {kind.name if kind else 'image'} file cannot be opened: it is truncated, or its header is damaged, "
             "claims no pixels or is of an unsupported kind"
         ) from error
+
+
+def _other_kind(data: bytes) -> str:
+    """What a file is instead that people take for an image, in words."""
+    return next((f" but {words}" for head, words in _OTHER_KINDS if head.match(data[:64])), "")
 
 
 def _check_size(image: Image.Image, max_image_pixels: int) -> None:

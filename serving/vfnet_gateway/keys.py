@@ -126,6 +126,8 @@ def _keys_in_lines(text: str) -> list[str]:
         if not _KEY.fullmatch(key):
             hint = "a comment has to begin its line" if "#" in key else "a key is printable ASCII without spaces"
             raise ValueError(f"line {number} is no key: {hint}")
+        if len(key) > 1 and key[0] == key[-1] and key[0] in "\"'":  # which no caller would send
+            raise ValueError(f"line {number} has quotes around its key: write it without")
         keys.append(key)
     return keys
 

@@ -54,6 +54,7 @@ TABLES: dict[str, tuple[str, bytes]] = {
     "filepath": ("t.csv", b"label,filepath\ncat,a.jpg\ndog,sub/b.jpg\n"),
     "Image Path": ("t.csv", b"No.,Image Path\n1,a.jpg\n2,sub/b.jpg\n"),
     "a heading in another language": ("t.csv", b"Nummer;Bild\n1;a.jpg\n2;sub/b.jpg\n"),
+    "a folder's path beside the name": ("t.csv", b"path,filename\n.,a.jpg\nsub,sub/b.jpg\n"),
     "no heading, second column": ("t.csv", b"1,a.jpg\n2,sub/b.jpg\n"),
     "quoted": ("t.csv", b'"image","label"\r\n"a.jpg","a ""cat"""\r\n"sub/b.jpg","dog, small"\r\n'),
     "a space before the quotes": ("t.csv", b'id, image\n1, "a.jpg"\n2, "sub/b.jpg"\n'),
@@ -86,6 +87,8 @@ LISTS: dict[str, bytes] = {
     "quotes": b'"a.jpg"\n"sub/b.jpg"\n',
     "single quotes": b"'a.jpg'\n'sub/b.jpg'\n",
     "backslashes": b"a.jpg\r\nsub\\b.jpg\r\n",
+    "files' URLs": b"file://{}/a.jpg\nfile://localhost{}/%73ub/b.jpg\n",
+    "percent signs": b"a.jpg\nsub%2Fb.jpg\n",
     "quoted backslashes": b'"a.jpg"\r\n"sub\\b.jpg"\r\n',
     "a byte order mark": b"\xef\xbb\xbfa.jpg\r\nsub/b.jpg\r\n",
     "UTF-16": "a.jpg\r\nsub/b.jpg\r\n".encode("utf-16"),
@@ -96,7 +99,7 @@ LISTS: dict[str, bytes] = {
 
 @pytest.mark.parametrize("content", LISTS.values(), ids=LISTS)
 def test_the_images_of_a_list_are_found(folder: Path, content: bytes) -> None:
-    (folder / "list.txt").write_bytes(content)
+    (folder / "list.txt").write_bytes(content.replace(b"{}", bytes(folder)))
     assert contents_of(folder / "list.txt") == list(PICTURES.values())
 
 
@@ -197,3 +200,10 @@ def test_entries_that_make_no_sense_are_left_out_where_that_is_said(folder: Path
     assert [_read_file(entry) for entry in found] == list(PICTURES.values())
     (note,) = source.notes
     assert "2 problems, left out as --skip-invalid says" in note
+
+
+def test_a_file_may_be_called_like_a_chain_of_urls_and_nothing_is_no_folder(folder: Path) -> None:
+    (folder / "a::b.jpg").write_bytes(PICTURES["a.jpg"])
+    assert contents_of(folder / "a::b.jpg") == [PICTURES["a.jpg"]]
+    with pytest.raises(BatchError, match="INPUT is empty"):
+        open_input("", None, None, Path("output"))

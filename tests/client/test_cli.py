@@ -260,3 +260,17 @@ def test_output_that_cannot_encode_a_name_shows_it_escaped(tmp_path: Path) -> No
     assert done.returncode == 1
     assert b"Traceback" not in done.stderr
     assert b"\\u8ca8\\u7269.png" in done.stderr
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_standard_streams_may_be_closed(closed: tuple[int, ...], tmp_path: Path) -> None:
+    request = tmp_path / "gone.json"
+    said = tmp_path / "said"
+    streams = " ".join(f"{number}>&-" for number in closed)
+    shell = f'exec "$0" -m vfnet_client score "$1" {streams}'
+    with said.open("wb") as output:
+        command = ["sh", "-c", shell, sys.executable, str(request)]
+        done = subprocess.run(command, stdout=output, stderr=output, timeout=60, check=False)
+    assert done.returncode == 1
+    expected = "" if 2 in closed else f"vfnet score: {request}: No such file or directory\n"
+    assert said.read_text() == expected

@@ -46,7 +46,7 @@ def test_crowd_flags_are_read_as_people_write_them(jsonl: Callable[..., Path], f
         ("[1]", "line 1: is [1], not a JSON object"),
         (ENTRY | {"image_url": 7}, "image_url is 7"),
         (ENTRY | {"image_details": {"width": "wide"}}, "image_details.width is 'wide'"),
-        (ENTRY | {"image_details": {"width": -1}}, "image_details.width is -1"),
+        (ENTRY | {"image_details": {"width": -2}}, "image_details.width is -2"),
         (ENTRY | {"label": "can"}, "label is 'can', not a list of boxes"),
         (ENTRY | {"label": [{"label": "can", "polygon": [[0, 0, 1, 1]]}]}, "it has a polygon: export boxes"),
         (ENTRY | {"label": [BOX | {"isCrowd": 2}]}, "isCrowd is 2"),

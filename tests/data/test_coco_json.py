@@ -77,7 +77,7 @@ def test_classes_asked_for_set_the_order(coco: Callable[..., Path]) -> None:
         (lambda d: d["images"].append(dict(d["images"][0])), "a second image has the id 9"),
         (lambda d: d["images"].append(d["images"][0] | {"id": 10}), "is the image of image 9 (a.jpg) already"),
         (lambda d: d["images"][0].pop("file_name"), "file_name is None"),
-        (lambda d: d["images"][0].update(id="9"), "id is '9', not a whole number"),
+        (lambda d: d["images"][0].update(id="a9"), "id is 'a9', not a whole number"),
         (lambda d: d["categories"][0].update(name="car"), "a second category is called 'car'"),
         (lambda d: d["categories"][0].update(id=3), "a second category has the id 3"),
         (lambda d: d.update(annotations={}), "annotations is {}, not a list"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from shared_data import FIELD, needs_field
 from vfnet_data import DatasetError, read_dataset
@@ -53,6 +54,18 @@ def float_ids(document: Any) -> None:
         each.update(id=float(each["id"]), width=40.0)
 
 
+def text_ids(document: Any) -> None:
+    for each in document["annotations"]:
+        each.update(image_id=str(each["image_id"]), category_id=str(each["category_id"]))
+    for each in document["images"]:
+        each.update(width=-1, height=-1)
+
+
+def percent_names(document: Any) -> None:
+    for each in document["images"]:
+        each.update(file_name=each["file_name"].replace(".", "%2E"))
+
+
 def long_ids(document: Any) -> None:
     for each in [*document["images"], *document["annotations"]]:
         key = "image_id" if "image_id" in each else "id"
@@ -63,7 +76,10 @@ def long_ids(document: Any) -> None:
     "change",
     [
         float_ids,
+        text_ids,
+        percent_names,
         long_ids,
+        change_annotations(area=float("nan")),
         change_annotations(iscrowd=None),
         change_annotations(iscrowd=0.0),
         change_annotations(iscrowd=False, ignore=None, area=None),
@@ -71,7 +87,7 @@ def long_ids(document: Any) -> None:
         lambda document: [each.update(width="", height=None) for each in document["images"]],
         lambda document: [each.pop("iscrowd") for each in document["annotations"]],
     ],
-    ids=["1.0", "UUIDs", "null", "0.0", "false", "size 0", "no size", "no iscrowd"],
+    ids=["1.0", "VIA", "percent", "UUIDs", "pandas", "null", "0.0", "false", "size 0", "no size", "no iscrowd"],
 )
 def test_what_other_programs_write_for_the_same_is_the_same(
     coco: Callable[..., Path], change: Callable[[Any], object]
@@ -301,3 +317,47 @@ def test_the_field_s_odd_ones_are_read() -> None:
 )
 def test_the_field_s_unusable_ones_are_named(problems: Callable[..., str], name: str, said: str) -> None:
     assert said in problems(FIELD / name)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "size", "annotated", "is_doubtful"),
+    [
+        (1, (40, 30), (40, 30), False),
+        (3, (40, 30), (40, 30), True),  # turned upside down, which no size tells
+        (2, (40, 30), (40, 30), True),
+        (6, (40, 30), (40, 30), False),  # a tool that turned it would have said 30 x 40
+        (6, (40, 30), (0, 0), True),
+        (6, (40, 40), (40, 40), True),
+    ],
+)
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_boxes_that_may_be_drawn_on_a_turned_picture_are_told(
+    coco: Callable[..., Path],
+    write_image: Write,
+    orientation: int,
+    size: tuple[int, int],
+    annotated: tuple[int, int],
+    is_doubtful: bool,
+    ending: str,
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    write_image(f"turned.{ending}", size, exif=exif)
+
+    def turn(document: Any) -> None:
+        document["images"][1].update(file_name=f"turned.{ending}", width=annotated[0], height=annotated[1])
+
+    dataset = read_dataset(coco(turn))
+    assert [image.boxes.tolist() for image in dataset.images] == [[[12, 2, 22, 22]]] * 2
+    said = f"1 image is turned or mirrored by viewers, as EXIF says (image 2 (turned.{ending}))"
+    assert [note.startswith(said) for note in dataset.notes] == [True] * is_doubtful
+
+
+def test_a_picture_without_boxes_may_be_turned_as_it_likes(coco: Callable[..., Path], write_image: Write) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    write_image("turned.jpg", exif=exif)
+    dataset = read_dataset(
+        coco(lambda d: d["images"].append({"id": 3, "file_name": "turned.jpg", "width": 40, "height": 30}))
+    )
+    assert dataset.notes == ()

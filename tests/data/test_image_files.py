@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vfnet_data.image_files import ImageFileError, read_size
+from vfnet_data.image_files import ImageFileError, read_header
 from vfnet_train.augmentation import decode_image_file
 
 
@@ -39,7 +39,7 @@ def with_long_text(png: bytes) -> bytes:
 )
 def test_what_is_served_is_measured_and_trained_on(name: str, content: bytes, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
-    assert read_size(tmp_path / name) == (48, 32)
+    assert read_header(tmp_path / name).size == (48, 32)
     assert decode_image_file(tmp_path / name).shape == (32, 48, 3)
 
 
@@ -53,4 +53,4 @@ def test_a_long_text_changes_no_pixel(tmp_path: Path) -> None:
 def test_a_cut_one_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(encoded("JPEG")[:-300])
     with pytest.raises(ImageFileError, match="truncated"):
-        read_size(tmp_path / "a.jpg")
+        read_header(tmp_path / "a.jpg")

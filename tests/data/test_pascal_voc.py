@@ -84,3 +84,29 @@ def test_each_mistake_is_named(
 
 def test_a_folder_without_xml_is_refused(tmp_path: Path, problems: Callable[..., str]) -> None:
     assert "holds no XML files" in problems(tmp_path)
+
+
+def test_what_macos_leaves_beside_every_file_is_no_annotation(write: Callable[..., Path]) -> None:
+    root = write("a")
+    (root / "Annotations" / "._a.xml").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X        ")
+    assert [image.path.name for image in read_dataset(root).images] == ["a.jpg"]
+
+
+@pytest.mark.parametrize(
+    "lines", ["b 1\na\n", "b 1.jpg\r\na.JPG\r\n", "b 1  -1\na  1\n", "JPEGImages\\b 1.jpg\nJPEGImages/a.jpg\n"]
+)
+def test_a_list_may_name_files_and_names_may_have_spaces(write: Callable[..., Path], lines: str) -> None:
+    write("b 1")
+    root = write("a")
+    (root / "ImageSets").mkdir()
+    (root / "ImageSets" / "train.txt").write_text(lines)
+    dataset = read_dataset(root / "ImageSets" / "train.txt")
+    assert [image.path.name for image in dataset.images] == ["b 1.jpg", "a.jpg"]
+
+
+def test_a_name_that_ends_in_a_number_is_not_another_with_a_flag(write: Callable[..., Path]) -> None:
+    write("b 1")
+    root = write("b")
+    (root / "ImageSets").mkdir()
+    (root / "ImageSets" / "train.txt").write_text("b 1\n")
+    assert [image.path.name for image in read_dataset(root / "ImageSets" / "train.txt").images] == ["b 1.jpg"]

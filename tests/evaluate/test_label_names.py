@@ -55,3 +55,10 @@ def test_a_label_without_a_box_is_not_missed() -> None:
     (note,) = reconcile(["can"], ["groceries", "can"], annotated={"can"}).notes
     assert note == "these labels of the data have no box, so none is missed: groceries"
     assert "count as missed: lid" in reconcile(["can"], ["lid", "can"], annotated={"can", "lid"}).notes[0]
+
+
+def test_a_model_is_not_said_to_have_only_the_labels_that_it_detected() -> None:
+    with pytest.raises(EvaluationError, match=r"^what the model detected and the data have no .*\. Detected: carton\."):
+        reconcile(["carton"], ["can"], all_known=False)
+    with pytest.raises(EvaluationError, match=r"^the model and the data have no label in common\. Model: carton\."):
+        reconcile(["carton"], ["can"])

@@ -59,6 +59,8 @@ def test_a_key_may_hold_a_hash(tmp_path: Path) -> None:
         ("secrét\n".encode(), 1, "printable ASCII"),
         ("secrét\n".encode("latin-1"), 1, "looks like Latin-1"),
         (b"one\nsecret\x00\n", 2, "printable ASCII"),
+        (b"one\n'secret'\n", 2, "has quotes around its key"),
+        (b'"secret"\n', 1, "has quotes around its key"),
     ],
 )
 def test_what_is_no_key_stops_the_start_with_its_line_and_is_not_shown(

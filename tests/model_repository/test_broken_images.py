@@ -58,6 +58,12 @@ def decode_or_reason(data: bytes) -> np.ndarray | str:
         (b"", r"the image is empty \(0 bytes\)"),
         (b"hello", r"not an image in a known format \(5 bytes that begin with b'hello'\); known are JPEG, PNG"),
         (b"<!DOCTYPE html><html>", r"not an image in a known format \(21 bytes that begin with b'<!DOCTYPE ht'\)"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", r"not an image in a known format but HEIC, .*: save it as JPEG \(24 "),
+        (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1", r"not an image in a known format but AVIF: save it as JPEG or PNG"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid",
+            r"not an image in a known format but a pointer of Git LFS",
+        ),
         (b"\x00" * 100, r"not an image in a known format"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", r"not an image in a known format"),
         (b"%PDF-1.7\n", r"not an image in a known format"),

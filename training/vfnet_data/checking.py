@@ -15,12 +15,14 @@ from vfnet_client.progress import with_progress
 from vfnet_client.similar_names import SimilarNames
 from vfnet_data.box_layouts import ROUNDING_PX, find_meaning, lone_fractions
 from vfnet_data.dataset import AnnotatedImage
-from vfnet_data.image_files import ImageFileError, ImageFinder, is_shown_turned, read_size
+from vfnet_data.image_files import ImageFileError, ImageFinder, ImageHeader, read_header
 from vfnet_data.records import Annotations, BoxRecord, ImageRecord
 from vfnet_data.values import shown
 
 _THREADS = 8  # they wait for the disk together; the headers themselves are quickly read
 _SOME_CLASSES = 10
+_ON_ITS_SIDE = (5, 6, 7, 8)
+"""EXIF orientations that exchange width and height."""
 Size = tuple[int, int]
 Floats = npt.NDArray[np.float64]
 
@@ -61,7 +63,7 @@ def check_images(
                 AnnotatedImage(image.path, record.image_id, width, height, **boxes.arrays(slice(begin, end)))
             )
         begin = end
-    return checked, boxes.notes()
+    return checked, boxes.notes() + _turned(annotations.records, found)
 
 
 class _Found(NamedTuple):
@@ -71,6 +73,8 @@ class _Found(NamedTuple):
     size: Size | None
     """As stored; None where it cannot be read."""
     problem: str | None
+    may_be_drawn_turned: bool = False
+    """Boxes may be meant in the frame of the picture as viewers turn it."""
 
 
 def _find_all(annotations: Annotations, images: Path | None, allow_unreadable: bool) -> list[_Found]:
@@ -80,19 +84,20 @@ def _find_all(annotations: Annotations, images: Path | None, allow_unreadable: b
     with ThreadPoolExecutor(_THREADS) as pool:
         measured = pool.map(lambda record: _find(record, finder), annotations.records)
         listed = zip(annotations.records, measured, strict=True)
-        for record, (path, size, problem) in with_progress(listed, len(annotations.records), "checking images"):
+        for record, (path, header, problem) in with_progress(listed, len(annotations.records), "checking images"):
             if problem is not None and allow_unreadable and path is not None and record.width and record.height:
                 problem = None
             if path is None and problem is not None:
                 problem += similar.hint(finder.places(record.references))
             elif problem is None and path is not None:
-                problem = _contradiction(record, path, size, owners)
-            found.append(_Found(path or Path(), size, problem))
+                problem = _contradiction(record, path, header, owners)
+            is_doubtful = problem is None and header is not None and _may_be_drawn_turned(record, header)
+            found.append(_Found(path or Path(), header and header.size, problem, is_doubtful))
     return found
 
 
-def _find(record: ImageRecord, finder: ImageFinder) -> tuple[Path | None, Size | None, str | None]:
-    """Where the image is and how large, or what is wrong with it."""
+def _find(record: ImageRecord, finder: ImageFinder) -> tuple[Path | None, ImageHeader | None, str | None]:
+    """Where the image is and its header, or what is wrong with it."""
     path = finder.find(record.references)
     if path is None:
         where = (
@@ -100,28 +105,51 @@ def _find(record: ImageRecord, finder: ImageFinder) -> tuple[Path | None, Size |
         )
         return None, None, f"there is no image {shown(record.references[0], 200)} {where}"
     try:
-        return path, read_size(path), None
+        return path, read_header(path), None
     except ImageFileError as error:
         return path, None, f"{path}: {error}"
 
 
-def _contradiction(record: ImageRecord, path: Path, size: Size | None, owners: dict[Path, str]) -> str | None:
+def _contradiction(record: ImageRecord, path: Path, header: ImageHeader | None, owners: dict[Path, str]) -> str | None:
     """What is wrong with an image that can be read."""
     owner = owners.setdefault(path, record.where)
     if owner is not record.where:
         return f"{path} is the image of {owner} already"
     annotated = (record.width, record.height)
-    if size is None or all(have in (None, real) for have, real in zip(annotated, size, strict=True)):
+    if header is None:
+        return None
+    size = header.size
+    if all(have in (None, real) for have, real in zip(annotated, size, strict=True)):
         return None
     said = " x ".join("?" if side is None else str(side) for side in annotated)
     problem = f"{path} is {size[0]} x {size[1]} pixels, but annotated as {said}"
-    if annotated == size[::-1] and is_shown_turned(path):
+    if annotated == size[::-1] and header.orientation in _ON_ITS_SIDE:
         problem += " (as viewers turn it by its EXIF orientation; the detector sees it as stored: store it turned)"
     elif annotated == size[::-1]:
         problem += " (width and height are exchanged)"
     elif record.width and record.height and abs(record.width * size[1] - record.height * size[0]) <= max(size):
         problem += f" (resized by {size[0] / record.width:.4g}: its boxes are of the other size)"
     return problem
+
+
+def _may_be_drawn_turned(record: ImageRecord, header: ImageHeader) -> bool:
+    """Whether its boxes may have been drawn on the picture as viewers turn it, and no size tells."""
+    if header.orientation == 1 or not record.boxes:
+        return False
+    is_told = record.width and record.height and header.size[0] != header.size[1]
+    return not (is_told and header.orientation in _ON_ITS_SIDE)
+
+
+def _turned(records: Sequence[ImageRecord], found: Sequence[_Found]) -> list[str]:
+    """A note on images whose boxes may be meant in another frame than they are taken in."""
+    doubtful = [record.where for record, image in zip(records, found, strict=True) if image.may_be_drawn_turned]
+    if not doubtful:
+        return []
+    images = "1 image is" if len(doubtful) == 1 else f"{len(doubtful):,} images are"
+    return [
+        f"{images} turned or mirrored by viewers, as EXIF says ({doubtful[0]}), and boxes are taken as drawn on the "
+        "pixels as stored: if the annotation tool showed them turned, store them turned"
+    ]
 
 
 class _Boxes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
-from math import isfinite
+from math import isfinite, isnan
 from pathlib import Path
 
 from vfnet_client.bounded_json import parse_json
@@ -140,7 +140,9 @@ def _read_box(entry: Mapping[str, object], name: str) -> BoxRecord:
 
 
 def _read_area(area: object) -> float | None:
-    return None if area is None else values.field("area", values.number, area)
+    """None where it is left out, null or NaN, which pandas writes for what is not there."""
+    is_missing = area is None or (isinstance(area, float) and isnan(area))
+    return None if is_missing else values.field("area", values.number, area)
 
 
 def _objects(

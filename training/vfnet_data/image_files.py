@@ -6,7 +6,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from PIL import Image
@@ -61,8 +61,17 @@ class ImageFinder:
                 yield from (folder.joinpath(*parts[start:]) for folder in self.folders)
 
 
-def read_size(path: Path) -> tuple[int, int]:
-    """Width and height as they are stored.
+class ImageHeader(NamedTuple):
+    """What is known of an image without its pixels."""
+
+    size: tuple[int, int]
+    """Width and height as they are stored."""
+    orientation: int = 1
+    """EXIF's, 2 to 8 where viewers turn or mirror it. A TIFF's own tag is no EXIF: decoders apply it."""
+
+
+def read_header(path: Path) -> ImageHeader:
+    """Size and orientation.
 
     Read from the header. Whether the file is whole is seen from its end, and only where that leaves doubts by decoding,
     as the served model does.
@@ -74,31 +83,33 @@ def read_size(path: Path) -> tuple[int, int]:
         with open_regular(path) as file:
             found = _header(file)
             if found is None:  # perhaps for what is no pixels, such as a long text
-                return _decoded_size(path)
-            size, kind = found
+                return ImageHeader(_decoded_size(path))
+            header, kind = found
             file.seek(0, 2)
             file.seek(max(0, file.tell() - _LONGEST_END))
-            return size if _ends_whole(kind, file.read()) else _decoded_size(path)
+            is_whole = _ends_whole(kind, file.read())
+        return header if is_whole else header._replace(size=_decoded_size(path))
     except OSError as error:
         raise ImageFileError(error.strerror or "cannot be read") from None
 
 
-def is_shown_turned(path: Path) -> bool:
-    """Whether viewers show it with width and height exchanged (EXIF orientation 5 to 8); False if it cannot be read."""
-    try:
-        with open_regular(path) as file, _opened(file) as image:
-            return image.getexif().get(_EXIF_ORIENTATION) in (5, 6, 7, 8)
-    except Exception:
-        return False
-
-
-def _header(file: BinaryIO) -> tuple[tuple[int, int], str] | None:
-    """Width, height and Pillow's name of the format; None where Pillow finds none."""
+def _header(file: BinaryIO) -> tuple[ImageHeader, str] | None:
+    """The header, and Pillow's name of the format; None where Pillow finds none."""
     try:
         with _opened(file) as image:
-            return image.size, str(image.format)
+            return ImageHeader(image.size, _orientation(image)), str(image.format)
     except Exception:  # damaged files make Pillow raise nearly anything
         return None
+
+
+def _orientation(image: Image.Image) -> int:
+    if not image.info.get("exif"):  # Pillow decodes all of a PNG to look for one
+        return 1
+    try:
+        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    except Exception:  # damaged metadata make Pillow raise nearly anything
+        return 1
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
 
 def _opened(file: BinaryIO) -> Image.Image:
@@ -132,6 +143,8 @@ def _plain_paths(reference: str) -> Iterator[str]:
     scheme, separator, rest = reference.partition("://")
     if not separator:
         yield reference.replace("\\", "/")
+        if "%" in reference:  # some tools write names as in a URL
+            yield unquote(reference).replace("\\", "/")
         return
     if scheme.lower() in ("http", "https"):
         rest = urlsplit(reference).path.lstrip("/")

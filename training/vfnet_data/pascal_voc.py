@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePath
 from xml.etree.ElementTree import Element
 
 from vfnet_client.bounded_files import FileRefusedError, is_regular, read_file, text_lines
@@ -22,6 +23,8 @@ _EXTENSIONS = tuple(dict.fromkeys(ending for each in (*_USUAL, *sorted(ENDINGS))
 """Of image files, the likeliest first."""
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _OTHER_SHAPES = ("polygon", "robndbox", "point", "mask")
+_WITH_FLAG = re.compile(r"(.*\S)\s+-?\d+", re.ASCII)
+"""A line of a list of one class, which says whether it is there (1, 0, -1), or which objects are meant."""
 _LONGEST_LINE = 8192
 
 
@@ -47,7 +50,9 @@ def _find_files(source: Path, problems: Problems) -> tuple[Path, Sequence[Path]]
     if source.is_dir():
         folder = next((source / name for name in _ANNOTATION_FOLDERS if (source / name).is_dir()), source)
         files = sorted(
-            (p for p in folder.iterdir() if p.suffix.lower() == ".xml"), key=lambda path: _natural(path.stem)
+            # A leading dot marks what macOS leaves beside every file: `._1.xml` is no annotation of `1.xml`.
+            (p for p in folder.iterdir() if p.suffix.lower() == ".xml" and not p.name.startswith(".")),
+            key=lambda path: _natural(path.stem),
         )
         if not files:
             problems.refuse(f"{folder} holds no XML files; for JSON or JSONL give the file itself")
@@ -65,14 +70,26 @@ def _listed(source: Path, folder: Path, problems: Problems) -> list[Path]:
     try:
         for number, line in enumerate(text_lines(source, _LONGEST_LINE, "surrogateescape"), 1):
             if line.strip():
-                path = folder / f"{line.split()[0]}.xml"  # lists of one class have a second column
-                if is_regular(path):
+                candidates = [folder / f"{name}.xml" for name in _names(line.strip())]
+                path = next(filter(is_regular, candidates), None)
+                if path is not None:
                     files.append(path)
                 else:
-                    problems.append(f"line {number}: there is no {path}")
+                    problems.append(f"line {number}: there is no {candidates[0]}")
     except FileRefusedError as error:
         problems.refuse(f"it {error.strerror}")
     return files
+
+
+def _names(line: str) -> Iterator[str]:
+    """What a line of a list may call an image, the likeliest first."""
+    yield line
+    path = PurePath(line.replace("\\", "/"))  # lists of other formats name files
+    if path.suffix.lower() in ENDINGS:
+        yield path.stem
+    while match := _WITH_FLAG.fullmatch(line):
+        line = match[1]
+        yield line
 
 
 def _natural(name: str) -> tuple[bool, int, str]:

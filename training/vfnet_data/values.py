@@ -28,6 +28,8 @@ _LARGEST_SIDE = 10**6
 _LONGEST_REFERENCE = 8192
 """Characters: twice the longest path of Linux; signed URLs have some hundred."""
 _SIZE = re.compile(r"\s*(\d{1,9})\s*(?:px)?\s*", re.IGNORECASE | re.ASCII)
+_ID = re.compile(r"0|[1-9]\d{0,37}", re.ASCII)
+"""Of digits alone; two texts are two numbers."""
 _FLAGS = {"0": False, "1": True, "false": False, "true": True}
 
 
@@ -85,10 +87,10 @@ def side(value: object) -> int:
 
 
 def side_or_unknown(value: object) -> int | None:
-    """A width or height in pixels; None where it is left out, null or 0, which exporters write for what they do not
-    know.
+    """A width or height in pixels; None where it is left out, null, 0 or -1, which exporters write for what they do
+    not know.
     """
-    return None if value in (None, 0, "0", "") else side(value)
+    return None if value in (None, 0, "0", "", -1) else side(value)
 
 
 def crowd_flag(value: object) -> bool:
@@ -120,7 +122,9 @@ def reference(value: object) -> str:
 
 
 def identifier(value: object) -> int:
-    """A whole number that names an image or a category; 7.0, as pandas writes it, is one."""
+    """A whole number that names an image or a category; 7.0, as pandas writes it, and "7", as VIA does, are ones."""
+    if isinstance(value, str) and _ID.fullmatch(value):
+        return int(value)
     if isinstance(value, float) and value % 1 == 0 and abs(value) <= _LARGEST_WHOLE_FLOAT:
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST_ID:

@@ -50,8 +50,9 @@ def reconcile(
             index_of[name] = positions[other]
             notes.append(f"the model's {name!r} is taken for the data's {other!r}")
     if not index_of:
+        who, whose = ("the model", "Model") if all_known else ("what the model detected", "Detected")
         raise EvaluationError(
-            f"the model and the data have no label in common. Model: {listed(model)}. Data: {listed(data)}. "
+            f"{who} and the data have no label in common. {whose}: {listed(model)}. Data: {listed(data)}. "
             "Is it the right model? Otherwise rename the labels in the annotations"
         )
     found = set(index_of.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from vfnet_batch.entries import Cell, to_line
 from vfnet_batch.errors import BatchError
@@ -33,7 +34,7 @@ class References:
         """
 
         def find(reference: str) -> Path | None:
-            for name in _spellings(reference.removeprefix("file://")):
+            for name in _spellings(reference):
                 for folder in folders:
                     if is_regular(folder / name):
                         return folder / name
@@ -104,13 +105,19 @@ class References:
 
 
 def _spellings(reference: str) -> Iterator[str]:
-    """As written, then without the quotes around it, then with the folders of Windows parted by slashes."""
+    """As written, then without the quotes around it, then with the folders of Windows parted by slashes, then with
+    `%20` and such resolved, as a URL has them; of a file's URL its path.
+    """
     yield reference
     plain = _unquoted(reference)
+    if plain[:7].lower() == "file://":
+        plain = plain[7:].removeprefix("localhost")
     if plain != reference:
         yield plain
     if "\\" in plain:
         yield plain.replace("\\", "/")
+    if "%" in plain:
+        yield unquote(plain)
 
 
 def _unquoted(reference: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from vfnet_batch.errors import BatchError
 from vfnet_batch.inputs.folders import folder_source, pattern_source
 from vfnet_batch.inputs.source import InputSource
+from vfnet_client.bounded_files import is_regular
 from vfnet_client.image_files import is_image_file
 from vfnet_images.kinds import NAMES
 
@@ -32,7 +33,9 @@ def open_input(
     Raises:
         BatchError: there is no such thing, or it is none of these.
     """
-    if "://" in text or "::" in text:
+    if not text:  # which Path takes for the working folder, and is a variable that is not set
+        raise BatchError("INPUT is empty")
+    if "://" in text or ("::" in text and not is_regular(Path(text))):
         from vfnet_batch.inputs.object_stores import url_source
 
         return url_source(text)

@@ -109,11 +109,12 @@ def _find_column(path: Path, sample: Sequence[list[str]], column: str | None) ->
     if column is not None:
         return _asked_for(path, headings, column)
     squashed = [_squash(heading) for heading in headings]
-    for usual in _USUAL_COLUMNS:
-        if usual in squashed:
-            index = squashed.index(usual)
-            return Column(index, True, f"the column {headings[index]!r} of {_listed(headings)}")
+    usual = [squashed.index(each) for each in _USUAL_COLUMNS if each in squashed]
     shares = _image_shares(sample)
+    if usual:
+        # `path` is a folder where `filename` is the file: of several the first that holds images, or what may be some.
+        index = next((each for each in usual if shares[each] > 0 or _is_long(sample, each)), usual[0])
+        return Column(index, True, f"the column {headings[index]!r} of {_listed(headings)}")
     index = max(range(len(shares)), key=shares.__getitem__, default=0)
     is_likely = bool(shares) and shares[index] > 0
     has_heading = is_likely and not _is_image(_cell(sample[0], index))
@@ -148,6 +149,11 @@ def _image_shares(sample: Sequence[list[str]]) -> list[float]:
     """For each column the share of rows whose cell looks like an image."""
     width = max(map(len, sample), default=0)
     return [sum(_is_image(_cell(row, index)) for row in sample) / len(sample) for index in range(width)]
+
+
+def _is_long(sample: Sequence[list[str]], index: int) -> bool:
+    """Whether cells of a column are too long for names."""
+    return any(len(_cell(row, index)) > _LONGEST_PATH for row in sample)
 
 
 def _cell(row: Sequence[str], index: int) -> str:

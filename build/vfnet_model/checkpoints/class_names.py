@@ -15,6 +15,8 @@ MAX_NAME = 200
 """Characters."""
 MAX_LIST_FILE = 4 * 2**20
 """Bytes of a file of class names."""
+_OF_A_TABLE = re.compile(r".*\S\s*[,;|\t]\s*\d*", re.ASCII)
+"""A cell and what separates it from the next, which is empty or a number."""
 _NUMBERED = re.compile(r"(\d{1,6})\s*[\s,;:.)=]\s*\S", re.ASCII)
 
 
@@ -72,6 +74,11 @@ def read_class_list(path: Path) -> list[str]:
     numbers = [int(match[1]) if (match := _NUMBERED.match(line)) else -1 for line in lines]
     if len(lines) > 1 and numbers in (list(range(len(lines))), list(range(1, len(lines) + 1))):
         raise CheckpointError(f"{path} numbers its lines ({lines[0]!a}); expected are names alone, one a line")
+    is_enumeration = len(lines) > 1 and all(line[-1:] in (",", ";") for line in lines[:-1])  # the last may end without
+    if is_enumeration or (len(lines) > 1 and all(map(_OF_A_TABLE.fullmatch, lines))):
+        raise CheckpointError(f"{path} has several cells a line ({lines[0]!a}); expected are names alone, one a line")
+    if len(lines) > 1 and all(line.startswith("- ") for line in lines):
+        raise CheckpointError(f"{path} is a YAML list ({lines[0]!a}); expected are names alone, one a line")
     if all(len(line) > 1 and line[0] == line[-1] and line[0] in "\"'" for line in lines):
         raise CheckpointError(f"{path} has quotes around its lines ({lines[0]!a}); expected are bare names, one a line")
     return list(check_class_names(lines, path))

@@ -39,6 +39,12 @@ def test_names_of_every_language_are_kept(name: str, tmp_path: Path) -> None:
     assert read_class_list(path) == [name]
 
 
+def test_a_name_may_hold_a_comma_or_a_number(tmp_path: Path) -> None:
+    path = tmp_path / "classes.txt"
+    path.write_text("screw, M3\nbolt, 4\n-\n")
+    assert read_class_list(path) == ["screw, M3", "bolt, 4", "-"]
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -54,6 +60,10 @@ def test_names_of_every_language_are_kept(name: str, tmp_path: Path) -> None:
         (b"0 can\n1 bottle\n", "numbers its lines ('0 can'); expected are names alone"),
         (b'"can"\n"bottle"\n', "has quotes around its lines"),
         (b"1,can\r\n2,bottle\r\n", "numbers its lines"),
+        (b"can,0\r\nbottle,1\r\n", "has several cells a line ('can,0')"),
+        (b"can;\nbottle;\n", "has several cells a line"),
+        (b"can,\nbottle,\ncarton\n", "has several cells a line"),
+        (b"- can\n- bottle\n", "is a YAML list"),
         (b'["can", "bottle"]', "is JSON; expected is a text of class names"),
         (b"can\x1b[2J\n", r"'can\x1b[2J', holds"),
         (b"a" * 201, "has 201 characters; at most 200"),
