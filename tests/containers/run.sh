@@ -27,7 +27,10 @@ else
         exit 0
     fi
     echo "engine made in $((SECONDS - began)) s"
-    variables=$("$here/base_images.sh" "$VFNET_TEST_ENGINE")
+    variables=$("$here/base_images.sh" "$VFNET_TEST_ENGINE") || {
+        echo "no base images could be made of Debian's packages: the container tests are skipped"
+        exit 0
+    }
     export $variables ${wheels:+WHEELS="$wheels"}
     echo "base images made after $((SECONDS - began)) s: $variables"
 fi
