@@ -31,7 +31,18 @@ def golden() -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def trained(reference_checkpoint: Path, golden: dict[str, np.ndarray]) -> tuple[VFNet, dict[str, torch.Tensor]]:
-    """The network after one backward pass, and its losses."""
+    """The network after one backward pass, and its losses; with two threads, whatever ran before has left."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        return _after_one_backward_pass(reference_checkpoint, golden)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _after_one_backward_pass(
+    reference_checkpoint: Path, golden: dict[str, np.ndarray]
+) -> tuple[VFNet, dict[str, torch.Tensor]]:
     network = build_network(load_checkpoint(reference_checkpoint)).eval()  # norm_eval
     outputs = network(torch.from_numpy(golden["img"]))
     boxes, labels = ([torch.from_numpy(golden[f"{kind}{i}"]) for i in range(2)] for kind in ("gt", "lb"))
