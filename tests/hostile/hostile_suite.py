@@ -122,7 +122,12 @@ def _report(
             what = cell("; ".join(verdict.through))
             lines.append(f"| {cell(verdict.attack)} | {what} | {healed} | {cell(verdict.attack.why_not_mended)} |")
     if attempts:
-        lines += ["", "Attempts to leave this machine:", "", *(f"* {cell(line)}" for line in attempts[:20])]
+        lines += [
+            "",
+            "Attempts to leave this machine:",
+            "",
+            *(f"* {cell(line.partition(' by ')[0])}" for line in attempts[:20]),
+        ]
     return [*lines, "", *resource_table(before, after)]
 
 
