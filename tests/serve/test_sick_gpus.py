@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tritonclient.utils import InferenceServerException
 
 from score_requests import strip_png
-from served_inference import document
+from served_inference import document, serves
 from triton_server import NO_OP, ServedRepository, serving
 from waiting import eventually
 
@@ -56,14 +55,6 @@ def two_gpus(demo_repository: Path, cues: Path, tmp_path_factory: pytest.TempPat
     configuration.write_text(configuration.read_text().replace("count: 1", "count: 2"))
     with serving(repository, folder, NO_OP, "--gpus=0,1") as served:
         yield served
-
-
-def serves(served: ServedRepository, image: bytes) -> bool:
-    try:
-        document(served, image)
-    except InferenceServerException:
-        return False
-    return True
 
 
 def seen_by_the_detector(served: ServedRepository) -> set[str]:

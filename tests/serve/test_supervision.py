@@ -14,10 +14,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tritonclient.utils import InferenceServerException
 
 from score_requests import strip_png
-from served_inference import document
+from served_inference import document, serves
 from triton_server import NO_OP, ROOM, ServedRepository, model_processes, serving
 from vfnet_client.free_ports import free_ports
 from vfnet_serve.installation import ServerError
@@ -45,14 +44,6 @@ def triton_below(pid: int) -> psutil.Process:
 
     assert eventually(exists, PATIENCE)
     return found[0]
-
-
-def serves(served: ServedRepository, image: bytes) -> bool:
-    try:
-        document(served, image)
-    except InferenceServerException:
-        return False
-    return True
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tritonclient.grpc
 import tritonclient.http
+from tritonclient.utils import InferenceServerException
 
 from box_matching import DetectionSet
 from triton_server import ServedRepository
@@ -53,3 +54,12 @@ def document(served: ServedRepository, image: bytes, **options: Any) -> dict[str
     text = infer(served, image, ("DETECTIONS",), **options)["DETECTIONS"][0]
     parsed: dict[str, Any] = json.loads(text)
     return parsed
+
+
+def serves(served: ServedRepository, image: bytes) -> bool:
+    """Whether it answers one request, asked once."""
+    try:
+        document(served, image)
+    except InferenceServerException:
+        return False
+    return True

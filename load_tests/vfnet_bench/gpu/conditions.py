@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +51,21 @@ class Conditions:
         """Wait for the device."""
         if self.on_gpu:
             torch.cuda.synchronize(self.device)
+
+    def measure_each(
+        self, contestants: Mapping[str, Callable[[], dict[str, float | str]]], seconds: float
+    ) -> dict[str, dict[str, float | str]]:
+        """What each measured, by name; `failed` -> why not, where one fails or fewer than so many seconds are left."""
+        found: dict[str, dict[str, float | str]] = {}
+        for name, measure in contestants.items():
+            if self.seconds_left() < seconds:
+                found[name] = {"failed": "not begun: the time was up"}
+                continue
+            try:
+                found[name] = measure()
+            except Exception as error:  # the others are worth having
+                found[name] = {"failed": f"{type(error).__name__}: {error}"}
+        return found
 
     def milliseconds(self, work: Callable[[], object]) -> float:
         """Median time of `work` on the device, after three runs that do not count."""

@@ -30,16 +30,7 @@ def speed(conditions: Conditions) -> dict[str, Times]:
     }
     contestants[EAGER_F32] = lambda: _eager_f32(conditions, network)
     contestants["eager fp16"] = lambda: _eager_fp16(conditions, network)
-    found: dict[str, Times] = {}
-    for name, measure in contestants.items():
-        if conditions.seconds_left() < _SECONDS_OF_ONE:
-            found[name] = {"failed": "not begun: the time was up"}
-            continue
-        try:
-            found[name] = measure()
-        except Exception as error:  # the others are worth having
-            found[name] = {"failed": f"{type(error).__name__}: {error}"}
-    return found
+    return conditions.measure_each(contestants, _SECONDS_OF_ONE)
 
 
 def fractions_of_floor(found: dict[str, Times], ceilings: dict[str, float]) -> dict[str, float]:

@@ -32,7 +32,6 @@ Work = Callable[[], object]
 
 def tuning(conditions: Conditions) -> dict[str, dict[str, float | str]]:
     """Milliseconds of a batch, by what is compared; a comparison that fails says why."""
-    found: dict[str, dict[str, float | str]] = {}
     compare: dict[str, Callable[[], dict[str, float | str]]] = {}
     for size in (conditions.batch_sizes[0], conditions.batch_sizes[-1]):
         for name, stride in _STRIDES.items():
@@ -45,15 +44,7 @@ def tuning(conditions: Conditions) -> dict[str, dict[str, float | str]]:
     compare["engine, as it is"] = lambda: engine_times(conditions)
     compare["engine, cudnn.benchmark"] = lambda: engine_times(conditions, cudnn_benchmark=True)
     compare["engine, coarser levels beside the finest"] = lambda: engine_times(conditions, overlap_levels=True)
-    for name, work in compare.items():
-        if conditions.seconds_left() < 20:
-            found[name] = {"failed": "not begun: the time was up"}
-            continue
-        try:
-            found[name] = work()
-        except Exception as error:  # the others are worth having
-            found[name] = {"failed": f"{type(error).__name__}: {error}"}
-    return found
+    return conditions.measure_each(compare, 20)
 
 
 def tiles(conditions: Conditions, images: int, stride: int) -> dict[str, float | str]:
