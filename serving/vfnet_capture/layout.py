@@ -5,7 +5,7 @@
     records/ID.json      what is known of it, one line: the truth. An image without a record does not count
     captured.jsonl       all records, AutoML JSONL; captured.json: the same as COCO JSON
     reviewed.jsonl       those that a person has accepted; reviewed.json: the same as COCO JSON
-    .lock                of a folder: held while something is added, changed or removed
+    .lock, .tables.lock  of a folder: held while something is added, changed or removed, and by who makes the tables
 
 The tables (`captured.*`, `reviewed.*`) are made of the records, at most a few seconds after these; whoever wants the
 newest, or one image, reads the records. Every file is written beside and renamed (an object store does that itself),
@@ -43,7 +43,7 @@ from datetime import UTC, datetime
 LAYOUT = 1
 MARK = "capture.json"
 IMAGES, RECORDS = "images/", "records/"
-LOCK = ".lock"
+LOCK, TABLES_LOCK = ".lock", ".tables.lock"
 CAPTURED, REVIEWED = "captured", "reviewed"
 """The tables' names, before their endings."""
 JSONL, COCO = ".jsonl", ".json"

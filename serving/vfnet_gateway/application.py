@@ -20,6 +20,7 @@ from vfnet_client.url_images.url_images import URLImageFetcher
 from vfnet_gateway import swagger
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.bodies import BodyReader
+from vfnet_gateway.capturing import Capture
 from vfnet_gateway.ensemble import Ensemble, fair_retries
 from vfnet_gateway.health_routes import HealthRoutes
 from vfnet_gateway.keys import KeyRing
@@ -88,7 +89,8 @@ class Gateway:
 
         by_deployment = DeploymentMetrics(self.metrics.registry)
         self.metrics.refreshers.append(by_deployment.refresh)
-        deployments = Deployments(settings, open_ensemble, by_deployment, self.log.note)
+        capture = None if settings.capture.store is None else Capture(settings.capture, self.metrics, self.log.note)
+        deployments = Deployments(settings, open_ensemble, by_deployment, self.log.note, capture)
         scorer = Scorer(settings, fetcher.fetch)
         self._watch(deployments)
         statistics = ModelStatistics(facts)
@@ -103,6 +105,8 @@ class Gateway:
         ]
         self._router.routes[:] = routes
         await deployments.start()
+        if capture is not None:
+            capture.start()
         if self.grpc_server is not None:
             messages = MessageReader(self.bodies, settings.max_message_bytes)
             await self.grpc_server.start(
@@ -116,6 +120,8 @@ class Gateway:
             await fetcher.close()
             await facts.close()
             await deployments.stop(_FINISH_S)
+            if capture is not None:
+                await capture.stop(_FINISH_S)
 
     def _watch(self, deployments: Deployments) -> None:
         budget = self.bodies.budget

@@ -89,7 +89,8 @@ class ScoreRoutes:
             self.keys.check(request.headers.get("authorization"))
             contract.check_content_type(request.headers.get("content-type"))
             priority = priority_of(request.headers)
-            return self.deployments.choose(request.headers), priority
+            request_id = request_record_of(request).request_id
+            return self.deployments.choose(request.headers, request_id=request_id), priority
         except RequestError:
             await self.bodies.refuse_unread(request.headers, request.receive)
             raise

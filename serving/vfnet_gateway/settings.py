@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vfnet_capture.settings import CaptureSettings
 from vfnet_client.byte_sizes import shown_bytes
 from vfnet_client.commands.settings_options import Bytes, Count, File, Seconds
 from vfnet_client.model_names import MODEL, check_ensemble_name, model_of
@@ -95,6 +96,9 @@ class GatewaySettings:
     url_policy: AddressPolicy = field(default_factory=AddressPolicy)
     """Where images by URL may come from."""
     url_limits: FetchLimits = field(default_factory=FetchLimits)
+
+    capture: CaptureSettings = field(default_factory=CaptureSettings)
+    """Which answered images are kept, and where."""
 
     keys_file: File | None = None
     """Bearer keys, one a line, read again when it changes; more in $VFNET_GATEWAY_KEYS, separated by commas."""

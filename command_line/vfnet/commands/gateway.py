@@ -6,6 +6,8 @@ import argparse
 import os
 from dataclasses import fields
 
+from vfnet_capture.settings import CaptureSettings
+from vfnet_capture.storage import storage_at
 from vfnet_client.byte_sizes import byte_count, shown_bytes
 from vfnet_client.commands.options import chosen_server
 from vfnet_client.commands.settings_options import add_options, settings_from
@@ -47,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-url-bytes", type=byte_count, metavar="SIZE", default=FetchLimits.max_bytes,
         help=f"largest image fetched by URL (default: {shown_bytes(FetchLimits.max_bytes)})",
     )  # fmt: skip
+    add_options(parser.add_argument_group("capture"), CaptureSettings)
     add_options(access, GatewaySettings, "keys_file", "protect_metrics")
     access.add_argument(
         "--without-keys", action="store_true",
@@ -75,6 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
             url_policy=AddressPolicy.allowing(arguments.allow_urls_to),
             url_limits=FetchLimits(max_bytes=arguments.max_url_bytes),
             keys=keys_in(os.environ.get(KEYS_VARIABLE)),
+            capture=settings_from(CaptureSettings, arguments),
             host_policy=HostPolicy.of(arguments.host, arguments.allow_host),
         )
     except ValueError as error:
@@ -84,5 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"--host {arguments.host} lets strangers in and no keys are configured: set {KEYS_VARIABLE}, give "
             "--keys-file, or say --without-keys"
         )
+    if settings.capture.store is not None:
+        storage_at(settings.capture.store)  # a URL that nothing opens is said now
     serve(settings, settings_from(Listening, arguments))
     return 0
