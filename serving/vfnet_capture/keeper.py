@@ -91,8 +91,7 @@ class Keeper:
         try:
             with self._store.locked():
                 if self._bounded.look() or not self._is_marked:
-                    self._store.mark()
-                    self._is_marked = True
+                    self._mark()
                 for offer in offers:
                     self._keep(offer)
                     done += 1
@@ -111,6 +110,7 @@ class Keeper:
                 self._looked_at = now
                 with self._store.locked():
                     self._bounded.look(anew=True)
+                    self._mark()
                     if removed := self._bounded.remove_old():
                         self._told(REMOVED, AGE, removed)
                 self._told(HOLDS, self._bounded.count, self._bounded.bytes)
@@ -146,6 +146,10 @@ class Keeper:
         self._store.add(image, offer.picture)
         self._bounded.added(image.id, image.ending, size)
         self._told(KEPT, list(offer.reasons))
+
+    def _mark(self) -> None:
+        self._store.mark()
+        self._is_marked = True
 
     def _is_who_makes_tables(self) -> bool:
         """One of several keepers of a store does; another when that has ended."""

@@ -30,7 +30,8 @@ A record is a line of AutoML JSONL with three more fields:
 what a person made of it. A box that a person drew or changed has no `score`. `reasons` says why the image was kept:
 `share` (evenly sampled), `below`, `classes`, `disagreement`. Only those with `share` are a fair sample of the traffic.
 `score_threshold` is the caller's own, below which nothing was answered; null: the server's. `review` is null, or
-`{"state": "accepted", "at": ..., "by": ...}`, or with the state `left_out`: not to be learnt from. `version` counts the
+`{"state": "accepted", "at": ..., "by": ...}`, or with the state `left_out`: not to be learnt from; or `begun`: a
+person has changed boxes, and not accepted them yet. `version` counts the
 changes: whoever saves says which version was looked at.
 """
 

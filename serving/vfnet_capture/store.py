@@ -43,8 +43,7 @@ class CaptureStore:
             layout = mark["layout"]
         except FileNotFoundError:
             raise CommandError(
-                f"{self.url} is no capture store: it has no {MARK}, which vfnet gateway --capture writes with the "
-                "first image"
+                f"{self.url} is no capture store: it has no {MARK}, which vfnet gateway --capture writes when it starts"
             ) from None
         except OSError as error:
             raise CommandError(f"cannot read {self.url}: {error.strerror or error}") from error

@@ -95,8 +95,9 @@ def _row(image: CapturedImage, listed: Listed) -> _Row:
             "iscrowd": int(box.is_crowd),
         }
         boxes.append(entry if box.score is None else entry | {"score": box.score})
-    left_out = image.review is not None and not image.is_accepted
-    return _Row(listed, line, {"file_name": record["image_url"], **size}, tuple(boxes), image.is_accepted, left_out)
+    return _Row(
+        listed, line, {"file_name": record["image_url"], **size}, tuple(boxes), image.is_accepted, image.is_left_out
+    )
 
 
 def _coco(rows: list[_Row]) -> dict[str, Any]:

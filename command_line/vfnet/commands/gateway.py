@@ -17,7 +17,7 @@ from vfnet_client.transport import DEFAULT_SERVER
 from vfnet_client.url_images.address_policy import AddressPolicy
 from vfnet_client.url_images.url_images import FetchLimits
 from vfnet_gateway.host_policy import HostPolicy, is_loopback
-from vfnet_gateway.keys import KEYS_VARIABLE, keys_in
+from vfnet_gateway.keys import KEYS_VARIABLE, REVIEW_KEYS_VARIABLE, keys_in
 from vfnet_gateway.server import Listening, serve
 from vfnet_gateway.settings import GatewaySettings
 from vfnet_supervision.ring import join_ring
@@ -49,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-url-bytes", type=byte_count, metavar="SIZE", default=FetchLimits.max_bytes,
         help=f"largest image fetched by URL (default: {shown_bytes(FetchLimits.max_bytes)})",
     )  # fmt: skip
-    add_options(parser.add_argument_group("capture"), CaptureSettings)
+    capture = parser.add_argument_group("capture")
+    add_options(capture, CaptureSettings)
+    add_options(capture, GatewaySettings, "review_keys_file")
     add_options(access, GatewaySettings, "keys_file", "protect_metrics")
     access.add_argument(
         "--without-keys", action="store_true",
@@ -78,6 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
             url_policy=AddressPolicy.allowing(arguments.allow_urls_to),
             url_limits=FetchLimits(max_bytes=arguments.max_url_bytes),
             keys=keys_in(os.environ.get(KEYS_VARIABLE)),
+            review_keys=keys_in(os.environ.get(REVIEW_KEYS_VARIABLE), REVIEW_KEYS_VARIABLE),
             capture=settings_from(CaptureSettings, arguments),
             host_policy=HostPolicy.of(arguments.host, arguments.allow_host),
         )
