@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import signal
 import tempfile
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from vfnet.commands.build import add_checkpoint_arguments, build_from
+from vfnet.commands.detection_settings import detection_settings_from
 from vfnet_bench.errors import BenchmarkError
 from vfnet_bench.network.opponents import NAMES
 from vfnet_bench.options import add_json_argument, add_rounds_argument
@@ -24,6 +26,8 @@ from vfnet_serve.installation import find_triton
 
 if TYPE_CHECKING:
     from vfnet_bench.network.comparison import BenchmarkOptions
+    from vfnet_model.checkpoints.loading import Checkpoint
+    from vfnet_model.detection_settings import DetectionSettings
 
 MMDET_PYTHON = Path(".mmdet/bin/python")
 """Where `make parity` installs MMDetection."""
@@ -72,6 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, _leave)
     with tempfile.TemporaryDirectory(prefix="vfnet-bench-") as scratch:
         root = Path(scratch)
+        if settings := detection_settings_from(arguments):
+            arguments = _with_settings_of_its_own(arguments, settings, root / "changed.pth")
         options = _options(arguments)
         build_from(arguments, root / "repository")
         report = compare(root, options)
@@ -115,9 +121,24 @@ def _options(arguments: argparse.Namespace) -> BenchmarkOptions:
         rounds=arguments.rounds,
         concurrency=arguments.concurrency,
         against=against,
-        checkpoint=_checkpoint_file(arguments),
+        checkpoint=_open_checkpoint(arguments).path.absolute(),
         mmdet_python=python,
     )
+
+
+def _with_settings_of_its_own(
+    arguments: argparse.Namespace, settings: DetectionSettings, path: Path
+) -> argparse.Namespace:
+    """The same for a checkpoint, written to `path`, that says itself what the options say: so do all opponents."""
+    from vfnet_model.checkpoints.loading import build_network
+    from vfnet_train.output_checkpoint import write_checkpoint
+    from vfnet_train.training_state import Position
+
+    checkpoint = _open_checkpoint(arguments)
+    changed = replace(checkpoint, config=settings.applied_to(checkpoint.config))
+    write_checkpoint(path, build_network(changed), Position(), {})
+    without = dict.fromkeys((*asdict(settings), "architecture", "classes"))
+    return argparse.Namespace(**{**vars(arguments), **without, "checkpoint": str(path)})
 
 
 def _opponents(text: str) -> tuple[str, ...]:
@@ -137,13 +158,12 @@ def _mmdet_python(named: Path | None) -> Path | None:
     return None
 
 
-def _checkpoint_file(arguments: argparse.Namespace) -> Path:
+def _open_checkpoint(arguments: argparse.Namespace) -> Checkpoint:
     from vfnet_model.checkpoints.resolve import open_checkpoint
 
     classes = arguments.classes
     names = None if classes is None else read_class_list(classes)
-    checkpoint = open_checkpoint(arguments.checkpoint, architecture=arguments.architecture, classes=names)
-    return checkpoint.path.absolute()
+    return open_checkpoint(arguments.checkpoint, architecture=arguments.architecture, classes=names)
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
