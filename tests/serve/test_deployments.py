@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from vfnet_serve.deployments.wanted import (
 )
 from vfnet_serve.installation import ServerError
 from vfnet_serve.machine import Machine
+from vfnet_serve.model_process import LoadingProcesses
 from vfnet_serve.serving_settings import GivenSettings
 
 READER = ModelReader(Machine(2), GivenSettings())
@@ -159,10 +161,13 @@ class FakeTriton:
         self.unloadable = unloadable
         self.has_lost_a_process = False
 
-    def load_new(self, deployment: ServedDeployment) -> None:
+    def load_new(self, deployment: ServedDeployment, _given_up: threading.Event) -> None:
         self.done.append(f"load {deployment.number}")
         if deployment.number in self.unloadable:
             raise ServerError("it is broken")
+
+    def give_up(self, deployment: ServedDeployment) -> None:
+        self.done.append(f"give up {deployment.number}")
 
     def turn(self, deployment: ServedDeployment) -> None:
         self.done.append(f"turn {deployment.number}")
@@ -175,6 +180,7 @@ class FakeTriton:
 class FakeWatchdog:
     def __init__(self) -> None:
         self.expected: set[str] = set(EnsembleNames("vfnet").steps)
+        self.lost = 0.0
 
     def expect(self, processes: dict[str, int]) -> None:
         self.expected |= processes.keys()
@@ -186,6 +192,12 @@ class FakeWatchdog:
         return []
 
     find_processes = processes_of
+
+    def seconds_lost(self, _loading: LoadingProcesses) -> float:
+        return self.lost
+
+    def give_up(self) -> None:
+        self.lost = 0.0
 
 
 @pytest.fixture
@@ -243,6 +255,34 @@ def test_one_that_cannot_be_loaded_is_said_and_what_serves_stays(
     said = ServedState.read(state)
     assert said is not None
     assert said.models["vfnet"].failed == {}
+
+
+def test_a_load_that_hangs_for_a_dead_process_is_given_up_and_holds_up_nothing(
+    folder: DeploymentsFolder, models: ServedModels, tmp_path: Path
+) -> None:
+    state, triton, watchdog, hang = tmp_path / "state.json", FakeTriton(), FakeWatchdog(), threading.Event()
+    load_new = triton.load_new
+
+    def hanging(deployment: ServedDeployment, given_up: threading.Event) -> None:
+        load_new(deployment, given_up)
+        if deployment.number == 2:
+            hang.wait(20)
+
+    triton.load_new = hanging  # type: ignore[method-assign]
+    reconciler = Reconciler(READER, models, state)
+    wanting(folder, 1, None, Trial.of("vfnet", 2, os.getpid()))
+    settle(reconciler, triton, watchdog)
+    assert not reconciler.is_idle()
+    watchdog.lost = 60.0
+    settle(reconciler, triton, watchdog)
+    said = ServedState.read(state)
+    assert said is not None
+    assert "died while it was loaded" in said.models["vfnet"].failed[2]
+    wanting(folder, 1, None, Trial.of("vfnet", 3, os.getpid()))
+    settle(reconciler, triton, watchdog)
+    hang.set()
+    assert triton.done == ["load 2", "give up 2", "load 3"]
+    assert models.loaded("vfnet") == [1, 3]
 
 
 def test_a_trial_whose_command_was_killed_is_unloaded(
