@@ -59,10 +59,7 @@ def build(
     _check_name(model)
     shown = str(repository) if model == MODEL else f"{model} in {repository}"
     check_replaceable(repository)  # before any long work
-    for engine in options.engines:
-        if options.precision not in ENGINES[engine].PRECISIONS:
-            known = ", ".join(ENGINES[engine].PRECISIONS)
-            raise RepositoryError(f"{engine} does not compute in {options.precision}; choose from {known}")
+    _check_precision(options)
     if "tensorrt" in options.engines:
         tensorrt.check_available()
         if validation is None:
@@ -81,6 +78,33 @@ def build(
     write_repository(repository, checkpoint.config, manifest, export, model=model)
     _say(f"wrote {shown}")
     return True
+
+
+def planned(
+    checkpoint_spec: str,
+    options: BuildOptions,
+    *,
+    architecture: str | None = None,
+    classes: Sequence[str] | None = None,
+    accept_preprocessing: bool = False,
+) -> Manifest:
+    """What `build` would write with these: where it is there already, nothing is left to do.
+
+    Raises:
+        CheckpointError, RepositoryError.
+    """
+    _check_precision(options)
+    checkpoint = open_checkpoint(
+        checkpoint_spec, architecture=architecture, classes=classes, accept_preprocessing=accept_preprocessing
+    )
+    return _manifest(checkpoint, options)
+
+
+def _check_precision(options: BuildOptions) -> None:
+    for engine in options.engines:
+        if options.precision not in ENGINES[engine].PRECISIONS:
+            known = ", ".join(ENGINES[engine].PRECISIONS)
+            raise RepositoryError(f"{engine} does not compute in {options.precision}; choose from {known}")
 
 
 def _check_name(model: str) -> None:
