@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import random
 import signal
 import sys
 import tempfile
@@ -30,7 +29,6 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # whoever ends this ends what it started
     began = time.monotonic()
     victims = [name for name, times in EVERY.items() for _ in range(times) if arguments.only in name]
-    random.Random(arguments.seed).shuffle(victims)
     with tempfile.TemporaryDirectory(prefix="vfnet-faults-") as name:
         folder = Path(name)
         checkpoints = [folder / "one.pth", folder / "other.pth"]
