@@ -12,8 +12,9 @@ from typing import Annotated
 from vfnet_client.commands.options import port_number
 from vfnet_client.commands.settings_options import File
 from vfnet_client.model_names import MODEL
-from vfnet_model.manifest import MANIFEST, built_models
+from vfnet_model.manifest import built_models
 from vfnet_serve.background import StateFolder
+from vfnet_serve.deployments.served_state import served_manifest
 from vfnet_serve.endpoints import Endpoints
 
 SERVER_START_TIMEOUT = 300.0
@@ -91,7 +92,7 @@ class GatewayOptions:
     def command(self, folder: StateFolder, endpoints: Endpoints) -> list[str]:
         """The gateway's command line: for all models that the repository holds."""
         command = [*_VFNET, "gateway", f"--server={endpoints.grpc_url}", f"--host={self.host or endpoints.host}"]
-        command += [f"--port={self.port}", f"--manifest={folder.repository / MANIFEST}"]
+        command += [f"--port={self.port}", f"--manifest={served_manifest(folder.root)}"]
         command += [f"--grpc-port={self.grpc_port}", f"--traffic-file={folder.traffic}"]
         command.append(f"--state-file={folder.gateway.state_file}")
         others = [model for model in built_models(folder.repository) if model != MODEL]

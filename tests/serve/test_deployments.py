@@ -21,7 +21,7 @@ from vfnet_serve.adapted_repository import read_configs
 from vfnet_serve.deployments import reconciling
 from vfnet_serve.deployments.reconciling import Reconciler
 from vfnet_serve.deployments.served_models import ModelReader, ServedDeployment, ServedModels
-from vfnet_serve.deployments.served_state import ServedState
+from vfnet_serve.deployments.served_state import ServedState, served_manifest
 from vfnet_serve.deployments.wanted import (
     DeployedBuild,
     DeploymentsError,
@@ -49,7 +49,9 @@ def folder(demo_repository: Path, tmp_path: Path) -> DeploymentsFolder:
     shutil.copytree(demo_repository, tmp_path / "repository", ignore=ignore)
     found = DeploymentsFolder(tmp_path / "repository")
     for number in (2, 3):
-        shutil.copytree(tmp_path / "repository", found.build_folder("vfnet", number))
+        build = found.build_folder("vfnet", number)
+        shutil.copytree(tmp_path / "repository", build)
+        (build / MANIFEST).write_text((build / MANIFEST).read_text() + " " * number)
     return found
 
 
@@ -236,6 +238,10 @@ def test_what_is_wanted_is_loaded_turned_to_and_the_rest_unloaded(
     assert said is not None
     assert said.revision == wanted.revision
     assert (said.models["vfnet"].live, said.models["vfnet"].loaded) == (3, (3,))
+    built_of = folder.build_folder("vfnet", 3) / MANIFEST
+    assert (
+        served_manifest(tmp_path).read_bytes() == built_of.read_bytes() != (folder.repository / MANIFEST).read_bytes()
+    )
 
 
 def test_one_that_cannot_be_loaded_is_said_and_what_serves_stays(

@@ -18,7 +18,7 @@ import psutil
 from vfnet_client.model_names import deployment_name
 from vfnet_serve.background_task import BackgroundTask
 from vfnet_serve.deployments.served_models import ModelReader, ServedDeployment, ServedModels
-from vfnet_serve.deployments.served_state import ModelState, ServedState
+from vfnet_serve.deployments.served_state import ModelState, ServedState, write_served_manifest
 from vfnet_serve.deployments.wanted import DeploymentsError, DeploymentsFolder, Wanted
 from vfnet_serve.installation import ServerError
 from vfnet_serve.model_process import DEAD_LOADER_SECONDS, LoadingProcesses
@@ -237,9 +237,12 @@ class Reconciler:
         if state != self._written:
             try:
                 state.write(self._state_file)
+                for model in self._served.models:
+                    build = self._served.live_deployment(model).build.repository
+                    write_served_manifest(self._state_file.parent, model, build)
                 self._written = state
             except OSError as error:
-                self._say_once(f"{self._state_file} could not be written ({error.strerror})")
+                self._say_once(f"{error.filename or self._state_file} could not be written ({error.strerror})")
 
 
 def _set_badness(process: psutil.Process, value: int) -> None:
