@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from vfnet_client.atomic_files import write_inside
+from vfnet_client.model_names import MODEL
 from vfnet_deploy.deploying import Build, DeployOptions, deploy, forget_deployments
 from vfnet_deploy.errors import NoRoomError
 from vfnet_deploy.running_server import RunningServer
@@ -58,12 +59,17 @@ class AskedModel:
 
     def build_anew(self, build: Callable[[Path], bool]) -> bool:
         """Build it into the repository, for a server that is about to start; whether that took any time."""
-        was_new = self.is_new()
+        if not self.is_new():
+            return not self._lies_beside() and build(self._folder.repository)
         was_built = build(self._folder.repository)
-        if was_new:
-            forget_deployments(self._deployments)
-            self.remember()
+        forget_deployments(self._deployments)
+        self.remember()
         return was_built
+
+    def _lies_beside(self) -> bool:
+        """Whether what is live is a deployment, of this `vfnet up` or of a `vfnet deploy` after it."""
+        live = self._deployments.read().live(MODEL)
+        return live > 1 and Manifest.read(self._deployments.build_folder(MODEL, live)) is not None
 
     def remember(self) -> None:
         """From now on, this is what was asked for."""
