@@ -60,11 +60,7 @@ def build(
     _check_name(model)
     shown = str(repository) if model == MODEL else f"{model} in {repository}"
     check_replaceable(repository)  # before any long work
-    options.detection.check()
-    for engine in options.engines:
-        if options.precision not in ENGINES[engine].PRECISIONS:
-            known = ", ".join(ENGINES[engine].PRECISIONS)
-            raise RepositoryError(f"{engine} does not compute in {options.precision}; choose from {known}")
+    _check_options(options)
     if "tensorrt" in options.engines:
         tensorrt.check_available()
         if validation is None:
@@ -85,6 +81,34 @@ def build(
     write_repository(repository, checkpoint.config, manifest, export, model=model)
     _say(f"wrote {shown}")
     return True
+
+
+def planned(
+    checkpoint_spec: str,
+    options: BuildOptions,
+    *,
+    architecture: str | None = None,
+    classes: Sequence[str] | None = None,
+    accept_preprocessing: bool = False,
+) -> Manifest:
+    """What `build` would write with these: where it is there already, nothing is left to do.
+
+    Raises:
+        CheckpointError, RepositoryError.
+    """
+    _check_options(options)
+    checkpoint = open_checkpoint(
+        checkpoint_spec, architecture=architecture, classes=classes, accept_preprocessing=accept_preprocessing
+    )
+    return _manifest(checkpoint, options)
+
+
+def _check_options(options: BuildOptions) -> None:
+    options.detection.check()
+    for engine in options.engines:
+        if options.precision not in ENGINES[engine].PRECISIONS:
+            known = ", ".join(ENGINES[engine].PRECISIONS)
+            raise RepositoryError(f"{engine} does not compute in {options.precision}; choose from {known}")
 
 
 def _check_name(model: str) -> None:

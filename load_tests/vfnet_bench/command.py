@@ -13,6 +13,8 @@ BENCHMARKS = {
         "network": "the served detector against the bare network and others that detect",
         "scales": "seconds and AP against the scale images are resized to",
         "overload": "a server asked for more than it can do",
+        "sharing": "two models of different weight that are both asked for more than they can do",
+        "deploy": "a model that is replaced under load, and at ten times the capacity",
         "mixed": "photos of many shapes at once",
         "gateway": "the gateway against direct gRPC",
         "servers": "several servers behind a gateway, and one of them killed or stopped",

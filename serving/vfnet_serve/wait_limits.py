@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from vfnet_client.exceptions import VFNetClientError
 from vfnet_client.model_names import MODEL, EnsembleNames
 from vfnet_serve.activity_records import read_record
+from vfnet_serve.background_task import BackgroundTask
 from vfnet_serve.measured_speed import measure_speed
 from vfnet_serve.server_log import say
 from vfnet_serve.serving_settings import GivenSettings, ServingSettings
@@ -47,7 +47,7 @@ class WaitLimits:
         self.current = settings
         self._again = list(_MEASURED_AGAIN)
         self._since: float | None = None
-        self._measurement: _Measurement | None = None
+        self._measurement: BackgroundTask[float] | None = None
 
     def begin_with(self, settings: ServingSettings) -> None:
         """Those of another, until this one has been measured when it had time."""
@@ -69,16 +69,16 @@ class WaitLimits:
         measurement = self._begin(server, stop)
         while not stop.wait(LOOK_SECONDS):
             watchdog.look()
-            if server.has_ended(within=1 if measurement.failed() else 0):
+            if server.has_ended(within=1 if measurement.error is not None else 0):
                 raise server.failure()
             if measurement.is_done():
                 break
         else:
             return
-        if measurement.speed is None:
+        if measurement.result is None:
             say(f"--max-wait bounds nothing, for the speed could not be measured: {measurement.error}", "WARNING")
             return
-        self._bound(measurement.speed, server, watchdog)
+        self._bound(measurement.result, server, watchdog)
         while not watchdog.is_idle() and not stop.wait(LOOK_SECONDS):
             watchdog.look()
             if server.has_ended():
@@ -91,7 +91,7 @@ class WaitLimits:
         if self._measurement is not None:
             if not self._measurement.is_done():
                 return
-            speed, self._measurement = self._measurement.speed, None
+            speed, self._measurement = self._measurement.result, None
             if speed is not None and self._bounded(speed).max_in_flight > self.current.max_in_flight:
                 self._bound(speed, server, watchdog)
         if self._since is None or not self._again or self.current == self.settings:
@@ -100,9 +100,10 @@ class WaitLimits:
             del self._again[0]
             self._measurement = self._begin(server, stop)
 
-    def _begin(self, server: TritonProcess, stop: threading.Event) -> _Measurement:
+    def _begin(self, server: TritonProcess, stop: threading.Event) -> BackgroundTask[float]:
         """The model whose queue is the ensemble's, and that counts what is in there, is the one to be adjusted."""
-        return _Measurement(server, self.settings.fewest_in_flight, stop, self.names.ensemble)
+        at_once, model = self.settings.fewest_in_flight, self.names.ensemble
+        return BackgroundTask(f"measuring {model}", lambda: measure_speed(server.endpoints, at_once, stop, model))
 
     def _bounded(self, speed: float) -> ServingSettings:
         return self.settings.within_max_wait(speed / self.among, self.given)
@@ -122,29 +123,6 @@ class WaitLimits:
             f"{said}{speed:.3g} images/s measured{shared}: --max-in-flight {bounded.max_in_flight} --max-waiting "
             f"{bounded.max_waiting}, so that the newest waits for {wait:.2g} s at most"
         )
-
-
-class _Measurement:
-    """A measurement, by a thread of its own."""
-
-    def __init__(self, server: TritonProcess, at_once: int, stop: threading.Event, model: str) -> None:
-        self.speed: float | None = None
-        self.error: Exception | None = None
-        self._arguments = (server.endpoints, at_once, stop, model)
-        self._thread = threading.Thread(target=self._run, name="speed", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self.speed = measure_speed(*self._arguments)
-        except (OSError, VFNetClientError) as error:
-            self.error = error
-
-    def is_done(self) -> bool:
-        return not self._thread.is_alive()
-
-    def failed(self) -> bool:
-        return self.is_done() and self.error is not None
 
 
 def _is_idle(server: TritonProcess, watchdog: Watchdog) -> bool:

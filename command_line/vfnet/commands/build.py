@@ -10,7 +10,7 @@ from vfnet_build.engine_names import ENGINE_PRECISIONS, PRECISIONS
 from vfnet_client.commands.options import at_least_one, fraction, public_name
 from vfnet_client.model_names import MODEL
 from vfnet_model.checkpoints.class_names import read_class_list
-from vfnet_model.manifest import BuildOptions, QuantizationOptions
+from vfnet_model.manifest import BuildOptions, Manifest, QuantizationOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -127,6 +127,20 @@ def build_from(arguments: argparse.Namespace, repository: Path, *, force: bool =
         validation=_validation_from(arguments),
         force=force,
         model=model,
+    )
+
+
+def planned_from(arguments: argparse.Namespace) -> Manifest:
+    """What `build_from` would leave. Raises what `planned` raises."""
+    from vfnet_build.building import planned  # torch, which takes seconds to import
+
+    classes = arguments.classes
+    return planned(
+        arguments.checkpoint,
+        _options_from(arguments),
+        architecture=arguments.architecture,
+        classes=None if classes is None else read_class_list(classes),
+        accept_preprocessing=arguments.accept_preprocessing,
     )
 
 
