@@ -11,7 +11,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from vfnet_client.exceptions import VFNetClientError
 from vfnet_client.model_names import MODEL, EnsembleNames
 from vfnet_serve.activity_records import read_record
-from vfnet_serve.measured_speed import measure_speed
+from vfnet_serve.measured_speed import measure_speed, photo_to_strip
 from vfnet_serve.server_log import say
 from vfnet_serve.serving_settings import GivenSettings, ServingSettings
 from vfnet_serve.triton_process import TritonProcess
@@ -21,6 +21,8 @@ _USUAL_NAMES = EnsembleNames(MODEL)
 _MEASURED_AGAIN = (60.0, 300.0, 1800.0)
 """Seconds after the start: a machine that was busy then may not be any more."""
 _IDLE_SECONDS = 3.0
+_WARMS_UP = "warm_up_canvases"
+"""A parameter of the detectors on CPUs, whose time grows with the pixels."""
 
 
 class WaitLimits:
@@ -66,6 +68,7 @@ class WaitLimits:
         """
         if self.given.max_in_flight is not None and self.given.max_waiting is not None:
             return
+        say(f"{self.names.ensemble} is loaded: measuring its speed, for --max-wait")
         measurement = self._begin(server, stop)
         while not stop.wait(LOOK_SECONDS):
             watchdog.look()
@@ -102,7 +105,10 @@ class WaitLimits:
 
     def _begin(self, server: TritonProcess, stop: threading.Event) -> _Measurement:
         """The model whose queue is the ensemble's, and that counts what is in there, is the one to be adjusted."""
-        return _Measurement(server, self.settings.fewest_in_flight, stop, self.names.ensemble)
+        ratio = 1.0
+        if _WARMS_UP in self.configs[self.names.detector].parameters:
+            ratio = photo_to_strip(self.configs[self.names.preprocess])
+        return _Measurement(server, self.settings.fewest_in_flight, stop, self.names.ensemble, ratio)
 
     def _bounded(self, speed: float) -> ServingSettings:
         return self.settings.within_max_wait(speed / self.among, self.given)
@@ -127,10 +133,12 @@ class WaitLimits:
 class _Measurement:
     """A measurement, by a thread of its own."""
 
-    def __init__(self, server: TritonProcess, at_once: int, stop: threading.Event, model: str) -> None:
+    def __init__(
+        self, server: TritonProcess, at_once: int, stop: threading.Event, model: str, photo_to_strip: float
+    ) -> None:
         self.speed: float | None = None
         self.error: Exception | None = None
-        self._arguments = (server.endpoints, at_once, stop, model)
+        self._arguments = (server.endpoints, at_once, stop, model, photo_to_strip)
         self._thread = threading.Thread(target=self._run, name="speed", daemon=True)
         self._thread.start()
 
