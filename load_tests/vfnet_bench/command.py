@@ -11,6 +11,7 @@ BENCHMARKS = {
     name: Subcommand(f"vfnet_bench.commands.{name}", help, "measure", "bench,load")
     for name, help in {
         "network": "the served detector against the bare network and others that detect",
+        "zoo": "every network of MMDetection's configs/vfnet, served and in MMDetection",
         "overload": "a server asked for more than it can do",
         "mixed": "photos of many shapes at once",
         "gateway": "the gateway against direct gRPC",
