@@ -12,6 +12,7 @@ BENCHMARKS = {
     for name, help in {
         "network": "the served detector against the bare network and others that detect",
         "scales": "seconds and AP against the scale images are resized to",
+        "zoo": "every network of MMDetection's configs/vfnet, served and in MMDetection",
         "overload": "a server asked for more than it can do",
         "sharing": "two models of different weight that are both asked for more than they can do",
         "deploy": "a model that is replaced under load, and at ten times the capacity",

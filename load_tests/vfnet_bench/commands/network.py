@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MMDET_PYTHON = Path(".mmdet/bin/python")
 """Where `make parity` installs MMDetection."""
+WITHOUT_MMDET = f"without MMDetection: there is no {MMDET_PYTHON}, and no --mmdet"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,14 +58,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="images in flight when throughput is measured (default: %(default)s)",
     )
+    add_mmdet_argument(parser)
+    add_json_argument(parser)
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw it, as PNG")
+
+
+def add_mmdet_argument(parser: argparse.ArgumentParser) -> None:
+    """Read by `find_mmdet`."""
     parser.add_argument(
         "--mmdet",
         type=Path,
         metavar="PYTHON",
         help=f"interpreter of an environment with MMDetection 2.x (default: {MMDET_PYTHON}, if there)",
     )
-    add_json_argument(parser)
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw it, as PNG")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -107,12 +113,12 @@ def _options(arguments: argparse.Namespace) -> BenchmarkOptions:
     from vfnet_bench.network.comparison import BenchmarkOptions
     from vfnet_bench.network.opponents.choosing import CHECKS
 
-    python = _mmdet_python(arguments.mmdet)
+    python = find_mmdet(arguments.mmdet)
     against = arguments.against
     if against is None:
         against = () if python is None else ("mmdet",)
         if python is None:
-            Progress("network").say(f"without MMDetection: there is no {MMDET_PYTHON}, and no --mmdet")
+            Progress("network").say(WITHOUT_MMDET)
     for name in against:
         if name in CHECKS:
             CHECKS[name](python)
@@ -148,7 +154,7 @@ def _opponents(text: str) -> tuple[str, ...]:
     return names
 
 
-def _mmdet_python(named: Path | None) -> Path | None:
+def find_mmdet(named: Path | None) -> Path | None:
     """The interpreter to run MMDetection with, if any. Raises BenchmarkError: the one named is not there."""
     python = named or MMDET_PYTHON
     if python.is_file():
