@@ -24,6 +24,7 @@ BENCHMARKS = {
         "training": "a training step against MMDetection's",
         "gpu": "the torch engine on a GPU",
         "instances": "how long a GPU would wait between batches, with a clock in its place",
+        "alerts": "real faults, and what a real Prometheus rings of them",
         "kernels": "what the compiler makes of the GPU's kernels, without one",
     }.items()
 }

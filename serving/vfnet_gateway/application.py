@@ -89,7 +89,7 @@ class Gateway:
         by_deployment = DeploymentMetrics(self.metrics.registry)
         self.metrics.refreshers.append(by_deployment.refresh)
         deployments = Deployments(settings, open_ensemble, by_deployment, self.log.note)
-        scorer = Scorer(settings, fetcher.fetch)
+        scorer = Scorer(settings, fetcher.fetch, self.metrics.levels)
         self._watch(deployments)
         statistics = ModelStatistics(facts)
         inference = Inference(deployments, self.metrics, settings.timeout, settings.max_image_bytes, self.leaving)

@@ -15,6 +15,7 @@ import triton_python_backend_utils as pb_utils
 from vfnet_runtime.candidates import CandidateSettings, select_candidates
 from vfnet_runtime.engines.openvino_engine import HeadOutputs, OpenVINOEngine, is_strip
 from vfnet_runtime.engines.warming_up import parse_warm_up_canvases, warm_up
+from vfnet_runtime.step_times import CANDIDATES
 from vfnet_runtime.triton_models.detector_requests import FAILED, DecoupledDetector, ReceivedImage
 from vfnet_runtime.triton_models.responses import internal_error
 
@@ -119,14 +120,16 @@ class TritonPythonModel(DecoupledDetector):
                 finished.release()
 
         try:
-            submit(image.pixels, image.valid_shape, done)
+            submit(image.pixels, image.valid_shape, done, image.was_computed)
         except Exception as failure:
             done(None, failure)
 
     def response(self, outputs: HeadOutputs, image: ReceivedImage) -> Any:
         """The candidates of one image, or an error."""
         try:
-            return pb_utils.InferenceResponse(output_tensors=self.candidates(outputs, image.valid_shape[0]))
+            with image.steps.measure(CANDIDATES):
+                tensors = self.candidates(outputs, image.valid_shape[0])
+            return pb_utils.InferenceResponse(output_tensors=tensors)
         except Exception as failure:
             return internal_error(FAILED, failure)
 
