@@ -34,6 +34,9 @@ COMMANDS = {
     "deployments": Subcommand(
         "vfnet.commands.deployments", "list what a server has loaded", "serve", "build,serve,train"
     ),
+    "receive": Subcommand(
+        "vfnet.commands.receive", "take checkpoints that `deploy --server` sends", "serve", "build,gateway,serve,train"
+    ),
     "batch": Subcommand(
         "vfnet.commands.batch", "score very many images, restartable, also on a cluster", "detect", "batch"
     ),

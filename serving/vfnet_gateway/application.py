@@ -100,7 +100,7 @@ class Gateway:
         self.metrics.refreshers.append(by_deployment.refresh)
         capture = None if settings.capture.store is None else Capture(settings.capture, self.metrics, self.log.note)
         deployments = Deployments(settings, open_ensemble, by_deployment, self.log.note, capture)
-        scorer = Scorer(settings, fetcher.fetch)
+        scorer = Scorer(settings, fetcher.fetch, self.metrics.levels)
         self._watch(deployments)
         statistics = ModelStatistics(facts)
         inference = Inference(deployments, self.metrics, settings.timeout, settings.max_image_bytes, self.leaving)
