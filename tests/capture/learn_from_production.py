@@ -169,6 +169,10 @@ def overlap(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
 def review_in_browser(address: str, truth: Mapping[str, list[dict[str, Any]]], screenshot: Path) -> int:
     """What is left, by mouse and keyboard: all boxes are removed and drawn."""
     done = 0
+    headers = {"authorization": f"Bearer {KEY}"}
+    with httpx.Client(base_url=address, trust_env=False, headers=headers) as client:
+        if not client.get("/review/images").raise_for_status().json()["images"]:
+            return done
     with sync_playwright() as playwright, httpx.Client(base_url=address, trust_env=False) as client:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_OPTIONS))
         page = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
@@ -180,7 +184,6 @@ def review_in_browser(address: str, truth: Mapping[str, list[dict[str, Any]]], s
         page.locator("#boxes .shape").first.wait_for()
         page.fill("#reviewer", "by mouse")
         page.screenshot(path=screenshot)
-        headers = {"authorization": f"Bearer {KEY}"}
         while listed := client.get("/review/images", headers=headers).json()["images"]:
             (entry, *_) = (each for each in listed if f"Image {each['id'][-8:]}" == page.inner_text("#stage-title"))
             record = client.get(f"/review/images/{entry['id']}", headers=headers).json()
