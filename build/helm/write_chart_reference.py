@@ -23,6 +23,7 @@ ALLOWED: dict[str, dict[str, Any]] = {
         "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+%$"}]
     },
     "server.autoscaling.refusals": {"type": "number", "exclusiveMinimum": 0},
+    "server.autoscaling.imagesInFlight": {"type": "number", "exclusiveMinimum": 0},
     "server.gpus": {"type": "integer", "minimum": 0},
     "checkpoint.source": {"type": "string", "minLength": 1},
 }
