@@ -30,6 +30,7 @@ _LOADS = (0.5, 0.8)
 _GATEWAYS = 2
 """The chart's; each has the places and the room of one."""
 _SEED = 2
+_SCENARIOS = ("day", "burst", "zone")
 Compared = Sequence[tuple[str, ScalingRule | None, Run]]
 
 
@@ -69,6 +70,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_seconds_argument(parser, 20.0)
     parser.add_argument("--peak", type=float, default=16.0, metavar="RATE", help="images a second of the day (16)")
     parser.add_argument("--most", type=at_least_one, default=40, metavar="N", help="servers (default: %(default)s)")
+    parser.add_argument(
+        "--scenarios", nargs="+", choices=_SCENARIOS, default=_SCENARIOS, metavar="NAME",
+        help="of " + ", ".join(_SCENARIOS) + " (default: all)",
+    )  # fmt: skip
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="also draw each scenario there, as a PNG")
     add_json_argument(parser)
 
@@ -77,7 +82,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Simulate, and measure where that is asked for; 1 where a request of the real servers failed."""
     progress = Progress("scaling")
     figures = ServerFigures(arguments.service / 1000, arguments.overhead / 1000, start_up=arguments.start_up)
-    compared = {scenario.name: _compare(scenario, figures, arguments, progress) for scenario in _scenarios(arguments)}
+    compared = {
+        scenario.name: _compare(scenario, figures, arguments, progress)
+        for scenario in _scenarios(arguments)
+        if scenario.name in arguments.scenarios
+    }
     text = [
         f"a server: {figures.service:.3g} s an image, {figures.overhead:.3g} s beside it, "
         f"{figures.start_up:g} s to start; {_GATEWAYS} gateways",
