@@ -101,6 +101,7 @@ def receiving(receiver: Receiver, host: str, port: int) -> Iterator[ThreadingHTT
         class Server(ThreadingHTTPServer):
             address_family = family_of(host)
             daemon_threads = True
+            request_queue_size = 2 * _MOST_CONNECTIONS
 
             def process_request(self, request: Any, client_address: Any) -> None:
                 if connections.acquire(blocking=False):
