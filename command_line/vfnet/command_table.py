@@ -40,6 +40,9 @@ COMMANDS = {
     "batch": Subcommand(
         "vfnet.commands.batch", "score very many images, restartable, also on a cluster", "detect", "batch"
     ),
+    "captured": Subcommand(
+        "vfnet.commands.captured", "list, export or forget the images that a gateway has kept", "train", "gateway"
+    ),
     "finetune": Subcommand(
         "vfnet.commands.finetune", "train a checkpoint on your own annotated images", "train", "build,train"
     ),

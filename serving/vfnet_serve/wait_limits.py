@@ -11,7 +11,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from vfnet_client.model_names import MODEL, EnsembleNames
 from vfnet_serve.activity_records import read_record
 from vfnet_serve.background_task import BackgroundTask
-from vfnet_serve.measured_speed import measure_speed
+from vfnet_serve.measured_speed import measure_speed, photo_to_strip
 from vfnet_serve.server_log import say
 from vfnet_serve.serving_settings import GivenSettings, ServingSettings
 from vfnet_serve.triton_process import TritonProcess
@@ -21,6 +21,8 @@ _USUAL_NAMES = EnsembleNames(MODEL)
 _MEASURED_AGAIN = (60.0, 300.0, 1800.0)
 """Seconds after the start: a machine that was busy then may not be any more."""
 _IDLE_SECONDS = 3.0
+_WARMS_UP = "warm_up_canvases"
+"""A parameter of the detectors on CPUs, whose time grows with the pixels."""
 
 
 class WaitLimits:
@@ -66,6 +68,7 @@ class WaitLimits:
         """
         if self.given.max_in_flight is not None and self.given.max_waiting is not None:
             return
+        say(f"{self.names.ensemble} is loaded: measuring its speed, for --max-wait")
         measurement = self._begin(server, stop)
         while not stop.wait(LOOK_SECONDS):
             watchdog.look()
@@ -102,8 +105,13 @@ class WaitLimits:
 
     def _begin(self, server: TritonProcess, stop: threading.Event) -> BackgroundTask[float]:
         """The model whose queue is the ensemble's, and that counts what is in there, is the one to be adjusted."""
-        at_once, model = self.settings.fewest_in_flight, self.names.ensemble
-        return BackgroundTask(f"measuring {model}", lambda: measure_speed(server.endpoints, at_once, stop, model))
+        at_once, ratio = self.settings.fewest_in_flight, 1.0
+        if _WARMS_UP in self.configs[self.names.detector].parameters:
+            ratio = photo_to_strip(self.configs[self.names.preprocess])
+        model = self.names.ensemble
+        return BackgroundTask(
+            f"measuring {model}", lambda: measure_speed(server.endpoints, at_once, stop, model, ratio)
+        )
 
     def _bounded(self, speed: float) -> ServingSettings:
         return self.settings.within_max_wait(speed / self.among, self.given)

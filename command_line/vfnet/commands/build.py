@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from vfnet.commands.detection_settings import add_detection_arguments, detection_settings_from
 from vfnet_build.engine_names import ENGINE_PRECISIONS, PRECISIONS
 from vfnet_client.commands.options import at_least_one, fraction, public_name
 from vfnet_client.model_names import MODEL
@@ -51,6 +52,7 @@ def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="for AzureML's folders: build although images are prepared MMDetection's way, not AzureML's",
     )
+    add_detection_arguments(parser)
     _add_precision_arguments(parser)
 
 
@@ -144,8 +146,9 @@ def planned_from(arguments: argparse.Namespace) -> Manifest:
 
 def _options_from(arguments: argparse.Namespace) -> BuildOptions:
     engine, *others = arguments.engine
+    detection = detection_settings_from(arguments)
     if arguments.precision != "int8":
-        return BuildOptions(engine, arguments.precision, tuple(others))
+        return BuildOptions(engine, arguments.precision, tuple(others), detection=detection)
     paths = {
         name: None if (path := getattr(arguments, name)) is None else str(path.absolute())
         for name in ("calibration", "validation", "validation_images")
@@ -153,7 +156,7 @@ def _options_from(arguments: argparse.Namespace) -> BuildOptions:
     quantization = QuantizationOptions(
         **paths, calibration_images=arguments.calibration_images, max_ap_drop=arguments.max_ap_drop
     )
-    return BuildOptions(engine, arguments.precision, tuple(others), quantization)
+    return BuildOptions(engine, arguments.precision, tuple(others), quantization, detection)
 
 
 def _validation_from(arguments: argparse.Namespace) -> tuple[Path, Path] | None:
