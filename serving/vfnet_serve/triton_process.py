@@ -40,6 +40,8 @@ _LOAD_TIMEOUT = 1800.0
 _DEAD_PROCESS = "is not healthy"
 """What Triton says of a model process that does not run."""
 _ASK_SECONDS, _ANSWER_SECONDS = 1.0, 3.0
+_LOG_SECONDS = 1.0
+"""For what Triton has written to be read."""
 
 
 class TritonProcess:
@@ -297,13 +299,20 @@ class TritonProcess:
                     with _saying_what_could_not_be_loaded(name):
                         self._request(f"/v2/repository/models/{name}/load", b"{}")
                 except ServerError as error:
-                    cause = self.log.load_failures.pop(name, None)  # in the model's own words
+                    cause = self._cause_of_failure(name)
                     raise ServerError(f"{name} failed to load: {cause}") if cause else error from None
             if given_up.is_set():
                 raise ServerError(f"{deployment.names.ensemble} is unloaded: nobody waits for it any more")
         except (ServerError, OSError):
             self.unload_all(deployment, _UNLOAD_SECONDS)
             raise
+
+    def _cause_of_failure(self, name: str) -> str | None:
+        """Why a model was not loaded, in its own words: these may come a moment after Triton's answer."""
+        deadline = time.monotonic() + _LOG_SECONDS
+        while (cause := self.log.load_failures.pop(name, None)) is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return cause
 
     def turn(self, deployment: ServedDeployment) -> None:
         """Have a loaded deployment answer under its model's public name; what is under way ends where it began.
