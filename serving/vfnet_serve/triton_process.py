@@ -335,17 +335,19 @@ class TritonProcess:
             shutil.rmtree(self.repository / name, ignore_errors=True)
         return is_gone
 
-    def give_up(self, deployment: ServedDeployment) -> None:
-        """Unload what is loaded of a deployment of which a load hangs. That one stays, doing nothing (2.51)."""
+    def give_up(self, deployment: ServedDeployment) -> set[str]:
+        """Unload what is loaded of a deployment of which a load hangs; the models that stay, doing nothing (2.51)."""
         self.has_lost_a_process = True
+        left = set(deployment.loads())
         with contextlib.suppress(OSError, ValueError):
             index = json.loads(self._request("/v2/repository/index", b"{}", _ANSWER_SECONDS))
-            is_ready = {entry["name"] for entry in index if entry.get("state") == "READY"}
-            for name in deployment.loads():
-                if name in is_ready:
+            for name in [str(entry["name"]) for entry in index if entry.get("state") == "READY"]:
+                if name in left:
                     self._request(f"/v2/repository/models/{name}/unload", b"{}", _ANSWER_SECONDS)
+                    left.remove(name)
         for name in deployment.loads():
             shutil.rmtree(self.repository / name, ignore_errors=True)
+        return left
 
     def unload(self, models: Sequence[str], seconds: float) -> bool:
         """Whether they are gone within so many seconds: after what they have to do."""
