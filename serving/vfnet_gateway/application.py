@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -35,6 +36,7 @@ from vfnet_gateway.middleware import RequestMiddleware
 from vfnet_gateway.score_routes import ScoreRoutes
 from vfnet_gateway.scorer import Scorer
 from vfnet_gateway.settings import GatewaySettings
+from vfnet_gateway.tracing import open_tracing
 from vfnet_gateway.traffic.deployment_metrics import DeploymentMetrics
 from vfnet_gateway.traffic.deployments import Deployments
 from vfnet_gateway.triton_facts import TritonFacts
@@ -49,7 +51,7 @@ class Gateway:
     """ASGI, and a port for gRPC. Everything that binds itself to an event loop is made when the server starts it.
 
     Raises:
-        CommandError: the keys' file cannot be read.
+        CommandError: the keys' file cannot be read, or traces cannot be exported as asked.
     """
 
     def __init__(self, settings: GatewaySettings, log_stream: TextIO | None = None) -> None:
@@ -60,12 +62,15 @@ class Gateway:
         """Where this is one of several processes, who gives it places."""
         self.log = AccessLog(log_stream or sys.stdout)
         self.leaving = Leaving()
+        self.tracing = open_tracing(settings, self.log.note)
         self.metrics = GatewayMetrics()
         self.keys = KeyRing(settings.keys, settings.keys_file, lambda line: self.log.note("INFO", line))
         self.bodies = BodyReader(settings)
         self._router = Router(redirect_slashes=False, lifespan=self._lifespan)
         host_policy = settings.host_policy if self.keys.is_open else None
-        self._middleware = RequestMiddleware(self._router, self.metrics, self.log, host_policy, self.leaving)
+        self._middleware = RequestMiddleware(
+            self._router, self.metrics, self.log, host_policy, self.leaving, self.tracing
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the server's start and stop."""
@@ -106,7 +111,7 @@ class Gateway:
         if self.grpc_server is not None:
             messages = MessageReader(self.bodies, settings.max_message_bytes)
             await self.grpc_server.start(
-                InferenceService(self.keys, messages, inference, statistics, self.metrics, self.log)
+                InferenceService(self.keys, messages, inference, statistics, self.metrics, self.log, self.tracing)
             )
         try:
             yield
@@ -116,6 +121,8 @@ class Gateway:
             await fetcher.close()
             await facts.close()
             await deployments.stop(_FINISH_S)
+            if self.tracing is not None:
+                await asyncio.to_thread(self.tracing.close)
 
     def _watch(self, deployments: Deployments) -> None:
         budget = self.bodies.budget

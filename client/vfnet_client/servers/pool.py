@@ -21,6 +21,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
+from contextvars import Context
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -438,8 +439,8 @@ class ServerPool:
             await server.transport.close()
 
     def _keep(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run something beside the rest until it ends, or the pool is closed."""
-        task = asyncio.create_task(work)
+        """Run something beside the rest until it ends, or the pool is closed: in nobody's trace."""
+        task = asyncio.create_task(work, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

@@ -16,6 +16,7 @@ from vfnet_runtime.triton_models import checked_inputs
 from vfnet_runtime.triton_models.checked_inputs import InvalidInputError, PixelsContract
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
 from vfnet_runtime.triton_models.responses import cancelled, error_of, invalid_argument, send_only_response
+from vfnet_runtime.triton_models.step_spans import StepSpans, export_spans
 
 FAILED = "the image could not be detected in"
 """What a caller is told of an error of ours."""
@@ -71,6 +72,11 @@ class DetectorRequests:
         self.ledger = TicketLedger(ledger_path(model))
         self.ledger.end_batch()
         self.step_times = StepTimes(model, pb_utils.Logger.log_warn)
+        self._spans: StepSpans | None = None
+
+    def export_spans(self, engine: str) -> None:
+        """Of each image, where that is asked for; `engine` is what computes."""
+        self._spans = export_spans(self.step_times, engine=engine)
 
     def receive(self, requests: Sequence[Any]) -> list[ReceivedImage]:
         """A batch begins, to which `end` belongs."""
@@ -111,6 +117,8 @@ class DetectorRequests:
     def close(self) -> None:
         """Leave the count."""
         self.ledger.close()
+        if self._spans is not None:
+            self._spans.close()
 
 
 class DecoupledDetector:

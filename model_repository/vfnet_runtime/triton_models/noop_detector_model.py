@@ -30,6 +30,7 @@ class TritonPythonModel:
         self.received = DetectorRequests(
             config["name"], parameters, config["max_batch_size"], self.activity.is_cancelled
         )
+        self.received.export_spans("none")
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response per request."""

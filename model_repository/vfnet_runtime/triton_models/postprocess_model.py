@@ -16,6 +16,7 @@ from vfnet_runtime.triton_models import checked_inputs
 from vfnet_runtime.triton_models.checked_inputs import InvalidInputError
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
 from vfnet_runtime.triton_models.responses import error_of, internal_error, invalid_argument
+from vfnet_runtime.triton_models.step_spans import export_spans
 
 
 class TritonPythonModel:
@@ -32,6 +33,7 @@ class TritonPythonModel:
         self.ledger = TicketLedger(ledger_path(args["model_name"]))
         self.activity = ProcessActivity()
         self.step_times = StepTimes(args["model_name"], pb_utils.Logger.log_warn)
+        self.spans = export_spans(self.step_times)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response per request; a failure is that request's alone."""
@@ -55,7 +57,7 @@ class TritonPythonModel:
         except InvalidInputError as error:
             return invalid_argument(str(error))
         except Exception as error:
-            return internal_error("the detections could not be postprocessed", error)
+            return internal_error("the detections could not be postprocessed", error, request)
         finally:
             self.ledger.give_back(ticket)
 
@@ -88,3 +90,5 @@ class TritonPythonModel:
     def finalize(self) -> None:
         """Leave the count."""
         self.ledger.close()
+        if self.spans is not None:
+            self.spans.close()
