@@ -14,6 +14,7 @@ BENCHMARKS = {
         "overload": "a server asked for more than it can do",
         "mixed": "photos of many shapes at once",
         "gateway": "the gateway against direct gRPC",
+        "tracing": "what traces cost, by how many requests are traced",
         "servers": "several servers behind a gateway, and one of them killed or stopped",
         "batch": "a batch against the server's best",
         "growth": "images/s and memory against size, concurrency, detections",

@@ -74,7 +74,9 @@ class RequestMiddleware:
         request_id = Headers(scope=scope).get("x-request-id") or str(uuid.uuid4())
         record = scope[SCOPE_KEY] = RequestRecord(request_id)
         record.steps.begin()
-        trace = self._tracing and self._tracing.begin(scope["method"], scope["path"], Headers(scope=scope), record)
+        trace = None
+        if self._tracing is not None:
+            trace = self._tracing.begin(scope["method"], scope["path"], Headers(scope=scope), record)
         self._metrics.requests_in_flight.inc()
         try:
             await self._answer(scope, record, receive, _Stamp(record, send, self._leaving))

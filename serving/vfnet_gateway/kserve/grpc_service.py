@@ -225,7 +225,7 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
         headers = _headers(context)
         call = Call(context, headers, RequestRecord(_request_id(headers)))
         call.record.steps.begin()
-        trace = self._tracing and self._tracing.begin("gRPC", route, headers, call.record)
+        trace = None if self._tracing is None else self._tracing.begin("gRPC", route, headers, call.record)
         task = asyncio.current_task()
         assert task is not None
         self.calls.add(task)
