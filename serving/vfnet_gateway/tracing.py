@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Any
 
+from vfnet_client.cli import install_command
 from vfnet_client.exceptions import CommandError, VFNetClientError
 from vfnet_client.trace_context import checked_trace_headers, is_unsampled
 from vfnet_gateway.request_record import RequestRecord
@@ -46,7 +47,7 @@ def open_tracing(settings: GatewaySettings, note: Callable[[str, str], None]) ->
     except ValueError as error:
         raise CommandError(str(error)) from error
     except ImportError as error:
-        missing = f"OpenTelemetry is not installed ({error}): pip install 'vfnet[tracing]'"
+        missing = f"OpenTelemetry is not installed ({error}): {install_command('tracing')}"
         if settings.otlp:
             raise CommandError(f"--otlp: {missing}") from error
         note("WARNING", f"no traces: {missing}")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+from vfnet_client.cli import install_command
 from vfnet_runtime.span_export import traces_url
 from vfnet_serve.installation import ServerError
 from vfnet_serve.server_log import say
@@ -37,7 +38,7 @@ class TraceExport:
         """By the option, else by OpenTelemetry's variables; None: nobody asked for spans.
 
         Raises:
-            ServerError: what was given is no address.
+            ServerError: what was given is no address, or what it needs is not installed.
         """
         try:
             url = traces_url(given, environment)
@@ -46,10 +47,10 @@ class TraceExport:
         if url is None:
             return None
         if not find_spec("opentelemetry") or not find_spec("opentelemetry.sdk"):
-            say(
-                "the models export no spans, for OpenTelemetry is not installed: pip install 'vfnet[tracing]'",
-                "WARNING",
-            )
+            missing = f"OpenTelemetry is not installed: {install_command('tracing')}"
+            if given:
+                raise ServerError(f"--otlp: {missing}")
+            say(f"the models export no spans, for {missing}", "WARNING")
         say(f"spans of requests that are traced go to {url}")
         return cls(url)
 
