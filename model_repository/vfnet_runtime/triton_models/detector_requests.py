@@ -16,6 +16,7 @@ from vfnet_runtime.triton_models import checked_inputs
 from vfnet_runtime.triton_models.checked_inputs import InvalidInputError, PixelsContract
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
 from vfnet_runtime.triton_models.responses import cancelled, error_of, invalid_argument, send_only_response
+from vfnet_runtime.triton_models.step_histograms import DETECTOR, OF_DETECTOR, QUEUE, StepHistograms
 from vfnet_runtime.triton_models.step_spans import StepSpans, export_spans
 
 FAILED = "the image could not be detected in"
@@ -57,6 +58,7 @@ class DetectorRequests:
         parameters: dict[str, str],
         max_batch_size: int,
         is_cancelled: Callable[[Any], bool],
+        before_telling: Callable[[], None],
         *,
         takes_stored: bool = False,
     ) -> None:
@@ -65,6 +67,7 @@ class DetectorRequests:
             model: the detector's name in Triton.
             is_cancelled: whether a request's caller has gone; `ProcessActivity.is_cancelled`, which asks Triton only
                 while it still has the request.
+            before_telling: `Pauses.end_if_given_up` of this process.
             takes_stored: whether the detector resizes images that come as they are stored.
         """
         self.contract = PixelsContract.from_parameters(parameters, takes_stored=takes_stored)
@@ -72,6 +75,8 @@ class DetectorRequests:
         self.ledger = TicketLedger(ledger_path(model))
         self.ledger.end_batch()
         self.step_times = StepTimes(model, pb_utils.Logger.log_warn)
+        self.histograms = StepHistograms(model, OF_DETECTOR, DETECTOR, before_telling)
+        self.step_times.listeners.append(self.histograms.told)
         self._spans: StepSpans | None = None
 
     def export_spans(self, engine: str) -> None:
@@ -83,6 +88,8 @@ class DetectorRequests:
         images = [self._read(request) for request in requests]
         for image in images:
             image.steps.attributes["batch.size"] = len(requests)
+            if (ages := self.ledger.ages(image.ticket)) is not None:
+                self.histograms.count(QUEUE, ages.in_stage)
         own = self.ledger.begin_batch([image.ticket for image in images], len(requests) >= self.max_batch_size)
         for image in images:
             image.ticket = image.ticket if image.ticket in own else 0
@@ -116,6 +123,7 @@ class DetectorRequests:
 
     def close(self) -> None:
         """Leave the count."""
+        self.histograms.close()
         self.ledger.close()
         if self._spans is not None:
             self._spans.close()
@@ -132,6 +140,7 @@ class DecoupledDetector:
             parameters,
             config["max_batch_size"],
             self.activity.is_cancelled,
+            self.activity.pauses.end_if_given_up,
             takes_stored=takes_stored,
         )
 

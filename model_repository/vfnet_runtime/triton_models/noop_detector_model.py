@@ -28,7 +28,11 @@ class TritonPythonModel:
         self.labels = np.zeros((1, rows), np.int32)
         self.activity = ProcessActivity()
         self.received = DetectorRequests(
-            config["name"], parameters, config["max_batch_size"], self.activity.is_cancelled
+            config["name"],
+            parameters,
+            config["max_batch_size"],
+            self.activity.is_cancelled,
+            self.activity.pauses.end_if_given_up,
         )
         self.received.export_spans("none")
 

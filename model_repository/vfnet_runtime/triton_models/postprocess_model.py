@@ -16,6 +16,7 @@ from vfnet_runtime.triton_models import checked_inputs
 from vfnet_runtime.triton_models.checked_inputs import InvalidInputError
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
 from vfnet_runtime.triton_models.responses import error_of, internal_error, invalid_argument
+from vfnet_runtime.triton_models.step_histograms import ENSEMBLE, OF_POSTPROCESS, POSTPROCESS, StepHistograms
 from vfnet_runtime.triton_models.step_spans import export_spans
 
 
@@ -33,6 +34,10 @@ class TritonPythonModel:
         self.ledger = TicketLedger(ledger_path(args["model_name"]))
         self.activity = ProcessActivity()
         self.step_times = StepTimes(args["model_name"], pb_utils.Logger.log_warn)
+        self.histograms = StepHistograms(
+            args["model_name"], OF_POSTPROCESS, POSTPROCESS, self.activity.pauses.end_if_given_up
+        )
+        self.step_times.listeners.append(self.histograms.told)
         self.spans = export_spans(self.step_times)
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -53,7 +58,10 @@ class TritonPythonModel:
         except InvalidInputError as error:
             return invalid_argument(str(error))
         try:
-            return pb_utils.InferenceResponse(output_tensors=self.postprocess(request, steps))
+            response = pb_utils.InferenceResponse(output_tensors=self.postprocess(request, steps))
+            if (ages := self.ledger.ages(ticket)) is not None:
+                self.histograms.count(ENSEMBLE, ages.inside)
+            return response
         except InvalidInputError as error:
             return invalid_argument(str(error))
         except Exception as error:
@@ -89,6 +97,7 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         """Leave the count."""
+        self.histograms.close()
         self.ledger.close()
         if self.spans is not None:
             self.spans.close()

@@ -18,8 +18,10 @@ from vfnet_runtime.resizing import as_stored_or_resized, resize_onto_canvas
 from vfnet_runtime.step_times import DECODE, RESIZE, WAIT, ImageSteps, StepTimes
 from vfnet_runtime.tickets import TicketLedger, ledger_path
 from vfnet_runtime.triton_models.checked_inputs import InvalidInputError, image_bytes
+from vfnet_runtime.triton_models.lasting_counters import LastingCounters
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
 from vfnet_runtime.triton_models.responses import cancelled, error_of, internal_error, invalid_argument
+from vfnet_runtime.triton_models.step_histograms import OF_PREPROCESS, PREPROCESS, StepHistograms
 from vfnet_runtime.triton_models.step_spans import export_spans
 
 REASONS = ("unreadable", "cancelled", "failed")
@@ -30,12 +32,8 @@ class Refusals:
     """`vfnet_refusals`: Triton's metric of images turned away, by model and reason; its processes add up in it."""
 
     def __init__(self, model: str) -> None:
-        self._family = pb_utils.MetricFamily(
-            name="vfnet_refusals",
-            description="Images that preprocessing turned away, by model and reason",
-            kind=pb_utils.MetricFamily.COUNTER,
-        )
-        self._counters = {reason: self._family.Metric(labels={"model": model, "reason": reason}) for reason in REASONS}
+        counters = LastingCounters("vfnet_refusals", "Images that preprocessing turned away, by model and reason")
+        self._counters = {reason: counters.of({"model": model, "reason": reason}) for reason in REASONS}
 
     def count(self, reason: str, response: Any) -> Any:
         """One more for this reason; `response` as it is."""
@@ -61,6 +59,10 @@ class TritonPythonModel:
         self.activity = ProcessActivity()
         self.freed_memory = FreedMemory()
         self.step_times = StepTimes(args["model_name"], pb_utils.Logger.log_warn)
+        self.histograms = StepHistograms(
+            args["model_name"], OF_PREPROCESS, PREPROCESS, self.activity.pauses.end_if_given_up
+        )
+        self.step_times.listeners.append(self.histograms.told)
         self.spans = export_spans(self.step_times)
         cv2.setNumThreads(1)  # the network needs the other cores
 
@@ -130,6 +132,7 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         """Leave the count."""
+        self.histograms.close()
         self.ledger.close()
         if self.spans is not None:
             self.spans.close()
