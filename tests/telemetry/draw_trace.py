@@ -27,6 +27,7 @@ _ROW, _BAR, _NAMES, _TIMES, _FIGURES = 18, 11, 330, 560, 90
 """Pixels: a row and its bar; columns for names, bars and figures."""
 _MARGIN = 12
 _COLOURS = {"vfnet-gateway": "#2f6f9f", "vfnet-triton": "#7a8794", "steps": "#c2571a"}
+_MODELS = ("vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")
 _WARM_UP = 3
 
 
@@ -62,7 +63,8 @@ async def _collected(repository: Path) -> list[CollectedSpan]:
 
             def is_whole(found: list[CollectedSpan]) -> bool:
                 names = [span.name for span in found if span.trace_id == trace_id]
-                return names.count("steps of vfnet_postprocess") == 2 and {"POST /score", "write"} <= set(names)
+                parts = ("InferRequest", *(f"steps of {model}" for model in _MODELS))
+                return all(names.count(part) == 2 for part in parts) and "POST /score" in names
 
             await asyncio.to_thread(collector.wait_for, is_whole)
             return [span for span in collector.spans if span.trace_id == trace_id]
@@ -104,7 +106,8 @@ def drawing(spans: list[CollectedSpan]) -> str:
             f'<rect x="{left:.1f}" y="{top + (_ROW - _BAR) // 2}" width="{length:.1f}" height="{_BAR}" rx="1.5" '
             f'fill="{_COLOURS[kind]}"/>'
         )
-        figure = f"{(span.ended - span.started) / 1e6:.1f} ms"
+        milliseconds = (span.ended - span.started) / 1e6
+        figure = f"{milliseconds:.1f} ms" if milliseconds >= 0.1 else f"{1000 * milliseconds:.0f} µs"
         right = width - _MARGIN
         parts.append(f'<text x="{right}" y="{top + 13}" text-anchor="end" fill="#1c2329">{figure}</text>')
     top = _MARGIN + len(rows) * _ROW

@@ -7,6 +7,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -44,13 +45,22 @@ class Traced:
 def traced(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
     folder = tmp_path_factory.mktemp("traced")
     with (
+        pytest.MonkeyPatch.context() as patch,
         running_collector(folder) as collector,
+        _sending_soon(patch),
         serving(demo_repository, folder, NO_OP, f"--otlp={collector.url}", "--log-format=json") as server,
         running_gateway(
             server.grpc_url, folder, f"--otlp={collector.url}", "--allow-urls-to=127.0.0.1", "--trace-share=0"
         ) as gateway,
     ):
         yield Traced(collector, server, gateway)
+
+
+@contextmanager
+def _sending_soon(patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Spans wait for each other no longer than this."""
+    patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+    yield
 
 
 def new_trace(*, sampled: bool = True) -> tuple[str, dict[str, str]]:
