@@ -31,6 +31,7 @@ from vfnet_serve.installation import ServerError, StaleRepositoryError, TritonIn
 from vfnet_serve.local_http import fetch
 from vfnet_serve.scratch_folder import ScratchFolder
 from vfnet_serve.server_log import ServerLog, print_line, say
+from vfnet_serve.trace_export import TraceExport
 
 _SECONDS_AFTER_LOSS = 2.0
 _UNLOAD_SECONDS = 5.0
@@ -57,12 +58,14 @@ class TritonProcess:
         control: ControlPlane,
         gpus: str | None = None,
         exit_timeout: int = 30,
+        traces: TraceExport | None = None,
     ) -> None:
         """
         Args:
             models: what it serves; the repositories they come from are left as they are.
             control: who may load its models again.
             gpus: what the server sees of this machine's GPUs, as CUDA_VISIBLE_DEVICES; None: as this process does.
+            traces: where it and its models export spans; None: nowhere.
         """
         self.models = models
         self.control = control
@@ -96,6 +99,8 @@ class TritonProcess:
             f"--exit-timeout-secs={exit_timeout}",
             f"--backend-config=python,shm-region-prefix-name={self._scratch.shared_memory_prefix}",
         ]
+        if traces is not None:
+            self._command += traces.triton_options()
         if all(config.backend == "python" or config.platform == "ensemble" for config in configs.values()):
             # Else each model's code is run once more only to ask it for what is written: seconds of every start.
             self._command.append("--disable-auto-complete-config")
@@ -108,6 +113,7 @@ class TritonProcess:
                 "PYTHONUNBUFFERED": "1",
             }
             | ({} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus})
+            | ({} if traces is None else traces.environment())
         )
 
     def __enter__(self) -> TritonProcess:
