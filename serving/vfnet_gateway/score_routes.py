@@ -88,8 +88,9 @@ class ScoreRoutes:
         try:
             self.keys.check(request.headers.get("authorization"))
             contract.check_content_type(request.headers.get("content-type"))
-            priority = request_record_of(request).priority = priority_of(request.headers)
-            return self.deployments.choose(request.headers), priority
+            record = request_record_of(request)
+            record.priority = priority_of(request.headers)
+            return self.deployments.choose(request.headers, request_id=record.request_id), record.priority
         except RequestError:
             await self.bodies.refuse_unread(request.headers, request.receive)
             raise

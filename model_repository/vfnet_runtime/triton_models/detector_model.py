@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,11 @@ class TritonPythonModel(DecoupledDetector):
             nms_pre=int(parameters["nms_pre"]),
             score_threshold=float(parameters["score_threshold"]),
         )
+
+        def say(text: str) -> None:
+            pb_utils.Logger.log_info(f"{config['name']}: {text}")
+
+        started = time.monotonic()
         self.engine = OpenVINOEngine(
             Path(args["model_repository"]) / args["model_version"] / "network.xml",
             parameters["inference_precision"],
@@ -40,13 +46,12 @@ class TritonPythonModel(DecoupledDetector):
             _cache_dir(parameters["cache_dir"]),
             int(parameters["throughput_streams"]),
         )
+        say(f"the network is compiled after {time.monotonic() - started:.2g} s")
         canvases = parse_warm_up_canvases(parameters["warm_up_canvases"])
-        warm = warm_up(self.engine, canvases, float(parameters["warm_up_seconds"]))
+        warm = warm_up(self.engine, canvases, float(parameters["warm_up_seconds"]), say)
         self.last_size: tuple[int, ...] = ()
         self.receive_with(config, parameters)
-        pb_utils.Logger.log_info(
-            f"{config['name']}: {self.engine.description}, warm for {warm} of {len(canvases)} common sizes"
-        )
+        say(f"{self.engine.description}, warm for {warm} of {len(canvases)} common sizes")
 
     def execute(self, requests: list[Any]) -> None:
         """Answer each request as soon as it is done; return when all are.

@@ -300,7 +300,7 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
             destination, checked, call.record, priority=priority, time_left=call.time_left()
         )
         with call.record.stage("write"):
-            return infer_response(model, checked.id, tensors)
+            return infer_response(model, checked.id, tensors, call.record.deployment)
 
     async def _health(self, _call: Call, request: Any) -> bytes:
         status = await self._status_of(request.name)

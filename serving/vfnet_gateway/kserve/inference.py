@@ -57,7 +57,7 @@ class Inference:
 
     def choose(self, model: str, headers: Mapping[str, str], record: RequestRecord) -> Destination:
         """Where a request for one of `models` goes. Raises RequestError, 404: it names a deployment there is not."""
-        destination = self._deployments.choose(headers, model)
+        destination = self._deployments.choose(headers, model, record.request_id)
         record.deployment = destination.deployment
         return destination
 
