@@ -20,6 +20,7 @@ from vfnet_client.url_images.url_images import URLImageFetcher
 from vfnet_gateway import swagger
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.bodies import BodyReader
+from vfnet_gateway.drift import DriftWatch
 from vfnet_gateway.ensemble import Ensemble, fair_retries
 from vfnet_gateway.health_routes import HealthRoutes
 from vfnet_gateway.keys import KeyRing
@@ -50,6 +51,7 @@ class Gateway:
 
     Raises:
         CommandError: the keys' file cannot be read.
+        ProfileError: the drift's reference cannot be read.
     """
 
     def __init__(self, settings: GatewaySettings, log_stream: TextIO | None = None) -> None:
@@ -63,6 +65,7 @@ class Gateway:
         self.metrics = GatewayMetrics()
         self.keys = KeyRing(settings.keys, settings.keys_file, lambda line: self.log.note("INFO", line))
         self.bodies = BodyReader(settings)
+        self._drift = DriftWatch.started(settings.drift_reference, settings.drift_window, self.metrics.registry)
         self._router = Router(redirect_slashes=False, lifespan=self._lifespan)
         host_policy = settings.host_policy if self.keys.is_open else None
         self._middleware = RequestMiddleware(self._router, self.metrics, self.log, host_policy, self.leaving)
@@ -88,7 +91,9 @@ class Gateway:
 
         by_deployment = DeploymentMetrics(self.metrics.registry)
         self.metrics.refreshers.append(by_deployment.refresh)
-        deployments = Deployments(settings, open_ensemble, by_deployment, self.log.note)
+        if self._drift is not None:
+            self.metrics.refreshers.append(self._drift.refresh)
+        deployments = Deployments(settings, open_ensemble, by_deployment, self.log.note, self._drift)
         scorer = Scorer(settings, fetcher.fetch)
         self._watch(deployments)
         statistics = ModelStatistics(facts)
@@ -116,6 +121,8 @@ class Gateway:
             await fetcher.close()
             await facts.close()
             await deployments.stop(_FINISH_S)
+            if self._drift is not None:
+                self._drift.stop()
 
     def _watch(self, deployments: Deployments) -> None:
         budget = self.bodies.budget
