@@ -28,7 +28,8 @@ from vfnet_client.images import ImageLike, ImageLoader
 from vfnet_client.model_names import check_ensemble_name
 from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
 from vfnet_client.server_errors import deadline_exceeded
-from vfnet_client.servers.pool import ServerPool, Told
+from vfnet_client.servers.membership import Told
+from vfnet_client.servers.pool import ServerPool
 from vfnet_client.transport import (
     DEFAULT_SERVER,
     Transport,

@@ -34,8 +34,14 @@ COMMANDS = {
     "deployments": Subcommand(
         "vfnet.commands.deployments", "list what a server has loaded", "serve", "build,serve,train"
     ),
+    "receive": Subcommand(
+        "vfnet.commands.receive", "take checkpoints that `deploy --server` sends", "serve", "build,gateway,serve,train"
+    ),
     "batch": Subcommand(
         "vfnet.commands.batch", "score very many images, restartable, also on a cluster", "detect", "batch"
+    ),
+    "captured": Subcommand(
+        "vfnet.commands.captured", "list, export or forget the images that a gateway has kept", "train", "gateway"
     ),
     "finetune": Subcommand(
         "vfnet.commands.finetune", "train a checkpoint on your own annotated images", "train", "build,train"

@@ -11,7 +11,11 @@ BENCHMARKS = {
     name: Subcommand(f"vfnet_bench.commands.{name}", help, "measure", "bench,load")
     for name, help in {
         "network": "the served detector against the bare network and others that detect",
+        "scales": "seconds and AP against the scale images are resized to",
+        "zoo": "every network of MMDetection's configs/vfnet, served and in MMDetection",
         "overload": "a server asked for more than it can do",
+        "sharing": "two models of different weight that are both asked for more than they can do",
+        "deploy": "a model that is replaced under load, and at ten times the capacity",
         "mixed": "photos of many shapes at once",
         "gateway": "the gateway against direct gRPC",
         "servers": "several servers behind a gateway, and one of them killed or stopped",
@@ -20,6 +24,7 @@ BENCHMARKS = {
         "training": "a training step against MMDetection's",
         "gpu": "the torch engine on a GPU",
         "instances": "how long a GPU would wait between batches, with a clock in its place",
+        "alerts": "real faults, and what a real Prometheus rings of them",
         "kernels": "what the compiler makes of the GPU's kernels, without one",
     }.items()
 }

@@ -20,8 +20,8 @@ _MOST_BOXES = 1000
 
 SHARE, BELOW, CLASSES, DISAGREEMENT = "share", "below", "classes", "disagreement"
 """Why an image was kept."""
-ACCEPTED, LEFT_OUT = "accepted", "left_out"
-"""What a reviewer decided."""
+ACCEPTED, LEFT_OUT, BEGUN = "accepted", "left_out", "begun"
+"""What a reviewer decided; begun: nothing yet, but boxes were changed."""
 
 
 class RecordError(ValueError):
@@ -59,7 +59,7 @@ class Review:
     """What a person made of an image."""
 
     state: str
-    """`ACCEPTED` or `LEFT_OUT`."""
+    """`ACCEPTED`, `LEFT_OUT` or `BEGUN`."""
     at: str
     """When, ISO 8601 in UTC."""
     by: str
@@ -106,6 +106,11 @@ class CapturedImage:
     def is_accepted(self) -> bool:
         """Whether a person says that its labels are right."""
         return self.review is not None and self.review.state == ACCEPTED
+
+    @property
+    def is_left_out(self) -> bool:
+        """Whether a person says that nothing is to be learnt from it."""
+        return self.review is not None and self.review.state == LEFT_OUT
 
     def reviewed(self, labels: Iterable[LabelledBox], review: Review | None) -> CapturedImage:
         """With what a person made of it, as the next version."""

@@ -5,7 +5,7 @@
     records/ID.json      what is known of it, one line: the truth. An image without a record does not count
     captured.jsonl       all records, AutoML JSONL; captured.json: the same as COCO JSON
     reviewed.jsonl       those that a person has accepted; reviewed.json: the same as COCO JSON
-    .lock                of a folder: held while something is added, changed or removed
+    .lock, .tables.lock  of a folder: held while something is added, changed or removed, and by who makes the tables
 
 The tables (`captured.*`, `reviewed.*`) are made of the records, at most a few seconds after these; whoever wants the
 newest, or one image, reads the records. Every file is written beside and renamed (an object store does that itself),
@@ -30,7 +30,8 @@ A record is a line of AutoML JSONL with three more fields:
 what a person made of it. A box that a person drew or changed has no `score`. `reasons` says why the image was kept:
 `share` (evenly sampled), `below`, `classes`, `disagreement`. Only those with `share` are a fair sample of the traffic.
 `score_threshold` is the caller's own, below which nothing was answered; null: the server's. `review` is null, or
-`{"state": "accepted", "at": ..., "by": ...}`, or with the state `left_out`: not to be learnt from. `version` counts the
+`{"state": "accepted", "at": ..., "by": ...}`, or with the state `left_out`: not to be learnt from; or `begun`: a
+person has changed boxes, and not accepted them yet. `version` counts the
 changes: whoever saves says which version was looked at.
 """
 
@@ -43,7 +44,7 @@ from datetime import UTC, datetime
 LAYOUT = 1
 MARK = "capture.json"
 IMAGES, RECORDS = "images/", "records/"
-LOCK = ".lock"
+LOCK, TABLES_LOCK = ".lock", ".tables.lock"
 CAPTURED, REVIEWED = "captured", "reviewed"
 """The tables' names, before their endings."""
 JSONL, COCO = ".jsonl", ".json"

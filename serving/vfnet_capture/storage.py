@@ -9,7 +9,8 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from time import monotonic
+from typing import Any, NamedTuple, Protocol
 
 from vfnet_capture.layout import LOCK
 from vfnet_client.atomic_files import durable_file, locked_file, make_folder_inside, write_inside
@@ -18,6 +19,17 @@ from vfnet_client.exceptions import CommandError
 
 _LARGEST_FILE = 1 << 30
 """Bytes. A table of ten thousand records has a fiftieth of that."""
+_LIST_OBJECTS_EVERY_S = 30.0
+"""An object store is asked so often what others have changed: each listing is paid for."""
+
+
+class Listed(NamedTuple):
+    """What a listing says of a file."""
+
+    size: int
+    """Bytes."""
+    version: object
+    """Another one where the file was replaced."""
 
 
 class Storage(Protocol):
@@ -39,8 +51,17 @@ class Storage(Protocol):
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
 
-    def sizes(self, folder: str) -> dict[str, int]:
-        """Bytes of the files of a folder such as `records/`, by names without it; unfinished ones left out."""
+    def listing(self, folder: str) -> dict[str, Listed]:
+        """The files of a folder such as `records/`, by names without it; unfinished ones left out."""
+
+    def remove_unfinished(self, folder: str) -> None:
+        """Remove what killed writers left in a folder. Nobody writes meanwhile: the store is locked."""
+
+    def stamp(self, folder: str) -> object:
+        """Another where files of a folder were added, removed or replaced since; of an object store after a while."""
+
+    def lock_file(self, name: str) -> Path:
+        """A file of this machine that stands for the store among its processes."""
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """Keep others from changing the store, as far as they are on this machine."""
@@ -72,21 +93,40 @@ class FolderStorage:
         """See `Storage`."""
         (self.folder / name).unlink(missing_ok=True)
 
-    def sizes(self, folder: str) -> dict[str, int]:
+    def listing(self, folder: str) -> dict[str, Listed]:
         """See `Storage`."""
         found = {}
         with contextlib.suppress(FileNotFoundError), os.scandir(self.folder / folder) as entries:
             for entry in entries:
                 with contextlib.suppress(FileNotFoundError):  # removed by another meanwhile
                     if not entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
-                        found[entry.name] = entry.stat(follow_symlinks=False).st_size
+                        status = entry.stat(follow_symlinks=False)
+                        found[entry.name] = Listed(status.st_size, (status.st_mtime_ns, status.st_ino))
         return found
+
+    def remove_unfinished(self, folder: str) -> None:
+        """See `Storage`."""
+        with contextlib.suppress(FileNotFoundError):
+            for path in (self.folder / folder).iterdir():
+                if path.name.startswith("."):
+                    path.unlink(missing_ok=True)
+
+    def stamp(self, folder: str) -> object:
+        """See `Storage`: renaming and removing change the folder's time."""
+        try:
+            return (self.folder / folder).stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+
+    def lock_file(self, name: str) -> Path:
+        """See `Storage`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self.folder / name
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """See `Storage`."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with locked_file(self.folder / LOCK):
+        with locked_file(self.lock_file(LOCK)):
             yield
 
 
@@ -108,8 +148,6 @@ class ObjectStorage:
         except (ImportError, ValueError) as error:
             raise CommandError(f"cannot open {url}: {error}") from error
         self._root = str(path).rstrip("/")
-        # Others on other machines are not kept out: an object store has no locks.
-        self._lock = Path(tempfile.gettempdir()) / f"vfnet-capture-{hashlib.sha256(url.encode()).hexdigest()[:16]}.lock"
 
     def read(self, name: str) -> bytes:
         """See `Storage`."""
@@ -126,7 +164,7 @@ class ObjectStorage:
         with _as_os_error(), contextlib.suppress(FileNotFoundError):
             self._files.rm_file(self._path(name))
 
-    def sizes(self, folder: str) -> dict[str, int]:
+    def listing(self, folder: str) -> dict[str, Listed]:
         """See `Storage`."""
         with _as_os_error():
             try:
@@ -134,12 +172,30 @@ class ObjectStorage:
             except FileNotFoundError:
                 return {}
         names = ((path.rpartition("/")[2], entry) for path, entry in found.items())
-        return {name: int(entry["size"]) for name, entry in names if not name.startswith(".")}
+        return {
+            name: Listed(
+                int(entry["size"]), entry.get("ETag") or str(entry.get("LastModified") or entry.get("created"))
+            )
+            for name, entry in names
+            if not name.startswith(".")
+        }
+
+    def remove_unfinished(self, folder: str) -> None:
+        """See `Storage`; an object store shows whole objects only."""
+
+    def stamp(self, folder: str) -> object:  # noqa: ARG002
+        """See `Storage`."""
+        return int(monotonic() / _LIST_OBJECTS_EVERY_S)
+
+    def lock_file(self, name: str) -> Path:
+        """See `Storage`. Others on other machines are not kept out: an object store has no locks."""
+        known_by = hashlib.sha256(self.url.encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"vfnet-capture-{os.getuid()}-{known_by}{name}"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """See `Storage`."""
-        with locked_file(self._lock):
+        with locked_file(self.lock_file(LOCK)):
             yield
 
     def _path(self, name: str) -> str:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 import orjson
 
 from vfnet_capture.captured_image import CapturedImage, RecordError
-from vfnet_capture.layout import IMAGES, LAYOUT, MARK, RECORDS, image_name, is_id, record_name
+from vfnet_capture.layout import LAYOUT, MARK, RECORDS, image_name, is_id, record_name
 from vfnet_capture.storage import Storage, storage_at
 from vfnet_client.exceptions import CommandError
 
@@ -43,8 +43,7 @@ class CaptureStore:
             layout = mark["layout"]
         except FileNotFoundError:
             raise CommandError(
-                f"{self.url} is no capture store: it has no {MARK}, which vfnet gateway --capture writes with the "
-                "first image"
+                f"{self.url} is no capture store: it has no {MARK}, which vfnet gateway --capture writes when it starts"
             ) from None
         except OSError as error:
             raise CommandError(f"cannot read {self.url}: {error.strerror or error}") from error
@@ -55,7 +54,7 @@ class CaptureStore:
 
     def ids(self) -> list[str]:
         """Of all images, oldest first."""
-        names = self.storage.sizes(RECORDS)
+        names = self.storage.listing(RECORDS)
         return sorted(name.removesuffix(".json") for name in names if is_id(name.removesuffix(".json")))
 
     def images(self) -> Iterator[CapturedImage]:
@@ -89,8 +88,11 @@ class CaptureStore:
             raise
 
     def mark(self) -> None:
-        """Say that it is a store. Raises OSError."""
-        self.storage.write(MARK, orjson.dumps({"layout": LAYOUT}) + b"\n")
+        """Say that it is a store, where nothing does. Raises OSError."""
+        try:
+            self.storage.read(MARK)
+        except FileNotFoundError:
+            self.storage.write(MARK, orjson.dumps({"layout": LAYOUT}) + b"\n")
 
     def save(self, image: CapturedImage) -> None:
         """Write the next version of an image over the one before it; it is on the disk when this returns.
@@ -112,10 +114,6 @@ class CaptureStore:
         """Remove an image and its record. Raises OSError."""
         self.storage.remove(record_name(image_id))  # first: an image without a record does not count
         self.storage.remove(image_name(image_id, ending))
-
-    def picture_sizes(self) -> dict[str, int]:
-        """Bytes of all image files, by their names, also of those without a record."""
-        return self.storage.sizes(IMAGES)
 
 
 def open_store(place: str, *, new: bool = False) -> CaptureStore:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Receive, Scope, Send
 
+from vfnet_capture.store import open_store
 from vfnet_client.exceptions import VFNetClientError
 from vfnet_client.servers.pool import ServerPool
 from vfnet_client.transport import open_transport
@@ -20,6 +21,7 @@ from vfnet_client.url_images.url_images import URLImageFetcher
 from vfnet_gateway import swagger
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.bodies import BodyReader
+from vfnet_gateway.capturing import Capture
 from vfnet_gateway.drift import DriftWatch
 from vfnet_gateway.ensemble import Ensemble, fair_retries
 from vfnet_gateway.health_routes import HealthRoutes
@@ -33,13 +35,15 @@ from vfnet_gateway.kserve.statistics import ModelStatistics
 from vfnet_gateway.leaving import Leaving
 from vfnet_gateway.metrics import CONTENT_TYPE, GatewayMetrics
 from vfnet_gateway.middleware import RequestMiddleware
+from vfnet_gateway.review.queue import ReviewQueue
+from vfnet_gateway.review.routes import ReviewRoutes
 from vfnet_gateway.score_routes import ScoreRoutes
 from vfnet_gateway.scorer import Scorer
 from vfnet_gateway.settings import GatewaySettings
 from vfnet_gateway.traffic.deployment_metrics import DeploymentMetrics
 from vfnet_gateway.traffic.deployments import Deployments
 from vfnet_gateway.triton_facts import TritonFacts
-from vfnet_gateway.ui_routes import UIRoutes
+from vfnet_gateway.ui_routes import UIRoutes, read_manifest
 from vfnet_gateway.workers.shared_places import AskedPlaces
 
 _FINISH_S = 5.0
@@ -64,6 +68,12 @@ class Gateway:
         self.leaving = Leaving()
         self.metrics = GatewayMetrics()
         self.keys = KeyRing(settings.keys, settings.keys_file, lambda line: self.log.note("INFO", line))
+        self.review_keys: KeyRing | None = None
+        """Of those who may correct captured images; None: there is no page for that."""
+        if settings.has_review:
+            self.review_keys = KeyRing(
+                settings.review_keys, settings.review_keys_file, lambda line: self.log.note("INFO", f"review: {line}")
+            )
         self.bodies = BodyReader(settings)
         self._drift = DriftWatch.started(settings.drift_reference, settings.drift_window, self.metrics.registry)
         self._router = Router(redirect_slashes=False, lifespan=self._lifespan)
@@ -93,8 +103,9 @@ class Gateway:
         self.metrics.refreshers.append(by_deployment.refresh)
         if self._drift is not None:
             self.metrics.refreshers.append(self._drift.refresh)
-        deployments = Deployments(settings, open_ensemble, by_deployment, self.log.note, self._drift)
-        scorer = Scorer(settings, fetcher.fetch)
+        capture = None if settings.capture.store is None else Capture(settings.capture, self.metrics, self.log.note)
+        deployments = Deployments(settings, open_ensemble, by_deployment, self.log.note, capture, self._drift)
+        scorer = Scorer(settings, fetcher.fetch, self.metrics.levels)
         self._watch(deployments)
         statistics = ModelStatistics(facts)
         inference = Inference(deployments, self.metrics, settings.timeout, settings.max_image_bytes, self.leaving)
@@ -105,9 +116,12 @@ class Gateway:
             *swagger.routes(),
             Route("/metrics", self._metrics),
             *UIRoutes(settings, self.keys, facts, fetcher.fetch, self.bodies).routes(),
+            *self._review_routes(),
         ]
         self._router.routes[:] = routes
         await deployments.start()
+        if capture is not None:
+            capture.start()
         if self.grpc_server is not None:
             messages = MessageReader(self.bodies, settings.max_message_bytes)
             await self.grpc_server.start(
@@ -123,6 +137,17 @@ class Gateway:
             await deployments.stop(_FINISH_S)
             if self._drift is not None:
                 self._drift.stop()
+            if capture is not None:
+                await capture.stop(_FINISH_S)
+
+    def _review_routes(self) -> list[BaseRoute]:
+        settings = self.settings
+        if self.review_keys is None or settings.capture.store is None:
+            return []
+        store, manifest = open_store(settings.capture.store, new=True), settings.manifest_of(settings.models[0])
+        return ReviewRoutes(
+            store, ReviewQueue(store), self.review_keys, self.bodies, lambda: read_manifest(manifest)["classes"] or ()
+        ).routes()
 
     def _watch(self, deployments: Deployments) -> None:
         budget = self.bodies.budget

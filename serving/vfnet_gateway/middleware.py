@@ -112,6 +112,7 @@ class RequestMiddleware:
         route = getattr(scope.get("route"), "path", "other")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.answered(route, method, str(status), REFUSALS.get(status), record)
+        self._metrics.levels.count(record, status)
         self._log.request(scope, record, status)
 
 

@@ -10,6 +10,8 @@ from time import perf_counter
 from starlette.requests import Request
 from starlette.types import Message, Receive
 
+from vfnet_gateway.admission import Priority
+
 SCOPE_KEY = "vfnet.request_record"
 
 
@@ -24,6 +26,10 @@ class RequestRecord:
     bytes_in: int = 0
     bytes_out: int = 0
     images: int | None = None
+    priority: Priority | None = None
+    """Of a request that detects, once that is known."""
+    has_failed_images: bool = False
+    """Whether some that could be read were given up, because the model's process ended each time it had one."""
     deployment: str | None = None
     """Which one it went to, where there are several."""
     status: int | None = None

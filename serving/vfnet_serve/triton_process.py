@@ -277,15 +277,21 @@ class TritonProcess:
         if not self.has_lost_a_process and not self.unload(others, _UNLOAD_SECONDS):
             self.has_lost_a_process = True
 
-    def load_new(self, deployment: ServedDeployment) -> None:
+    def load_new(self, deployment: ServedDeployment, given_up: threading.Event) -> None:
         """Load a deployment under names that are not in use; what was loaded of it is gone again if it fails.
+
+        Args:
+            given_up: set by whoever does not wait for it any more, see `give_up`.
 
         Raises:
             ServerError: the server did not load it, with its reason.
+            OSError: it cannot be laid out.
         """
-        deployment.lay_out(self.repository)
         try:
+            deployment.lay_out(self.repository)
             for name in deployment.loads():
+                if given_up.is_set():
+                    raise ServerError(f"{name} is not loaded: nobody waits for it any more")
                 self.log.load_failures.pop(name, None)
                 try:
                     with _saying_what_could_not_be_loaded(name):
@@ -293,7 +299,9 @@ class TritonProcess:
                 except ServerError as error:
                     cause = self.log.load_failures.pop(name, None)  # in the model's own words
                     raise ServerError(f"{name} failed to load: {cause}") if cause else error from None
-        except ServerError:
+            if given_up.is_set():
+                raise ServerError(f"{deployment.names.ensemble} is unloaded: nobody waits for it any more")
+        except (ServerError, OSError):
             self.unload_all(deployment, _UNLOAD_SECONDS)
             raise
 
@@ -317,6 +325,18 @@ class TritonProcess:
         for name in names:
             shutil.rmtree(self.repository / name, ignore_errors=True)
         return is_gone
+
+    def give_up(self, deployment: ServedDeployment) -> None:
+        """Unload what is loaded of a deployment of which a load hangs. That one stays, doing nothing (2.51)."""
+        self.has_lost_a_process = True
+        with contextlib.suppress(OSError, ValueError):
+            index = json.loads(self._request("/v2/repository/index", b"{}", _ANSWER_SECONDS))
+            is_ready = {entry["name"] for entry in index if entry.get("state") == "READY"}
+            for name in deployment.loads():
+                if name in is_ready:
+                    self._request(f"/v2/repository/models/{name}/unload", b"{}", _ANSWER_SECONDS)
+        for name in deployment.loads():
+            shutil.rmtree(self.repository / name, ignore_errors=True)
 
     def unload(self, models: Sequence[str], seconds: float) -> bool:
         """Whether they are gone within so many seconds: after what they have to do."""

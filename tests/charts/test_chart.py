@@ -208,7 +208,21 @@ def test_keda_asks_prometheus_for_metrics_that_there_are() -> None:
 
 def test_alerts_are_those_of_docker_compose() -> None:
     rule = of_kind(render("--set=monitoring.rules=true"), "PrometheusRule")
-    assert rule["spec"] == yaml.safe_load((ROOT / "build/docker/prometheus/alerts.yml").read_text())
+    names = ("objectives", "service_levels", "alerts")
+    files = [yaml.safe_load((ROOT / f"build/docker/prometheus/{name}.yml").read_text()) for name in names]
+    assert rule["spec"] == {"groups": [group for file in files for group in file["groups"]]}
+
+
+def test_objectives_and_runbook_can_be_set() -> None:
+    page = "https://vision.example.org/runbook.html"
+    objectives = '{"availability": 0.999, "latency": 0.9, "latencySeconds": "0.5"}'
+    options = (f"--set=monitoring.runbook={page}", f"--set-json=monitoring.objectives={objectives}")
+    rule = of_kind(render("--set=monitoring.rules=true", *options), "PrometheusRule")
+    groups = rule["spec"]["groups"]
+    assert [each["expr"] for each in groups[0]["rules"]] == ["vector(0.999)", "vector(0.9)", "vector(0.5)"]
+    assert groups[0]["rules"][2]["labels"] == {"le": "0.5"}
+    urls = {each["annotations"]["runbook_url"] for group in groups for each in group["rules"] if "alert" in each}
+    assert all(url.startswith(f"{page}#vfnet") for url in urls)
 
 
 @pytest.mark.parametrize(

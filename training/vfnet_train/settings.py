@@ -12,10 +12,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
-from vfnet_client.commands.options import at_least_one, fraction
+from vfnet_client.commands.options import at_least_one, count, fraction, scale
 from vfnet_client.commands.settings_options import Count, Folder
 from vfnet_data.box_layouts import LAYOUTS
-from vfnet_train.argument_types import class_names, norm_or_none, not_negative, positive, scale, whole
+from vfnet_train.argument_types import class_names, norm_or_none, not_negative, positive
 from vfnet_train.errors import FinetuneError
 
 SCHEDULES = ("warmup_linear", "warmup_cosine", "step", "constant")
@@ -50,7 +50,7 @@ class OptimizerSettings:
     Of all gradients together; None here: not clipped."""
     schedule: Annotated[str, SCHEDULES] = "warmup_linear"
     """Of the learning rate; step: divided by ten at --step-epochs, as mmdet's."""
-    warmup_steps: Annotated[int, whole, "STEPS"] = 0
+    warmup_steps: Annotated[int, count, "STEPS"] = 0
     warmup_ratio: Annotated[float, fraction, "SHARE"] = 0.1
     """Of the learning rate, where the linear warm-up begins.
 
@@ -129,7 +129,7 @@ class FinetuneSettings:
     """Evaluate and keep a moving average of the weights, such as 0.999; helps with few images (default: off)."""
     precision: Annotated[str, PRECISIONS] = "f32"
     """What convolutions compute in; losses and boxes are always f32."""
-    seed: Annotated[int, whole, "N"] = 42
+    seed: Annotated[int, count, "N"] = 42
     """Of every random choice."""
     evaluate_every: Count = 1
     """Epochs."""
@@ -139,7 +139,7 @@ class FinetuneSettings:
     """The processor: cpu, cuda, cuda:1 (default: a GPU if there is one)."""
     threads: Count | None = None
     """CPU threads (default: torch's choice)."""
-    workers: Annotated[int, whole, "N"] = 2
+    workers: Annotated[int, count, "N"] = 2
     """Processes that read images; 0: none."""
     save_minutes: Annotated[float, positive, "MINUTES"] = 5.0
     """Between saved states.

@@ -18,6 +18,11 @@ def internal_error(message: str, error: Exception) -> Any:
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, pb_utils.TritonError.INTERNAL))
 
 
+def error_of(response: Any) -> str | None:
+    """What its caller is told where it is an error."""
+    return str(response.error().message()) if response.has_error() else None
+
+
 def cancelled() -> Any:
     """The caller has gone: gRPC CANCELLED."""
     return pb_utils.InferenceResponse(

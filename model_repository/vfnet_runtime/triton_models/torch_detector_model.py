@@ -49,7 +49,11 @@ class TritonPythonModel(DecoupledDetector):
     def execute(self, requests: list[Any]) -> None:
         """Answer each request as soon as its batch is done; return when all are."""
         images = self.begin(requests)
-        for position, outcome in self.engine.detect(_of_engine(images)):
+
+        def timed(position: int, started: int, ended: int) -> None:
+            images[position].was_computed(started, ended)
+
+        for position, outcome in self.engine.detect(_of_engine(images), timed):
             self.respond(images[position], answer(outcome))
         self.received.end()
         self.give_up_if_broken()
