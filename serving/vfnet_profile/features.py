@@ -21,7 +21,7 @@ MEANINGS: Mapping[str, str] = {
     CLASS: "class of a box",
     SCORE: "score of a box",
     BOX_SIZE: "side of a box: the square root of its share of the image's area",
-    BOXES: "boxes of an image",
+    BOXES: "number of boxes of an image",
     BRIGHTNESS: "mean luma of an image, 0 to 255",
     IMAGE_SIZE: "side of an image in pixels: the square root of width times height",
     ASPECT_RATIO: "width of an image divided by its height",
