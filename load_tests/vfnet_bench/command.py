@@ -20,6 +20,7 @@ BENCHMARKS = {
         "gateway": "the gateway against direct gRPC",
         "tracing": "what traces cost, by how many requests are traced",
         "servers": "several servers behind a gateway, and one of them killed or stopped",
+        "scaling": "a simulated day, burst and lost zone under the Helm chart's scaling rule",
         "batch": "a batch against the server's best",
         "growth": "images/s and memory against size, concurrency, detections",
         "training": "a training step against MMDetection's",

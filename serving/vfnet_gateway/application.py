@@ -23,6 +23,7 @@ from vfnet_gateway import swagger
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.bodies import BodyReader
 from vfnet_gateway.capturing import Capture
+from vfnet_gateway.drift import DriftWatch
 from vfnet_gateway.ensemble import Ensemble, fair_retries
 from vfnet_gateway.health_routes import HealthRoutes
 from vfnet_gateway.keys import KeyRing
@@ -56,6 +57,7 @@ class Gateway:
 
     Raises:
         CommandError: the keys' file cannot be read, or traces cannot be exported as asked.
+        ProfileError: the drift's reference cannot be read.
     """
 
     def __init__(self, settings: GatewaySettings, log_stream: TextIO | None = None) -> None:
@@ -76,6 +78,7 @@ class Gateway:
                 settings.review_keys, settings.review_keys_file, lambda line: self.log.note("INFO", f"review: {line}")
             )
         self.bodies = BodyReader(settings)
+        self._drift = DriftWatch.started(settings.drift_reference, settings.drift_window, self.metrics.registry)
         self._router = Router(redirect_slashes=False, lifespan=self._lifespan)
         host_policy = settings.host_policy if self.keys.is_open else None
         self._middleware = RequestMiddleware(
@@ -103,8 +106,10 @@ class Gateway:
 
         by_deployment = DeploymentMetrics(self.metrics.registry)
         self.metrics.refreshers.append(by_deployment.refresh)
+        if self._drift is not None:
+            self.metrics.refreshers.append(self._drift.refresh)
         capture = None if settings.capture.store is None else Capture(settings.capture, self.metrics, self.log.note)
-        deployments = Deployments(settings, open_ensemble, by_deployment, self.log.note, capture)
+        deployments = Deployments(settings, open_ensemble, by_deployment, self.log.note, capture, self._drift)
         scorer = Scorer(settings, fetcher.fetch, self.metrics.levels)
         self._watch(deployments)
         statistics = ModelStatistics(facts)
@@ -135,6 +140,8 @@ class Gateway:
             await fetcher.close()
             await facts.close()
             await deployments.stop(_FINISH_S)
+            if self._drift is not None:
+                self._drift.stop()
             if capture is not None:
                 await capture.stop(_FINISH_S)
             if self.tracing is not None:

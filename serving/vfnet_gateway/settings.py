@@ -95,6 +95,12 @@ class GatewaySettings:
 
     Copies are counted, too."""
 
+    drift_reference: File | None = None
+    """What images and detections were like, as `vfnet drift --write-reference` writes it: how far those of now are from
+    that becomes metrics."""
+    drift_window: Count = 1000
+    """The latest images that are compared with `drift_reference`."""
+
     url_policy: AddressPolicy = field(default_factory=AddressPolicy)
     """Where images by URL may come from."""
     url_limits: FetchLimits = field(default_factory=FetchLimits)
