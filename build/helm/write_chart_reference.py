@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from vfnet_runtime import latency_buckets
+
 CHART = Path(__file__).parent / "vfnet"
 ALLOWED: dict[str, dict[str, Any]] = {
     "image.pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
@@ -23,6 +25,12 @@ ALLOWED: dict[str, dict[str, Any]] = {
         "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+%$"}]
     },
     "server.autoscaling.refusals": {"type": "number", "exclusiveMinimum": 0},
+    "server.autoscaling.imagesInFlight": {"type": "number", "exclusiveMinimum": 0},
+    "monitoring.objectives.availability": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+    "monitoring.objectives.latency": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+    "monitoring.objectives.latencySeconds": {
+        "enum": [latency_buckets.label_of(each) for each in latency_buckets.SECONDS]
+    },
     "server.gpus": {"type": "integer", "minimum": 0},
     "checkpoint.source": {"type": "string", "minLength": 1},
 }

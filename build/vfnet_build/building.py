@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from vfnet_build.engines import libtorch, openvino, pytorch, tensorrt, torch_aoti
@@ -59,10 +60,7 @@ def build(
     _check_name(model)
     shown = str(repository) if model == MODEL else f"{model} in {repository}"
     check_replaceable(repository)  # before any long work
-    for engine in options.engines:
-        if options.precision not in ENGINES[engine].PRECISIONS:
-            known = ", ".join(ENGINES[engine].PRECISIONS)
-            raise RepositoryError(f"{engine} does not compute in {options.precision}; choose from {known}")
+    _check_options(options)
     if "tensorrt" in options.engines:
         tensorrt.check_available()
         if validation is None:
@@ -72,15 +70,45 @@ def build(
     )
     if checkpoint.untrained:
         _say("WARNING: these weights are UNTRAINED: boxes show that serving works and mean nothing")
+    checkpoint = replace(checkpoint, config=options.detection.applied_to(checkpoint.config))
     manifest = _manifest(checkpoint, options)
     if not force and Manifest.read(repository, model) == manifest:
         _say(f"{shown} is up to date with {checkpoint.description}")
         return False
-    _say(f"building {checkpoint.description} for {', '.join(options.engines)} ({options.precision})")
+    changed = f", {options.detection}" if options.detection else ""
+    _say(f"building {checkpoint.description} for {', '.join(options.engines)} ({options.precision}{changed})")
     export = _exporter(checkpoint, options, validation)
     write_repository(repository, checkpoint.config, manifest, export, model=model)
     _say(f"wrote {shown}")
     return True
+
+
+def planned(
+    checkpoint_spec: str,
+    options: BuildOptions,
+    *,
+    architecture: str | None = None,
+    classes: Sequence[str] | None = None,
+    accept_preprocessing: bool = False,
+) -> Manifest:
+    """What `build` would write with these: where it is there already, nothing is left to do.
+
+    Raises:
+        CheckpointError, RepositoryError.
+    """
+    _check_options(options)
+    checkpoint = open_checkpoint(
+        checkpoint_spec, architecture=architecture, classes=classes, accept_preprocessing=accept_preprocessing
+    )
+    return _manifest(checkpoint, options)
+
+
+def _check_options(options: BuildOptions) -> None:
+    options.detection.check()
+    for engine in options.engines:
+        if options.precision not in ENGINES[engine].PRECISIONS:
+            known = ", ".join(ENGINES[engine].PRECISIONS)
+            raise RepositoryError(f"{engine} does not compute in {options.precision}; choose from {known}")
 
 
 def _check_name(model: str) -> None:

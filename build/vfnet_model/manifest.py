@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from vfnet_client.bounded_files import read_text
 from vfnet_client.model_names import MODEL
+from vfnet_model.detection_settings import DetectionSettings
 
 MANIFEST = "vfnet_build.json"
 """What a built repository's model was built from; Triton looks at folders only. See `file_of`."""
@@ -42,6 +43,8 @@ class BuildOptions:
     """Configurations that Triton's --model-config-name can choose instead."""
     quantization: QuantizationOptions | None = None
     """For int8."""
+    detection: DetectionSettings = field(default_factory=DetectionSettings)
+    """What is not as the checkpoint says."""
 
     @property
     def engines(self) -> tuple[str, ...]:
@@ -74,6 +77,7 @@ class Manifest:
             options["other_engines"] = tuple(options["other_engines"])
             if options["quantization"] is not None:
                 options["quantization"] = QuantizationOptions(**options["quantization"])
+            options["detection"] = DetectionSettings.from_json(options["detection"])
             return Manifest(**fields | {"classes": tuple(fields["classes"]), "options": BuildOptions(**options)})
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None

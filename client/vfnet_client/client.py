@@ -16,7 +16,7 @@ from vfnet_client.credentials import Credentials
 from vfnet_client.detections import Detections, ImageResult
 from vfnet_client.exceptions import ServerUnavailableError, VFNetClientError
 from vfnet_client.images import ImageLike
-from vfnet_client.servers.pool import Told
+from vfnet_client.servers.membership import Told
 from vfnet_client.transport import DEFAULT_SERVER
 
 T = TypeVar("T")

@@ -34,14 +34,23 @@ COMMANDS = {
     "deployments": Subcommand(
         "vfnet.commands.deployments", "list what a server has loaded", "serve", "build,serve,train"
     ),
+    "receive": Subcommand(
+        "vfnet.commands.receive", "take checkpoints that `deploy --server` sends", "serve", "build,gateway,serve,train"
+    ),
     "batch": Subcommand(
         "vfnet.commands.batch", "score very many images, restartable, also on a cluster", "detect", "batch"
+    ),
+    "captured": Subcommand(
+        "vfnet.commands.captured", "list, export or forget the images that a gateway has kept", "train", "gateway"
     ),
     "finetune": Subcommand(
         "vfnet.commands.finetune", "train a checkpoint on your own annotated images", "train", "build,train"
     ),
     "evaluate": Subcommand(
         "vfnet.commands.evaluate", "score a server or a checkpoint as COCO does", "measure", "build,train"
+    ),
+    "drift": Subcommand(
+        "vfnet.commands.drift", "compare the images and detections of now with those of then", "measure", "drift"
     ),
     "bench": Subcommand("vfnet_bench.command", "measure speed: `vfnet bench` lists what", "measure", "bench"),
 }

@@ -11,15 +11,22 @@ BENCHMARKS = {
     name: Subcommand(f"vfnet_bench.commands.{name}", help, "measure", "bench,load")
     for name, help in {
         "network": "the served detector against the bare network and others that detect",
+        "scales": "seconds and AP against the scale images are resized to",
+        "zoo": "every network of MMDetection's configs/vfnet, served and in MMDetection",
         "overload": "a server asked for more than it can do",
+        "sharing": "two models of different weight that are both asked for more than they can do",
+        "deploy": "a model that is replaced under load, and at ten times the capacity",
         "mixed": "photos of many shapes at once",
         "gateway": "the gateway against direct gRPC",
+        "tracing": "what traces cost, by how many requests are traced",
         "servers": "several servers behind a gateway, and one of them killed or stopped",
+        "scaling": "a simulated day, burst and lost zone under the Helm chart's scaling rule",
         "batch": "a batch against the server's best",
         "growth": "images/s and memory against size, concurrency, detections",
         "training": "a training step against MMDetection's",
         "gpu": "the torch engine on a GPU",
         "instances": "how long a GPU would wait between batches, with a clock in its place",
+        "alerts": "real faults, and what a real Prometheus rings of them",
         "kernels": "what the compiler makes of the GPU's kernels, without one",
     }.items()
 }

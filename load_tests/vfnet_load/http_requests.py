@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from vfnet_client.http_transport import infer_request
 from vfnet_client.model_names import MODEL
 
-SCORE_PATH, TRITON_PATH = "/score", f"/v2/models/{MODEL}/infer"
+SCORE_PATH = "/score"
 _OUTPUTS = ("DETECTIONS",)
 
 
@@ -23,11 +23,16 @@ class HTTPRequest:
     body: bytes
 
 
-def triton_request(jpeg: bytes, priority: int = 0) -> HTTPRequest:
+def triton_path(model: str = MODEL) -> str:
+    """Where Triton is asked for a model's detections."""
+    return f"/v2/models/{model}/infer"
+
+
+def triton_request(jpeg: bytes, priority: int = 0, model: str = MODEL) -> HTTPRequest:
     """KServe v2, the image as a binary tensor; 0 is Triton's default priority."""
     head, tensor = infer_request(jpeg, None, _OUTPUTS, priority)
     headers = {"inference-header-content-length": str(len(head)), "content-type": "application/octet-stream"}
-    return HTTPRequest(TRITON_PATH, headers, head + tensor)
+    return HTTPRequest(triton_path(model), headers, head + tensor)
 
 
 def score_request(jpeg: bytes) -> HTTPRequest:

@@ -25,7 +25,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,15 @@ _POSTPROCESS_SECONDS = 0.5
 """What postprocessing, milliseconds an image, may take, the queue before it included."""
 _FADING = 0.95
 """What is left of `slowest` with every ticket that comes back sooner."""
+
+
+class Ages(NamedTuple):
+    """How long an image has been where it is, in seconds."""
+
+    in_stage: float
+    """In preprocessing, on its way to the detector, in there, or on its way to the answer."""
+    inside: float
+    """In the ensemble."""
 
 
 class TicketLedger:
@@ -126,6 +135,13 @@ class TicketLedger:
                 seconds = min((time.monotonic_ns() - int(self._places["taken"][place])) / 1e9, self.lifetime)
                 self._ledger["slowest"] = max(seconds, _FADING * float(self._ledger["slowest"][0]))
                 self._tickets[place] = 0
+
+    def ages(self, ticket: int) -> Ages | None:
+        """How long the image has been where it is; None: the ticket is not out."""
+        if (place := self._find(ticket)) is None:
+            return None
+        now = time.monotonic_ns()
+        return Ages((now - int(self._places["since"][place])) / 1e9, (now - int(self._places["taken"][place])) / 1e9)
 
     def count(self) -> int:
         """Tickets that are out and not void."""

@@ -97,7 +97,7 @@ class Limits:
             return
         if comparison.live_ap - comparison.candidate_ap > self.max_ap_drop:
             raise DeployError(
-                f"its AP is {comparison.candidate_ap:.4f}, of what serves {comparison.live_ap:.4f}, and --max-ap-drop "
+                f"its AP is {comparison.candidate_ap:.4f}, of what serves {comparison.live_ap:.4f}, and --max-ap-loss "
                 f"allows {self.max_ap_drop:g} less"
             )
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from vfnet_client.model_names import MODEL, deployment_name
 from vfnet_data.dataset import DetectionDataset
 from vfnet_deploy.comparing import Comparison, Limits, compare
-from vfnet_deploy.errors import DeployError
+from vfnet_deploy.errors import DeployError, NoRoomError
 from vfnet_deploy.free_memory import free_memory
 from vfnet_deploy.running_server import RunningServer
 from vfnet_model.manifest import Manifest
@@ -154,6 +154,21 @@ def rollback(model: str, server: RunningServer, say: Say) -> str:
     return deployment_name(model, turned.live)
 
 
+def forget_deployments(folder: DeploymentsFolder, model: str = MODEL) -> None:
+    """Have a server that starts serve a model as its repository has it.
+
+    Raises:
+        DeploymentsError: another command is at work.
+    """
+    if not folder.path.is_dir():
+        return
+    with folder.locked():
+        wanted = folder.read()
+        if model in wanted.models:
+            models = {name: each for name, each in wanted.models.items() if name != model}
+            folder.write(Wanted(models, None, wanted.revision + 1))
+
+
 def repair(server: RunningServer, say: Say) -> None:
     """Finish or undo what a killed command has left. To be called with the folder's lock held.
 
@@ -205,11 +220,11 @@ def _try_out(
 def _check_memory(server: RunningServer, model: str, live: int, spare: int, say: Say) -> None:
     """
     Raises:
-        DeployError: both do not fit.
+        NoRoomError: both do not fit.
     """
     needed, free = round(_MORE_THAN_NOW * server.memory_of(model, live)), free_memory()
     if needed + spare > free:
-        raise DeployError(
+        raise NoRoomError(
             f"a second one beside {model} may take {_gib(needed)}, {_gib(free)} are free, and --spare-memory keeps "
             f"{_gib(spare)} of them: free some, or change --spare-memory"
         )

@@ -13,8 +13,8 @@ from pathlib import Path
 from vfnet_client.bounded_files import FileRefusedError, read_text
 from vfnet_client.exceptions import CommandError, RequestError
 
-KEYS_VARIABLE = "VFNET_GATEWAY_KEYS"
-"""Environment variable: keys separated by commas or white space."""
+KEYS_VARIABLE, REVIEW_KEYS_VARIABLE = "VFNET_GATEWAY_KEYS", "VFNET_REVIEW_KEYS"
+"""Environment variables: keys separated by commas or white space, of callers and of reviewers."""
 _LOOK_AT_THE_FILE_EVERY = 1.0
 _KEY = re.compile(r"[\x21-\x7e]+")
 _LONGEST_FILE = 1 << 20
@@ -99,7 +99,7 @@ class KeyRing:
         self._version = version
 
 
-def keys_in(text: str | None) -> tuple[str, ...]:
+def keys_in(text: str | None, variable: str = KEYS_VARIABLE) -> tuple[str, ...]:
     """The keys in the environment variable's value; none where it is not set.
 
     Raises:
@@ -109,10 +109,10 @@ def keys_in(text: str | None) -> tuple[str, ...]:
         return ()
     keys = tuple(text.replace(",", " ").split())
     if not keys:
-        raise ValueError(f"{KEYS_VARIABLE} is set and holds no key: set one, or unset it")
+        raise ValueError(f"{variable} is set and holds no key: set one, or unset it")
     wrong = next((position for position, key in enumerate(keys, 1) if not _KEY.fullmatch(key)), None)
     if wrong is not None:
-        raise ValueError(f"key {wrong} in {KEYS_VARIABLE} has characters outside printable ASCII: choose another")
+        raise ValueError(f"key {wrong} in {variable} has characters outside printable ASCII: choose another")
     return keys
 
 

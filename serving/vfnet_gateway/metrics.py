@@ -13,9 +13,10 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from vfnet_client.servers.pool import ServerPool
 from vfnet_client.servers.pooled_server import PooledServer
 from vfnet_gateway.request_record import RequestRecord
+from vfnet_gateway.service_levels import ServiceLevels
+from vfnet_runtime import latency_buckets
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 REFUSALS = {
     400: "malformed",
     401: "no_valid_key",
@@ -65,12 +66,13 @@ class GatewayMetrics:
         )  # fmt: skip
         self.request_seconds = Histogram(
             "vfnet_gateway_request_seconds", "From a request's head to the end of its answer.", ["route"],
-            buckets=_SECONDS, registry=self.registry,
+            buckets=latency_buckets.SECONDS, registry=self.registry,
         )  # fmt: skip
         self.stage_seconds = Histogram(
             "vfnet_gateway_stage_seconds", "Seconds of a request that detects, by stage.", ["stage"],
-            buckets=_SECONDS, registry=self.registry,
+            buckets=latency_buckets.SECONDS, registry=self.registry,
         )  # fmt: skip
+        self.levels = ServiceLevels(self.registry)
 
         self.left_out = Counter(
             "vfnet_gateway_server_left_out", "Times that one of several servers was left out.", ["server"],

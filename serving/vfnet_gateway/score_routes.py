@@ -88,8 +88,9 @@ class ScoreRoutes:
         try:
             self.keys.check(request.headers.get("authorization"))
             contract.check_content_type(request.headers.get("content-type"))
-            priority = priority_of(request.headers)
-            return self.deployments.choose(request.headers), priority
+            record = request_record_of(request)
+            record.priority = priority_of(request.headers)
+            return self.deployments.choose(request.headers, request_id=record.request_id), record.priority
         except RequestError:
             await self.bodies.refuse_unread(request.headers, request.receive)
             raise
@@ -108,6 +109,7 @@ class ScoreRoutes:
             answers = Answers([])
             if wanted.items:
                 answers = await unless_gone(request, self.scorer.answer(wanted, destination, priority))
+                record.has_failed_images = answers.has_failed_images
         self.metrics.images.labels("detected").inc(len(index) - len(answers.reasons))
         self.metrics.images.labels("unreadable").inc(len(answers.reasons))
         with record.stage("write"):

@@ -9,11 +9,18 @@ from typing import Any
 
 from vfnet_client import contract
 from vfnet_client.contract import ImageURL, ScoreRequest
-from vfnet_client.exceptions import DeadlineExceededError, InvalidImageError, ServerUnavailableError
+from vfnet_client.exceptions import (
+    DeadlineExceededError,
+    FatalImageError,
+    InvalidImageError,
+    ServerUnavailableError,
+)
 from vfnet_client.retry_policy import Deadline
 from vfnet_client.safe_text import printable_line
 from vfnet_gateway.admission import Priority, RequestPlaces
+from vfnet_gateway.service_levels import ServiceLevels
 from vfnet_gateway.settings import GatewaySettings
+from vfnet_gateway.steps import FETCH, IMAGE, step
 from vfnet_gateway.traffic.deployments import Destination
 
 Fetch = Callable[[str], Awaitable[bytes]]
@@ -33,6 +40,8 @@ class Answers:
     """Triton's `DETECTIONS`; None where there is a reason instead."""
     reasons: dict[int, str] = field(default_factory=dict)
     """By position, why an image could not be read."""
+    has_failed_images: bool = False
+    """Whether one of these ended the model's process each time that it had it."""
 
 
 @dataclass
@@ -49,8 +58,8 @@ class _Batch:
 class Scorer:
     """Runs requests in the ensemble. To be used by one event loop."""
 
-    def __init__(self, settings: GatewaySettings, fetch: Fetch) -> None:
-        self.settings, self._fetch = settings, fetch
+    def __init__(self, settings: GatewaySettings, fetch: Fetch, levels: ServiceLevels) -> None:
+        self.settings, self._fetch, self._levels = settings, fetch, levels
         # As many fetched images are in memory as there are places to send them to.
         self._fetches = asyncio.Semaphore(settings.max_in_flight)
 
@@ -101,26 +110,30 @@ class Scorer:
         for position in positions:
             item, batch.request.items[position] = batch.request.items[position], None
             try:
-                batch.answers.results[position] = await self._detect(batch, item)
+                with step(IMAGE, **{"image.index": position}):
+                    batch.answers.results[position] = await self._detect(batch, item)
             except InvalidImageError as error:
+                batch.answers.has_failed_images |= isinstance(error, FatalImageError)
                 batch.answers.reasons[position] = printable_line(str(error), _LONGEST_REASON)
                 await asyncio.sleep(0)  # of a thousand unreadable ones, none would wait for anything
 
     async def _detect(self, batch: _Batch, item: Any) -> bytes:
         if isinstance(item, str) and contract.is_url(item.strip()):
             async with self._fetches:  # and no place in the ensemble while it loads
-                image = await self._fetch(item.strip())
+                with step(FETCH):
+                    image = await self._fetch(item.strip())
                 return await self._send(batch, image)
         return await self._send(batch, item)
 
     async def _send(self, batch: _Batch, item: Any) -> bytes:
-        async with batch.places.place() as place:
-            image = item if isinstance(item, bytes) else await decode_item(item)
-            outputs = await batch.destination.infer(
-                place, image, batch.deadline, score_threshold=batch.request.score_threshold
-            )
-            answer: bytes = outputs["DETECTIONS"][0]
-            return answer
+        with self._levels.image(batch.places.priority):
+            async with batch.places.place() as place:
+                image = item if isinstance(item, bytes) else await decode_item(item)
+                outputs = await batch.destination.infer(
+                    place, image, batch.deadline, score_threshold=batch.request.score_threshold
+                )
+        answer: bytes = outputs["DETECTIONS"][0]
+        return answer
 
 
 async def decode_item(item: Any) -> bytes:

@@ -157,6 +157,8 @@ class GatewayServer(uvicorn.Server):
 
     def _reload(self) -> None:
         self._gateway.keys.reload()
+        if self._gateway.review_keys is not None:
+            self._gateway.review_keys.reload()
         if self.config.ssl is not None:
             try:
                 _load_certificate(self.config.ssl, self._listening)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
+from vfnet_capture.settings import CaptureSettings
 from vfnet_client.byte_sizes import shown_bytes
+from vfnet_client.commands.options import fraction
 from vfnet_client.commands.settings_options import Bytes, Count, File, Seconds
 from vfnet_client.model_names import MODEL, check_ensemble_name, model_of
 from vfnet_client.transport import DEFAULT_SERVER, DNS, parse_server_url, server_urls
@@ -92,18 +95,40 @@ class GatewaySettings:
 
     Copies are counted, too."""
 
+    drift_reference: File | None = None
+    """What images and detections were like, as `vfnet drift --write-reference` writes it: how far those of now are from
+    that becomes metrics."""
+    drift_window: Count = 1000
+    """The latest images that are compared with `drift_reference`."""
+
     url_policy: AddressPolicy = field(default_factory=AddressPolicy)
     """Where images by URL may come from."""
     url_limits: FetchLimits = field(default_factory=FetchLimits)
+
+    capture: CaptureSettings = field(default_factory=CaptureSettings)
+    """Which answered images are kept, and where."""
 
     keys_file: File | None = None
     """Bearer keys, one a line, read again when it changes; more in $VFNET_GATEWAY_KEYS, separated by commas."""
     keys: tuple[str, ...] = ()
     """More bearer keys. No option: other users see those."""
+    review_keys_file: File | None = None
+    """Keys of those who may correct captured images at /review, one a line; more in $VFNET_REVIEW_KEYS.
+
+    Without any there is no such page."""
+    review_keys: tuple[str, ...] = ()
+    """More of them. No option."""
     host_policy: HostPolicy = field(default_factory=HostPolicy)
     """By which names it may be asked, and from whose pages, where there are no keys."""
     protect_metrics: bool = False
     """Ask for a key at /metrics too."""
+
+    otlp: Annotated[str, "URL"] | None = None
+    """Export a trace of each request that detects to this OpenTelemetry collector, as OTLP over HTTP.
+
+    As OTEL_EXPORTER_OTLP_ENDPOINT; OTEL_SDK_DISABLED=true turns both off."""
+    trace_share: Annotated[float, fraction, "SHARE"] | None = None
+    """Of traces that no caller began, those that are kept (default: all, or as OTEL_TRACES_SAMPLER says)."""
 
     manifest: File | None = None
     """The repository's vfnet_build.json, for /ui/info; those of other models are found beside it."""
@@ -113,6 +138,11 @@ class GatewaySettings:
         if self.manifest is None or model_of(model) != model:
             return None
         return self.manifest.with_name(file_of(MANIFEST, model)) if model != MODEL else self.manifest
+
+    @property
+    def has_review(self) -> bool:
+        """Whether people may correct captured images."""
+        return self.review_keys_file is not None or bool(self.review_keys)
 
     @property
     def max_message_bytes(self) -> int:
@@ -133,6 +163,8 @@ class GatewaySettings:
             raise ValueError("the models to serve are named once each, and there is at least one")
         for model in self.models:
             check_ensemble_name(model)
+        if self.has_review and self.capture.store is None:
+            raise ValueError("there are keys for the review page and no --capture: it shows captured images")
         if self.max_held_bytes < self.max_body_bytes:
             raise ValueError(
                 f"one body may have {shown_bytes(self.max_body_bytes)}, but all together only "

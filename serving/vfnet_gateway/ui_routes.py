@@ -158,10 +158,15 @@ def file_routes(sample: bytes | None = None) -> list[BaseRoute]:
     Args:
         sample: a PNG to offer as the sample; None offers the packaged one.
     """
-    found: list[BaseRoute] = [Route("/ui", _to_the_folder)]
-    for name, asset in _assets(sample).items():
+    return page_routes("/ui", Path(__file__).with_name("page"), sample)
+
+
+def page_routes(path: str, folder: Path, sample: bytes | None = None) -> list[BaseRoute]:
+    """The files of a folder below a path, `index.html` as the path itself, to which it redirects without a slash."""
+    found: list[BaseRoute] = [Route(path, partial(_to_the_folder, path))]
+    for name, asset in _assets(folder, sample).items():
         endpoint: Callable[[Request], Awaitable[Response]] = partial(_serve, asset)
-        found.append(Route(f"/ui/{name}", endpoint, methods=["GET"]))
+        found.append(Route(f"{path}/{name}", endpoint, methods=["GET"]))
     return found
 
 
@@ -172,9 +177,8 @@ class _Asset:
     entity_tag: str
 
 
-def _assets(sample: bytes | None) -> dict[str, _Asset]:
-    """By name below /ui/."""
-    folder = Path(__file__).with_name("page")
+def _assets(folder: Path, sample: bytes | None) -> dict[str, _Asset]:
+    """By name below the page's path."""
     found = sorted(path for path in folder.iterdir() if path.suffix in CONTENT_TYPES)
     assets = {path.name: _asset(path.read_bytes(), path.suffix) for path in found}
     assets[""] = assets.pop("index.html")
@@ -194,6 +198,6 @@ async def _serve(asset: _Asset, request: Request) -> Response:
     return Response(asset.content, headers=headers, media_type=asset.content_type)
 
 
-async def _to_the_folder(_request: Request) -> Response:
+async def _to_the_folder(path: str, _request: Request) -> Response:
     """Relative, so that it holds behind a proxy that adds a prefix: the page's own addresses are relative, too."""
-    return RedirectResponse("ui/", headers={"cache-control": "no-cache"})
+    return RedirectResponse(f"{path.rpartition('/')[2]}/", headers={"cache-control": "no-cache"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vfnet_client.commands.settings_options import Port
@@ -70,22 +71,33 @@ class Endpoints:
 
     def check_free(self) -> None:
         """Raise ServerError if one of the ports is taken."""
-        ports = {"http": self.http_port, "grpc": self.grpc_port, "metrics": self.metrics_port}
+        ports = {"http-port": self.http_port, "grpc-port": self.grpc_port, "metrics-port": self.metrics_port}
         if len(set(ports.values())) < len(ports):
             raise ServerError(f"the three ports must differ: {ports}")
-        for name, port in ports.items():
-            try:
-                family, _, _, _, address = socket.getaddrinfo(self.host, port, type=socket.SOCK_STREAM)[0]
-                with socket.socket(family) as probe:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    probe.bind(address)
-            except OSError as error:
-                advice = (
-                    f"another server may be running; choose another with --{name}-port"
-                    if error.errno == errno.EADDRINUSE
-                    else "choose another address with --host"
-                )
-                raise ServerError(f"cannot listen on {self.host} port {port} ({error.strerror}): {advice}") from None
+        check_free(self.host, ports)
+
+
+def check_free(host: str, ports: Mapping[str, int]) -> None:
+    """Whether this process could listen there; the names are those of options.
+
+    Raises:
+        ServerError: another program does, or this machine has no such address.
+    """
+    for name, port in ports.items():
+        try:
+            family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            with socket.socket(family) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+        except (OSError, OverflowError) as error:
+            if isinstance(error, OverflowError):
+                reason, advice = "ports are from 0 to 65535", f"choose another with --{name}"
+            elif error.errno == errno.EADDRINUSE:
+                reason = str(error.strerror)
+                advice = f"another server may be running; choose another with --{name}"
+            else:
+                reason, advice = str(error.strerror), "choose another address with --host"
+            raise ServerError(f"cannot listen on {host} port {port} ({reason}): {advice}") from None
 
 
 def _bracketed(host: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -135,6 +135,12 @@ class DeadChildren:
                     dead.add(child.pid)
         self._since = {pid: self._since.get(pid, now) for pid in dead}
 
+    def forget(self) -> set[int]:
+        """They are somebody else's matter from now on; their process numbers."""
+        forgotten = set(self._since)
+        self._since = {}
+        return forgotten
+
     def seconds(self) -> float:
         """For how long the first of them has been dead."""
         return time.monotonic() - min(self._since.values()) if self._since else 0.0
@@ -178,3 +184,34 @@ class Silence:
         if abs(computed - self._computed) > _SILENT_CPU_SECONDS:
             self._since, self._computed = time.monotonic(), computed
         return time.monotonic() - self._since
+
+
+class LoadingProcesses:
+    """The processes of models that are being loaded, as far as they were seen.
+
+    Triton (2.51) waits forever for one that was killed early.
+    """
+
+    def __init__(self, models: Container[str]) -> None:
+        self._models = models
+        self._seen: dict[int, ModelProcess] = {}
+        self._lost_since: float | None = None
+        self._silence = Silence()
+
+    def look(self, processes: Mapping[int, ModelProcess]) -> None:
+        """Note which are there, of all that live."""
+        self._seen |= {
+            pid: each for pid, each in processes.items() if each.model in self._models and not each.is_leaving
+        }
+        if self._seen.keys() <= processes.keys():
+            self._lost_since = None
+        elif self._lost_since is None:
+            self._lost_since = time.monotonic()
+
+    def seconds_lost(self) -> float:
+        """Since one was lost; 0: none was."""
+        return 0.0 if self._lost_since is None else time.monotonic() - self._lost_since
+
+    def seconds_silent(self) -> float:
+        """In which they computed nothing."""
+        return self._silence.seconds(process.process for process in self._seen.values())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +11,11 @@ from typing import Annotated
 
 from vfnet_client.commands.options import port_number
 from vfnet_client.commands.settings_options import File
-from vfnet_model.manifest import MANIFEST
+from vfnet_client.model_names import MODEL
+from vfnet_model.manifest import built_models
 from vfnet_serve.background import StateFolder
+from vfnet_serve.deployments.served_state import served_manifest
 from vfnet_serve.endpoints import Endpoints
-from vfnet_serve.installation import ServerError
 
 SERVER_START_TIMEOUT = 300.0
 """Seconds; a first start compiles the network."""
@@ -90,11 +90,14 @@ class GatewayOptions:
     """To listen on; None: where Triton does."""
 
     def command(self, folder: StateFolder, endpoints: Endpoints) -> list[str]:
-        """The gateway's command line."""
+        """The gateway's command line: for all models that the repository holds."""
         command = [*_VFNET, "gateway", f"--server={endpoints.grpc_url}", f"--host={self.host or endpoints.host}"]
-        command += [f"--port={self.port}", f"--manifest={folder.repository / MANIFEST}"]
+        command += [f"--port={self.port}", f"--manifest={served_manifest(folder.root)}"]
         command += [f"--grpc-port={self.grpc_port}", f"--traffic-file={folder.traffic}"]
         command.append(f"--state-file={folder.gateway.state_file}")
+        others = [model for model in built_models(folder.repository) if model != MODEL]
+        if others:
+            command += [f"--model={model}" for model in (MODEL, *others)]
         return command if self.keys_file is None else [*command, f"--keys-file={self.keys_file.absolute()}"]
 
 
@@ -114,19 +117,3 @@ def ports_of_running(folder: StateFolder) -> set[int]:
             if name in ("--port", "--grpc-port") and value.isdecimal():
                 held.add(int(value))
     return held
-
-
-def check_free(host: str, ports: Mapping[str, int]) -> None:
-    """Raise ServerError if another program listens on one of these ports; the names are those of options."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for name, port in ports.items():
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except (OSError, OverflowError) as error:
-                reason = getattr(error, "strerror", None) or "ports are from 0 to 65535"
-                raise ServerError(
-                    f"cannot listen on {host} port {port} ({reason}): choose another with --{name}; "
-                    "nothing was stopped or started"
-                ) from None

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from vfnet_client.exceptions import VFNetClientError
 from vfnet_client.model_names import MODEL, EnsembleNames
 from vfnet_serve.activity_records import read_record
-from vfnet_serve.measured_speed import measure_speed
+from vfnet_serve.background_task import BackgroundTask
+from vfnet_serve.measured_speed import measure_speed, photo_to_strip
 from vfnet_serve.server_log import say
 from vfnet_serve.serving_settings import GivenSettings, ServingSettings
 from vfnet_serve.triton_process import TritonProcess
@@ -21,6 +21,8 @@ _USUAL_NAMES = EnsembleNames(MODEL)
 _MEASURED_AGAIN = (60.0, 300.0, 1800.0)
 """Seconds after the start: a machine that was busy then may not be any more."""
 _IDLE_SECONDS = 3.0
+_WARMS_UP = "warm_up_canvases"
+"""A parameter of the detectors on CPUs, whose time grows with the pixels."""
 
 
 class WaitLimits:
@@ -47,7 +49,7 @@ class WaitLimits:
         self.current = settings
         self._again = list(_MEASURED_AGAIN)
         self._since: float | None = None
-        self._measurement: _Measurement | None = None
+        self._measurement: BackgroundTask[float] | None = None
 
     def begin_with(self, settings: ServingSettings) -> None:
         """Those of another, until this one has been measured when it had time."""
@@ -66,19 +68,20 @@ class WaitLimits:
         """
         if self.given.max_in_flight is not None and self.given.max_waiting is not None:
             return
+        say(f"{self.names.ensemble} is loaded: measuring its speed, for --max-wait")
         measurement = self._begin(server, stop)
         while not stop.wait(LOOK_SECONDS):
             watchdog.look()
-            if server.has_ended(within=1 if measurement.failed() else 0):
+            if server.has_ended(within=1 if measurement.error is not None else 0):
                 raise server.failure()
             if measurement.is_done():
                 break
         else:
             return
-        if measurement.speed is None:
+        if measurement.result is None:
             say(f"--max-wait bounds nothing, for the speed could not be measured: {measurement.error}", "WARNING")
             return
-        self._bound(measurement.speed, server, watchdog)
+        self._bound(measurement.result, server, watchdog)
         while not watchdog.is_idle() and not stop.wait(LOOK_SECONDS):
             watchdog.look()
             if server.has_ended():
@@ -91,7 +94,7 @@ class WaitLimits:
         if self._measurement is not None:
             if not self._measurement.is_done():
                 return
-            speed, self._measurement = self._measurement.speed, None
+            speed, self._measurement = self._measurement.result, None
             if speed is not None and self._bounded(speed).max_in_flight > self.current.max_in_flight:
                 self._bound(speed, server, watchdog)
         if self._since is None or not self._again or self.current == self.settings:
@@ -100,9 +103,15 @@ class WaitLimits:
             del self._again[0]
             self._measurement = self._begin(server, stop)
 
-    def _begin(self, server: TritonProcess, stop: threading.Event) -> _Measurement:
+    def _begin(self, server: TritonProcess, stop: threading.Event) -> BackgroundTask[float]:
         """The model whose queue is the ensemble's, and that counts what is in there, is the one to be adjusted."""
-        return _Measurement(server, self.settings.fewest_in_flight, stop, self.names.ensemble)
+        at_once, ratio = self.settings.fewest_in_flight, 1.0
+        if _WARMS_UP in self.configs[self.names.detector].parameters:
+            ratio = photo_to_strip(self.configs[self.names.preprocess])
+        model = self.names.ensemble
+        return BackgroundTask(
+            f"measuring {model}", lambda: measure_speed(server.endpoints, at_once, stop, model, ratio)
+        )
 
     def _bounded(self, speed: float) -> ServingSettings:
         return self.settings.within_max_wait(speed / self.among, self.given)
@@ -122,29 +131,6 @@ class WaitLimits:
             f"{said}{speed:.3g} images/s measured{shared}: --max-in-flight {bounded.max_in_flight} --max-waiting "
             f"{bounded.max_waiting}, so that the newest waits for {wait:.2g} s at most"
         )
-
-
-class _Measurement:
-    """A measurement, by a thread of its own."""
-
-    def __init__(self, server: TritonProcess, at_once: int, stop: threading.Event, model: str) -> None:
-        self.speed: float | None = None
-        self.error: Exception | None = None
-        self._arguments = (server.endpoints, at_once, stop, model)
-        self._thread = threading.Thread(target=self._run, name="speed", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self.speed = measure_speed(*self._arguments)
-        except (OSError, VFNetClientError) as error:
-            self.error = error
-
-    def is_done(self) -> bool:
-        return not self._thread.is_alive()
-
-    def failed(self) -> bool:
-        return self.is_done() and self.error is not None
 
 
 def _is_idle(server: TritonProcess, watchdog: Watchdog) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +17,10 @@ from dataclasses import dataclass, field
 import psutil
 
 from vfnet_serve.activity_records import void_tickets
+from vfnet_serve.background_task import BackgroundTask
 from vfnet_serve.gpus import says_gpu_is_unusable, says_there_is_no_room
-from vfnet_serve.installation import ServerError, StaleRepositoryError, TritonLostError
-from vfnet_serve.model_process import DEAD_LOADER_SECONDS, SILENT_SECONDS, DeadChildren, ModelProcess, Silence
+from vfnet_serve.installation import StaleRepositoryError, TritonLostError
+from vfnet_serve.model_process import DEAD_LOADER_SECONDS, SILENT_SECONDS, DeadChildren, LoadingProcesses, ModelProcess
 from vfnet_serve.triton_process import TritonProcess
 
 LOOK_SECONDS = 0.1
@@ -38,32 +38,18 @@ _SILENT_TRITON_SECONDS = 5.0
 
 @dataclass
 class ModelLoad:
-    """One model being loaded, by a thread of its own."""
+    """One model being loaded again."""
 
     model: str
     run: Callable[[], None]
     reason: str | None
-    """Why, where a process was lost."""
-    started: float = field(default_factory=time.monotonic)
-    processes: dict[int, ModelProcess] = field(default_factory=dict)
-    """The new ones, as far as seen."""
-    error: ServerError | None = None
-    lost_since: float | None = None
-    silence: Silence = field(default_factory=Silence)
+    """Why, where a process was lost; None: it gets another configuration."""
+    task: BackgroundTask[None] = field(init=False)
+    loading: LoadingProcesses = field(init=False)
 
     def __post_init__(self) -> None:
-        self._thread = threading.Thread(target=self._run, name=f"load {self.model}", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self.run()
-        except ServerError as error:
-            self.error = error
-
-    def is_done(self) -> bool:
-        """Whether it has ended, either way."""
-        return not self._thread.is_alive()
+        self.task = BackgroundTask(f"loading {self.model}", self.run)
+        self.loading = LoadingProcesses([self.model])
 
 
 @dataclass
@@ -85,6 +71,8 @@ class Watchdog:
     failed_loads: Counter[str] = field(default_factory=Counter)
     not_before: dict[str, float] = field(default_factory=dict)
     """Models that could not be loaded again, and when to try next (monotonic seconds)."""
+    changes: dict[str, tuple[float, Callable[[], None]]] = field(default_factory=dict)
+    """Other configurations that could not be loaded, and when to try next (monotonic seconds)."""
     faults: dict[str, str] = field(default_factory=dict)
     """What was wrong with the process of a model that was killed here."""
 
@@ -129,12 +117,16 @@ class Watchdog:
             for model in self._missing():
                 if now >= self.not_before.get(model, 0):
                     self._replace(model)
+        for model, (due, run) in list(self.changes.items()):
+            if now >= due and model not in self.loads:
+                self.load(model, run)
 
     def load(self, model: str, run: Callable[[], None]) -> None:
         """Have a model loaded again beside the watch; its processes go, after what they do, when new ones have come."""
         for process in self.processes.values():
             if process.model == model:
                 process.is_leaving = True
+        self.changes.pop(model, None)
         self.loads[model] = ModelLoad(model, run, None)
 
     def what_is_lost(self) -> str | None:
@@ -157,12 +149,21 @@ class Watchdog:
             self.expected.pop(model, None)
             self.loads.pop(model, None)
             self.not_before.pop(model, None)
+            self.changes.pop(model, None)
+
+    def seconds_lost(self, loading: LoadingProcesses) -> float:
+        """For how long a process has been dead of models that are loaded for the first time; 0: none is."""
+        self._discover_sometimes()
+        loading.look(self.processes)
+        return max(loading.seconds_lost(), 0.0 if self.loads else self._dead.seconds())
+
+    def give_up(self) -> None:
+        """Such a load is given up: Triton keeps its dead process for good."""
+        self._gone |= self._dead.forget()
 
     def find_processes(self, models: Sequence[str]) -> list[psutil.Process]:
         """The processes of models, also of such as are still being loaded."""
-        now = time.monotonic()
-        if now - self._last_discovery > _DISCOVER_SECONDS:
-            self._discover()
+        self._discover_sometimes()
         return self.processes_of(models)
 
     def processes_of(self, models: Sequence[str]) -> list[psutil.Process]:
@@ -170,8 +171,8 @@ class Watchdog:
         return [process.process for process in self.processes.values() if process.model in models]
 
     def is_idle(self) -> bool:
-        """Whether nothing is being loaded."""
-        return not self.loads
+        """Whether nothing is being loaded, or is to be."""
+        return not self.loads and not self.changes
 
     def _missing(self) -> list[str]:
         """Counted, not noticed: a process may die before it was ever seen."""
@@ -210,45 +211,54 @@ class Watchdog:
             process.clean_up(self.server.activity_dir)
 
     def _look_at_load(self, load: ModelLoad, now: float) -> None:
-        if load.is_done():
+        if load.task.is_done():
             del self.loads[load.model]
             self._finish(load, now)
             return
-        for pid, process in self.processes.items():
-            if process.model == load.model and not process.is_leaving:
-                load.processes[pid] = process
-        if not [pid for pid in load.processes if pid not in self.processes]:
-            load.lost_since = None
-        elif load.lost_since is None:
-            load.lost_since = now
-        lost_for = 0.0 if load.lost_since is None else now - load.lost_since
-        if max(lost_for, self._dead.seconds()) > DEAD_LOADER_SECONDS:
+        load.loading.look(self.processes)
+        if max(load.loading.seconds_lost(), self._dead.seconds()) > DEAD_LOADER_SECONDS:
             raise TritonLostError(f"a process of {load.model} died while it was loaded, and Triton waits for it")
-        if load.silence.seconds(process.process for process in load.processes.values()) > SILENT_SECONDS:
+        if load.loading.seconds_silent() > SILENT_SECONDS:
             raise TritonLostError(f"{load.model} was not loaded, and nothing happened for {SILENT_SECONDS:g} s")
 
     def _finish(self, load: ModelLoad, now: float) -> None:
-        if load.error is None:
+        error = load.task.error
+        if error is None:
             self._discover()
             self.failed_loads[load.model] = 0
             if load.reason is not None:
-                self.say(f"{load.model} serves again after {now - load.started:.1f} s", "INFO")
+                self.say(f"{load.model} serves again after {load.task.seconds():.1f} s", "INFO")
             return
-        if isinstance(load.error, StaleRepositoryError):
-            raise load.error
-        if says_gpu_is_unusable(str(load.error)):
-            raise TritonLostError(str(load.error))
+        if isinstance(error, StaleRepositoryError):
+            raise error
+        if says_gpu_is_unusable(str(error)):
+            raise TritonLostError(str(error))
+        for process in self.processes.values():
+            if process.model == load.model:
+                process.is_leaving = False  # nothing has come in its place
         self.failed_loads[load.model] += 1
+        if load.reason is None:
+            self._try_configuration_again(load, now)
+            return
         if self.failed_loads[load.model] >= _MOST_LOADS:
-            raise TritonLostError(f"{load.error}, {_MOST_LOADS} times in a row")
-        if says_there_is_no_room(str(load.error)):
-            self.say(f"{load.error}; letting that one go first, callers are refused meanwhile", "WARNING")
+            raise TritonLostError(f"{error}, {_MOST_LOADS} times in a row")
+        if says_there_is_no_room(str(error)):
+            self.say(f"{error}; letting that one go first, callers are refused meanwhile", "WARNING")
             self.load(load.model, lambda: self.server.reload(load.model, unload_first=True))
             self.loads[load.model].reason = load.reason
             return
         seconds = _RETRY_SECONDS * random.uniform(0.5, 1.5)
-        self.say(f"{load.error}; trying again in {seconds:.1f} s", "ERROR")
+        self.say(f"{error}; trying again in {seconds:.1f} s", "ERROR")
         self.not_before[load.model] = now + seconds
+
+    def _try_configuration_again(self, load: ModelLoad, now: float) -> None:
+        """It serves with the one it had; a disk that is full now is not a reason to start Triton again."""
+        if self.failed_loads[load.model] >= _MOST_LOADS:
+            self.failed_loads[load.model] = 0
+            self.say(f"{load.task.error}: {load.model} serves on with the settings that it had", "ERROR")
+            return
+        self.say(f"{load.task.error}; trying again in {_RETRY_SECONDS:g} s", "WARNING")
+        self.changes[load.model] = (now + _RETRY_SECONDS, load.run)
 
     def _discover(self) -> None:
         self._last_discovery = time.monotonic()
@@ -259,6 +269,10 @@ class Watchdog:
                 found = ModelProcess.of(child)
                 if found is not None:
                     self.processes[child.pid] = found
+
+    def _discover_sometimes(self) -> None:
+        if time.monotonic() - self._last_discovery > _DISCOVER_SECONDS:
+            self._discover()
 
     def _replace(self, model: str) -> None:
         self.say(f"a process of {model} {self.faults.pop(model, 'died')}: replacing it", "WARNING")

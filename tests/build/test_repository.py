@@ -15,7 +15,9 @@ from vfnet_build import repository as repository_module
 from vfnet_build.building import build
 from vfnet_build.repository import PYTHON_MODELS, RepositoryError, write_repository
 from vfnet_model.checkpoints.demo import DEMO_CLASSES
+from vfnet_model.checkpoints.errors import CheckpointError
 from vfnet_model.checkpoints.loading import load_checkpoint
+from vfnet_model.detection_settings import DetectionSettings
 from vfnet_model.manifest import MANIFEST, MAX_MANIFEST, BuildOptions, Manifest
 from vfnet_model.served_repository import SERVED_PACKAGES, package_directory, python_files
 
@@ -74,6 +76,23 @@ def test_an_equal_build_changes_nothing_and_another_replaces(tmp_path: Path) -> 
     assert json.loads((repository / "vfnet_build.json").read_text())["options"]["precision"] == "bf16"
     assert contents(repository).keys() == before.keys()
     assert list(tmp_path.iterdir()) == [repository]
+
+
+def test_changed_test_settings_reach_the_models_and_the_manifest(tmp_path: Path) -> None:
+    settings, repository = DetectionSettings((320, 240), 0.2, 0.5, 7, 50), tmp_path / "repository"
+    assert build("demo", repository, BuildOptions(detection=settings))
+    detector, postprocess = (
+        configuration(repository, name).parameters for name in ("vfnet_detector", "vfnet_postprocess")
+    )
+    assert configuration(repository, "vfnet_preprocess").parameters["img_scale"].string_value == "320,240"
+    assert (detector["score_threshold"].string_value, detector["nms_pre"].string_value) == ("0.2", "50")
+    assert (postprocess["iou_threshold"].string_value, postprocess["max_per_img"].string_value) == ("0.5", "7")
+    manifest = Manifest.read(repository)
+    assert manifest is not None
+    assert manifest.options.detection == settings
+    assert not build("demo", repository, BuildOptions(detection=settings))
+    with pytest.raises(CheckpointError, match="--nms-pre 0"):
+        build("demo", repository, BuildOptions(detection=DetectionSettings(nms_pre=0)))
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:

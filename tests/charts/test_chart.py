@@ -18,6 +18,7 @@ import yaml
 
 import write_chart_reference
 from helm_chart import CHART, ROOT, TOOLS, VALUES, Manifest, helm, of_kind, render
+from vfnet_bench.scaling.scaling_rule import CHART_RULE
 from vfnet_client.cli import all_commands
 from vfnet_client.commands.settings_parser import SettingsParser
 
@@ -206,9 +207,37 @@ def test_keda_asks_prometheus_for_metrics_that_there_are() -> None:
     assert all(name in dashboard for name in named)
 
 
+def test_kedas_rule_is_the_one_that_was_simulated() -> None:
+    scaled = of_kind(render(*example("keda")), "ScaledObject")["spec"]
+    values = yaml.safe_load((CHART / "values.yaml").read_text())["server"]["autoscaling"]
+    assert (values["minReplicas"], values["maxReplicas"]) == (CHART_RULE.smallest, CHART_RULE.largest)
+    in_flight, refusals = (each["metadata"] for each in scaled["triggers"])
+    assert float(in_flight["threshold"]) == CHART_RULE.target
+    assert in_flight["query"].count(f"[{CHART_RULE.over / 60:g}m]") == 2
+    assert f"> bool {CHART_RULE.refusals:g})" in refusals["query"]
+    behavior = scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    assert behavior == {"scaleDown": {"stabilizationWindowSeconds": CHART_RULE.down_after}}
+    scrape = yaml.safe_load((CHART / "values.yaml").read_text())["monitoring"]["interval"]
+    assert scrape == f"{CHART_RULE.scrape:g}s"
+
+
 def test_alerts_are_those_of_docker_compose() -> None:
     rule = of_kind(render("--set=monitoring.rules=true"), "PrometheusRule")
-    assert rule["spec"] == yaml.safe_load((ROOT / "build/docker/prometheus/alerts.yml").read_text())
+    names = ("objectives", "service_levels", "alerts")
+    files = [yaml.safe_load((ROOT / f"build/docker/prometheus/{name}.yml").read_text()) for name in names]
+    assert rule["spec"] == {"groups": [group for file in files for group in file["groups"]]}
+
+
+def test_objectives_and_runbook_can_be_set() -> None:
+    page = "https://vision.example.org/runbook.html"
+    objectives = '{"availability": 0.999, "latency": 0.9, "latencySeconds": "0.5"}'
+    options = (f"--set=monitoring.runbook={page}", f"--set-json=monitoring.objectives={objectives}")
+    rule = of_kind(render("--set=monitoring.rules=true", *options), "PrometheusRule")
+    groups = rule["spec"]["groups"]
+    assert [each["expr"] for each in groups[0]["rules"]] == ["vector(0.999)", "vector(0.9)", "vector(0.5)"]
+    assert groups[0]["rules"][2]["labels"] == {"le": "0.5"}
+    urls = {each["annotations"]["runbook_url"] for group in groups for each in group["rules"] if "alert" in each}
+    assert all(url.startswith(f"{page}#vfnet") for url in urls)
 
 
 @pytest.mark.parametrize(

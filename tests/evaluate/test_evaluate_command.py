@@ -77,6 +77,28 @@ def test_a_file_that_is_no_checkpoint_ends_it(annotations: Path, capsys: pytest.
     assert "truth.json" in capsys.readouterr().err
 
 
+def test_test_settings_belong_to_a_checkpoint_and_have_limits(
+    annotations: Path, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["evaluate", "--annotations", str(annotations)]
+    assert main([*command, "--detections", str(results), "--scale", "480x800"]) == 1
+    assert "scale 800x480: only for --checkpoint" in capsys.readouterr().err
+    assert main([*command, "--checkpoint", "demo", "--scale", "9000x480"]) == 1
+    assert "--scale 9000x480: each side may be 32 to 4,096 pixels" in capsys.readouterr().err
+    assert main([*command, "--checkpoint", "demo", "--scale", "800"]) == 2
+    assert "'800' is not a scale such as 1333x800" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_checkpoint_is_evaluated_at_another_scale(annotations: Path, tmp_path: Path) -> None:
+    command = ["evaluate", "--annotations", str(annotations), "--checkpoint", "demo", "--save-detections"]
+    for name, options in (("own", []), ("small", ["--scale", "96x64"]), ("few", ["--max-detections", "1"])):
+        assert main([*command, str(tmp_path / name), "--score-threshold=0", *options]) == 0
+    own, small, few = (json.loads((tmp_path / name).read_text()) for name in ("own", "small", "few"))
+    assert own != small
+    assert len(few) <= 2 < len(own)  # one an image, and labels that the data do not have are left out
+
+
 def spoilt(annotations: Path, change: Callable[[Any], object]) -> Path:
     document = json.loads(annotations.read_text())
     change(document)

@@ -21,6 +21,7 @@ from vfnet_runtime.engines.deformable.deformable_convolution import (
     PRECISIONS,
     Kernel,
     LoweredDeformableConvolution,
+    lay_out_channels,
     load_library,
     lower_deformable_convolutions,
     pack_weight,
@@ -68,14 +69,23 @@ def precision(request: pytest.FixtureRequest, library: Path) -> str:
 class Layer:
     """Random weights and input of one layer."""
 
-    def __init__(self, channels: int, out_channels: int, size: tuple[int, int], stride: int = 1, seed: int = 0) -> None:
+    def __init__(
+        self,
+        channels: int,
+        out_channels: int,
+        size: tuple[int, int],
+        stride: int = 1,
+        seed: int = 0,
+        groups: int = 1,
+        offset_groups: int = 1,
+    ) -> None:
         generator = torch.Generator().manual_seed(seed)
         height, width = ((side - 1) // stride + 1 for side in size)
-        self.stride = stride
+        self.stride, self.groups, self.offset_groups = stride, groups, offset_groups
         self.input = torch.randn(1, channels, *size, generator=generator)
-        self.offset = 3 * torch.randn(1, 18, height, width, generator=generator)
-        self.mask = torch.rand(1, 9, height, width, generator=generator)
-        self.weight = torch.randn(out_channels, channels, 3, 3, generator=generator)
+        self.offset = 3 * torch.randn(1, 18 * offset_groups, height, width, generator=generator)
+        self.mask = torch.rand(1, 9 * offset_groups, height, width, generator=generator)
+        self.weight = torch.randn(out_channels, channels // groups, 3, 3, generator=generator)
 
     def exact(self, modulated: bool = True) -> np.ndarray:
         mask = self.mask if modulated else None
@@ -85,9 +95,11 @@ class Layer:
         loaded = load_library(library)
         assert loaded is not None
         weight = self.weight.numpy()
-        packed = pack_weight(weight, precision)
+        layout = lay_out_channels(self.input.shape[1], self.groups, self.offset_groups)
+        assert layout is not None
+        packed = pack_weight(weight, self.groups, layout, precision)
         stride = (self.stride, self.stride)
-        return Kernel(loaded, packed, precision, threads, weight.shape, stride, (1, 1), (1, 1))
+        return Kernel(loaded, packed, layout, precision, threads, weight.shape, stride, (1, 1), (1, 1))
 
     def compute(self, kernel: Kernel, modulated: bool = True, output: np.ndarray | None = None) -> np.ndarray:
         if output is None:
@@ -117,6 +129,40 @@ def test_it_is_the_exact_convolution_but_for_rounding(
     layer = Layer(channels, out_channels, size, stride)
     found = layer.compute(layer.kernel(library, precision))
     assert error(found, layer.exact()) < ROUNDING[precision]
+
+
+@pytest.mark.parametrize(
+    ("channels", "out_channels", "groups", "offset_groups", "stride"),
+    [
+        (256, 256, 32, 1, 1),  # ResNeXt-101-32x4d's stages: two groups, one, and half of one in a register
+        (512, 512, 32, 1, 2),
+        (1024, 1024, 32, 1, 1),
+        (512, 512, 64, 1, 1),  # 64x4d's
+        (64, 64, 16, 1, 1),
+        (64, 64, 1, 4, 1),
+        (48, 48, 1, 2, 1),  # no multiple of a register's lanes
+        (64, 64, 16, 2, 1),
+        (64, 64, 2, 16, 1),  # a group of many offset groups
+        (32, 32, 16, 16, 1),
+        (24, 12, 3, 3, 2),
+        (18, 36, 3, 2, 1),
+        (6, 6, 6, 1, 1),
+        (160, 40, 4, 1, 1),
+    ],
+)
+def test_groups_see_their_own_channels_and_offsets(
+    channels: int, out_channels: int, groups: int, offset_groups: int, stride: int, precision: str, library: Path
+) -> None:
+    if lay_out_channels(channels, groups, offset_groups) is None:
+        assert (channels, groups, offset_groups) == (18, 3, 2)  # nine and six channels: left to OpenVINO
+        return
+    layer = Layer(channels, out_channels, (9, 13), stride, groups=groups, offset_groups=offset_groups)
+    for modulated in (True, False):
+        found = layer.compute(layer.kernel(library, precision), modulated)
+        exact = layer.exact(modulated)
+        # Of every group: one that saw another's channels would be lost among many.
+        for ours, theirs in zip(np.split(found, groups, 1), np.split(exact, groups, 1), strict=True):
+            assert error(ours, theirs) < 2 * ROUNDING[precision]
 
 
 def test_without_masks_every_sample_counts_whole(precision: str, library: Path) -> None:

@@ -41,8 +41,10 @@ class RecordingEngine:
         done(None, self._failure)
 
 
-def run(engine: RecordingEngine, canvases: list[tuple[int, int]], seconds: float = 60) -> int:
-    return warm_up(cast("OpenVINOEngine", engine), canvases, seconds)
+def run(
+    engine: RecordingEngine, canvases: list[tuple[int, int]], seconds: float = 60, say: Callable[[str], None] = print
+) -> int:
+    return warm_up(cast("OpenVINOEngine", engine), canvases, seconds, say)
 
 
 def test_every_size_on_every_stream_the_commonest_first() -> None:
@@ -63,6 +65,22 @@ def test_no_further_size_is_begun_when_the_time_is_over(monkeypatch: pytest.Monk
     monkeypatch.setattr(warming_up, "time", SimpleNamespace(monotonic=lambda: engine.clock))
     assert run(engine, [(32, 32 * n) for n in range(1, 100)], seconds=0.08) == 2
     assert run(RecordingEngine(), [(32, 32)], seconds=0) == 0
+
+
+def test_it_says_what_each_size_took_and_what_there_was_no_time_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    for seconds, together in ((1.5, 2), (2.5, 4)):
+        engine = RecordingEngine(seconds=1.0, throughput_streams=2)
+        monkeypatch.setattr(warming_up, "time", SimpleNamespace(monotonic=lambda clock=engine: clock.clock))
+        assert run(engine, [(64, 32), (96, 64), (32, 32)], seconds, said.append) == len(engine.sizes) / 2
+        assert len(engine.together) == together
+    assert said == [
+        "warm for 32x64 after 1 s",
+        "warm for 64x96 after 1 s; no time was left for several images at once",
+        "warm for 32x64 after 1 s",
+        "warm for 64x96 after 1 s",
+        "warm for 32x32 after 1 s; no time was left for several images at once",
+    ]
 
 
 def test_a_network_that_does_not_run_is_no_model() -> None:

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from box_matching import DetectionSet, compare
 from parity_table import ParityTable
 from real_mmdet import needs_mmdet, run_in_mmdet
 from served_inference import detect
 from shared_data import SHARED
-from triton_server import ServedRepository
+from synthetic_checkpoint import write_synthetic_checkpoint
+from triton_server import ServedRepository, serving
+from vfnet_build.building import build
+from vfnet_model.checkpoints.loading import build_network, load_checkpoint
+from vfnet_model.detection_settings import DetectionSettings
+from vfnet_model.manifest import BuildOptions
+from vfnet_train.output_checkpoint import write_checkpoint
+from vfnet_train.training_state import Position
 
 pytestmark = needs_mmdet
 SCRIPT = Path(__file__).with_name("mmdet_detections.py")
+SETTINGS = DetectionSettings(scale=(500, 300), score_threshold=0.08, nms_iou=0.45, max_detections=8, nms_pre=150)
 
 
 def mmdet_detections(checkpoint: Path, images: Sequence[Path]) -> list[DetectionSet]:
@@ -27,7 +37,7 @@ def mmdet_detections(checkpoint: Path, images: Sequence[Path]) -> list[Detection
 
 def assert_parity(
     served: ServedRepository, checkpoint: Path, images: Sequence[Path], table: ParityTable, kind: str
-) -> None:
+) -> list[DetectionSet]:
     expected = mmdet_detections(checkpoint, images)
     assert sum(len(each.scores) for each in expected) > 0
     comparisons = [
@@ -37,6 +47,7 @@ def assert_parity(
         table.add(f"{image.name} ({kind})", comparison)
     assert not [wrong for comparison in comparisons for wrong in comparison.wrong]
     assert sum(len(c.flipped) for c in comparisons) <= 0.02 * sum(c.expected for c in comparisons)
+    return expected
 
 
 def test_reference_weights(
@@ -50,3 +61,17 @@ def test_demonstration_checkpoint(server: ServedRepository, demo_checkpoint: Pat
     photos = sorted((SHARED / "data" / "odFridgeObjects" / "images").glob("*.jpg"))[:3]
     assert len(photos) == 3
     assert_parity(server, demo_checkpoint, photos, parity_table, "demo checkpoint")
+
+
+@pytest.mark.served
+def test_a_checkpoint_built_with_other_settings(parity_table: ParityTable, tmp_path: Path) -> None:
+    """MMDetection is given the same weights, and a config that says itself what `SETTINGS` say."""
+    write_synthetic_checkpoint(tmp_path / "own.pth", talkative=3.5)
+    own = load_checkpoint(tmp_path / "own.pth")
+    changed = replace(own, config=SETTINGS.applied_to(own.config))
+    write_checkpoint(tmp_path / "changed.pth", build_network(changed), Position(), {})
+    photos = sorted((SHARED / "data" / "coco_free" / "val2017").glob("*.jpg"))[:3]
+    build(str(own.path), tmp_path / "repository", BuildOptions(detection=SETTINGS))
+    with serving(tmp_path / "repository", tmp_path) as served:
+        found = assert_parity(served, tmp_path / "changed.pth", photos, parity_table, "other settings")
+    assert max(len(each.scores) for each in found) == SETTINGS.max_detections

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from vfnet_serve.adapted_repository import read_configs
 from vfnet_serve.deployments import reconciling
 from vfnet_serve.deployments.reconciling import Reconciler
 from vfnet_serve.deployments.served_models import ModelReader, ServedDeployment, ServedModels
-from vfnet_serve.deployments.served_state import ServedState
+from vfnet_serve.deployments.served_state import ServedState, served_manifest
 from vfnet_serve.deployments.wanted import (
     DeployedBuild,
     DeploymentsError,
@@ -31,6 +32,7 @@ from vfnet_serve.deployments.wanted import (
 )
 from vfnet_serve.installation import ServerError
 from vfnet_serve.machine import Machine
+from vfnet_serve.model_process import LoadingProcesses
 from vfnet_serve.serving_settings import GivenSettings
 
 READER = ModelReader(Machine(2), GivenSettings())
@@ -47,7 +49,9 @@ def folder(demo_repository: Path, tmp_path: Path) -> DeploymentsFolder:
     shutil.copytree(demo_repository, tmp_path / "repository", ignore=ignore)
     found = DeploymentsFolder(tmp_path / "repository")
     for number in (2, 3):
-        shutil.copytree(tmp_path / "repository", found.build_folder("vfnet", number))
+        build = found.build_folder("vfnet", number)
+        shutil.copytree(tmp_path / "repository", build)
+        (build / MANIFEST).write_text((build / MANIFEST).read_text() + " " * number)
     return found
 
 
@@ -159,10 +163,14 @@ class FakeTriton:
         self.unloadable = unloadable
         self.has_lost_a_process = False
 
-    def load_new(self, deployment: ServedDeployment) -> None:
+    def load_new(self, deployment: ServedDeployment, _given_up: threading.Event) -> None:
         self.done.append(f"load {deployment.number}")
         if deployment.number in self.unloadable:
             raise ServerError("it is broken")
+
+    def give_up(self, deployment: ServedDeployment) -> set[str]:
+        self.done.append(f"give up {deployment.number}")
+        return set()
 
     def turn(self, deployment: ServedDeployment) -> None:
         self.done.append(f"turn {deployment.number}")
@@ -175,6 +183,7 @@ class FakeTriton:
 class FakeWatchdog:
     def __init__(self) -> None:
         self.expected: set[str] = set(EnsembleNames("vfnet").steps)
+        self.lost = 0.0
 
     def expect(self, processes: dict[str, int]) -> None:
         self.expected |= processes.keys()
@@ -186,6 +195,12 @@ class FakeWatchdog:
         return []
 
     find_processes = processes_of
+
+    def seconds_lost(self, _loading: LoadingProcesses) -> float:
+        return self.lost
+
+    def give_up(self) -> None:
+        self.lost = 0.0
 
 
 @pytest.fixture
@@ -224,6 +239,10 @@ def test_what_is_wanted_is_loaded_turned_to_and_the_rest_unloaded(
     assert said is not None
     assert said.revision == wanted.revision
     assert (said.models["vfnet"].live, said.models["vfnet"].loaded) == (3, (3,))
+    built_of = folder.build_folder("vfnet", 3) / MANIFEST
+    assert (
+        served_manifest(tmp_path).read_bytes() == built_of.read_bytes() != (folder.repository / MANIFEST).read_bytes()
+    )
 
 
 def test_one_that_cannot_be_loaded_is_said_and_what_serves_stays(
@@ -243,6 +262,34 @@ def test_one_that_cannot_be_loaded_is_said_and_what_serves_stays(
     said = ServedState.read(state)
     assert said is not None
     assert said.models["vfnet"].failed == {}
+
+
+def test_a_load_that_hangs_for_a_dead_process_is_given_up_and_holds_up_nothing(
+    folder: DeploymentsFolder, models: ServedModels, tmp_path: Path
+) -> None:
+    state, triton, watchdog, hang = tmp_path / "state.json", FakeTriton(), FakeWatchdog(), threading.Event()
+    load_new = triton.load_new
+
+    def hanging(deployment: ServedDeployment, given_up: threading.Event) -> None:
+        load_new(deployment, given_up)
+        if deployment.number == 2:
+            hang.wait(20)
+
+    triton.load_new = hanging  # type: ignore[method-assign]
+    reconciler = Reconciler(READER, models, state)
+    wanting(folder, 1, None, Trial.of("vfnet", 2, os.getpid()))
+    settle(reconciler, triton, watchdog)
+    assert not reconciler.is_idle()
+    watchdog.lost = 60.0
+    settle(reconciler, triton, watchdog)
+    said = ServedState.read(state)
+    assert said is not None
+    assert "died while it was loaded" in said.models["vfnet"].failed[2]
+    wanting(folder, 1, None, Trial.of("vfnet", 3, os.getpid()))
+    settle(reconciler, triton, watchdog)
+    hang.set()
+    assert triton.done == ["load 2", "give up 2", "load 3"]
+    assert models.loaded("vfnet") == [1, 3]
 
 
 def test_a_trial_whose_command_was_killed_is_unloaded(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from vfnet.commands.up import PARSER, add_arguments, wanted_processes
+from vfnet_model.manifest import MANIFEST
 from vfnet_serve.background import StateFolder
 from vfnet_serve.supervision.wanted import Listener, WantedProcess
 
@@ -56,6 +57,18 @@ def test_only_what_reads_a_changed_setting_is_started_anew(tmp_path: Path, monke
     monkeypatch.setenv("VFNET_SERVE_MAX_WAIT", "2")
     assert fingerprints(tmp_path, config)[0] != server
     assert fingerprints(tmp_path, config)[1] == gateway
+
+
+def test_the_gateway_serves_all_models_of_the_repository(tmp_path: Path) -> None:
+    (tmp_path / "repository").mkdir()
+    for name in (MANIFEST, f"small.{MANIFEST}"):
+        (tmp_path / "repository" / name).write_text("{}")
+    before = fingerprints(tmp_path)
+    assert {"--model=vfnet", "--model=small"} <= set(processes(tmp_path)["gateway"].command)
+    (tmp_path / "repository" / f"large.{MANIFEST}").write_text("{}")
+    after = fingerprints(tmp_path)
+    assert after[0] != before[0]
+    assert after[1] != before[1]
 
 
 def test_defaults(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from vfnet_serve import wait_limits
 from vfnet_serve.serving_settings import GivenSettings, ServingSettings
@@ -18,6 +19,8 @@ SETTINGS = ServingSettings(
     streams=1, throughput_streams=2, threads=2, batch_size=8, queue_delay=0, preprocess_instances=2,
     postprocess_instances=1, max_in_flight=10, max_waiting=16, queue_timeout=30, max_wait=0.75, computed_at_once=2,
 )  # fmt: skip
+
+CONFIGS = {"vfnet_preprocess": ModelConfig(), "vfnet_detector": ModelConfig()}
 
 
 class FakeWatchdog:
@@ -46,7 +49,7 @@ def speeds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_more_are_let_in_once_the_machine_turns_out_to_be_faster(speeds: list[float]) -> None:
     speeds += [0.3, 100.0]
-    limits, watchdog, stop = WaitLimits(SETTINGS, GivenSettings(), {}), FakeWatchdog(), threading.Event()
+    limits, watchdog, stop = WaitLimits(SETTINGS, GivenSettings(), CONFIGS), FakeWatchdog(), threading.Event()
     server: Any = SimpleNamespace(endpoints=None, has_ended=lambda **_: False, activity_dir=None)
     dog: Any = watchdog
     limits.measure(server, dog, stop)
@@ -69,7 +72,7 @@ def test_more_are_let_in_once_the_machine_turns_out_to_be_faster(speeds: list[fl
 
 def test_a_machine_that_is_still_busy_keeps_the_limits(speeds: list[float]) -> None:
     speeds += [0.3, 0.3, 0.3, 0.3]
-    limits, watchdog, stop = WaitLimits(SETTINGS, GivenSettings(), {}), FakeWatchdog(), threading.Event()
+    limits, watchdog, stop = WaitLimits(SETTINGS, GivenSettings(), CONFIGS), FakeWatchdog(), threading.Event()
     server: Any = SimpleNamespace(endpoints=None, has_ended=lambda **_: False, activity_dir=None)
     dog: Any = watchdog
     limits.measure(server, dog, stop)

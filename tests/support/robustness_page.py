@@ -14,8 +14,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "benchmarks" / "robustness.md"
 _TITLE = """\
 # What it withstands
 
-`make hostile` and `make faults` start a server as `vfnet up` does, attack or break it, and write these sections.
-Both load this machine's loopback only, and end by themselves.
+`make hostile`, `make faults` and `make deploy-faults` start a server as `vfnet up` does, attack or break it, and write
+these sections. All load this machine's loopback only, and end by themselves.
 """
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -87,13 +87,35 @@ def detect_with_server(
                         list(names), dataset.classes, all_known=False
                     )  # rather now than after thousands of images
     _check_any(dataset, failures)
+    return as_detected(dataset, answers, sorted(names), failures)
+
+
+def as_detected(
+    dataset: DetectionDataset,
+    answers: Sequence[Detections | None],
+    names: Sequence[str],
+    failures: Mapping[int, str],
+    *,
+    all_known: bool = False,
+) -> DetectedDataset:
+    """Answers as a client gets them, with the data's labels and in pixels.
+
+    Args:
+        answers: for each image of the data set; None where it failed.
+        names: labels in the answers, or those that a detector has at all (`all_known`).
+
+    Raises:
+        EvaluationError: none of them is a label of the data.
+    """
     if not names:
-        return DetectedDataset([ImageDetections.none() for _ in answers], failures, ("the server detected nothing",))
-    labels = reconcile(sorted(names), dataset.classes, all_known=False, annotated=dataset.annotated_classes)
+        return DetectedDataset(
+            [ImageDetections.none() for _ in answers], dict(failures), ("the server detected nothing",)
+        )
+    labels = reconcile(names, dataset.classes, all_known=all_known, annotated=dataset.annotated_classes)
     detections = [
         _in_pixels(answer, image, labels.index_of) for answer, image in zip(answers, dataset.images, strict=True)
     ]
-    return DetectedDataset(detections, failures, labels.notes)
+    return DetectedDataset(detections, dict(failures), labels.notes)
 
 
 def _answer(outcome: ImageResult, failures: dict[int, str]) -> Detections | None:

@@ -5,21 +5,9 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vfnet_model.checkpoints.class_names import read_class_list
 from vfnet_model.checkpoints.errors import CheckpointError
-
-if TYPE_CHECKING:  # whose fields these read
-    from vfnet_train.settings import Scale
-
-
-def scale(text: str) -> Scale:
-    """`1333x800` -> longest and shortest side in pixels, whichever comes first."""
-    sides = text.lower().split("x")
-    if len(sides) != 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a scale such as 1333x800")
-    return max(map(int, sides)), min(map(int, sides))
 
 
 def positive(text: str) -> float:
@@ -35,13 +23,6 @@ def not_negative(text: str) -> float:
 def norm_or_none(text: str) -> float | None:
     """A number above 0; None for 0."""
     return not_negative(text) or None
-
-
-def whole(text: str) -> int:
-    """A whole number from 0 on."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
-    return int(text)
 
 
 def class_names(text: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ class RepositoryDetector:
         threads: of the network; 0 is every core this process may use.
         model: the repository's that is held.
 
+    `scale` is the longest and shortest side in pixels that an image is resized to fit.
+
     Raises:
         RuntimeMismatchError: the repository would be served by other code than is installed here.
     """
@@ -34,7 +37,7 @@ class RepositoryDetector:
         names = EnsembleNames(model)
         preprocess, detector, postprocess = (served_parameters(repository, step) for step in names.steps)
         longest, shortest = (int(side) for side in preprocess["img_scale"].split(","))
-        self._scale, self._divisor = (longest, shortest), int(preprocess["size_divisor"])
+        self.scale, self._divisor = (longest, shortest), int(preprocess["size_divisor"])
         self._max_image_pixels = int(preprocess["max_image_pixels"])
         self._settings = CandidateSettings(
             strides=tuple(int(stride) for stride in detector["strides"].split(",")),
@@ -52,6 +55,12 @@ class RepositoryDetector:
         self._max_per_img = int(postprocess["max_per_img"])
         self.classes = (repository / names.postprocess / "labels.txt").read_text(encoding="utf-8-sig").splitlines()
 
+    def at_scale(self, scale: tuple[int, int]) -> RepositoryDetector:
+        """The same, and the same network in memory, but for the longest and shortest side images are resized to fit."""
+        other = copy.copy(self)
+        other.scale = scale
+        return other
+
     def detect(self, encoded: bytes, score_threshold: float = 0.0) -> Detections:
         """What a server of the repository answers.
 
@@ -62,7 +71,7 @@ class RepositoryDetector:
             image = decode_image(encoded, self._max_image_pixels)
         except ImageError as error:
             raise InvalidImageError(str(error)) from error
-        resized = resize_onto_canvas(image, self._scale, self._divisor)
+        resized = resize_onto_canvas(image, self.scale, self._divisor)
         boxes, scores, labels = self._candidates_of(resized)
         width, height = resized.geometry[0, :2]
         found = detect(

@@ -198,6 +198,18 @@ def count(text: str) -> int:
     return int(text)
 
 
+def scale(text: str) -> tuple[int, int]:
+    """An argument that is what images are resized to fit: `1333x800`, whichever comes first.
+
+    Returns:
+        Longest and shortest side in pixels.
+    """
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a scale such as 1333x800")
+    return max(map(int, sides)), min(map(int, sides))
+
+
 def _number(text: str, meaning: str, holds: Callable[[float], bool]) -> float:
     try:
         value = float(text)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from vfnet.commands.detection_settings import add_detection_arguments, detection_settings_from
 from vfnet_build.engine_names import ENGINE_PRECISIONS, PRECISIONS
 from vfnet_client.commands.options import at_least_one, fraction, public_name
 from vfnet_client.model_names import MODEL
 from vfnet_model.checkpoints.class_names import read_class_list
-from vfnet_model.manifest import BuildOptions, QuantizationOptions
+from vfnet_model.manifest import BuildOptions, Manifest, QuantizationOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +52,7 @@ def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="for AzureML's folders: build although images are prepared MMDetection's way, not AzureML's",
     )
+    add_detection_arguments(parser)
     _add_precision_arguments(parser)
 
 
@@ -128,10 +130,25 @@ def build_from(arguments: argparse.Namespace, repository: Path, *, force: bool =
     )
 
 
+def planned_from(arguments: argparse.Namespace) -> Manifest:
+    """What `build_from` would leave. Raises what `planned` raises."""
+    from vfnet_build.building import planned  # torch, which takes seconds to import
+
+    classes = arguments.classes
+    return planned(
+        arguments.checkpoint,
+        _options_from(arguments),
+        architecture=arguments.architecture,
+        classes=None if classes is None else read_class_list(classes),
+        accept_preprocessing=arguments.accept_preprocessing,
+    )
+
+
 def _options_from(arguments: argparse.Namespace) -> BuildOptions:
     engine, *others = arguments.engine
+    detection = detection_settings_from(arguments)
     if arguments.precision != "int8":
-        return BuildOptions(engine, arguments.precision, tuple(others))
+        return BuildOptions(engine, arguments.precision, tuple(others), detection=detection)
     paths = {
         name: None if (path := getattr(arguments, name)) is None else str(path.absolute())
         for name in ("calibration", "validation", "validation_images")
@@ -139,7 +156,7 @@ def _options_from(arguments: argparse.Namespace) -> BuildOptions:
     quantization = QuantizationOptions(
         **paths, calibration_images=arguments.calibration_images, max_ap_drop=arguments.max_ap_drop
     )
-    return BuildOptions(engine, arguments.precision, tuple(others), quantization)
+    return BuildOptions(engine, arguments.precision, tuple(others), quantization, detection)
 
 
 def _validation_from(arguments: argparse.Namespace) -> tuple[Path, Path] | None:

@@ -13,13 +13,13 @@ from types import FrameType
 from vfnet.commands.build import add_checkpoint_arguments, build_from
 from vfnet.commands.deploy_trial import add_trial_options, trial_step
 from vfnet.commands.state_folder import add_running_server_arguments, state_file_of
-from vfnet_client.commands.options import fraction, public_name, seconds
+from vfnet.remote import deploy_there
+from vfnet_client.commands.options import at_least_one, fraction, public_name, seconds
 from vfnet_client.exceptions import CommandError
-from vfnet_client.images import expand
 from vfnet_client.model_names import MODEL
 from vfnet_client.safe_text import printable_lines
-from vfnet_data.reading import read_dataset
 from vfnet_deploy.comparing import Limits
+from vfnet_deploy.comparison_images import find_images
 from vfnet_deploy.deploying import DeployOptions, deploy
 from vfnet_deploy.running_server import RunningServer
 from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
@@ -39,8 +39,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(checkpoint=None)
     compared = parser.add_argument_group("compared with what serves, before anybody else asks it")
     compared.add_argument(
-        "--compare-on", nargs="+", metavar="IMAGE|FOLDER", help="images to compare on (default: the sample picture)"
+        "--compare-on",
+        nargs="+",
+        default=[],
+        metavar="IMAGE|FOLDER|FILE",
+        help="images to compare on: files, folders, annotations as vfnet evaluate reads them, or what vfnet gateway "
+        "--capture has kept (default: those of --annotations, else the sample picture)",
     )
+    compared.add_argument(
+        "--compare-at-most", type=at_least_one, default=200, metavar="N",
+        help="of these images, evenly among them (default: %(default)s)",
+    )  # fmt: skip
     compared.add_argument(
         "--annotations", type=Path, metavar="FILE|FOLDER", help="of annotated images, to compare AP on"
     )
@@ -81,20 +90,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Deploy; 0 when the new one serves."""
     if arguments.checkpoint is None:
         raise CommandError("--checkpoint says what to deploy: a file, a folder, a URL, coco or demo")
-    if arguments.max_ap_loss is not None and arguments.annotations is None:
+    found = find_images(arguments.compare_on, arguments.annotations, arguments.annotated_images)
+    if arguments.max_ap_loss is not None and found.dataset is None:
         raise CommandError("--max-ap-loss compares AP, which needs --annotations")
+    found = found.at_most(arguments.compare_at_most)
+    if arguments.server is not None:
+        return deploy_there(arguments, found.paths)
     server = RunningServer.find(state_file_of(arguments))
-    images = expand(arguments.compare_on) if arguments.compare_on else []
-    paths = [source.location for source in images if isinstance(source.location, Path)]
-    if len(paths) < len(images):
-        raise CommandError("--compare-on takes files and folders, no URLs")
-    dataset = None
-    if arguments.annotations is not None:
-        dataset = read_dataset(arguments.annotations, arguments.annotated_images)
     options = DeployOptions(
         model=arguments.name,
-        images=paths or [SAMPLE_PICTURE],
-        dataset=dataset,
+        images=found.paths or [SAMPLE_PICTURE],
+        dataset=found.dataset,
         limits=Limits(arguments.min_agreement, arguments.max_slowdown, arguments.max_ap_loss),
         keep=arguments.keep,
         beside=arguments.beside,

@@ -6,8 +6,10 @@ import argparse
 import json
 
 from vfnet.commands.state_folder import add_running_server_arguments, state_file_of
+from vfnet.remote import ask_there
 from vfnet_client.safe_text import printable_lines
 from vfnet_deploy.listing import deployments, table
+from vfnet_deploy.remote_requests import DEPLOYMENTS
 from vfnet_deploy.running_server import RunningServer
 
 
@@ -19,6 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print them; 0."""
+    if arguments.server is not None:
+        return ask_there(arguments, DEPLOYMENTS, {"json": True} if arguments.json else {})
     found = deployments(RunningServer.find(state_file_of(arguments)))
     print(json.dumps(found, indent=2) if arguments.json else printable_lines(table(found)), flush=True)
     return 0

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+from vfnet.commands.detection_settings import add_detection_arguments, detection_settings_from
 from vfnet_client.atomic_files import write_whole
 from vfnet_client.commands.options import GivenOnce, at_least_one, ensemble_name, seconds, server_url
+from vfnet_client.exceptions import CommandError
 from vfnet_client.safe_text import printable_lines
 from vfnet_data.box_layouts import LAYOUTS
 from vfnet_data.dataset import DetectionDataset
@@ -52,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     evaluated.add_argument("--checkpoint", metavar="FILE|URL|coco|demo", help="a checkpoint, computed here by torch")
     evaluated.add_argument("--detections", type=Path, metavar="FILE", help="detections in COCO's result format")
+    add_detection_arguments(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="write a report with curves and pictures")
     parser.add_argument(
@@ -121,15 +125,21 @@ def _detect(arguments: argparse.Namespace, dataset: DetectionDataset) -> tuple[s
     from vfnet_model.checkpoints.resolve import open_checkpoint
     from vfnet_model.detectors.checkpoint_detector import CheckpointDetector, load_network
 
-    checkpoint = open_checkpoint(arguments.checkpoint)
+    checkpoint, settings = open_checkpoint(arguments.checkpoint), detection_settings_from(arguments)
+    checkpoint = replace(checkpoint, config=settings.applied_to(checkpoint.config))
     network = load_network(checkpoint, arguments.device)
     _say(checkpoint.description)
     found = detect_with_network(dataset, CheckpointDetector(network))
-    return f"checkpoint {checkpoint.path.name} ({checkpoint.description})", found
+    changed = f", {settings}" if settings else ""
+    return f"checkpoint {checkpoint.path.name} ({checkpoint.description}{changed})", found
 
 
 def _check_targets(arguments: argparse.Namespace) -> None:
-    """Find out before the work whether its results could be written."""
+    """Find out before the work whether it could be done and its results be written."""
+    settings = detection_settings_from(arguments)
+    settings.check()
+    if settings and arguments.checkpoint is None:
+        raise CommandError(f"{settings}: only for --checkpoint; a server detects as it was built (vfnet build --help)")
     for target in (arguments.json, arguments.save_detections):
         if target is not None and not target.absolute().parent.is_dir():
             raise EvaluationError(f"cannot write {target}: there is no such folder")

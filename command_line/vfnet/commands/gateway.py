@@ -6,6 +6,8 @@ import argparse
 import os
 from dataclasses import fields
 
+from vfnet_capture.settings import CaptureSettings
+from vfnet_capture.storage import storage_at
 from vfnet_client.byte_sizes import byte_count, shown_bytes
 from vfnet_client.commands.options import chosen_server
 from vfnet_client.commands.settings_options import add_options, settings_from
@@ -15,7 +17,7 @@ from vfnet_client.transport import DEFAULT_SERVER
 from vfnet_client.url_images.address_policy import AddressPolicy
 from vfnet_client.url_images.url_images import FetchLimits
 from vfnet_gateway.host_policy import HostPolicy, is_loopback
-from vfnet_gateway.keys import KEYS_VARIABLE, keys_in
+from vfnet_gateway.keys import KEYS_VARIABLE, REVIEW_KEYS_VARIABLE, keys_in
 from vfnet_gateway.server import Listening, serve
 from vfnet_gateway.settings import GatewaySettings
 from vfnet_supervision.ring import join_ring
@@ -40,13 +42,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(
         where, Listening, "host", "port", "grpc_port", "workers", "certificate", "certificate_key", "state_file"
     )
-    add_options(where, GatewaySettings, "manifest", "traffic_file")
+    add_options(where, GatewaySettings, "manifest", "traffic_file", "drift_reference", "otlp", "trace_share")
     add_options(limits, GatewaySettings, *_LIMITS)
     add_options(limits, Listening, "lame_duck", "drain_timeout")
     limits.add_argument(
         "--max-url-bytes", type=byte_count, metavar="SIZE", default=FetchLimits.max_bytes,
         help=f"largest image fetched by URL (default: {shown_bytes(FetchLimits.max_bytes)})",
     )  # fmt: skip
+    capture = parser.add_argument_group("capture")
+    add_options(capture, CaptureSettings)
+    add_options(capture, GatewaySettings, "review_keys_file")
     add_options(access, GatewaySettings, "keys_file", "protect_metrics")
     access.add_argument(
         "--without-keys", action="store_true",
@@ -75,6 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
             url_policy=AddressPolicy.allowing(arguments.allow_urls_to),
             url_limits=FetchLimits(max_bytes=arguments.max_url_bytes),
             keys=keys_in(os.environ.get(KEYS_VARIABLE)),
+            review_keys=keys_in(os.environ.get(REVIEW_KEYS_VARIABLE), REVIEW_KEYS_VARIABLE),
+            capture=settings_from(CaptureSettings, arguments),
             host_policy=HostPolicy.of(arguments.host, arguments.allow_host),
         )
     except ValueError as error:
@@ -84,5 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"--host {arguments.host} lets strangers in and no keys are configured: set {KEYS_VARIABLE}, give "
             "--keys-file, or say --without-keys"
         )
+    if settings.capture.store is not None:
+        storage_at(settings.capture.store)  # a URL that nothing opens is said now
     serve(settings, settings_from(Listening, arguments))
     return 0

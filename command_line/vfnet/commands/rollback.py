@@ -6,10 +6,12 @@ import argparse
 import sys
 
 from vfnet.commands.state_folder import add_running_server_arguments, state_file_of
+from vfnet.remote import ask_there
 from vfnet_client.commands.options import public_name
 from vfnet_client.model_names import MODEL
 from vfnet_client.safe_text import printable_lines
 from vfnet_deploy.deploying import rollback
+from vfnet_deploy.remote_requests import ROLLBACK
 from vfnet_deploy.running_server import RunningServer
 
 
@@ -23,6 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Turn the public name back; 0 when it is."""
+    if arguments.server is not None:
+        return ask_there(arguments, ROLLBACK, {"model": arguments.name})
     rollback(arguments.name, RunningServer.find(state_file_of(arguments)), say)
     return 0
 

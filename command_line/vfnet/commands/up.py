@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -11,26 +12,27 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
-from vfnet.commands.build import add_checkpoint_arguments, build_from
+from vfnet.commands.build import add_checkpoint_arguments, build_from, planned_from
 from vfnet.commands.serve import add_server_arguments
 from vfnet.commands.state_folder import add_state_folder_argument
+from vfnet.replacing import AskedModel
 from vfnet_client.atomic_files import write_inside
 from vfnet_client.bounded_files import read_text
 from vfnet_client.commands.settings_options import add_options, settings_from
 from vfnet_client.commands.settings_parser import LARGEST_FILE, SettingsParser
 from vfnet_client.detections import Detections
 from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
-from vfnet_model.manifest import MANIFEST, Manifest
+from vfnet_model.manifest import MANIFEST, Manifest, built_models, file_of
 from vfnet_serve.background import BackgroundProcess, StateFolder
-from vfnet_serve.endpoints import Endpoints
+from vfnet_serve.endpoints import Endpoints, check_free
 from vfnet_serve.installation import ServerError, find_triton
 from vfnet_serve.open_files import ensure_open_files
+from vfnet_serve.serving import ServeOptions
 from vfnet_serve.starting import (
     GATEWAY_START_TIMEOUT,
     KEYS_VARIABLE,
     SERVER_START_TIMEOUT,
     GatewayOptions,
-    check_free,
     gateway_keys,
     ports_of_running,
     running_endpoints,
@@ -57,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_checkpoint_arguments(parser)
     add_server_arguments(parser)
     add_options(parser, GatewayOptions, "port", "grpc_port", "keys_file")
+    add_options(parser, ServeOptions, "otlp", "log_format")
     parser.add_argument("--image", type=Path, metavar="FILE", help="a picture to detect in, instead of the sample")
 
 
@@ -65,23 +68,31 @@ def run(arguments: argparse.Namespace) -> int:
     folder = StateFolder(arguments.state)
     ensure_open_files()
     with folder.locked():
-        _ensure_running(folder, arguments)
-    _show(folder, arguments.image, has_keys=bool(gateway_keys() or arguments.keys_file))
+        planned = _ensure_running(folder, arguments)
+    _show(folder, planned, arguments.image, has_keys=bool(gateway_keys() or arguments.keys_file))
     return 0
 
 
-def _ensure_running(folder: StateFolder, arguments: argparse.Namespace) -> None:
-    """Build, and have server and gateway run, supervised, as they are asked for."""
+def _ensure_running(folder: StateFolder, arguments: argparse.Namespace) -> Manifest:
+    """Build, and have server and gateway run, supervised, as they are asked for; what was asked to be built."""
     find_triton(arguments.triton)  # before any long work
     supervision = Supervision(folder.root)
     _check_ports(folder, arguments)
-    if build_from(arguments, folder.repository):
+    planned = planned_from(arguments)
+    asked = AskedModel(folder, planned)
+    in_place = StateFolder(folder.root.absolute())
+    server_stays = "server" not in supervision.changed(wanted_processes(in_place, arguments))
+    if server_stays and asked.is_new():
+        if folder.server.find() is None:  # it is being started again at this moment
+            supervision.wait_until_running("server", wanted_processes(in_place, arguments)["server"])
+        server_stays = asked.replace(lambda target: build_from(arguments, target), _say)
+    if not server_stays and asked.build_anew(lambda target: build_from(arguments, target)):
         _check_ports(folder, arguments)  # that took a while
-    wanted = wanted_processes(StateFolder(folder.root.absolute()), arguments)
+    wanted = wanted_processes(in_place, arguments)
     changed = supervision.changed(wanted)
     if not changed and supervision.is_current():
         _say("already running")
-        return
+        return planned
     unsupervised = [each for each in (folder.gateway, folder.server) if _is_unsupervised(each, supervision)]
     for name in supervision.running():
         if name in changed:
@@ -94,6 +105,7 @@ def _ensure_running(folder: StateFolder, arguments: argparse.Namespace) -> None:
     supervision.ask_for(wanted)
     for name, process in wanted.items():
         supervision.wait_until_running(name, process)
+    return planned
 
 
 def wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dict[str, WantedProcess]:
@@ -105,7 +117,8 @@ def wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dict
     options += [lame_duck, f"--health-port={arguments.health_port}", f"--health-host={arguments.health_host}"]
     if arguments.triton is not None:
         options.append(f"--triton={arguments.triton.absolute()}")
-    options += config
+    traces = [] if arguments.otlp is None else [f"--otlp={arguments.otlp}"]
+    options += [f"--log-format={arguments.log_format}", *traces, *config]
     server = WantedProcess(
         command=server_command(folder, endpoints, options),
         state_file=str(folder.server.state_file),
@@ -118,7 +131,7 @@ def wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dict
         stop_timeout=arguments.lame_duck + 2 * arguments.exit_timeout + 20,
     )
     gateway = WantedProcess(
-        command=[*settings_from(GatewayOptions, arguments).command(folder, endpoints), lame_duck, *config],
+        command=[*settings_from(GatewayOptions, arguments).command(folder, endpoints), lame_duck, *traces, *config],
         state_file=str(folder.gateway.state_file),
         log=str(folder.gateway.log),
         code=f"{code_version(GATEWAY_PACKAGES)} {_settings_of('gateway', arguments.config)}",
@@ -156,17 +169,18 @@ def _triton_endpoints(arguments: argparse.Namespace) -> Endpoints:
 
 
 def _build_of(folder: StateFolder) -> str:
-    """Which build the repository is."""
-    try:
-        return hashlib.sha256((folder.repository / MANIFEST).read_bytes()).hexdigest()[:16]
-    except OSError:
-        return ""
+    """Which builds the repository holds."""
+    digest = hashlib.sha256()
+    for model in built_models(folder.repository):
+        with contextlib.suppress(OSError):
+            digest.update((folder.repository / file_of(MANIFEST, model)).read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _settings_of(command: str, config: Path | None) -> str:
     """Which settings a command finds beside its command line: with others it is started anew."""
-    prefix = f"VFNET_{command.upper()}_"
-    names = sorted(name for name in os.environ if name.startswith(prefix) and name != KEYS_VARIABLE)
+    prefixes = (f"VFNET_{command.upper()}_", "OTEL_")
+    names = sorted(name for name in os.environ if name.startswith(prefixes) and name != KEYS_VARIABLE)
     file = {} if config is None else tomllib.loads(read_text(config, LARGEST_FILE))  # it was read for us before
     found = [[(name, os.environ[name]) for name in names], file.get(command)]
     return hashlib.sha256(json.dumps(found, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -176,7 +190,7 @@ def _is_unsupervised(process: BackgroundProcess, supervision: Supervision) -> bo
     return process.find() is not None and process.name not in supervision.running()
 
 
-def _show(folder: StateFolder, image: Path | None, *, has_keys: bool) -> None:
+def _show(folder: StateFolder, planned: Manifest, image: Path | None, *, has_keys: bool) -> None:
     """Detect in a picture and say what to do next."""
     from vfnet_client.client import VFNetClient
     from vfnet_client.drawing import annotate
@@ -201,8 +215,7 @@ def _show(folder: StateFolder, image: Path | None, *, has_keys: bool) -> None:
         f"{len(detections.boxes)} detections in {sample}; the {len(drawn.boxes)} with scores from {_DRAWN_SCORE} on "
         f"are drawn in {annotated}"
     )
-    manifest = Manifest.read(folder.repository)
-    if manifest is not None and manifest.untrained:
+    if planned.untrained:
         _say("WARNING: these weights are UNTRAINED, so the boxes mean nothing; trained ones: docs/checkpoints.md")
     _say_endpoints(endpoints, gateway.state["address"], gateway.state.get("grpc_address"), sample, has_keys=has_keys)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import signal
 import tempfile
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from vfnet.commands.build import add_checkpoint_arguments, build_from
+from vfnet.commands.detection_settings import detection_settings_from
 from vfnet_bench.errors import BenchmarkError
 from vfnet_bench.network.opponents import NAMES
 from vfnet_bench.options import add_json_argument, add_rounds_argument
@@ -24,9 +26,12 @@ from vfnet_serve.installation import find_triton
 
 if TYPE_CHECKING:
     from vfnet_bench.network.comparison import BenchmarkOptions
+    from vfnet_model.checkpoints.loading import Checkpoint
+    from vfnet_model.detection_settings import DetectionSettings
 
 MMDET_PYTHON = Path(".mmdet/bin/python")
 """Where `make parity` installs MMDetection."""
+WITHOUT_MMDET = f"without MMDetection: there is no {MMDET_PYTHON}, and no --mmdet"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,14 +58,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="images in flight when throughput is measured (default: %(default)s)",
     )
+    add_mmdet_argument(parser)
+    add_json_argument(parser)
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw it, as PNG")
+
+
+def add_mmdet_argument(parser: argparse.ArgumentParser) -> None:
+    """Read by `find_mmdet`."""
     parser.add_argument(
         "--mmdet",
         type=Path,
         metavar="PYTHON",
         help=f"interpreter of an environment with MMDetection 2.x (default: {MMDET_PYTHON}, if there)",
     )
-    add_json_argument(parser)
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw it, as PNG")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -72,6 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, _leave)
     with tempfile.TemporaryDirectory(prefix="vfnet-bench-") as scratch:
         root = Path(scratch)
+        if settings := detection_settings_from(arguments):
+            arguments = _with_settings_of_its_own(arguments, settings, root / "changed.pth")
         options = _options(arguments)
         build_from(arguments, root / "repository")
         report = compare(root, options)
@@ -101,12 +113,12 @@ def _options(arguments: argparse.Namespace) -> BenchmarkOptions:
     from vfnet_bench.network.comparison import BenchmarkOptions
     from vfnet_bench.network.opponents.choosing import CHECKS
 
-    python = _mmdet_python(arguments.mmdet)
+    python = find_mmdet(arguments.mmdet)
     against = arguments.against
     if against is None:
         against = () if python is None else ("mmdet",)
         if python is None:
-            Progress("network").say(f"without MMDetection: there is no {MMDET_PYTHON}, and no --mmdet")
+            Progress("network").say(WITHOUT_MMDET)
     for name in against:
         if name in CHECKS:
             CHECKS[name](python)
@@ -115,9 +127,24 @@ def _options(arguments: argparse.Namespace) -> BenchmarkOptions:
         rounds=arguments.rounds,
         concurrency=arguments.concurrency,
         against=against,
-        checkpoint=_checkpoint_file(arguments),
+        checkpoint=_open_checkpoint(arguments).path.absolute(),
         mmdet_python=python,
     )
+
+
+def _with_settings_of_its_own(
+    arguments: argparse.Namespace, settings: DetectionSettings, path: Path
+) -> argparse.Namespace:
+    """The same for a checkpoint, written to `path`, that says itself what the options say: so do all opponents."""
+    from vfnet_model.checkpoints.loading import build_network
+    from vfnet_train.output_checkpoint import write_checkpoint
+    from vfnet_train.training_state import Position
+
+    checkpoint = _open_checkpoint(arguments)
+    changed = replace(checkpoint, config=settings.applied_to(checkpoint.config))
+    write_checkpoint(path, build_network(changed), Position(), {})
+    without = dict.fromkeys((*asdict(settings), "architecture", "classes"))
+    return argparse.Namespace(**{**vars(arguments), **without, "checkpoint": str(path)})
 
 
 def _opponents(text: str) -> tuple[str, ...]:
@@ -127,7 +154,7 @@ def _opponents(text: str) -> tuple[str, ...]:
     return names
 
 
-def _mmdet_python(named: Path | None) -> Path | None:
+def find_mmdet(named: Path | None) -> Path | None:
     """The interpreter to run MMDetection with, if any. Raises BenchmarkError: the one named is not there."""
     python = named or MMDET_PYTHON
     if python.is_file():
@@ -137,13 +164,12 @@ def _mmdet_python(named: Path | None) -> Path | None:
     return None
 
 
-def _checkpoint_file(arguments: argparse.Namespace) -> Path:
+def _open_checkpoint(arguments: argparse.Namespace) -> Checkpoint:
     from vfnet_model.checkpoints.resolve import open_checkpoint
 
     classes = arguments.classes
     names = None if classes is None else read_class_list(classes)
-    checkpoint = open_checkpoint(arguments.checkpoint, architecture=arguments.architecture, classes=names)
-    return checkpoint.path.absolute()
+    return open_checkpoint(arguments.checkpoint, architecture=arguments.architecture, classes=names)
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

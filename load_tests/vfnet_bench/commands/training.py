@@ -7,8 +7,7 @@ from pathlib import Path
 
 from vfnet_bench.options import add_json_argument, add_rounds_argument
 from vfnet_bench.report import measurement_table, publish
-from vfnet_client.commands.options import at_least_one
-from vfnet_train.argument_types import scale
+from vfnet_client.commands.options import at_least_one, scale
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

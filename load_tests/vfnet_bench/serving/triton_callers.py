@@ -8,6 +8,7 @@ from itertools import cycle
 
 from vfnet_bench.http_callers import HTTPCallers
 from vfnet_bench.load import Call
+from vfnet_client.model_names import MODEL
 from vfnet_load.http_requests import triton_request
 from vfnet_serve.endpoints import Endpoints
 
@@ -18,14 +19,15 @@ INTERACTIVE, BATCH = 1, 2
 class TritonCallers:
     """Sends images. To be used by one event loop."""
 
-    def __init__(self, endpoints: Endpoints, images: Sequence[bytes]) -> None:
+    def __init__(self, endpoints: Endpoints, images: Sequence[bytes], model: str = MODEL) -> None:
         """
         Args:
             images: encoded; each call of a level takes the next.
+            model: its public name.
         """
         self._connections = HTTPCallers(endpoints.local_host, endpoints.http_port)
         self._requests = {
-            priority: cycle([self._connections.prepare(triton_request(image, priority)) for image in images])
+            priority: cycle([self._connections.prepare(triton_request(image, priority, model)) for image in images])
             for priority in (INTERACTIVE, BATCH)
         }
 

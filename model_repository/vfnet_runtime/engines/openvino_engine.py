@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import queue
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import monotonic_ns
 from typing import Any
 
 import openvino as ov
@@ -23,6 +25,8 @@ HeadOutputs = list[NDArray[Any]]
 """float32 per level, finest first: logits [1, num_classes, H_l, W_l] of all levels, then boxes [1, 4, H_l, W_l]."""
 
 Done = Callable[[HeadOutputs | None, Exception | None], None]
+Timed = Callable[[int, int], None]
+"""Is told between which nanoseconds of CLOCK_MONOTONIC an inference was computed."""
 
 _HINTS = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
 """What OpenVINO computes in wherever the network file does not say int8 itself."""
@@ -62,6 +66,8 @@ class CompiledNetwork:
         # One more than there are streams: while the outputs of one are read another is ready to run.
         self.slots = streams + 1
         self.idle: queue.SimpleQueue[ov.InferRequest] = queue.SimpleQueue()
+        self.ends: deque[int] = deque(maxlen=streams)
+        """Of the last inferences, nanoseconds of CLOCK_MONOTONIC: the next one had to wait for the first of them."""
         for _ in range(self.slots):
             self.idle.put(compiled_model.create_infer_request())
 
@@ -127,7 +133,9 @@ class OpenVINOEngine:
         if self._throughput_streams is not None and self._throughput_streams != self._streams:
             self.throughput_network = self._compile(self._throughput_streams)
 
-    def submit(self, pixels: NDArray[Any], valid_shape: NDArray[Any], done: Done) -> None:
+    def submit(
+        self, pixels: NDArray[Any], valid_shape: NDArray[Any], done: Done, timed: Timed = lambda *_: None
+    ) -> None:
         """Start one inference that is alone, or one of few; wait first while the network has no slot free.
 
         Args:
@@ -135,12 +143,15 @@ class OpenVINOEngine:
             valid_shape: int32 [1, 2].
             done: called once on a thread of its own, with the outputs (valid only until it returns)
                 or with what went wrong.
+            timed: called before `done`.
         """
-        self._submit(self.network, pixels, valid_shape, done)
+        self._submit(self.network, pixels, valid_shape, done, timed)
 
-    def submit_together(self, pixels: NDArray[Any], valid_shape: NDArray[Any], done: Done) -> None:
+    def submit_together(
+        self, pixels: NDArray[Any], valid_shape: NDArray[Any], done: Done, timed: Timed = lambda *_: None
+    ) -> None:
         """As `submit`, one of `count_together` that are submitted in a row."""
-        self._submit(self.throughput_network or self.network, pixels, valid_shape, done)
+        self._submit(self.throughput_network or self.network, pixels, valid_shape, done, timed)
 
     def count_together(self, images: int) -> int:
         """How many of so many images that wait are done soonest by `submit_together`; the rest by `submit`."""
@@ -181,16 +192,22 @@ class OpenVINOEngine:
         # By its path: a cached network is found without being read.
         return CompiledNetwork(core.compile_model(str(self._model_path), "CPU", properties), streams, is_lowered=False)
 
-    def _submit(self, network: CompiledNetwork, pixels: NDArray[Any], valid_shape: NDArray[Any], done: Done) -> None:
+    def _submit(
+        self, network: CompiledNetwork, pixels: NDArray[Any], valid_shape: NDArray[Any], done: Done, timed: Timed
+    ) -> None:
         request = network.idle.get()
 
         # A thread that waits, not OpenVINO's callback: that one is not called when an inference fails.
         def run() -> None:
             outputs, failure = None, None
+            started = monotonic_ns()
             try:
                 outputs = list(request.infer([pixels, valid_shape], share_outputs=True).values())
             except Exception as error:
                 failure = error
+            ended, before = monotonic_ns(), tuple(network.ends)
+            network.ends.append(ended)
+            timed(max(started, before[0]) if len(before) == network.streams else started, ended)
             try:
                 done(outputs, failure)
             finally:

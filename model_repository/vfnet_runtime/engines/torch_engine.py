@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic_ns
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,6 +29,8 @@ from vfnet_runtime.resizing import resize_into
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 Candidates = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 """One image's boxes float32 [1, K, 4], scores float32 [1, K], labels int32 [1, K]."""
+Timed = Callable[[int, int, int], None]
+"""Is told of an image, by its position, between which nanoseconds of CLOCK_MONOTONIC it was computed."""
 
 
 @dataclass(frozen=True)
@@ -130,35 +133,45 @@ class TorchEngine:
             where = f"CPU, {torch.get_num_threads()} thread(s)"
         self.description = f"PyTorch {torch.__version__} {precision} on {where}"
 
-    def detect(self, images: Sequence[Image]) -> Iterator[tuple[int, Candidates | Exception]]:
+    def detect(
+        self, images: Sequence[Image], timed: Timed = lambda *_: None
+    ) -> Iterator[tuple[int, Candidates | Exception]]:
         """Positions in `images` with their candidates or what went wrong, as they are done.
 
         A batch is started before the one before it is waited for: on CUDA, one is uploaded while one computes. Images
         that fail together are tried again alone, so that one that cannot be computed takes no other along.
+
+        Args:
+            timed: is told of each image before it is handed over.
         """
         failed = list[int]()
-        for batch, found in self._run(images, range(len(images))):
+        for batch, found in self._run(images, range(len(images)), timed):
             if isinstance(found, Exception) and len(batch) > 1:
                 failed += batch
             else:
                 yield from _each(batch, found)
         for position in failed:
-            for batch, found in self._run(images, [position]):
+            for batch, found in self._run(images, [position], timed):
                 yield from _each(batch, found)
 
     def _run(
-        self, images: Sequence[Image], chosen: Sequence[int]
+        self, images: Sequence[Image], chosen: Sequence[int], timed: Timed
     ) -> Iterator[tuple[list[int], list[Candidates] | Exception]]:
         """Positions in `images` that were computed together, and what came of it; of the `chosen` ones."""
         shapes = [images[position].canvas for position in chosen]
-        started: tuple[Batch, Any] | None = None
+        started: tuple[Batch, Any, int] | None = None
+        free = 0  # when the device had nothing more to do
         for batch in (*plan_batches(shapes, self.canvases, self.batch_sizes), None):
             before = started
+            now = monotonic_ns()
             if batch is not None:
-                started = (batch, _try(self.runner.start, batch, [images[chosen[i]] for i in batch.images]))
+                started = (batch, _try(self.runner.start, batch, [images[chosen[i]] for i in batch.images]), now)
             if before is not None:
-                done, ticket = before
+                done, ticket, begun = before
                 found = ticket if isinstance(ticket, Exception) else _try(self.runner.finish, ticket)
+                begun, free = max(begun, free), monotonic_ns()
+                for i in done.images:
+                    timed(chosen[i], begun, free)
                 yield [chosen[i] for i in done.images], found
 
 

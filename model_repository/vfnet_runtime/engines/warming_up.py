@@ -26,23 +26,33 @@ def parse_warm_up_canvases(text: str) -> list[Canvas]:
         raise ValueError(f"warm_up_canvases must read HEIGHTxWIDTH,..., not {text!r}") from None
 
 
-def warm_up(engine: OpenVINOEngine, canvases: list[Canvas], seconds: float) -> int:
+def warm_up(
+    engine: OpenVINOEngine, canvases: list[Canvas], seconds: float, say: Callable[[str], None] = lambda _: None
+) -> int:
     """Black images of each size, as many at once as the engine computes; how many sizes there was time for.
 
     Args:
-        seconds: after these no further size is begun.
+        seconds: after these nothing further is begun. A size that one image has been computed of counts.
+        say: told of each size, when it is done.
 
     Raises:
         Exception: what the engine raised.
     """
     started = time.monotonic()
     for count, (height, width) in enumerate(canvases):
-        if time.monotonic() - started >= seconds:
+        begun = time.monotonic()
+        if begun - started >= seconds:
             return count
         image = np.zeros((1, height, width, 3), np.uint8), np.array([[height, width]], np.int32)
         _run(engine.submit, image, engine.network.streams)
+        missed = ""
         if engine.throughput_network is not None:
-            _run(engine.submit_together, image, engine.throughput_network.streams)
+            # A heavy network takes longest here: each image has one thread.
+            if time.monotonic() - started < seconds:
+                _run(engine.submit_together, image, engine.throughput_network.streams)
+            else:
+                missed = "; no time was left for several images at once"
+        say(f"warm for {width}x{height} after {time.monotonic() - begun:.2g} s{missed}")
     return len(canvases)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import triton_python_backend_utils as pb_utils
 from vfnet_runtime.candidates import CandidateSettings, select_candidates
 from vfnet_runtime.engines.openvino_engine import HeadOutputs, OpenVINOEngine, is_strip
 from vfnet_runtime.engines.warming_up import parse_warm_up_canvases, warm_up
+from vfnet_runtime.step_times import CANDIDATES
 from vfnet_runtime.triton_models.detector_requests import FAILED, DecoupledDetector, ReceivedImage
 from vfnet_runtime.triton_models.responses import internal_error
 
@@ -31,6 +33,11 @@ class TritonPythonModel(DecoupledDetector):
             nms_pre=int(parameters["nms_pre"]),
             score_threshold=float(parameters["score_threshold"]),
         )
+
+        def say(text: str) -> None:
+            pb_utils.Logger.log_info(f"{config['name']}: {text}")
+
+        started = time.monotonic()
         self.engine = OpenVINOEngine(
             Path(args["model_repository"]) / args["model_version"] / "network.xml",
             parameters["inference_precision"],
@@ -39,13 +46,13 @@ class TritonPythonModel(DecoupledDetector):
             _cache_dir(parameters["cache_dir"]),
             int(parameters["throughput_streams"]),
         )
+        say(f"the network is compiled after {time.monotonic() - started:.2g} s")
         canvases = parse_warm_up_canvases(parameters["warm_up_canvases"])
-        warm = warm_up(self.engine, canvases, float(parameters["warm_up_seconds"]))
+        warm = warm_up(self.engine, canvases, float(parameters["warm_up_seconds"]), say)
         self.last_size: tuple[int, ...] = ()
         self.receive_with(config, parameters)
-        pb_utils.Logger.log_info(
-            f"{config['name']}: {self.engine.description}, warm for {warm} of {len(canvases)} common sizes"
-        )
+        self.received.export_spans(self.engine.description)
+        say(f"{self.engine.description}, warm for {warm} of {len(canvases)} common sizes")
 
     def execute(self, requests: list[Any]) -> None:
         """Answer each request as soon as it is done; return when all are.
@@ -74,7 +81,7 @@ class TritonPythonModel(DecoupledDetector):
         """Answer an image that failed with others: on a network that is as at the start, before and after."""
         self.engine.renew()
         for _, failure in self.answer_all([image], self.engine.submit):
-            self.respond(image, internal_error(FAILED, failure))
+            self.respond(image, internal_error(FAILED, failure, image.request))
             self.engine.renew()
 
     def answer_all(
@@ -114,16 +121,18 @@ class TritonPythonModel(DecoupledDetector):
                 finished.release()
 
         try:
-            submit(image.pixels, image.valid_shape, done)
+            submit(image.pixels, image.valid_shape, done, image.was_computed)
         except Exception as failure:
             done(None, failure)
 
     def response(self, outputs: HeadOutputs, image: ReceivedImage) -> Any:
         """The candidates of one image, or an error."""
         try:
-            return pb_utils.InferenceResponse(output_tensors=self.candidates(outputs, image.valid_shape[0]))
+            with image.steps.measure(CANDIDATES):
+                tensors = self.candidates(outputs, image.valid_shape[0])
+            return pb_utils.InferenceResponse(output_tensors=tensors)
         except Exception as failure:
-            return internal_error(FAILED, failure)
+            return internal_error(FAILED, failure, image.request)
 
     def candidates(self, outputs: HeadOutputs, valid_shape: Any) -> list[Any]:
         """Head outputs of one image -> CANDIDATE_BOXES, CANDIDATE_SCORES, CANDIDATE_LABELS."""

@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
+from vfnet_runtime.step_times import NETWORK, WAIT, ImageSteps, StepTimes
 from vfnet_runtime.tickets import TicketLedger, ledger_path
 from vfnet_runtime.triton_models import checked_inputs
 from vfnet_runtime.triton_models.checked_inputs import InvalidInputError, PixelsContract
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
-from vfnet_runtime.triton_models.responses import cancelled, invalid_argument, send_only_response
+from vfnet_runtime.triton_models.responses import cancelled, error_of, invalid_argument, send_only_response
+from vfnet_runtime.triton_models.step_histograms import DETECTOR, OF_DETECTOR, QUEUE, StepHistograms
+from vfnet_runtime.triton_models.step_spans import StepSpans, export_spans
 
 FAILED = "the image could not be detected in"
 """What a caller is told of an error of ours."""
@@ -24,6 +28,7 @@ class ReceivedImage:
     """One request, whose pixels are those of an image unless there is a refusal."""
 
     request: Any
+    steps: ImageSteps
     sender: Any = None
     """Of its response, where that is not returned."""
     pixels: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
@@ -37,6 +42,12 @@ class ReceivedImage:
     refusal: Any = None
     """The response of a request that is not to be computed."""
 
+    def was_computed(self, started: int, ended: int) -> None:
+        """By the network, between these nanoseconds of CLOCK_MONOTONIC; before, it waited for others of the batch."""
+        waiting = self.steps.steps[-1].ended if self.steps.steps else self.steps.started  # tried again: since then
+        self.steps.note(WAIT, waiting, started)
+        self.steps.note(NETWORK, started, ended)
+
 
 class DetectorRequests:
     """Receives batches, and says of every image when the detector is done with it."""
@@ -47,6 +58,7 @@ class DetectorRequests:
         parameters: dict[str, str],
         max_batch_size: int,
         is_cancelled: Callable[[Any], bool],
+        before_telling: Callable[[], None],
         *,
         takes_stored: bool = False,
     ) -> None:
@@ -55,26 +67,40 @@ class DetectorRequests:
             model: the detector's name in Triton.
             is_cancelled: whether a request's caller has gone; `ProcessActivity.is_cancelled`, which asks Triton only
                 while it still has the request.
+            before_telling: `Pauses.end_if_given_up` of this process.
             takes_stored: whether the detector resizes images that come as they are stored.
         """
         self.contract = PixelsContract.from_parameters(parameters, takes_stored=takes_stored)
         self.max_batch_size, self.is_cancelled = max_batch_size, is_cancelled
         self.ledger = TicketLedger(ledger_path(model))
         self.ledger.end_batch()
+        self.step_times = StepTimes(model, pb_utils.Logger.log_warn)
+        self.histograms = StepHistograms(model, OF_DETECTOR, DETECTOR, before_telling)
+        self.step_times.listeners.append(self.histograms.told)
+        self._spans: StepSpans | None = None
+
+    def export_spans(self, engine: str) -> None:
+        """Of each image, where that is asked for; `engine` is what computes."""
+        self._spans = export_spans(self.step_times, engine=engine)
 
     def receive(self, requests: Sequence[Any]) -> list[ReceivedImage]:
         """A batch begins, to which `end` belongs."""
         images = [self._read(request) for request in requests]
+        for image in images:
+            image.steps.attributes["batch.size"] = len(requests)
+            if (ages := self.ledger.ages(image.ticket)) is not None:
+                self.histograms.count(QUEUE, ages.in_stage)
         own = self.ledger.begin_batch([image.ticket for image in images], len(requests) >= self.max_batch_size)
         for image in images:
             image.ticket = image.ticket if image.ticket in own else 0
         return images
 
     def _read(self, request: Any) -> ReceivedImage:
-        image = ReceivedImage(request)
+        image = ReceivedImage(request, self.step_times.image(request))
         try:
             image.ticket = checked_inputs.ticket(request)
             image.pixels, image.valid_shape = self.contract.read(request)
+            image.steps.attributes["canvas"] = "{2}x{1}".format(*image.pixels.shape)
             image.is_stored = image.pixels.shape[1:3] != self.contract.own_canvas(*image.valid_shape[0].tolist())
         except InvalidInputError as error:
             image.refusal = invalid_argument(str(error))
@@ -87,13 +113,20 @@ class DetectorRequests:
         if image.ticket:
             (self.ledger.give_back if response.has_error() else self.ledger.leave_detector)(image.ticket)
 
+    def finish(self, image: ReceivedImage, response: Any) -> None:
+        """That answer is on its way."""
+        self.step_times.finish(image.steps, error_of(response))
+
     def end(self) -> None:
         """Every image of the batch has left."""
         self.ledger.end_batch()
 
     def close(self) -> None:
         """Leave the count."""
+        self.histograms.close()
         self.ledger.close()
+        if self._spans is not None:
+            self._spans.close()
 
 
 class DecoupledDetector:
@@ -107,6 +140,7 @@ class DecoupledDetector:
             parameters,
             config["max_batch_size"],
             self.activity.is_cancelled,
+            self.activity.pauses.end_if_given_up,
             takes_stored=takes_stored,
         )
 
@@ -127,4 +161,5 @@ class DecoupledDetector:
         self.activity.pauses.end_if_given_up()
         self.received.leave(image, response)
         send_only_response(image.sender, response)
+        self.received.finish(image, response)
         self.activity.change(-1)

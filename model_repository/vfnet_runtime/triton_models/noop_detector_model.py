@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from time import monotonic_ns
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,13 @@ class TritonPythonModel:
         self.labels = np.zeros((1, rows), np.int32)
         self.activity = ProcessActivity()
         self.received = DetectorRequests(
-            config["name"], parameters, config["max_batch_size"], self.activity.is_cancelled
+            config["name"],
+            parameters,
+            config["max_batch_size"],
+            self.activity.is_cancelled,
+            self.activity.pauses.end_if_given_up,
         )
+        self.received.export_spans("none")
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response per request."""
@@ -36,6 +42,7 @@ class TritonPythonModel:
         responses = self.activity.answer_each(images, self.answer)
         for image, response in zip(images, responses, strict=True):
             self.received.leave(image, response)
+            self.received.finish(image, response)
         self.received.end()
         return responses
 
@@ -43,10 +50,12 @@ class TritonPythonModel:
         """The candidates, in the pixels of this image."""
         if image.refusal is not None:
             return image.refusal
+        started = monotonic_ns()
         if self.seconds:
             time.sleep(self.seconds)
         height, width = image.valid_shape[0]
         boxes = self.fractions * np.array([width, height, width, height], np.float32)
+        image.was_computed(started, monotonic_ns())
         return pb_utils.InferenceResponse(
             output_tensors=[
                 pb_utils.Tensor("CANDIDATE_BOXES", boxes[None]),

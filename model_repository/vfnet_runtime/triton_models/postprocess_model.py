@@ -10,11 +10,14 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from vfnet_runtime.answers import detect
+from vfnet_runtime.step_times import SUPPRESS, WRITE, ImageSteps, StepTimes
 from vfnet_runtime.tickets import TicketLedger, ledger_path
 from vfnet_runtime.triton_models import checked_inputs
 from vfnet_runtime.triton_models.checked_inputs import InvalidInputError
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
-from vfnet_runtime.triton_models.responses import internal_error, invalid_argument
+from vfnet_runtime.triton_models.responses import error_of, internal_error, invalid_argument
+from vfnet_runtime.triton_models.step_histograms import ENSEMBLE, OF_POSTPROCESS, POSTPROCESS, StepHistograms
+from vfnet_runtime.triton_models.step_spans import export_spans
 
 
 class TritonPythonModel:
@@ -30,6 +33,12 @@ class TritonPythonModel:
         self.classes = labels.read_text(encoding="utf-8-sig").splitlines()
         self.ledger = TicketLedger(ledger_path(args["model_name"]))
         self.activity = ProcessActivity()
+        self.step_times = StepTimes(args["model_name"], pb_utils.Logger.log_warn)
+        self.histograms = StepHistograms(
+            args["model_name"], OF_POSTPROCESS, POSTPROCESS, self.activity.pauses.end_if_given_up
+        )
+        self.step_times.listeners.append(self.histograms.told)
+        self.spans = export_spans(self.step_times)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response per request; a failure is that request's alone."""
@@ -37,32 +46,43 @@ class TritonPythonModel:
 
     def answer(self, request: Any) -> Any:
         """The requested outputs of one image, or an error; either way there is room for another image."""
+        steps = self.step_times.image(request)
+        response = self.answer_measured(request, steps)
+        self.step_times.finish(steps, error_of(response))
+        return response
+
+    def answer_measured(self, request: Any, steps: ImageSteps) -> Any:
+        """See `answer`."""
         try:
             ticket = checked_inputs.ticket(request)
         except InvalidInputError as error:
             return invalid_argument(str(error))
         try:
-            return pb_utils.InferenceResponse(output_tensors=self.postprocess(request))
+            response = pb_utils.InferenceResponse(output_tensors=self.postprocess(request, steps))
+            if (ages := self.ledger.ages(ticket)) is not None:
+                self.histograms.count(ENSEMBLE, ages.inside)
+            return response
         except InvalidInputError as error:
             return invalid_argument(str(error))
         except Exception as error:
-            return internal_error("the detections could not be postprocessed", error)
+            return internal_error("the detections could not be postprocessed", error, request)
         finally:
             self.ledger.give_back(ticket)
 
-    def postprocess(self, request: Any) -> list[Any]:
+    def postprocess(self, request: Any, steps: ImageSteps) -> list[Any]:
         """Candidates and GEOMETRY -> DETECTIONS, BOXES, SCORES, LABELS, those the caller wants."""
         score_threshold = checked_inputs.score_threshold(request)
         given = checked_inputs.candidates(request, self.max_candidates, len(self.classes))
-        found = detect(
-            given.boxes,
-            given.scores,
-            given.labels,
-            given.scale_factor,
-            self.iou_threshold,
-            self.max_per_img,
-            score_threshold,
-        )
+        with steps.measure(SUPPRESS):
+            found = detect(
+                given.boxes,
+                given.scores,
+                given.labels,
+                given.scale_factor,
+                self.iou_threshold,
+                self.max_per_img,
+                score_threshold,
+            )
         wanted = set(request.requested_output_names())
         tensors = [
             pb_utils.Tensor("BOXES", found.boxes),
@@ -70,10 +90,14 @@ class TritonPythonModel:
             pb_utils.Tensor("LABELS", found.labels),
         ]
         if "DETECTIONS" in wanted:
-            document = found.to_json(self.classes, given.width, given.height).encode()
+            with steps.measure(WRITE):
+                document = found.to_json(self.classes, given.width, given.height).encode()
             tensors.append(pb_utils.Tensor("DETECTIONS", np.array([document], np.object_)))
         return [tensor for tensor in tensors if tensor.name() in wanted]
 
     def finalize(self) -> None:
         """Leave the count."""
+        self.histograms.close()
         self.ledger.close()
+        if self.spans is not None:
+            self.spans.close()

@@ -15,10 +15,14 @@ from vfnet_runtime.admission import Admission, CallerGoneError
 from vfnet_runtime.canvases import parse_canvases
 from vfnet_runtime.freed_memory import FreedMemory
 from vfnet_runtime.resizing import as_stored_or_resized, resize_onto_canvas
+from vfnet_runtime.step_times import DECODE, RESIZE, WAIT, ImageSteps, StepTimes
 from vfnet_runtime.tickets import TicketLedger, ledger_path
 from vfnet_runtime.triton_models.checked_inputs import InvalidInputError, image_bytes
+from vfnet_runtime.triton_models.lasting_counters import LastingCounters
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
-from vfnet_runtime.triton_models.responses import cancelled, internal_error, invalid_argument
+from vfnet_runtime.triton_models.responses import cancelled, error_of, internal_error, invalid_argument
+from vfnet_runtime.triton_models.step_histograms import OF_PREPROCESS, PREPROCESS, StepHistograms
+from vfnet_runtime.triton_models.step_spans import export_spans
 
 REASONS = ("unreadable", "cancelled", "failed")
 """Why an image is turned away. Those that find Triton's queue full never come here."""
@@ -28,12 +32,8 @@ class Refusals:
     """`vfnet_refusals`: Triton's metric of images turned away, by model and reason; its processes add up in it."""
 
     def __init__(self, model: str) -> None:
-        self._family = pb_utils.MetricFamily(
-            name="vfnet_refusals",
-            description="Images that preprocessing turned away, by model and reason",
-            kind=pb_utils.MetricFamily.COUNTER,
-        )
-        self._counters = {reason: self._family.Metric(labels={"model": model, "reason": reason}) for reason in REASONS}
+        counters = LastingCounters("vfnet_refusals", "Images that preprocessing turned away, by model and reason")
+        self._counters = {reason: counters.of({"model": model, "reason": reason}) for reason in REASONS}
 
     def count(self, reason: str, response: Any) -> Any:
         """One more for this reason; `response` as it is."""
@@ -58,6 +58,12 @@ class TritonPythonModel:
         self.refusals = Refusals(args["model_name"].rpartition("_")[0])
         self.activity = ProcessActivity()
         self.freed_memory = FreedMemory()
+        self.step_times = StepTimes(args["model_name"], pb_utils.Logger.log_warn)
+        self.histograms = StepHistograms(
+            args["model_name"], OF_PREPROCESS, PREPROCESS, self.activity.pauses.end_if_given_up
+        )
+        self.step_times.listeners.append(self.histograms.told)
+        self.spans = export_spans(self.step_times)
         cv2.setNumThreads(1)  # the network needs the other cores
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -68,17 +74,25 @@ class TritonPythonModel:
 
     def answer(self, request: Any) -> Any:
         """Tensors, or an error: the caller's for what cannot be read as an image."""
+        steps = self.step_times.image(request)
+        response = self.answer_in_turn(request, steps)
+        self.step_times.finish(steps, error_of(response))
+        return response
+
+    def answer_in_turn(self, request: Any, steps: ImageSteps) -> Any:
+        """See `answer`."""
         if self.activity.is_cancelled(request):
             return self.refusals.count("cancelled", cancelled())
         # Who calls this model by itself takes no place in the ensemble.
         needs_ticket = "TICKET" in request.requested_output_names()
         has_gone = partial(self.activity.is_cancelled, request)
         try:
-            ticket = self.admission.enter(has_gone) if needs_ticket else 0  # waiting is no work
+            with steps.measure(WAIT):
+                ticket = self.admission.enter(has_gone) if needs_ticket else 0  # waiting is no work
         except CallerGoneError:
             return self.refusals.count("cancelled", cancelled())
         with self.activity.working():
-            response = self.answer_admitted(request, ticket)
+            response = self.answer_admitted(request, ticket, steps)
             self.freed_memory.give_back()
         if needs_ticket:
             if response.has_error():
@@ -87,22 +101,28 @@ class TritonPythonModel:
                 self.ledger.pass_on(ticket)
         return response
 
-    def answer_admitted(self, request: Any, ticket: int) -> Any:
+    def answer_admitted(self, request: Any, ticket: int, steps: ImageSteps) -> Any:
         """See `answer`."""
         try:
-            return pb_utils.InferenceResponse(output_tensors=self.preprocess(request, ticket))
+            return pb_utils.InferenceResponse(output_tensors=self.preprocess(request, ticket, steps))
         except (InvalidInputError, ImageError) as error:
             return self.refusals.count("unreadable", invalid_argument(str(error)))
         except Exception as error:
-            return self.refusals.count("failed", internal_error("the image could not be preprocessed", error))
+            return self.refusals.count("failed", internal_error("the image could not be preprocessed", error, request))
 
-    def preprocess(self, request: Any, ticket: int) -> list[Any]:
+    def preprocess(self, request: Any, ticket: int, steps: ImageSteps) -> list[Any]:
         """IMAGE -> PIXELS, VALID_SHAPE, GEOMETRY, TICKET."""
-        image = decode_image(image_bytes(request), self.max_image_pixels)
-        if self.leaves_enlarging:
-            resized = as_stored_or_resized(image, self.img_scale, self.size_divisor)
-        else:
-            resized = resize_onto_canvas(image, self.img_scale, self.size_divisor, self.canvases)
+        encoded = image_bytes(request)
+        steps.attributes["image.bytes"] = len(encoded)
+        with steps.measure(DECODE):
+            image = decode_image(encoded, self.max_image_pixels)
+        with steps.measure(RESIZE):
+            if self.leaves_enlarging:
+                resized = as_stored_or_resized(image, self.img_scale, self.size_divisor)
+            else:
+                resized = resize_onto_canvas(image, self.img_scale, self.size_divisor, self.canvases)
+        steps.attributes["image.size"] = "{1}x{0}".format(*image.shape)
+        steps.attributes["canvas"] = "{2}x{1}".format(*resized.pixels.shape)
         return [
             pb_utils.Tensor("PIXELS", resized.pixels),
             pb_utils.Tensor("VALID_SHAPE", resized.valid_shape),
@@ -112,4 +132,7 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         """Leave the count."""
+        self.histograms.close()
         self.ledger.close()
+        if self.spans is not None:
+            self.spans.close()

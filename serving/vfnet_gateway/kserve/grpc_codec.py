@@ -18,6 +18,8 @@ _MOST_ENTRIES = 32
 FINAL_RESPONSE_WANTED = "triton_enable_empty_final_response"
 """A parameter for models with several answers to a request. Each of ours is the last, and a stream's say so."""
 FINAL_RESPONSE = "triton_final_response"
+DEPLOYMENT = "deployment"
+"""A parameter of answers: which deployment gave it, where requests are shared out."""
 
 
 def parse(kind: type[M], message: bytes) -> M:
@@ -88,9 +90,11 @@ def _parameters(parameters: Any) -> dict[str, object]:
     return {name: None if kind is None else getattr(value, kind) for name, value, kind in kinds}
 
 
-def infer_response(model: str, request_id: str, tensors: Sequence[OutputTensor]) -> Any:
-    """The answer to an inference, its tensors in binary form."""
+def infer_response(model: str, request_id: str, tensors: Sequence[OutputTensor], deployment: str | None = None) -> Any:
+    """The answer to an inference, its tensors in binary form; over HTTP a header says which deployment it is of."""
     response = service_pb2.ModelInferResponse(model_name=model, model_version=VERSION, id=request_id)
+    if deployment is not None:
+        response.parameters[DEPLOYMENT].string_param = deployment
     for tensor in tensors:
         response.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
         response.raw_output_contents.append(tensor.raw)

@@ -17,7 +17,7 @@ from tritonclient.grpc import service_pb2
 from vfnet_client.exceptions import RequestError, ServerBusyError, ServerUnavailableError, VFNetClientError
 from vfnet_client.safe_text import is_printable_line
 from vfnet_gateway.access_log import AccessLog
-from vfnet_gateway.admission import Priority, priority_of
+from vfnet_gateway.admission import priority_of
 from vfnet_gateway.bodies import ClientGoneError
 from vfnet_gateway.keys import KeyRing
 from vfnet_gateway.kserve.checked_request import check
@@ -37,6 +37,7 @@ from vfnet_gateway.kserve.statistics import ModelStatistics
 from vfnet_gateway.metrics import REFUSALS, GatewayMetrics
 from vfnet_gateway.middleware import LONGEST_REQUEST_ID, innermost, told_of
 from vfnet_gateway.request_record import RequestRecord
+from vfnet_gateway.tracing import Tracing
 
 SERVICE = "inference.GRPCInferenceService"
 HEALTH_SERVICE = "grpc.health.v1.Health"
@@ -84,6 +85,7 @@ class _Method:
     request: type[Any]
     answer: Answer
     needs_key: bool = True
+    detects: bool = False
 
 
 class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -101,10 +103,11 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
         statistics: ModelStatistics,
         metrics: GatewayMetrics,
         log: AccessLog,
+        tracing: Tracing | None = None,
     ) -> None:
         self._keys, self._messages, self._inference = keys, messages, inference
         self._statistics = statistics
-        self._metrics, self._log = metrics, log
+        self._metrics, self._log, self._tracing = metrics, log, tracing
         self.calls: set[asyncio.Task[Any]] = set()
         """Those being answered."""
         self.is_stopping = False
@@ -120,7 +123,7 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
             f"/{SERVICE}/ModelMetadata": _Method(service_pb2.ModelMetadataRequest, self._model_metadata),
             f"/{SERVICE}/ModelConfig": _Method(service_pb2.ModelConfigRequest, self._model_config),
             f"/{SERVICE}/ModelStatistics": _Method(service_pb2.ModelStatisticsRequest, self._model_statistics),
-            f"/{SERVICE}/ModelInfer": _Method(service_pb2.ModelInferRequest, self._infer),
+            f"/{SERVICE}/ModelInfer": _Method(service_pb2.ModelInferRequest, self._infer, detects=True),
             # Its request has the one field that this message has first, too: the name of a service.
             f"/{HEALTH_SERVICE}/Check": _Method(service_pb2.ModelReadyRequest, self._health, False),
         }
@@ -142,6 +145,8 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
             async def work(call: Call) -> bytes:
                 if method.needs_key:
                     self._keys.check(call.headers.get("authorization"))
+                if method.detects:  # also where there is no room for its message
+                    call.record.priority = priority_of(call.headers)
                 async with self._messages.reading(context, call.record) as message:
                     answer = await method.answer(call, parse(method.request, message))
                 body = answer if isinstance(answer, bytes) else answer.SerializeToString()
@@ -196,12 +201,15 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
         async with self._messages.reading_in_stream(call.context, call.record) as message:
             if message is None:
                 return False
+            status = 200
             try:
                 response = await self._infer(call, parse(service_pb2.ModelInferRequest, message))
                 response.parameters[FINAL_RESPONSE].bool_param = True
                 answer = service_pb2.ModelStreamInferResponse(infer_response=response)
             except VFNetClientError as error:
-                answer = service_pb2.ModelStreamInferResponse(error_message=told_of(error)[1])
+                status, told = told_of(error)
+                answer = service_pb2.ModelStreamInferResponse(error_message=told)
+            self._metrics.levels.count(call.record, status)
         body = answer.SerializeToString()
         call.record.bytes_out += len(body)
         await call.context.write(body)
@@ -222,6 +230,8 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
         """Around every call: its id, its log line, its metrics, and errors in gRPC's words."""
         headers = _headers(context)
         call = Call(context, headers, RequestRecord(_request_id(headers)))
+        call.record.steps.begin()
+        trace = None if self._tracing is None else self._tracing.begin("gRPC", route, headers, call.record)
         task = asyncio.current_task()
         assert task is not None
         self.calls.add(task)
@@ -249,8 +259,11 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
         finally:
             self.calls.discard(task)
             self._metrics.requests_in_flight.dec()
+            if trace is not None:
+                trace.end(status, call.record)
             code = "OK" if status == 200 else _CODES.get(status, grpc.StatusCode.INTERNAL).name
             self._metrics.answered(route, "gRPC", code, REFUSALS.get(status), call.record)
+            self._metrics.levels.count(call.record, status)
             self._log.request(
                 {"client": (_address(context),), "method": "gRPC", "path": route}, call.record, code
             )  # fmt: skip
@@ -283,7 +296,7 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
         return service_pb2.ModelStatisticsResponse(model_stats=found)
 
     async def _infer(self, call: Call, request: Any) -> Any:
-        priority: Priority = priority_of(call.headers)
+        priority = call.record.priority = priority_of(call.headers)
         model = self._inference.models.check(request.model_name, request.model_version)
         destination = self._inference.choose(model, call.headers, call.record)
         with call.record.stage("parse"):
@@ -293,7 +306,7 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
             destination, checked, call.record, priority=priority, time_left=call.time_left()
         )
         with call.record.stage("write"):
-            return infer_response(model, checked.id, tensors)
+            return infer_response(model, checked.id, tensors, call.record.deployment)
 
     async def _health(self, _call: Call, request: Any) -> bytes:
         status = await self._status_of(request.name)

@@ -6,7 +6,13 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from vfnet_client.exceptions import DeadlineExceededError, InvalidImageError, RequestError, ServerUnavailableError
+from vfnet_client.exceptions import (
+    DeadlineExceededError,
+    FatalImageError,
+    InvalidImageError,
+    RequestError,
+    ServerUnavailableError,
+)
 from vfnet_client.retry_policy import Deadline
 from vfnet_gateway.admission import Priority, RequestPlaces
 from vfnet_gateway.kserve.checked_request import CheckedRequest, bounded_timeout
@@ -51,7 +57,7 @@ class Inference:
 
     def choose(self, model: str, headers: Mapping[str, str], record: RequestRecord) -> Destination:
         """Where a request for one of `models` goes. Raises RequestError, 404: it names a deployment there is not."""
-        destination = self._deployments.choose(headers, model)
+        destination = self._deployments.choose(headers, model, record.request_id)
         record.deployment = destination.deployment
         return destination
 
@@ -76,12 +82,14 @@ class Inference:
             ServerBusyError, ServerUnavailableError, DeadlineExceededError, InferenceError: it is not the image.
         """
         deadline = Deadline.after(bounded_timeout(self.timeout, request.timeout, time_left))
-        places = destination.of_a_request(max(priority, request.priority or priority))
+        record.priority = max(priority, request.priority or priority)
+        places = destination.of_a_request(record.priority)
         record.images = 1
         try:
             with record.stage("inference"):
                 arrays = await self._in_its_place(destination, places, request, deadline)
         except InvalidImageError as error:
+            record.has_failed_images = isinstance(error, FatalImageError)
             self._metrics.images.labels("unreadable").inc()
             raise RequestError(400, str(error)) from error
         self._metrics.images.labels("detected").inc()
@@ -91,11 +99,12 @@ class Inference:
         self, destination: Destination, places: RequestPlaces, request: CheckedRequest, deadline: Deadline
     ) -> dict[str, Any]:
         try:
-            async with asyncio.timeout(bounded_timeout(deadline.remaining()) + _MOMENT_S), places.place() as place:
-                return await destination.infer(
-                    place, request.image, deadline,
-                    score_threshold=request.score_threshold, outputs=request.outputs,
-                )  # fmt: skip
+            with self._metrics.levels.image(places.priority):
+                async with asyncio.timeout(bounded_timeout(deadline.remaining()) + _MOMENT_S), places.place() as place:
+                    return await destination.infer(
+                        place, request.image, deadline,
+                        score_threshold=request.score_threshold, outputs=request.outputs,
+                    )  # fmt: skip
         except TimeoutError as error:
             if destination.is_away:
                 raise ServerUnavailableError("Triton was not back in the time allowed") from error

@@ -130,8 +130,9 @@ class KServeRoutes:
             self._check_key(request)
             model = self._model(request)
             check_content_type(request.headers.get("content-type"))
-            priority = priority_of(request.headers)
-            return model, self.inference.choose(model, request.headers, request_record_of(request)), priority
+            record = request_record_of(request)
+            priority = record.priority = priority_of(request.headers)
+            return model, self.inference.choose(model, request.headers, record), priority
         except RequestError:
             await self._refuse_body(request)
             raise

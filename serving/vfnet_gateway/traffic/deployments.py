@@ -22,6 +22,8 @@ from vfnet_client.retry_policy import Deadline
 from vfnet_client.safe_text import printable_line
 from vfnet_client.score_endpoint import DEPLOYMENT_HEADER
 from vfnet_gateway.admission import Place, Priority, RequestPlaces
+from vfnet_gateway.capturing import Capture, RequestCapture
+from vfnet_gateway.drift import DeploymentDrift, DriftWatch
 from vfnet_gateway.ensemble import Ensemble
 from vfnet_gateway.settings import GatewaySettings
 from vfnet_gateway.traffic.choosing import Chooser
@@ -51,6 +53,10 @@ class Destination:
     mirror: Mirror | None = None
     fallback: Ensemble | None = None
     """Answers what this one cannot: an inference changes nothing, and no caller has chosen this one."""
+    capture: RequestCapture | None = None
+    """Offered the images that this one answers; None: none is kept."""
+    drift: DeploymentDrift | None = None
+    """Looks at some of the images that were answered."""
 
     @property
     def is_away(self) -> bool:
@@ -70,8 +76,21 @@ class Destination:
         score_threshold: float | None = None,
         outputs: Sequence[str] = (_DETECTIONS,),
     ) -> dict[str, Any]:
-        """As `Ensemble.infer`; counted, and perhaps copied. `DETECTIONS` may be there without being asked for."""
-        if self.counts is None:
+        """As `Ensemble.infer`; counted, and perhaps copied and captured.
+
+        `DETECTIONS` may be there without being asked for.
+        """
+        if self.drift is None or not self.drift.wants(score_threshold):
+            return await self._infer(place, image, deadline, score_threshold, outputs)
+        wanted = outputs if _DETECTIONS in outputs else (*outputs, _DETECTIONS)
+        answer = await self._infer(place, image, deadline, score_threshold, wanted)
+        self.drift.offer(image, answer[_DETECTIONS][0])
+        return answer
+
+    async def _infer(
+        self, place: Place, image: bytes, deadline: Deadline, score_threshold: float | None, outputs: Sequence[str]
+    ) -> dict[str, Any]:
+        if self.counts is None and self.capture is None:
             return await self.ensemble.infer(
                 place, image, deadline, score_threshold=score_threshold, outputs=outputs
             )  # fmt: skip
@@ -83,16 +102,21 @@ class Destination:
                 gives_up_soon=self.fallback is not None,
             )  # fmt: skip
         except VFNetClientError as error:
-            self.counts.refused(error)
+            if self.counts is not None:
+                self.counts.refused(error)
             if self.fallback is None or not isinstance(error, InferenceError | ServerUnavailableError):
                 raise
             return await self.fallback.infer(
                 place, image, deadline, score_threshold=score_threshold, outputs=outputs
             )  # fmt: skip
         detections = answer[_DETECTIONS][0]
-        self.counts.answered(perf_counter() - began, detections)
+        if self.counts is not None:
+            self.counts.answered(perf_counter() - began, detections)
+        capture = self.capture
+        if capture is not None and capture.consider(image, detections, score_threshold):
+            capture = None  # kept already, and once is enough
         if self.mirror is not None:
-            self.mirror.offer(image, score_threshold, detections)
+            self.mirror.offer(image, score_threshold, detections, capture)
         return answer
 
 
@@ -128,16 +152,30 @@ class Deployments:
     Args:
         open_ensemble: an ensemble of this name, with `settings.max_in_flight` places of its own.
         note: takes a level and a line for the log.
+        capture: what answered images are offered to.
     """
 
     def __init__(
-        self, settings: GatewaySettings, open_ensemble: OpenEnsemble, metrics: DeploymentMetrics, note: Note
+        self,
+        settings: GatewaySettings,
+        open_ensemble: OpenEnsemble,
+        metrics: DeploymentMetrics,
+        note: Note,
+        capture: Capture | None = None,
+        drift: DriftWatch | None = None,
     ) -> None:
+        self._drift_of = (lambda _name: None) if drift is None else drift.of
         self._settings, self._open, self._metrics, self._note = settings, open_ensemble, metrics, note
+        self._capture = capture
         self.models = settings.models
         self._ensembles: dict[str, Ensemble] = {model: open_ensemble(model) for model in self.models}
-        self._plain = {model: Destination(ensemble) for model, ensemble in self._ensembles.items()}
-        self._named = {model: Destination(ensemble, model) for model, ensemble in self._ensembles.items()}
+        self._plain = {
+            model: Destination(ensemble, drift=self._drift_of(model)) for model, ensemble in self._ensembles.items()
+        }
+        self._named = {
+            model: Destination(ensemble, model, drift=self._drift_of(model))
+            for model, ensemble in self._ensembles.items()
+        }
         self._routings: dict[str, _Routing] = {}
         self._only = self._the_only_destination()
         self._copies = Copies(settings.mirror_room, lambda: self.in_flight, lambda: self.newcomers)
@@ -158,17 +196,25 @@ class Deployments:
         """Requests waiting for a first place, in all ensembles."""
         return sum(ensemble.newcomers for ensemble in self._ensembles.values())
 
-    def choose(self, headers: Mapping[str, str], model: str | None = None) -> Destination:
+    def choose(self, headers: Mapping[str, str], model: str | None = None, request_id: str = "") -> Destination:
         """Where a request goes.
 
         Args:
             headers: by names in small letters, or whatever finds those.
+            request_id: by which its images are found again, where they are captured.
             model: the public model that it asks for; None asks for none (/score): then any model may be named, and the
                 first is the one that is not.
 
         Raises:
             RequestError: 404, it names a deployment that there is not.
         """
+        chosen = self._chosen(headers, model)
+        if self._capture is None:
+            return chosen
+        deployment = chosen.deployment or self.models[0]
+        return replace(chosen, capture=self._capture.of_a_request(headers, request_id, deployment))
+
+    def _chosen(self, headers: Mapping[str, str], model: str | None) -> Destination:
         if self._only is not None:
             return self._only
         asked = model or self.models[0]
@@ -287,7 +333,7 @@ class Deployments:
             if name not in self.models:  # those have requests of their own beside this split
                 ensemble.resize(self._places(WHOLE if name == split.live else percent))
             self._metrics.watch(name, lambda name=name: self._images_in(name))  # type: ignore[misc]
-            named[name] = Destination(ensemble, name, self._metrics.of(name))
+            named[name] = Destination(ensemble, name, self._metrics.of(name), drift=self._drift_of(name))
         targets = [
             MirrorTarget(named[name].ensemble, self._metrics.of(name), percent)
             for name, percent in split.mirror.items()

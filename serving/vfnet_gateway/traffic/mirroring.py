@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from vfnet_client.exceptions import VFNetClientError
+from vfnet_gateway.capturing import RequestCapture
 from vfnet_gateway.ensemble import Ensemble
 from vfnet_gateway.traffic.answer_agreement import agreement_of
 from vfnet_gateway.traffic.deployment_metrics import DeploymentCounts
@@ -64,22 +65,33 @@ class Mirror:
     def __init__(self, targets: Sequence[MirrorTarget], copies: Copies) -> None:
         self._targets, self._copies = tuple(targets), copies
 
-    def offer(self, image: bytes, score_threshold: float | None, answer: bytes) -> None:
-        """Perhaps send a copy of an image with the live one's `DETECTIONS`. Returns at once."""
+    def offer(
+        self, image: bytes, score_threshold: float | None, answer: bytes, capture: RequestCapture | None = None
+    ) -> None:
+        """Perhaps send a copy of an image with the live one's `DETECTIONS`. Returns at once.
+
+        Args:
+            capture: told if the answers differ.
+        """
         for target in self._targets:
             if random.random() * WHOLE >= target.percent:
                 continue
             if self._copies.has_room():
-                self._copies.start(_compare(target, image, score_threshold, answer))
+                self._copies.start(_compare(target, image, score_threshold, answer, capture))
             else:
                 target.counts.dropped_copy()
 
 
-async def _compare(target: MirrorTarget, image: bytes, score_threshold: float | None, answer: bytes) -> None:
+async def _compare(
+    target: MirrorTarget, image: bytes, score_threshold: float | None, answer: bytes, capture: RequestCapture | None
+) -> None:
     began = perf_counter()
     try:
         outputs = await target.ensemble.answer_copy(image, _PATIENCE_S, score_threshold=score_threshold)
         seconds = perf_counter() - began
-        target.counts.compared(seconds, agreement_of(answer, outputs["DETECTIONS"][0]))
+        agreement = agreement_of(answer, outputs["DETECTIONS"][0])
+        target.counts.compared(seconds, agreement)
+        if capture is not None and agreement.both < agreement.total:
+            capture.disagreed(image, answer, score_threshold)
     except (VFNetClientError, ValueError) as error:  # the latter: one of the answers is no detections
         target.counts.failed_copy(error)

@@ -7,6 +7,7 @@ unloaded: a request that Triton has just received may not have reached the steps
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -16,10 +17,12 @@ from pathlib import Path
 import psutil
 
 from vfnet_client.model_names import deployment_name
+from vfnet_serve.background_task import BackgroundTask
 from vfnet_serve.deployments.served_models import ModelReader, ServedDeployment, ServedModels
-from vfnet_serve.deployments.served_state import ModelState, ServedState
+from vfnet_serve.deployments.served_state import ModelState, ServedState, write_served_manifest
 from vfnet_serve.deployments.wanted import DeploymentsError, DeploymentsFolder, Wanted
 from vfnet_serve.installation import ServerError
+from vfnet_serve.model_process import DEAD_LOADER_SECONDS, LoadingProcesses
 from vfnet_serve.server_log import say
 from vfnet_serve.triton_process import TritonProcess
 from vfnet_serve.watchdog import Watchdog
@@ -36,30 +39,18 @@ _FIRST_TO_GO = 900
 
 @dataclass
 class _Step:
-    """Something that is being done, by a thread."""
+    """Something that is being done."""
 
     kind: str
     server: TritonProcess
     deployment: ServedDeployment
-    run: Callable[[], None]
-    error: ServerError | None = None
-    started: float = field(default_factory=time.monotonic)
+    task: BackgroundTask[None]
+    given_up: threading.Event = field(default_factory=threading.Event)
+    """Nobody waits for it any more: if it ever goes on, it is to undo what it did."""
+    loading: LoadingProcesses = field(init=False)
 
     def __post_init__(self) -> None:
-        self._thread = threading.Thread(target=self._run, name=f"{self.kind} {self.deployment.names.ensemble}")
-        self._thread.daemon = True
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self.run()
-        except ServerError as error:
-            self.error = error
-        except OSError as error:
-            self.error = ServerError(f"{self.deployment.names.ensemble}: {error}")
-
-    def is_done(self) -> bool:
-        return not self._thread.is_alive()
+        self.loading = LoadingProcesses(self.deployment.names.steps)
 
 
 class Reconciler:
@@ -98,11 +89,12 @@ class Reconciler:
         """Begin or end a step, if there is one. It does not wait; call it again and again."""
         wanted = self._read()
         if self._step is not None:
-            if not self._step.is_done():
-                self._end_what_nobody_wants(self._step, wanted, watchdog)
-                return
-            step, self._step = self._step, None
-            self._finish(step, server, watchdog)
+            if not self._step.task.is_done():
+                if self._is_under_way(self._step, server, wanted, watchdog):
+                    return
+            else:
+                self._finish(self._step, server, watchdog)
+            self._step = None
         if wanted is None:
             return
         self._failed = {key: why for key, why in self._failed.items() if key[1] in wanted.loaded(key[0])}
@@ -122,7 +114,8 @@ class Reconciler:
                 return self._load(model, number, server)
         if live != self._served.live[model] and live in loaded:
             deployment = self._served.deployments[deployment_name(model, live)]
-            return _Step("turn", server, deployment, lambda: server.turn(deployment))
+            turning = BackgroundTask(f"turning {model}", lambda: server.turn(deployment))
+            return _Step("turn", server, deployment, turning)
         if time.monotonic() - self._turned.get(model, -_GRACE_SECONDS) < _GRACE_SECONDS:
             return None
         for number in loaded:
@@ -144,7 +137,9 @@ class Reconciler:
             self._fail(model, number, str(error))
             return None
         say(f"loading {name} beside what serves")
-        return _Step("load", server, deployment, lambda: server.load_new(deployment))
+        given_up = threading.Event()
+        loading = BackgroundTask(f"loading {name}", lambda: server.load_new(deployment, given_up))
+        return _Step("load", server, deployment, loading, given_up)
 
     def _unload(self, model: str, number: int, server: TritonProcess, watchdog: Watchdog) -> _Step:
         with self._served.lock:  # at once: a Triton that starts again does without it
@@ -156,50 +151,61 @@ class Reconciler:
             if not server.unload_all(deployment, _LEAVING_SECONDS):
                 raise ServerError(f"{deployment.names.ensemble} was not gone after {_LEAVING_SECONDS:g} s")
 
-        return _Step("unload", server, deployment, unload)
+        return _Step("unload", server, deployment, BackgroundTask(f"unloading {deployment.names.ensemble}", unload))
 
     def _finish(self, step: _Step, server: TritonProcess, watchdog: Watchdog) -> None:
-        deployment, seconds = step.deployment, time.monotonic() - step.started
+        deployment, error = step.deployment, step.task.error
         model, number, name = deployment.model, deployment.number, deployment.names.ensemble
         if step.server is not server:
             return  # that one has ended: what is missing is begun anew
-        if step.kind == "load" and step.error is not None:
-            self._fail(model, number, str(step.error))
+        if step.kind == "load" and error is not None:
+            self._fail(model, number, str(error))
         elif step.kind == "load":
             with self._served.lock:
                 self._served.deployments[name] = deployment
             watchdog.expect(deployment.processes())
             self._loaded(deployment)
-            say(f"{name} is loaded after {seconds:.1f} s")
-        elif step.kind == "turn" and step.error is not None:
+            say(f"{name} is loaded after {step.task.seconds():.1f} s")
+        elif step.kind == "turn" and error is not None:
             self._not_before = time.monotonic() + _RETRY_SECONDS
-            self._say_once(f"{model} could not be turned to {name}: {step.error}")
+            self._say_once(f"{model} could not be turned to {name}: {error}")
         elif step.kind == "turn":
             self._served.live[model] = number
             self._turned[model] = time.monotonic()
             for process in watchdog.processes_of(deployment.names.steps):
                 _set_badness(process, 0)
             say(f"{model} is answered by {name if number > 1 else 'what the repository holds'} from now on")
-        elif step.error is not None:
-            say(str(step.error), "WARNING")
+        elif error is not None:
+            say(str(error), "WARNING")
             server.has_lost_a_process = True
         else:
             say(f"{name if number > 1 else f'the first {model}'} has finished and is unloaded")
 
-    def _end_what_nobody_wants(self, step: _Step, wanted: Wanted | None, watchdog: Watchdog) -> None:
-        """One that hangs ends with its processes; else it is unloaded when it is loaded.
-
-        Triton (2.51) waits forever for a process that was killed early while it loaded a model.
-        """
-        if step.kind != "load":
-            return
+    def _is_under_way(self, step: _Step, server: TritonProcess, wanted: Wanted | None, watchdog: Watchdog) -> bool:
+        """Whether it will end by itself; a load that hangs is given up, and what was loaded of it goes."""
+        if step.kind != "load" or step.server is not server:
+            return True
         model, number = step.deployment.model, step.deployment.number
         is_wanted = wanted is None or number in wanted.loaded(model)
         for process in watchdog.find_processes(step.deployment.names.steps):
             if is_wanted:
                 _set_badness(process, _FIRST_TO_GO)
-            elif time.monotonic() - step.started > _LOADING_SECONDS:
-                process.kill()
+            elif step.task.seconds() > _LOADING_SECONDS:
+                _kill(process)
+        if watchdog.seconds_lost(step.loading) < DEAD_LOADER_SECONDS:
+            return True
+        step.given_up.set()
+        watchdog.give_up()
+        self._fail(model, number, "one of its processes died while it was loaded, and Triton waits for it")
+        of_model = {name: watchdog.processes_of([name]) for name in step.deployment.names.steps}
+
+        def give_up() -> None:
+            for name in server.give_up(step.deployment):
+                for process in of_model.get(name, []):  # of another instance, which nobody waits for
+                    _kill(process)
+
+        BackgroundTask(f"giving {step.deployment.names.ensemble} up", give_up)
+        return False
 
     def _fail(self, model: str, number: int, reason: str) -> None:
         self._failed[model, number] = reason
@@ -239,9 +245,18 @@ class Reconciler:
         if state != self._written:
             try:
                 state.write(self._state_file)
+                for model in self._served.models:
+                    build = self._served.live_deployment(model).build.repository
+                    write_served_manifest(self._state_file.parent, model, build)
                 self._written = state
             except OSError as error:
-                self._say_once(f"{self._state_file} could not be written ({error.strerror})")
+                self._say_once(f"{error.filename or self._state_file} could not be written ({error.strerror})")
+
+
+def _kill(process: psutil.Process) -> None:
+    """Unless it has gone by itself."""
+    with contextlib.suppress(psutil.Error):
+        process.kill()
 
 
 def _set_badness(process: psutil.Process, value: int) -> None:

@@ -1,4 +1,4 @@
-"""What `vfnet serve` says of the deployments that it serves: `deployments.json` beside its state file."""
+"""What `vfnet serve` says of what it serves: `deployments.json` beside its state file, and the folder `served`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from vfnet_client.atomic_files import write_inside
+from vfnet_client.atomic_files import make_folder_inside, write_inside
 from vfnet_client.bounded_files import read_text
+from vfnet_client.model_names import MODEL
+from vfnet_model.manifest import MANIFEST, file_of
 
 STATE = "deployments.json"
+_SERVED = "served"
 _MOST_BYTES = 1 << 20
 
 
@@ -59,3 +62,19 @@ class ServedState:
     def write(self, path: Path) -> None:
         """Whole or not at all. Raises OSError."""
         write_inside(path, json.dumps(asdict(self), indent=2).encode() + b"\n")
+
+
+def served_manifest(root: Path, model: str = MODEL) -> Path:
+    """Where the manifest is of what answers under a model's name, in the folder of the state file."""
+    return root / _SERVED / file_of(MANIFEST, model)
+
+
+def write_served_manifest(root: Path, model: str, build: Path) -> None:
+    """Say what answers under a model's name from now on. Raises OSError.
+
+    Args:
+        build: the folder of the built repository that holds it.
+    """
+    target = served_manifest(root, model)
+    make_folder_inside(target.parent)
+    write_inside(target, (build / file_of(MANIFEST, model)).read_bytes())

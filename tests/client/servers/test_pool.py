@@ -20,8 +20,7 @@ from vfnet_client.exceptions import (
     WrongServerError,
 )
 from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
-from vfnet_client.servers import pool as pool_module
-from vfnet_client.servers import pooled_server
+from vfnet_client.servers import membership, pooled_server, proofs
 from vfnet_client.servers.pool import ServerPool
 
 ANSWER = {"DETECTIONS": [b"{}"]}
@@ -99,10 +98,11 @@ class Servers:
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in {
-        "PROOF_TIMEOUT_S": 0.2, "LOOK_EVERY_S": 0.01, "LOOK_UP_EVERY_S": 0.03, "SHORTEST_LAG_S": 0.1,
+        "LOOK_EVERY_S": 0.01, "LOOK_UP_EVERY_S": 0.03, "SHORTEST_LAG_S": 0.1,
         "LAG_BEFORE_ANY_IS_KNOWN_S": 0.15,
     }.items():  # fmt: skip
-        monkeypatch.setattr(pool_module, name, seconds)
+        monkeypatch.setattr(membership, name, seconds)
+    monkeypatch.setattr(proofs, "PROOF_TIMEOUT_S", 0.2)
     monkeypatch.setattr(pooled_server, "FIRST_PAUSE_S", 0.01)
     monkeypatch.setattr(pooled_server, "LONGEST_PAUSE_S", 0.05)
 
@@ -336,7 +336,7 @@ def test_a_server_that_answers_the_picture_alone_is_left_out_after_five_failures
         servers.made[URLS[0]] = Picky(URLS[0])
         while not servers.said:
             assert await servers.many(3) == {"answer": 3}
-        assert servers.made[URLS[0]].images == pool_module.MOST_FAILURES
+        assert servers.made[URLS[0]].images == membership.MOST_FAILURES
 
     run(scenario)
 

@@ -103,6 +103,7 @@ def test_the_header_chooses_over_every_protocol(both: SplitGateway) -> None:
             answer = call(both.gateway, "ModelInfer", infer_message(outputs=("LABELS",)), metadata={HEADER: name})
             response = service_pb2.ModelInferResponse.FromString(answer)
             assert set(response.raw_output_contents[0]) == {label, 0}
+            assert response.parameters["deployment"].string_param == name
         known = f"there are: vfnet, {SECOND}"
         reply = post(client, BODY, headers={HEADER: "blue"})
         assert (reply.status_code, known in reply.json()["message"]) == (404, True)

@@ -9,18 +9,28 @@
 #include "deformable_sampling.h"
 #include "worker_threads.h"
 
+/* Of bundles that are computed together: a part of the second cache. One alone may be larger. */
+enum { COLUMNS_SIZE = 256 * 1024 };
+
 static void convolve_chunk(void *context, int chunk) {
     Task *task = context;
-    const int positions = task->convolution->out_height * task->convolution->out_width;
-    if (!room(&tile_buffer, task->columns_size)) {
+    const Convolution *c = task->convolution;
+    const int positions = c->out_height * c->out_width;
+    char *memory = room(&tile_buffer, task->columns_size + sizeof(Sample) * task->samples * task->tile);
+    if (!memory) {
         atomic_store(&task->out_of_memory, 1);
         return;
     }
+    Sample *samples = (Sample *)(memory + task->columns_size);
     for (int i = 0; i < task->tiles; i++) {
         const int first = (chunk * task->tiles + i) * task->tile;
         const int count = positions - first < task->tile ? positions - first : task->tile;
         if (count <= 0) return;
-        task->convolve(task, first, count);
+        locate_tile(task, first, count, samples);
+        for (int bundle = 0, bundles; bundle < c->bundles; bundle += bundles) {
+            bundles = c->bundles - bundle < task->together ? c->bundles - bundle : task->together;
+            task->convolve(task, first, count, bundle, bundles, samples, memory);
+        }
     }
 }
 
@@ -42,23 +52,32 @@ int vfnet_deform_precisions(void) {
 }
 
 static Task plan(const Convolution *c) {
-    Task task = {.convolution = c, .padded = (c->channels + LANES - 1) / LANES * LANES};
-    task.depth = c->kernel_height * c->kernel_width * task.padded;
+    const int taps = c->kernel_height * c->kernel_width;
+    Task task = {.convolution = c, .run_lanes = (c->run_channels + LANES - 1) / LANES * LANES};
+    task.padded = c->bundles * c->runs * task.run_lanes;
+    task.depth = taps * c->runs * task.run_lanes;
+    task.out_lanes = (c->out_channels / c->bundles + LANES - 1) / LANES * LANES;
+    task.samples = c->offset_groups * taps;
+    task.tiles = 1;
+    task.lay_out = lay_out_input;
+    size_t item = sizeof(float), column = 0; /* bytes of a column's value, and what a bundle takes besides */
     if (c->precision == F32) {
         const int is_wide = has_avx512();
-        task.lay_out = is_wide ? lay_out_input : lay_out_input_avx2;
+        if (!is_wide) task.lay_out = lay_out_input_avx2;
         task.convolve = is_wide ? convolve_tile_f32 : convolve_tile_avx2;
         task.tile = is_wide ? f32_tile(c, task.depth) : AVX2_TILE;
-        task.tiles = 1;
-        task.columns_size = sizeof(float) * task.depth * task.tile;
     } else {
-        task.lay_out = lay_out_input;
-        task.convolve = c->precision == INT8 ? convolve_tile_int8 : convolve_tile_bf16;
+        const int is_integer = c->precision == INT8;
+        task.convolve = is_integer ? convolve_tile_int8 : convolve_tile_bf16;
         task.tile = TILE;
         task.tiles = TILES_PER_CHUNK;
-        /* Enough for either: columns, and for integers one in float32 besides. */
-        task.columns_size = (sizeof(uint16_t) * task.tile + sizeof(float)) * task.depth;
+        item = is_integer ? sizeof(uint8_t) : sizeof(uint16_t);
+        column = is_integer ? sizeof(float) * (task.depth + LANES + TILE) : 0;
     }
+    const size_t bundle = item * task.depth * task.tile + column;
+    const int fit = bundle < COLUMNS_SIZE ? (int)(COLUMNS_SIZE / bundle) : 1;
+    task.together = fit < c->bundles ? fit : c->bundles;
+    task.columns_size = bundle * task.together;
     return task;
 }
 

@@ -38,7 +38,8 @@ class _Convolution(ctypes.Structure):
             for name in (
                 *("channels", "height", "width", "out_channels", "out_height", "out_width"),
                 *("kernel_height", "kernel_width", "stride_y", "stride_x", "pad_y", "pad_x"),
-                *("dilation_y", "dilation_x", "precision", "threads"),
+                *("dilation_y", "dilation_x", "offset_groups", "bundles", "runs", "run_channels"),
+                *("precision", "threads"),
             )
         ),
     )
@@ -55,25 +56,60 @@ def load_library(path: Path) -> ctypes.CDLL | None:
     return library
 
 
+@dataclass(frozen=True)
+class ChannelLayout:
+    """How a layer's input channels lie in the library's order of them, and which are multiplied together."""
+
+    offset_groups: int
+    bundles: int
+    """Products: each of one group, or of several that fill the lanes of one register together."""
+    runs: int
+    """Of a bundle; each run's channels have one offset group, and lanes of their own."""
+    run_channels: int
+
+    @property
+    def run_lanes(self) -> int:
+        """Of a run, the last ones empty."""
+        return self.run_channels + -self.run_channels % _LANES
+
+
+def lay_out_channels(channels: int, groups: int, offset_groups: int) -> ChannelLayout | None:
+    """The layout; None where a group straddles two offset groups, and not whole ones of them."""
+    group, offset_group = channels // groups, channels // offset_groups
+    for together in range(max(1, _LANES // group), 0, -1):
+        bundle = together * group
+        if groups % together == 0 and (bundle % offset_group == 0 or offset_group % bundle == 0):
+            run = min(bundle, offset_group)
+            return ChannelLayout(offset_groups, groups // together, bundle // run, run)
+    return None
+
+
 @dataclass(frozen=True, eq=False)
 class PackedWeight:
     """A kernel as the library reads it."""
 
     weight: NDArray[Any]
-    """float32 [padded out channels / 16, K, 16], bfloat16 as uint16 [.., K / 2, 16, 2] or int8 [.., K / 4, 16, 4];
-    K = taps x padded channels, taps first."""
+    """float32 [bundles, out lanes / 16, K, 16], bfloat16 as uint16 [.., K / 2, 16, 2] or int8 [.., K / 4, 16, 4];
+    out lanes: a bundle's out channels, to a multiple of 16; K = taps x runs x lanes of a run."""
     scale: NDArray[Any]
-    """float32 [padded out channels]: the weight is the integer times this."""
+    """float32 [bundles * out lanes]: the weight is the integer times this."""
     weight_sum: NDArray[Any]
-    """int32 [padded out channels]: the integers' sum over K."""
+    """int32 [bundles * out lanes]: the integers' sum over K."""
 
 
-def pack_weight(weight: NDArray[Any], precision: str) -> PackedWeight:
-    """float32 [out_channels, channels, kernel_height, kernel_width] -> the library's order and precision."""
+def pack_weight(weight: NDArray[Any], groups: int, layout: ChannelLayout, precision: str) -> PackedWeight:
+    """float32 [out_channels, channels / groups, kernel_height, kernel_width] -> the library's order and precision."""
     out_channels, channels = weight.shape[:2]
-    padding = [(0, -out_channels % _LANES), (0, 0), (0, -channels % _LANES)]
-    rows = np.pad(weight.reshape(out_channels, channels, -1).transpose(0, 2, 1), padding)
-    rows = np.ascontiguousarray(rows.reshape(len(rows), -1), np.float32)
+    bundles, together = layout.bundles, groups // layout.bundles
+    # A group sees nothing of the others of its bundle.
+    own = weight.reshape(bundles, together, out_channels // groups, channels, -1)
+    seen = np.zeros((bundles, together, out_channels // groups, together, channels, own.shape[-1]), np.float32)
+    for index in range(together):
+        seen[:, index, :, index] = own[:, index]
+    rows = seen.reshape(bundles, out_channels // bundles, layout.runs, layout.run_channels, -1).transpose(0, 1, 4, 2, 3)
+    lanes = [(0, -rows.shape[1] % _LANES), (0, 0), (0, 0), (0, layout.run_lanes - layout.run_channels)]
+    rows = np.pad(rows, [(0, 0), *lanes])
+    rows = np.ascontiguousarray(rows.reshape(bundles * rows.shape[1], -1))
     scale = np.abs(rows).max(axis=1) / _INT8_LARGEST
     if precision == "int8":
         values = np.rint(rows / np.where(scale > 0, scale, 1)[:, None]).astype(np.int8)
@@ -105,6 +141,7 @@ class Kernel:
 
     library: ctypes.CDLL
     packed: PackedWeight
+    layout: ChannelLayout
     precision: str
     threads: int
     weight_shape: tuple[int, ...]
@@ -119,8 +156,8 @@ class Kernel:
 
         Args:
             input: float32 [1, channels, height, width].
-            offset: float32 [1, 2 * taps, out_height, out_width], (dy, dx) per tap, in input pixels.
-            mask: float32 [1, taps, out_height, out_width], or None for 1.
+            offset: float32 [1, offset_groups * 2 * taps, out_height, out_width], (dy, dx) per tap, in input pixels.
+            mask: float32 [1, offset_groups * taps, out_height, out_width], or None for 1.
             output: float32 [1, out_channels, out_height, out_width], written to.
 
         Raises:
@@ -140,6 +177,10 @@ class Kernel:
             *self.strides,
             *self.pads,
             *self.dilations,
+            self.layout.offset_groups,
+            self.layout.bundles,
+            self.layout.runs,
+            self.layout.run_channels,
             PRECISIONS[self.precision],
             self.threads,
         )
@@ -148,7 +189,7 @@ class Kernel:
 
 
 class LoweredDeformableConvolution(ov.Op):  # type: ignore[misc]
-    """`DeformableConvolution` of opset 8, batch 1, one group, computed by a `Kernel`."""
+    """`DeformableConvolution` of opset 8, batch 1, computed by a `Kernel`."""
 
     class_type_info = ov.DiscreteTypeInfo("LoweredDeformableConvolution", "vfnet")
 
@@ -204,8 +245,8 @@ class LoweredDeformableConvolution(ov.Op):  # type: ignore[misc]
         return True
 
 
-PackedWeights = dict[tuple[tuple[int, ...], bytes], PackedWeight]
-"""By shape and digest: the levels of a head share theirs, and so do several networks of one process."""
+PackedWeights = dict[tuple[tuple[int, ...], ChannelLayout, bytes], PackedWeight]
+"""By shape, layout and digest: the levels of a head share theirs, and so do several networks of one process."""
 
 
 def lower_deformable_convolutions(
@@ -227,12 +268,16 @@ def lower_deformable_convolutions(
     if library is None or computed_in is None:
         return 0
 
-    def make_kernel(weight: NDArray[Any], attributes: dict[str, Any]) -> Kernel:
-        key = weight.shape, sha256(weight.tobytes()).digest()
+    def make_kernel(weight: NDArray[Any], attributes: dict[str, Any]) -> Kernel | None:
+        groups = attributes["group"]
+        layout = lay_out_channels(weight.shape[1] * groups, groups, attributes["deformable_group"])
+        if layout is None:
+            return None
+        key = weight.shape, layout, sha256(weight.tobytes()).digest()
         if key not in packed:
-            packed[key] = pack_weight(weight, computed_in)
+            packed[key] = pack_weight(weight, groups, layout, computed_in)
         strides, pads, dilations = (tuple(attributes[name]) for name in ("strides", "pads_begin", "dilations"))
-        return Kernel(library, packed[key], computed_in, threads, weight.shape, strides, pads, dilations)
+        return Kernel(library, packed[key], layout, computed_in, threads, weight.shape, strides, pads, dilations)
 
     nodes = [node for node in model.get_ordered_ops() if node.get_type_name() == "DeformableConvolution"]
     return sum(_lower(node, make_kernel) for node in nodes)
@@ -244,17 +289,17 @@ def _nearest_precision(library: ctypes.CDLL, wanted: str) -> str | None:
     return next((name for name in (wanted, "f32") if offered & PRECISIONS[name]), None)
 
 
-def _lower(node: Any, make_kernel: Callable[[NDArray[Any], dict[str, Any]], Kernel]) -> bool:
+def _lower(node: Any, make_kernel: Callable[[NDArray[Any], dict[str, Any]], Kernel | None]) -> bool:
     weight = _constant(node.input_value(2).get_node())
     attributes = node.get_attributes()
-    plain = (
-        attributes["group"] == 1 and attributes["deformable_group"] == 1 and attributes["bilinear_interpolation_pad"]
-    )
     batch = node.get_output_partial_shape(0)[0]
-    if weight is None or not plain or batch.is_dynamic or batch.get_length() != 1:
+    if weight is None or batch.is_dynamic or batch.get_length() != 1 or not attributes["bilinear_interpolation_pad"]:
+        return False
+    kernel = make_kernel(weight, attributes)
+    if kernel is None:
         return False
     inputs = [node.input_value(index) for index in (0, 1, 3) if index < node.get_input_size()]
-    lowered = LoweredDeformableConvolution(inputs, make_kernel(weight, attributes))
+    lowered = LoweredDeformableConvolution(inputs, kernel)
     lowered.set_friendly_name(node.get_friendly_name())
     node.output(0).replace(lowered.output(0))
     return True

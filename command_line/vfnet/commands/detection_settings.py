@@ -1,0 +1,47 @@
+"""The options that change a checkpoint's own test settings, shared by what builds it and what detects with it here."""
+
+from __future__ import annotations
+
+import argparse
+
+from vfnet_client.commands.options import at_least_one, fraction, scale
+from vfnet_model.detection_settings import DetectionSettings
+
+
+def add_detection_arguments(parser: argparse.ArgumentParser) -> None:
+    """Read by `detection_settings_from`."""
+    group = parser.add_argument_group("instead of what the checkpoint's test settings say")
+    group.add_argument(
+        "--scale",
+        type=scale,
+        metavar="LONGxSHORT",
+        help="pixels an image is resized to fit, keeping its ratio, such as 800x480: smaller is faster and finds fewer "
+        "small objects; vfnet bench scales measures both",
+    )
+    group.add_argument(
+        "--score-threshold",
+        type=fraction,
+        metavar="SCORE",
+        help="no detection scores less; a request can only raise it",
+    )
+    group.add_argument(
+        "--nms-iou",
+        type=fraction,
+        metavar="IOU",
+        help="of two boxes of a class that overlap more, the better one stays",
+    )
+    group.add_argument("--max-detections", type=at_least_one, metavar="N", help="of an image")
+    group.add_argument(
+        "--nms-pre", type=at_least_one, metavar="N", help="candidates of each pyramid level that go on to suppression"
+    )
+
+
+def detection_settings_from(arguments: argparse.Namespace) -> DetectionSettings:
+    """What was given of `add_detection_arguments`."""
+    return DetectionSettings(
+        scale=arguments.scale,
+        score_threshold=arguments.score_threshold,
+        nms_iou=arguments.nms_iou,
+        max_detections=arguments.max_detections,
+        nms_pre=arguments.nms_pre,
+    )

@@ -1,0 +1,1 @@
+"""Every network of MMDetection's configs/vfnet, served and in MMDetection."""
