@@ -166,7 +166,7 @@ def _levels_cases(capability: Capability, precision: str) -> Iterator[Case]:
         return
     for star, name in enumerate(("five levels, large maps", "star, five levels, large maps")):
         tile = tile_for(capability, dtype, 256, 256, _POSITIONS["large maps"], _MULTIPROCESSORS)
-        constants = {"CHANNELS": 256, "OUT_CHANNELS": 256, "STAR": star}
+        constants: dict[str, Any] = {"CHANNELS": 256, "OUT_CHANNELS": 256, "STAR": star}
         constants |= {"PRECISION": "ieee" if precision == "f32" else "tf32"}
         constants |= {"BLOCK_M": tile.positions, "BLOCK_N": tile.outputs, "BLOCK_K": tile.channels}
         types = {"cells": "fp32"} | ({"out": "*fp32"} if star else {})

@@ -246,9 +246,9 @@ class FusedBottleneck(nn.Module):
             self.shortcut = FoldedConv(conv, norm)
             # Both biases are added to the sum of both branches, in the last pass.
             self.conv3.bias += self.shortcut.bias
-        for conv in (self.conv1, self.shortcut):
-            if conv is not None:
-                conv.stays_float32 = dtype == torch.float32  # type: ignore[assignment]
+        for reader in (self.conv1, self.shortcut):
+            if reader is not None:
+                reader.stays_float32 = dtype == torch.float32  # type: ignore[assignment]
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in, H, W] -> [N, planes * 4, H / stride, W / stride]; what comes out in the padding means nothing."""

@@ -7,6 +7,7 @@ lose the variance of maps whose mean is large.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -157,10 +158,10 @@ def group_norm_and_rectify(
     group = channels // num_groups
     blocks = sum(triton.cdiv(x.shape[2] * x.shape[3], _CELLS) for x in maps)
     block_channels = triton.next_power_of_2(channels)
-    empty = {"dtype": torch.float32, "device": first.device}
-    counts = torch.empty((n, blocks), **empty)
-    means, deviations = (torch.empty((n, blocks, channels), **empty) for _ in range(2))
-    group_means, group_scales = (torch.empty((len(maps), n, num_groups), **empty) for _ in range(2))
+    empty = functools.partial(torch.empty, dtype=torch.float32, device=first.device)
+    counts = empty((n, blocks))
+    means, deviations = (empty((n, blocks, channels)) for _ in range(2))
+    group_means, group_scales = (empty((len(maps), n, num_groups)) for _ in range(2))
     all_maps, all_sizes, sides = for_levels(maps, first), for_levels(sizes, sizes[0]), heights_and_widths(maps)
     _block_statistics[(blocks, n)](
         *all_maps, *all_sizes, counts, means, deviations, *sides,
