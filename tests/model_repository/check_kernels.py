@@ -194,6 +194,18 @@ def test_resize_is_opencvs_to_the_bit(size: tuple[int, int], new_size: tuple[int
     np.testing.assert_array_equal(out.numpy(), expected)
 
 
+def test_resize_is_opencvs_for_any_size() -> None:
+    random = np.random.default_rng(1)
+    for _ in range(12):
+        size, new_size = random.integers(1, 60, 2), random.integers(1, 60, 2)
+        image = random.integers(0, 256, (*size, 3), np.uint8)
+        out = torch.empty((60, 60, 3), dtype=torch.uint8)
+        resize_kernel.resize_bytes(image, (int(new_size[0]), int(new_size[1])), out)
+        expected = np.zeros((60, 60, 3), np.uint8)
+        expected[: new_size[0], : new_size[1]] = cv2.resize(image, new_size[::-1].tolist())
+        np.testing.assert_array_equal(out.numpy(), expected, err_msg=f"{size} to {new_size}")
+
+
 def test_the_runner_resizes_stored_images_as_the_host_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stored and resized images in one batch, on a simulated device; twice, for its buffers take turns."""
     simulate_cuda(monkeypatch)
@@ -264,11 +276,8 @@ def level_maps(areas: ValidAreas, channels: int, dtype: torch.dtype) -> list[Ten
     return found
 
 
-@pytest.mark.parametrize("capability", [(8, 6), (9, 0)])
-@pytest.mark.parametrize(("dtype", "levels"), [(torch.float32, 5), (torch.float16, 5), (torch.float16, 3)])
-def test_the_heads_levels_in_one_launch(
-    dtype: torch.dtype, levels: int, capability: tuple[int, int], areas: ValidAreas
-) -> None:
+@pytest.mark.parametrize(("dtype", "levels"), [(torch.float32, 5), (torch.float16, 3)])
+def test_the_heads_levels_in_one_launch(dtype: torch.dtype, levels: int, areas: ValidAreas) -> None:
     x = level_maps(areas, 32, dtype)[:levels]
     generator = torch.Generator().manual_seed(5)
     weight = torch.randn((48, 32, 3, 3), generator=generator).mul(0.05).to(dtype)
@@ -277,8 +286,8 @@ def test_the_heads_levels_in_one_launch(
     predictions = [torch.randn((len(VALID), 32, *each.shape[2:]), generator=generator).mul(3) for each in x]
     predictions = [each.contiguous(memory_format=torch.channels_last)[:, :27] for each in predictions]
     expected = network_operations.deform_conv_of_levels(x, predictions, weight, 1)
-    assert deformable_levels_kernel.takes(x, predictions, weight, capability)
-    found = deformable_levels_kernel.deform_levels(x, predictions, weight, capability=capability)
+    assert deformable_levels_kernel.takes(x, predictions, weight)
+    found = deformable_levels_kernel.deform_levels(x, predictions, weight)
     for one, other in zip(found, expected, strict=True):
         assert_close(one, other)
 
@@ -290,9 +299,7 @@ def test_the_heads_levels_in_one_launch(
     ]
     expected = network_operations.star_conv_of_levels(x, stars, weight, 1, areas)
     sizes = [areas.sizes(each) for each in x]
-    found = deformable_levels_kernel.deform_levels(
-        x, distances, weight, strides=LEVEL_STRIDES[:levels], sizes=sizes, capability=capability
-    )
+    found = deformable_levels_kernel.deform_levels(x, distances, weight, strides=LEVEL_STRIDES[:levels], sizes=sizes)
     assert (expected[0] > 0).any()
     for one, other in zip(found, expected, strict=True):
         assert_close(one, other)
@@ -310,13 +317,15 @@ def test_other_levels_are_computed_one_by_one(areas: ValidAreas) -> None:
     assert not takes([*x, x[0]], [*last, last[0]], weight)
 
 
-@pytest.mark.parametrize(("stride", "with_residual", "masked"), [(1, True, False), (2, False, True), (1, False, True)])
-@pytest.mark.parametrize("tile", [None, (128, 64, 32, 8, 3)])
+@pytest.mark.parametrize(
+    ("stride", "with_residual", "masked", "tile"),
+    [(1, True, False, None), (2, False, True, None), (1, False, True, convolve_1x1_kernel.TILES[1])],
+)
 def test_a_1x1_convolution_with_what_follows_it(
     stride: int,
     with_residual: bool,
     masked: bool,
-    tile: tuple[int, int, int, int, int] | None,
+    tile: Tile | None,
     areas: ValidAreas,
 ) -> None:
     x = maps(40, 8, torch.float16)  # of bfloat16 the interpreter makes wrong products
@@ -329,6 +338,6 @@ def test_a_1x1_convolution_with_what_follows_it(
     assert convolve_1x1_kernel.takes(x, weight)
     assert not convolve_1x1_kernel.takes(x, weight, (7, 5))
     sizes = areas.sizes(expected) if masked else None
-    found = convolve_1x1_kernel.convolve_1x1(*arguments, sizes, Tile(*tile) if tile else None)
+    found = convolve_1x1_kernel.convolve_1x1(*arguments, sizes, tile)
     assert 0 < (expected > 0).float().mean() < 1
     assert_close(found, expected)

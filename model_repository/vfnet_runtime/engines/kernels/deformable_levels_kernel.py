@@ -101,7 +101,6 @@ def deform_levels(
     *,
     strides: Sequence[int] = (),
     sizes: Sequence[Tensor] = (),
-    capability: Capability | None = None,
 ) -> list[Tensor]:
     """Deformable convolution of each level's map [N, C, H, W]; see `takes`.
 
@@ -113,7 +112,7 @@ def deform_levels(
     """
     maps, weight = [channels_last(x) for x in maps], channels_last(weight)
     first = maps[0]
-    own, multiprocessors = gpu_facts(first.device)
+    capability, multiprocessors = gpu_facts(first.device)
     (n, channels), out_channels = first.shape[:2], len(weight)
     dtype = torch.float32 if strides else first.dtype
     outs = [
@@ -121,7 +120,7 @@ def deform_levels(
         for x in maps
     ]
     positions = [n * x.shape[2] * x.shape[3] for x in maps]
-    tile: Tile = tile_for(capability or own, first.dtype, channels, out_channels, sum(positions), multiprocessors)
+    tile: Tile = tile_for(capability, first.dtype, channels, out_channels, sum(positions), multiprocessors)
     grid = (sum(triton.cdiv(each, tile.positions) for each in positions), triton.cdiv(out_channels, tile.outputs))
     _deform_levels[grid](
         *for_levels(maps, first),
