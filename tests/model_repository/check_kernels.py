@@ -7,6 +7,7 @@ that language, which is when it looks.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import cv2
 import numpy as np
@@ -260,6 +261,31 @@ def test_offsets_of_boxes_are_computed_inside(capability: tuple[int, int], areas
     )
     assert (expected > 0).any()
     assert_close(found, expected)
+
+
+def test_the_network_by_kernels_is_that_by_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole of it, as on a GPU: what is launched with what, and which is taken for which."""
+    pixels = torch.randint(40, 256, (1, 64, 64, 3), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    launched = set[str]()
+    found = []
+    for by_kernel in (False, True):
+        network = small_network(BACKBONES["ResNet deformable"])
+        areas = fuse(network, torch.float16, for_kernels=by_kernel)
+        detector = Detector(network, areas).eval()
+        monkeypatch.setattr(network_operations, "_by_kernel", lambda _, answer=by_kernel: answer)
+        for module, name in ((deformable_levels_kernel, "deform_levels"), (convolve_1x1_kernel, "convolve_1x1")):
+            original = getattr(module, name)
+
+            def noted(*arguments: Any, name: str = name, original: Any = original, **options: Any) -> Any:
+                launched.add(name)
+                return original(*arguments, **options)
+
+            monkeypatch.setattr(module, name, noted)
+        with torch.inference_mode():
+            found.append(detector(pixels, torch.tensor([[60, 50]], dtype=torch.int32)))
+    assert launched == {"convolve_1x1", "deform_levels"}
+    assert (found[0][1] > 0).any()
+    torch.testing.assert_close(found[1][1], found[0][1], rtol=0, atol=2e-3)
 
 
 LEVEL_STRIDES = (8, 16, 32, 64, 128)

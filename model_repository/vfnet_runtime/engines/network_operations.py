@@ -30,6 +30,10 @@ def start_kernels(device: torch.device) -> str | None:
     return reason
 
 
+def _by_kernel(x: Tensor) -> bool:
+    return HAS_KERNELS and x.is_cuda
+
+
 def normalise_by_kernel(dense: DensePredictor, dtype: torch.dtype) -> None:
     """Have `dense` normalise pixels into `dtype` in one pass, by a kernel."""
     from vfnet_runtime.engines.kernels.normalise_pixels_kernel import normalise_pixels
@@ -47,7 +51,7 @@ def add_and_rectify(x: Tensor, bias: Tensor, residual: Tensor | None = None, are
         x, residual: [N, C, H, W].
         bias: float32 [C].
     """
-    if HAS_KERNELS and x.is_cuda:
+    if _by_kernel(x):
         from vfnet_runtime.engines.kernels import pointwise_kernel
 
         return pointwise_kernel.add_and_rectify(x, bias, residual, None if areas is None else areas.sizes(x))
@@ -72,7 +76,7 @@ def convolve_1x1_and_rectify(
         x: [N, C, H, W].
         weight: [out_channels, C, 1, 1].
     """
-    if HAS_KERNELS and x.is_cuda:
+    if _by_kernel(x):
         from vfnet_runtime.engines.kernels import convolve_1x1_kernel as kernel
 
         if kernel.takes(x, weight):
@@ -101,7 +105,7 @@ def group_norm_and_rectify(
         weight, bias: float32 [C].
         into_float32: leave the results unrounded, whatever type the maps have.
     """
-    if HAS_KERNELS and maps[0].is_cuda:
+    if _by_kernel(maps[0]):
         from vfnet_runtime.engines.kernels import normalisation_kernels
 
         sizes = [areas.sizes(x) for x in maps]
@@ -135,7 +139,7 @@ def deform_conv_and_rectify(
         bias: float32 [out_channels].
         into_float32: leave the sums unrounded, whatever type `x` has.
     """
-    if HAS_KERNELS and x.is_cuda:
+    if _by_kernel(x):
         from vfnet_runtime.engines.kernels import deformable_kernel as kernel
 
         if kernel.takes(x, prediction, weight, modulated):
@@ -186,7 +190,7 @@ def deform_conv_of_levels(
     maps: Sequence[Tensor], predictions: Sequence[Tensor], weight: Tensor, padding: int
 ) -> list[Tensor]:
     """`deform_conv_and_rectify` of each map, at most `MOST_LEVELS`, modulated, without anything that follows."""
-    if HAS_KERNELS and maps[0].is_cuda and len(maps) > 1:
+    if _by_kernel(maps[0]) and len(maps) > 1:
         from vfnet_runtime.engines.kernels import deformable_levels_kernel as kernel
 
         if kernel.takes(maps, predictions, weight):
@@ -201,7 +205,7 @@ def star_conv_of_levels(
     maps: Sequence[Tensor], stars: Sequence[StarOffsets], weight: Tensor, padding: int, areas: ValidAreas
 ) -> list[Tensor]:
     """`star_conv_and_rectify` of each map, at most `MOST_LEVELS`."""
-    if HAS_KERNELS and maps[0].is_cuda and len(maps) > 1:
+    if _by_kernel(maps[0]) and len(maps) > 1:
         from vfnet_runtime.engines.kernels import deformable_levels_kernel as kernel
 
         distances = [star.distances for star in stars]
@@ -213,7 +217,7 @@ def star_conv_of_levels(
 
 def star_conv_and_rectify(x: Tensor, star: StarOffsets, weight: Tensor, padding: int, areas: ValidAreas) -> Tensor:
     """`deform_conv_and_rectify` without bias, with the offsets of boxes; the sums in float32 [N, out, H, W]."""
-    if HAS_KERNELS and x.is_cuda:
+    if _by_kernel(x):
         from vfnet_runtime.engines.kernels import deformable_kernel as kernel
 
         if kernel.takes_star(x, weight):
