@@ -49,6 +49,9 @@ COMMANDS = {
     "evaluate": Subcommand(
         "vfnet.commands.evaluate", "score a server or a checkpoint as COCO does", "measure", "build,train"
     ),
+    "drift": Subcommand(
+        "vfnet.commands.drift", "compare the images and detections of now with those of then", "measure", "drift"
+    ),
     "bench": Subcommand("vfnet_bench.command", "measure speed: `vfnet bench` lists what", "measure", "bench"),
 }
 """By the word that is typed."""
