@@ -1,7 +1,7 @@
 """The header of a safetensors file: what it claims of each tensor, and the texts beside them.
 
-A file is eight bytes, the length of its header; the header, JSON; and the numbers. The library of that name does not read
-it here: it maps the file, so that one which is cut meanwhile ends the process, and it takes a header of 100 MB.
+A file is eight bytes, the length of its header; the header, JSON; and the numbers. The library of that name does not
+read it here. It maps the file, so that one which is cut meanwhile ends the process, and takes a header of 100 MB.
 """
 
 from __future__ import annotations
