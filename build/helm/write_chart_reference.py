@@ -25,6 +25,7 @@ ALLOWED: dict[str, dict[str, Any]] = {
         "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+%$"}]
     },
     "server.autoscaling.refusals": {"type": "number", "exclusiveMinimum": 0},
+    "server.autoscaling.imagesInFlight": {"type": "number", "exclusiveMinimum": 0},
     "monitoring.objectives.availability": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
     "monitoring.objectives.latency": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
     "monitoring.objectives.latencySeconds": {

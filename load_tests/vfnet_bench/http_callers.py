@@ -26,6 +26,10 @@ class HTTPCallers:
 
     async def ask(self, request: bytes) -> tuple[int, bytes]:
         """The status and body of the answer to a prepared request."""
+        while (
+            self._idle and self._idle[-1][0].at_eof()
+        ):  # which the server has closed, because nothing came for a while
+            self._idle.pop()[1].close()
         connection = self._idle.pop() if self._idle else await asyncio.open_connection(self._host, self._port)
         reader, writer = connection
         writer.write(request)

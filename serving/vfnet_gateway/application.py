@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -40,6 +41,7 @@ from vfnet_gateway.review.routes import ReviewRoutes
 from vfnet_gateway.score_routes import ScoreRoutes
 from vfnet_gateway.scorer import Scorer
 from vfnet_gateway.settings import GatewaySettings
+from vfnet_gateway.tracing import open_tracing
 from vfnet_gateway.traffic.deployment_metrics import DeploymentMetrics
 from vfnet_gateway.traffic.deployments import Deployments
 from vfnet_gateway.triton_facts import TritonFacts
@@ -54,7 +56,7 @@ class Gateway:
     """ASGI, and a port for gRPC. Everything that binds itself to an event loop is made when the server starts it.
 
     Raises:
-        CommandError: the keys' file cannot be read.
+        CommandError: the keys' file cannot be read, or traces cannot be exported as asked.
         ProfileError: the drift's reference cannot be read.
     """
 
@@ -66,6 +68,7 @@ class Gateway:
         """Where this is one of several processes, who gives it places."""
         self.log = AccessLog(log_stream or sys.stdout)
         self.leaving = Leaving()
+        self.tracing = open_tracing(settings, self.log.note)
         self.metrics = GatewayMetrics()
         self.keys = KeyRing(settings.keys, settings.keys_file, lambda line: self.log.note("INFO", line))
         self.review_keys: KeyRing | None = None
@@ -78,7 +81,9 @@ class Gateway:
         self._drift = DriftWatch.started(settings.drift_reference, settings.drift_window, self.metrics.registry)
         self._router = Router(redirect_slashes=False, lifespan=self._lifespan)
         host_policy = settings.host_policy if self.keys.is_open else None
-        self._middleware = RequestMiddleware(self._router, self.metrics, self.log, host_policy, self.leaving)
+        self._middleware = RequestMiddleware(
+            self._router, self.metrics, self.log, host_policy, self.leaving, self.tracing
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the server's start and stop."""
@@ -125,7 +130,7 @@ class Gateway:
         if self.grpc_server is not None:
             messages = MessageReader(self.bodies, settings.max_message_bytes)
             await self.grpc_server.start(
-                InferenceService(self.keys, messages, inference, statistics, self.metrics, self.log)
+                InferenceService(self.keys, messages, inference, statistics, self.metrics, self.log, self.tracing)
             )
         try:
             yield
@@ -139,6 +144,8 @@ class Gateway:
                 self._drift.stop()
             if capture is not None:
                 await capture.stop(_FINISH_S)
+            if self.tracing is not None:
+                await asyncio.to_thread(self.tracing.close)
 
     def _review_routes(self) -> list[BaseRoute]:
         settings = self.settings

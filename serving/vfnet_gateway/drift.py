@@ -1,7 +1,8 @@
 """How far the images of now are from a reference, as gauges by deployment: `vfnet gateway --drift-reference`.
 
 A few images a second are looked at, on a thread of its own and one at a time, and never more than a twentieth of the
-time, so that the cost has a bound however many images come, and of whatever size and format. What is kept of one is in which bins it falls.
+time, so that the cost has a bound however many images come, and of whatever size and format. What is kept of one is in
+which bins it falls.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ import yaml
 
 import write_chart_reference
 from helm_chart import CHART, ROOT, TOOLS, VALUES, Manifest, helm, of_kind, render
+from vfnet_bench.scaling.scaling_rule import CHART_RULE
 from vfnet_client.cli import all_commands
 from vfnet_client.commands.settings_parser import SettingsParser
 
@@ -204,6 +205,20 @@ def test_keda_asks_prometheus_for_metrics_that_there_are() -> None:
     dashboard = (ROOT / "build/docker/grafana/dashboards/vfnet.json").read_text()  # Prometheus finds all of it
     assert named
     assert all(name in dashboard for name in named)
+
+
+def test_kedas_rule_is_the_one_that_was_simulated() -> None:
+    scaled = of_kind(render(*example("keda")), "ScaledObject")["spec"]
+    values = yaml.safe_load((CHART / "values.yaml").read_text())["server"]["autoscaling"]
+    assert (values["minReplicas"], values["maxReplicas"]) == (CHART_RULE.smallest, CHART_RULE.largest)
+    in_flight, refusals = (each["metadata"] for each in scaled["triggers"])
+    assert float(in_flight["threshold"]) == CHART_RULE.target
+    assert in_flight["query"].count(f"[{CHART_RULE.over / 60:g}m]") == 2
+    assert f"> bool {CHART_RULE.refusals:g})" in refusals["query"]
+    behavior = scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    assert behavior == {"scaleDown": {"stabilizationWindowSeconds": CHART_RULE.down_after}}
+    scrape = yaml.safe_load((CHART / "values.yaml").read_text())["monitoring"]["interval"]
+    assert scrape == f"{CHART_RULE.scrape:g}s"
 
 
 def test_alerts_are_those_of_docker_compose() -> None:

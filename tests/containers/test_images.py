@@ -34,6 +34,12 @@ def inside(engine: Engine, image: str, *command: str) -> str:
     return engine.docker(*options, f"vfnet-{image}:0.1.0", *command[1:])
 
 
+def inside_as_root(engine: Engine, image: str, *command: str) -> str:
+    """Who may read all of it."""
+    options = ("run", "--rm", "--network=none", "--read-only", "--user=0", f"--entrypoint={command[0]}")
+    return engine.docker(*options, image, *command[1:])
+
+
 def installed(listed: str) -> dict[str, str]:
     """Versions by normalised name; of two the first is what is imported, the other the base image's."""
     return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in reversed(json.loads(listed))}
@@ -114,6 +120,43 @@ def test_the_build_context_is_what_the_images_copy_and_nothing_else(engine: Engi
     folders = {name.split("/")[0] for name in names if "/" in name}
     copied = set(re.findall(r"^COPY (\w+) \1$", (ROOT / "build/docker/Dockerfile").read_text(), re.MULTILINE))
     assert folders == copied
+
+
+@pytest.mark.parametrize("target", LOCKS)
+def test_a_second_build_makes_the_same_files(engine: Engine, images: None, target: str) -> None:  # noqa: ARG001
+    """Names, contents, owners and rights. Files of packages get the time at which they are unpacked."""
+    if target != "gateway" and "VFNET_TEST_REPRODUCIBLE" not in os.environ:
+        pytest.skip("VFNET_TEST_REPRODUCIBLE=1 builds serve and build again too, which takes minutes")
+    again = f"vfnet-{target}:again"
+    wheels = f"--build-context=wheels={os.environ.get('WHEELS', 'build/docker/wheels')}"
+    engine.docker(
+        "buildx", "build", "--quiet", "--no-cache", f"--target={target}", f"--tag={again}", wheels,
+        f"--build-arg=PYTHON_TAG={os.environ['PYTHON_TAG']}", "--file=build/docker/Dockerfile", ".", seconds=900,
+    )  # fmt: skip
+    first, second = files_of(engine, f"vfnet-{target}:0.1.0"), files_of(engine, again)
+    engine.docker("image", "rm", again)
+    assert sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name)) == []
+
+
+def files_of(engine: Engine, image: str) -> dict[str, str]:
+    """What each file of an image is, but for its time."""
+    script = """
+import hashlib, os, stat
+for folder, folders, names in os.walk("/"):
+    passed = ("proc", "sys", "dev", "tmp", "run")
+    folders[:] = [each for each in folders if folder != "/" or each not in passed]
+    for name in names + folders:
+        path = os.path.join(folder, name)
+        found = os.lstat(path)
+        content = os.readlink(path) if stat.S_ISLNK(found.st_mode) else ""
+        if stat.S_ISREG(found.st_mode):
+            with open(path, "rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+        if path not in ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf"):
+            print(path, f"{found.st_mode:o} {found.st_uid}:{found.st_gid} {content}", sep=chr(9))
+"""
+    listed = inside_as_root(engine, image, "python", "-c", script)
+    return dict(line.split("\t") for line in listed.splitlines())
 
 
 def engine_files() -> set[str]:

@@ -6,12 +6,14 @@ What only a cluster does is done here by hand: a name with the addresses of all 
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
+import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import pytest
@@ -82,7 +84,11 @@ class Pods:
 def pods(engine: Engine, images: None) -> Iterator[Pods]:  # noqa: ARG001  which has built the images
     if "VFNET_TEST_PODS" not in os.environ:
         pytest.skip("VFNET_TEST_PODS=1 has podman run them")
-    options = ("--set=image.pullPolicy=Never", "--set=server.drainSeconds=3", "--set=server.resources=null")
+    options = (
+        "--set=image.pullPolicy=Never",
+        "--set=server.drainSeconds=3,gateway.drainSeconds=3",
+        "--set=server.resources=null",
+    )
     (port,) = free_ports(1)
     started = Pods(engine, render(*options), port)
     # Beside Docker, which drops what it does not know, pods reach each other by rules of the same firewall only.
@@ -111,12 +117,16 @@ def pods(engine: Engine, images: None) -> Iterator[Pods]:  # noqa: ARG001  which
         started.podman("network", "rm", "--force", NETWORK)
 
 
-@pytest.fixture
-def caller(pods: Pods) -> Iterator[httpx.Client]:
-    """With the key of the chart's secret."""
+def caller_of(pods: Pods, port: int) -> httpx.Client:
+    """Of the gateway there, with the key of the chart's secret."""
     key = base64.b64decode(of_kind(pods.manifests, "Secret")["data"]["keys"]).decode()
     headers = {"authorization": f"Bearer {key}"}
-    with httpx.Client(base_url=f"http://127.0.0.1:{pods.port}", headers=headers, timeout=90, trust_env=False) as client:
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=90, trust_env=False)
+
+
+@pytest.fixture
+def caller(pods: Pods) -> Iterator[httpx.Client]:
+    with caller_of(pods, pods.port) as client:
         yield client
 
 
@@ -129,30 +139,73 @@ def test_pods_of_the_chart_answer_who_has_the_key(pods: Pods, caller: httpx.Clie
             assert eventually(lambda: pods.probe(component, name, probe), seconds=60), (name, probe)  # noqa: B023
 
 
+class Load:
+    """A context: three callers who ask one after another, and try nothing twice."""
+
+    def __init__(self, choose: Callable[[], httpx.Client]) -> None:
+        """`choose` says whom each request goes to."""
+        self.failures: list[str] = []
+        self._choose, self._seconds, self._is_over = choose, list[float](), threading.Event()
+        self._callers = [threading.Thread(target=self._ask) for _ in range(3)]
+
+    def __enter__(self) -> Self:
+        for each in self._callers:
+            each.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._is_over.set()
+        for each in self._callers:
+            each.join()
+
+    def _ask(self) -> None:
+        while not self._is_over.is_set():
+            began = time.monotonic()
+            try:
+                answer = score(self._choose(), [GOOD])
+                outcome = "" if answer.status_code == 200 else f"{answer.status_code} {answer.text[:200]}"
+            except httpx.HTTPError as error:
+                outcome = repr(error)
+            self._seconds.append(time.monotonic() - began)
+            if outcome:
+                self.failures.append(outcome)
+
+    def check(self, what: str) -> None:
+        """None failed, of many."""
+        slowest = max(self._seconds)
+        print(f"{what}: {len(self._seconds)} requests, {len(self.failures)} failed, the slowest took {slowest:.2f} s")
+        assert len(self._seconds) > 100
+        assert self.failures == []
+
+
 def test_servers_are_replaced_under_load_and_no_request_fails(pods: Pods, caller: httpx.Client) -> None:
     """As a rollout with maxSurge 1 and maxUnavailable 0: a new one is ready before an old one is told to go."""
-    is_over, answers = threading.Event(), list[tuple[int, float]]()
-
-    def ask() -> None:
-        while not is_over.is_set():
-            began = time.monotonic()
-            status = score(caller, [GOOD]).status_code
-            answers.append((status, time.monotonic() - began))
-
-    callers = [threading.Thread(target=ask) for _ in range(3)]
-    for each in callers:
-        each.start()
-    try:
+    with Load(lambda: caller) as load:
         for old, new in (("server-1", "server-3"), ("server-2", "server-4")):
+            began = time.monotonic()
             pods.start("server", new)
             assert eventually(lambda: pods.probe("server", new, "readinessProbe"), seconds=120)  # noqa: B023
+            print(f"{new} was ready after {time.monotonic() - began:.1f} s, of which its build is part")
             pods.stop(old)
-    finally:
-        is_over.set()
-        for each in callers:
-            each.join()
-    failed = [status for status, _ in answers if status != 200]
-    slowest = max(seconds for _, seconds in answers)
-    print(f"rolling replacement: {len(answers)} requests, {len(failed)} failed, the slowest took {slowest:.2f} s")
-    assert len(answers) > 100
-    assert failed == []
+    load.check("rolling replacement of servers")
+
+
+def test_gateways_are_replaced_under_load_and_no_request_fails(pods: Pods) -> None:
+    """As a rollout behind a Service, which sends requests to who is ready, and learns late of who is to go."""
+    (second, *new_ports) = free_ports(3)
+    pods.start("gateway", "gateway-2", f"--publish=127.0.0.1:{second}:5001")
+    assert eventually(lambda: pods.probe("gateway", "gateway-2", "readinessProbe"), seconds=60)
+    with contextlib.ExitStack() as closed:
+        clients = {name: closed.enter_context(caller_of(pods, port))
+                   for name, port in (("gateway-1", pods.port), ("gateway-2", second))}  # fmt: skip
+        in_service = dict(clients)
+        with Load(lambda: random.choice(list(in_service.values()))) as load:
+            for old, new, port in (("gateway-1", "gateway-3", new_ports[0]), ("gateway-2", "gateway-4", new_ports[1])):
+                pods.start("gateway", new, f"--publish=127.0.0.1:{port}:5001")
+                assert eventually(lambda: pods.probe("gateway", new, "readinessProbe"), seconds=60)  # noqa: B023
+                in_service[new] = closed.enter_context(caller_of(pods, port))
+                leaves = threading.Timer(1.0, in_service.pop, [old])  # from SIGTERM on; well within drainSeconds
+                leaves.start()
+                pods.stop(old)
+                leaves.join()
+        load.check("rolling replacement of gateways")

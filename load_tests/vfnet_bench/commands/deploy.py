@@ -22,7 +22,7 @@ from vfnet_bench.progress import Progress
 from vfnet_bench.report import publish, table
 from vfnet_bench.sample_photo import sample_jpeg
 from vfnet_bench.served_repository import ServedRepository, repository_or_demo, serving
-from vfnet_bench.serving.witnesses import Witnesses
+from vfnet_bench.serving.witnesses import Witnesses, kinds_of
 from vfnet_client.commands.options import at_least_one, seconds
 from vfnet_serve.background import StateFolder
 from vfnet_serve.machine import this_machine
@@ -117,17 +117,14 @@ def _replace(
         usual = statistics.median(witnesses.by_second(since, began))
         worst = min(witnesses.by_second(began, ended))
         after = memory.now()
-    digests = {(each.way, each.digest) for each in witnesses.answers if each.digest}
-    late = {(each.way, each.digest) for each in witnesses.answers if each.digest and each.sent > deployed}
-    ways = {way for way, _ in digests}
     return Replacement(
         load="4 callers by gRPC, 2 at /score" if at_rate is None else f"{at_rate:.0f} arrivals a second",
         seconds=ended - began,
         answered=len(witnesses.answers),
         refused=witnesses.refused,
         failures=tuple(witnesses.failures),
-        kinds=max((sum(each == way for each, _ in digests) for way in ways), default=None),
-        kinds_afterwards=max((sum(each == way for each, _ in late) for way in ways), default=None),
+        kinds=kinds_of(witnesses.answers),
+        kinds_afterwards=kinds_of(each for each in witnesses.answers if each.sent > deployed),
         usual=usual,
         worst=worst,
         memory_before=before,

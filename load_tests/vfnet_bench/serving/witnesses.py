@@ -7,6 +7,7 @@ import hashlib
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -121,3 +122,9 @@ class Witnesses:
                 await asyncio.gather(*(await call_at_rate(call, rate, 0.5)))
         finally:
             await triton.close()
+
+
+def kinds_of(answers: Iterable[Witnessed]) -> int | None:
+    """Different answers to the one request at one way, at most; None where none is known."""
+    found = {(each.way, each.digest) for each in answers if each.digest}
+    return max(Counter(way for way, _ in found).values(), default=None)

@@ -17,6 +17,7 @@ from vfnet_runtime.triton_models.checked_inputs import InvalidInputError, Pixels
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
 from vfnet_runtime.triton_models.responses import cancelled, error_of, invalid_argument, send_only_response
 from vfnet_runtime.triton_models.step_histograms import DETECTOR, OF_DETECTOR, QUEUE, StepHistograms
+from vfnet_runtime.triton_models.step_spans import StepSpans, export_spans
 
 FAILED = "the image could not be detected in"
 """What a caller is told of an error of ours."""
@@ -76,6 +77,11 @@ class DetectorRequests:
         self.step_times = StepTimes(model, pb_utils.Logger.log_warn)
         self.histograms = StepHistograms(model, OF_DETECTOR, DETECTOR, before_telling)
         self.step_times.listeners.append(self.histograms.told)
+        self._spans: StepSpans | None = None
+
+    def export_spans(self, engine: str) -> None:
+        """Of each image, where that is asked for; `engine` is what computes."""
+        self._spans = export_spans(self.step_times, engine=engine)
 
     def receive(self, requests: Sequence[Any]) -> list[ReceivedImage]:
         """A batch begins, to which `end` belongs."""
@@ -119,6 +125,8 @@ class DetectorRequests:
         """Leave the count."""
         self.histograms.close()
         self.ledger.close()
+        if self._spans is not None:
+            self._spans.close()
 
 
 class DecoupledDetector:

@@ -34,6 +34,7 @@ class TritonPythonModel:
             self.activity.is_cancelled,
             self.activity.pauses.end_if_given_up,
         )
+        self.received.export_spans("none")
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response per request."""

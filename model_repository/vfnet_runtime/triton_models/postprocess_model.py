@@ -17,6 +17,7 @@ from vfnet_runtime.triton_models.checked_inputs import InvalidInputError
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
 from vfnet_runtime.triton_models.responses import error_of, internal_error, invalid_argument
 from vfnet_runtime.triton_models.step_histograms import ENSEMBLE, OF_POSTPROCESS, POSTPROCESS, StepHistograms
+from vfnet_runtime.triton_models.step_spans import export_spans
 
 
 class TritonPythonModel:
@@ -37,6 +38,7 @@ class TritonPythonModel:
             args["model_name"], OF_POSTPROCESS, POSTPROCESS, self.activity.pauses.end_if_given_up
         )
         self.step_times.listeners.append(self.histograms.told)
+        self.spans = export_spans(self.step_times)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response per request; a failure is that request's alone."""
@@ -63,7 +65,7 @@ class TritonPythonModel:
         except InvalidInputError as error:
             return invalid_argument(str(error))
         except Exception as error:
-            return internal_error("the detections could not be postprocessed", error)
+            return internal_error("the detections could not be postprocessed", error, request)
         finally:
             self.ledger.give_back(ticket)
 
@@ -97,3 +99,5 @@ class TritonPythonModel:
         """Leave the count."""
         self.histograms.close()
         self.ledger.close()
+        if self.spans is not None:
+            self.spans.close()

@@ -30,6 +30,8 @@ OF_PREPROCESS = (WAIT, DECODE, RESIZE, PREPROCESS)
 OF_DETECTOR = (QUEUE, NETWORK, CANDIDATES, DETECTOR)
 OF_POSTPROCESS = (SUPPRESS, WRITE, POSTPROCESS, ENSEMBLE)
 _TELL_EVERY_SECONDS = 2.0
+_LAST_SECONDS = 1.0
+"""For what is left when the model is unloaded: a Triton that takes nothing any more is not to hold that up."""
 _BOUNDS = latency_buckets.SECONDS
 
 
@@ -104,7 +106,7 @@ class StepHistograms:
     def close(self) -> None:
         """Tell the rest."""
         self._ends.set()
-        self._thread.join()
+        self._thread.join(_LAST_SECONDS)
 
     def _tell_often(self) -> None:
         is_last = False
