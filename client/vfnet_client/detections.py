@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from vfnet_client.bounded_json import parse_json
 from vfnet_client.exceptions import InferenceError, VFNetClientError
 from vfnet_client.safe_text import printable_line
 
-if TYPE_CHECKING:  # which nobody needs who does not ask for its arrays
+if TYPE_CHECKING:  # neither is imported before somebody asks for arrays: a command starts in a tenth of a second
+    import numpy as np
+    import numpy.typing as npt
     import supervision as sv
 
 _MOST_CONTAINERS = 1_000_000
@@ -79,6 +78,8 @@ class Detections:
         Raises:
             ValueError: a box bears a name that is not in `names`.
         """
+        import numpy as np
+
         known = tuple(sorted({box.label for box in self.boxes}) if names is None else names)
         index_of = {name: index for index, name in enumerate(known)}
         if strange := next((box.label for box in self.boxes if box.label not in index_of), None):
@@ -102,6 +103,8 @@ class Detections:
             ModuleNotFoundError: the package is not installed; this project does not ask for it.
             ValueError: as of `to_numpy`.
         """
+        import numpy as np
+
         try:
             import supervision
         except ModuleNotFoundError as error:
