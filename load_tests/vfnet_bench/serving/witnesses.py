@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
+from vfnet_bench.callers_on_a_thread import CallersOnAThread
 from vfnet_bench.http_callers import HTTPCallers
 from vfnet_bench.load import call_at_rate
 from vfnet_bench.serving.triton_callers import TritonCallers
@@ -38,7 +36,7 @@ class Witnessed:
     """Of its bytes; empty where it was refused, or only its status is known."""
 
 
-class Witnesses:
+class Witnesses(CallersOnAThread):
     """A context: they ask on a thread of their own, none of them twice.
 
     Args:
@@ -47,23 +45,12 @@ class Witnesses:
     """
 
     def __init__(self, endpoints: Endpoints, score_port: int, image: bytes, at_rate: float | None = None) -> None:
+        super().__init__()
         self._endpoints, self._score_port, self._image, self._at_rate = endpoints, score_port, image, at_rate
         self.answers: list[Witnessed] = []
         self.failures: list[str] = []
         """In words."""
         self.refused = 0
-        self._ends = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="witnesses")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ends.set()
-        self._thread.join()
 
     def by_second(self, since: float, until: float) -> list[int]:
         """Answers in each whole second between these two moments."""
