@@ -13,14 +13,16 @@ from vfnet_bench.callers_on_a_thread import CallersOnAThread
 from vfnet_bench.http_callers import HTTPCallers
 from vfnet_bench.load import call_at_rate
 from vfnet_bench.serving.triton_callers import TritonCallers
-from vfnet_client.exceptions import VFNetClientError
+from vfnet_client.exceptions import ServerBusyError, VFNetClientError
 from vfnet_client.transport import open_transport
 from vfnet_load.http_requests import score_request
 from vfnet_serve.endpoints import Endpoints
 
 GRPC, SCORE, HTTP = "gRPC at Triton", "/score", "HTTP at Triton"
 _TIMEOUT_S = 60.0
-_REFUSED = 503
+_REFUSED = (429, 503)
+_PAUSE_S = 0.05
+"""Of who was refused."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Witnesses(CallersOnAThread):
                 (document,) = (await triton.infer(self._image, timeout=_TIMEOUT_S))["DETECTIONS"]
                 return bytes(document)
             status, body = await score.ask(request)
+            if status in _REFUSED:
+                raise ServerBusyError(f"{status}")
             if status != 200:
                 raise RuntimeError(f"{status}: {body[:200].decode(errors='replace')}")
             return body
@@ -77,6 +81,9 @@ class Witnesses(CallersOnAThread):
                 try:
                     digest = hashlib.sha256(await ask(way)).hexdigest()
                     self.answers.append(Witnessed(way, sent, time.monotonic(), digest))
+                except ServerBusyError:
+                    self.refused += 1
+                    await asyncio.sleep(_PAUSE_S)
                 except (VFNetClientError, RuntimeError, OSError, EOFError) as error:
                     self.failures.append(f"{way}: {type(error).__name__}: {error}")
 
@@ -98,7 +105,7 @@ class Witnesses(CallersOnAThread):
                 return 0
             if status == 200:
                 self.answers.append(Witnessed(HTTP, sent, time.monotonic(), ""))
-            elif status == _REFUSED:
+            elif status in _REFUSED:
                 self.refused += 1
             else:
                 self.failures.append(f"{HTTP}: {status}")
