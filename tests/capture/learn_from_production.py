@@ -268,8 +268,9 @@ def main() -> int:
                 caller.start()
             try:
                 walk.vfnet("deploy", f"--state={state}", "--checkpoint", str(second), "--canary", "30", "--promote",
-                           "--for", "30s", "--min-images", "20", "--min-compared", "5", "--annotations",
-                           str(walk.output / "heldout.jsonl"), "--annotated-images", str(PHOTOS))  # fmt: skip
+                           "--for", "30s", "--min-images", "20", "--min-compared", "5", "--min-agreement", "0",
+                           "--annotations", str(walk.output / "heldout.jsonl"),
+                           "--annotated-images", str(PHOTOS))  # fmt: skip
             finally:
                 over.set()
                 for caller in callers:
