@@ -24,7 +24,7 @@ MEANINGS: Mapping[str, str] = {
     BOXES: "number of boxes of an image",
     BRIGHTNESS: "mean luma of an image, 0 to 255",
     IMAGE_SIZE: "side of an image in pixels: the square root of width times height",
-    ASPECT_RATIO: "width of an image divided by its height",
+    ASPECT_RATIO: "width of an image divided by its height, to two places",
 }
 SCORE_FROM = 0.3
 """Boxes with lower scores do not count: most of what a detector answers is such, and says little."""
@@ -77,7 +77,8 @@ def observe(
         pass
     if size is not None and min(size) > 0:
         numbers[IMAGE_SIZE] = (math.sqrt(size[0] * size[1]),)
-        numbers[ASPECT_RATIO] = (size[0] / size[1],)
+        # Rounded: an image that is scaled has nearly its ratio, and is not to look like another camera's.
+        numbers[ASPECT_RATIO] = (round(size[0] / size[1], 2),)
     if boxes is None:
         return Observation(numbers, None)
     counted = [box for box in boxes if box.score is None or box.score >= score_from]

@@ -24,6 +24,8 @@ LAYOUT = 1
 _MOST_BYTES = 4 << 20
 _MOST_BINS = 2000
 _LONGEST_NAME = 200
+_LEAST_OF_A_NAME = 5
+"""The rule of thumb of chi-square tests for what a cell should hold (Cochran 1954)."""
 
 
 class ProfileError(VFNetError):
@@ -61,10 +63,8 @@ class Profile:
         bins: dict[str, Bins] = {}
         for feature in FEATURES:
             if feature == CLASS:
-                names = Counter(label for each in observations for label in each.labels or ())
-                found = tuple(sorted(name for name, _ in names.most_common(MOST_NAMES)))
-                if found:
-                    bins[CLASS] = NameBins(found)
+                if names := name_bins(observations):
+                    bins[CLASS] = names
                 continue
             values = [value for each in observations for value in each.numbers.get(feature, ())]
             if values:
@@ -130,6 +130,18 @@ class Profile:
         if images < 1 or not histograms:
             raise ValueError("it has no image")
         return cls(int(images), histograms, score_from)
+
+
+def name_bins(observations: Iterable[Observation]) -> NameBins | None:
+    """A bin for each class of these images that is there often enough to be compared; None where there is no box.
+
+    Rarer ones are others together. With a bin each, what is met for the first time would be others alone, of which the
+    reference has none: a long tail of classes would look like drift whenever it is sampled again.
+    """
+    names = Counter(label for each in observations for label in each.labels or ())
+    often = {name: count for name, count in names.items() if count >= _LEAST_OF_A_NAME} or names
+    found = sorted(sorted(often, key=lambda name: -names[name])[:MOST_NAMES])
+    return NameBins(tuple(found)) if found else None
 
 
 def rows_of(observations: Iterable[Observation], feature: str, bins: Bins) -> npt.NDArray[np.float64]:

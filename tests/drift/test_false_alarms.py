@@ -74,6 +74,22 @@ def test_a_sure_but_trifling_difference_is_no_drift() -> None:
     assert result.verdict == "trifling"
 
 
+def test_a_long_tail_of_classes_is_no_drift() -> None:
+    generator = np.random.default_rng(6)
+
+    def sample() -> list[Observation]:
+        names = [f"class{index}" for index in (generator.zipf(1.3, (80, 4)) % 500).ravel()]
+        rows = np.array(names).reshape(80, 4)
+        return [observe(None, [FoundBox(str(name), 0.2, 0.2, 0.5) for name in row], (640, 480)) for row in rows]
+
+    alarms = 0
+    for _ in range(40):
+        first, second = sample(), sample()
+        for reference in (side(first), Side("file", 80, profile=Profile.of(first))):
+            alarms += "class" in [each.feature for each in compare(reference, side(second)).drifted]
+    assert alarms <= 10, "of 80, of which 4 are expected"
+
+
 def test_one_size_of_all_images_is_seen_to_change_a_little() -> None:
     same = [observe(None, None, (640, 480))] * 40
     wider = [observe(None, None, (660, 480))] * 40

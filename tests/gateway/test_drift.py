@@ -46,6 +46,7 @@ def effect(registry: CollectorRegistry, feature: str) -> float | None:
 
 def test_effects_are_told_by_feature_once_enough_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vfnet_gateway.drift._EVERY_S", 0.0)
+    monkeypatch.setattr("vfnet_gateway.drift._REST", 0)
     registry = CollectorRegistry()
 
     async def scenario() -> None:
@@ -70,6 +71,31 @@ def test_effects_are_told_by_feature_once_enough_is_known(monkeypatch: pytest.Mo
     assert classes == 0
     labels = {"deployment": "vfnet", "feature": "class", "bin": "can"}
     assert registry.get_sample_value("vfnet_gateway_drift_values_total", labels) == LEAST_IMAGES + 20
+
+
+def test_an_image_that_takes_long_is_followed_by_a_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("vfnet_gateway.drift.monotonic", lambda: now[0])
+
+    async def scenario() -> None:
+        watch = DriftWatch(reference(), 1000, CollectorRegistry())
+        drift = watch.of("vfnet")
+
+        async def slowly(_image: bytes, _detections: bytes) -> None:
+            now[0] += 0.4
+
+        monkeypatch.setattr(watch, "observed", slowly)
+        drift.offer(jpeg(1), detections("can"))
+        assert not drift.wants(None), "one at a time"
+        while drift._task is not None:
+            await asyncio.sleep(0)
+        now[0] = 100.4 + 0.4 * 18
+        assert not drift.wants(None)
+        now[0] = 100.4 + 0.4 * 20
+        assert drift.wants(None)
+        watch.stop()
+
+    asyncio.run(scenario())
 
 
 def test_what_is_no_answer_or_no_image_hurts_nobody() -> None:

@@ -63,7 +63,7 @@ def an_image(**milliseconds: float) -> ImageSteps:
 def told_of(*images: ImageSteps) -> None:
     from vfnet_runtime.triton_models.step_histograms import OF_PREPROCESS, PREPROCESS, StepHistograms
 
-    histograms = StepHistograms("vfnet_preprocess", OF_PREPROCESS, PREPROCESS, lambda: None)
+    histograms = StepHistograms("vfnet_preprocess", OF_PREPROCESS, PREPROCESS)
     for image in images:
         histograms.told(image)
     histograms.close()

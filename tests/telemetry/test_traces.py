@@ -25,6 +25,7 @@ from vfnet_client.client import VFNetClient
 from vfnet_client.grpc_transport import infer_inputs
 from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
 
+pytest.importorskip("opentelemetry.sdk", reason="needs the extra `tracing`")
 pytestmark = pytest.mark.served
 
 MODELS = ("vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")

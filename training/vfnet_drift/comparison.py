@@ -17,7 +17,7 @@ from vfnet_drift.side import Side
 from vfnet_profile.bins import NameBins
 from vfnet_profile.distances import SMALL, cramers_v, population_stability_index
 from vfnet_profile.features import BOX_FEATURES, CLASS, FEATURES, MEANINGS
-from vfnet_profile.profile import Histogram, Profile, rows_of
+from vfnet_profile.profile import Histogram, Profile, name_bins, rows_of
 
 ALPHA = 0.05
 DRIFT, TRIFLING, SAME, TOO_FEW = "drift", "trifling", "same", "too few"
@@ -169,11 +169,7 @@ def compare(reference: Side, current: Side, alpha: float = ALPHA, least_effect: 
     Raises:
         DriftError: there is nothing to compare.
     """
-    expected = reference.to_profile()
-    found = current.profile
-    if found is None:
-        assert current.observations is not None
-        found = Profile.counted(current.observations, expected.bins, current.score_from)
+    expected, found = _profiles(reference, current)
     results, left_out = [], {}
     for feature in FEATURES:
         one, other = expected.histograms.get(feature), found.histograms.get(feature)
@@ -187,6 +183,23 @@ def compare(reference: Side, current: Side, alpha: float = ALPHA, least_effect: 
     return Comparison(
         reference, current, tuple(results), left_out, alpha, least_effect, tuple(_notes(reference, current, results))
     )
+
+
+def _profiles(reference: Side, current: Side) -> tuple[Profile, Profile]:
+    """Of both, in the same bins."""
+    expected = reference.to_profile()
+    if current.profile is not None:
+        return expected, current.profile
+    assert current.observations is not None
+    bins = expected.bins
+    if reference.observations is not None:
+        # Of both together: classes of one side alone would tell the sides apart by chance. A test that exchanges images
+        # is right only where nothing else depends on which side an image is of.
+        names = name_bins([*reference.observations, *current.observations])
+        if names is not None:
+            bins[CLASS] = names
+        expected = Profile.counted(reference.observations, bins, reference.score_from)
+    return expected, Profile.counted(current.observations, bins, current.score_from)
 
 
 def _compare_one(

@@ -11,8 +11,11 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from vfnet_bench.gateway.ways import SCORE, load_way
-from vfnet_bench.measurement import ratios
+import psutil
+
+from vfnet_bench.gateway.ways import SCORE, WARM_UP_S, load_way
+from vfnet_bench.load import Load
+from vfnet_bench.measurement import Measurement, ratios
 from vfnet_bench.options import (
     add_json_argument,
     add_repository_argument,
@@ -65,12 +68,18 @@ def run(arguments: argparse.Namespace) -> int:
         off = started(_OFF, None)
         by_name = {_OFF: off, _AGAIN: off, **{name: started(name, share) for name, share in _SHARES.items()}}
 
-        def measure(served: ServedRepository) -> float:
-            return asyncio.run(load_way(served, SCORE, image, arguments.callers, arguments.seconds)).rate
+        spent: dict[str, list[float]] = {name: [] for name in by_name}
 
-        contestants = [Contestant(name, "images/s", partial(measure, served)) for name, served in by_name.items()]
+        def measure(name: str) -> float:
+            served, before = by_name[name], _processor_seconds(by_name[name])
+            load = asyncio.run(load_way(served, SCORE, image, arguments.callers, arguments.seconds))
+            spent[name].append(1000 * (_processor_seconds(served) - before) / _images(load))
+            return load.rate
+
+        contestants = [Contestant(name, "images/s", partial(measure, name)) for name in by_name]
         measured = run_rounds(contestants, arguments.rounds, progress)
     rows = measured + [ratios(f"{each.name} / off", each, measured[0], None) for each in measured[1:]]
+    rows += [Measurement(f"processor, {name}", "ms an image", tuple(each[1:])) for name, each in spent.items()]
     setting = (
         f"/score, {arguments.callers} callers in turn, JPEG {arguments.size} of {len(image)} bytes, "
         f"{'the network' if arguments.network else 'detector without a network'}"
@@ -78,6 +87,17 @@ def run(arguments: argparse.Namespace) -> int:
     figures = {"setting": setting, "measurements": [each.to_json() for each in rows]}
     publish(f"{setting}\n\n{measurement_table(rows)}", figures, arguments.json)
     return 0
+
+
+def _processor_seconds(served: ServedRepository) -> float:
+    """That gateway, server and models have taken so far: what others do on the machine is not in it."""
+    tree = [served.process, *served.process.children(recursive=True), psutil.Process(served.gateway.pid)]
+    return sum(sum(process.cpu_times()[:2]) for process in tree)
+
+
+def _images(load: Load) -> int:
+    """Asked for, those before it counts included."""
+    return max(1, round(load.rate * (load.seconds + WARM_UP_S)))
 
 
 @contextmanager

@@ -58,7 +58,6 @@ class DetectorRequests:
         parameters: dict[str, str],
         max_batch_size: int,
         is_cancelled: Callable[[Any], bool],
-        before_telling: Callable[[], None],
         *,
         takes_stored: bool = False,
     ) -> None:
@@ -67,7 +66,6 @@ class DetectorRequests:
             model: the detector's name in Triton.
             is_cancelled: whether a request's caller has gone; `ProcessActivity.is_cancelled`, which asks Triton only
                 while it still has the request.
-            before_telling: `Pauses.end_if_given_up` of this process.
             takes_stored: whether the detector resizes images that come as they are stored.
         """
         self.contract = PixelsContract.from_parameters(parameters, takes_stored=takes_stored)
@@ -75,7 +73,7 @@ class DetectorRequests:
         self.ledger = TicketLedger(ledger_path(model))
         self.ledger.end_batch()
         self.step_times = StepTimes(model, pb_utils.Logger.log_warn)
-        self.histograms = StepHistograms(model, OF_DETECTOR, DETECTOR, before_telling)
+        self.histograms = StepHistograms(model, OF_DETECTOR, DETECTOR)
         self.step_times.listeners.append(self.histograms.told)
         self._spans: StepSpans | None = None
 
@@ -140,7 +138,6 @@ class DecoupledDetector:
             parameters,
             config["max_batch_size"],
             self.activity.is_cancelled,
-            self.activity.pauses.end_if_given_up,
             takes_stored=takes_stored,
         )
 

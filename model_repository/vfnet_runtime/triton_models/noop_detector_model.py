@@ -32,7 +32,6 @@ class TritonPythonModel:
             parameters,
             config["max_batch_size"],
             self.activity.is_cancelled,
-            self.activity.pauses.end_if_given_up,
         )
         self.received.export_spans("none")
 

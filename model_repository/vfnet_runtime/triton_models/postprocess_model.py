@@ -34,9 +34,7 @@ class TritonPythonModel:
         self.ledger = TicketLedger(ledger_path(args["model_name"]))
         self.activity = ProcessActivity()
         self.step_times = StepTimes(args["model_name"], pb_utils.Logger.log_warn)
-        self.histograms = StepHistograms(
-            args["model_name"], OF_POSTPROCESS, POSTPROCESS, self.activity.pauses.end_if_given_up
-        )
+        self.histograms = StepHistograms(args["model_name"], OF_POSTPROCESS, POSTPROCESS)
         self.step_times.listeners.append(self.histograms.told)
         self.spans = export_spans(self.step_times)
 

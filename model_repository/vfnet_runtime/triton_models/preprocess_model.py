@@ -59,9 +59,7 @@ class TritonPythonModel:
         self.activity = ProcessActivity()
         self.freed_memory = FreedMemory()
         self.step_times = StepTimes(args["model_name"], pb_utils.Logger.log_warn)
-        self.histograms = StepHistograms(
-            args["model_name"], OF_PREPROCESS, PREPROCESS, self.activity.pauses.end_if_given_up
-        )
+        self.histograms = StepHistograms(args["model_name"], OF_PREPROCESS, PREPROCESS)
         self.step_times.listeners.append(self.histograms.told)
         self.spans = export_spans(self.step_times)
         cv2.setNumThreads(1)  # the network needs the other cores
