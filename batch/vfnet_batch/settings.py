@@ -10,6 +10,7 @@ from vfnet_batch.fetch_settings import FetchSettings
 from vfnet_client.commands.options import fraction
 from vfnet_client.commands.settings_options import Count, Folder, Seconds
 from vfnet_client.credentials import Credentials
+from vfnet_client.json_log import LOG_FORMATS
 from vfnet_client.transport import DEFAULT_SERVER
 
 FORMATS = ("jsonl", "parquet", "coco", "csv")
@@ -57,6 +58,8 @@ class BatchSettings:
     """A file is finished after so long, however few it holds.
 
     A shard is finished after so many images or seconds: what a kill costs at most."""
+    log_format: Annotated[str, LOG_FORMATS] = "text"
+    """Of what is said meanwhile: lines and a bar for people, or one JSON object a line."""
     fetching: FetchSettings = field(default_factory=FetchSettings)
     """Where images by URL may come from."""
 

@@ -30,6 +30,7 @@ from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
 from vfnet_client.server_errors import deadline_exceeded
 from vfnet_client.servers.membership import Told
 from vfnet_client.servers.pool import ServerPool
+from vfnet_client.trace_context import client_span
 from vfnet_client.transport import (
     DEFAULT_SERVER,
     Transport,
@@ -128,9 +129,10 @@ class AsyncVFNetClient:
             InvalidImageError, ServerBusyError, ServerUnavailableError, AccessDeniedError, DeadlineExceededError,
             InferenceError.
         """
-        encoded = await self._loader.load(image)
-        fair_retry = self._new_fair_retry() if self.retries == 0 else self._fair_retry
-        return typed(await self._infer(encoded, score_threshold, fair_retry, Deadline.after(self.timeout)))
+        with client_span("vfnet detect"):
+            encoded = await self._loader.load(image)
+            fair_retry = self._new_fair_retry() if self.retries == 0 else self._fair_retry
+            return typed(await self._infer(encoded, score_threshold, fair_retry, Deadline.after(self.timeout)))
 
     async def detect_many(
         self, images: Iterable[ImageLike], *, score_threshold: float | None = None
@@ -173,6 +175,10 @@ class AsyncVFNetClient:
             ServerBusyError, ServerUnavailableError, AccessDeniedError, DeadlineExceededError, InferenceError: the
                 request is not at fault; their `status` is what a gateway answers.
         """
+        with client_span("vfnet score"):
+            return await self._score(request, fetch)
+
+    async def _score(self, request: bytes | Mapping[str, Any], fetch: Fetch | None) -> ScoreReply:
         if self._is_endpoint:
             return await self._post(request if isinstance(request, bytes) else json.dumps(dict(request)).encode())
         try:
@@ -257,10 +263,11 @@ class AsyncVFNetClient:
         encoded = None
         try:
             async with call.slots:
-                encoded = await self._loader.load(image)
-                answer = await self._infer(
-                    encoded, call.score_threshold, call.fair_retry, is_known_to_be_away=call.is_lost.is_set()
-                )
+                with client_span("vfnet detect", **{"vfnet.image.index": position}):
+                    encoded = await self._loader.load(image)
+                    answer = await self._infer(
+                        encoded, call.score_threshold, call.fair_retry, is_known_to_be_away=call.is_lost.is_set()
+                    )
             call.is_lost.clear()
             return ImageResult(position, detections=typed(answer), image=encoded)
         except VFNetClientError as error:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vfnet_client.bounded_json import parse_json
 from vfnet_client.exceptions import InferenceError, VFNetClientError
 from vfnet_client.safe_text import printable_line
+
+if TYPE_CHECKING:  # neither is imported before somebody asks for arrays: a command starts in a tenth of a second
+    import numpy as np
+    import numpy.typing as npt
+    import supervision as sv
 
 _MOST_CONTAINERS = 1_000_000
 """Lists and objects in one answer; a network keeps 100 boxes, or some thousands."""
@@ -61,6 +66,72 @@ class Detections:
     def to_json(self) -> dict[str, Any]:
         """`{"boxes": [...]}`, keys in the contract's order."""
         return {"boxes": [_box_to_json(box) for box in self.boxes]}
+
+    def to_numpy(self, size: tuple[int, int] | None = None, names: Sequence[str] | None = None) -> DetectionArrays:
+        """As arrays.
+
+        Args:
+            size: width and height of the stored image, for corners in its pixels; None: fractions.
+            names: all class names in label order, so that an index means the same for every image. None: the names of
+                this image, sorted.
+
+        Raises:
+            ValueError: a box bears a name that is not in `names`.
+        """
+        import numpy as np
+
+        known = tuple(sorted({box.label for box in self.boxes}) if names is None else names)
+        index_of = {name: index for index, name in enumerate(known)}
+        if strange := next((box.label for box in self.boxes if box.label not in index_of), None):
+            raise ValueError(f"{strange!r} was detected and is none of the names given: {', '.join(known)}")
+        width, height = (1, 1) if size is None else size
+        return DetectionArrays(
+            np.array([box.in_pixels(width, height) for box in self.boxes], np.float32).reshape(-1, 4),
+            np.array([box.score for box in self.boxes], np.float32),
+            np.array([index_of[box.label] for box in self.boxes], np.int64),
+            known,
+        )
+
+    def to_supervision(self, size: tuple[int, int], names: Sequence[str] | None = None) -> sv.Detections:
+        """As Roboflow's `supervision` has them: `xyxy` in pixels, `confidence`, `class_id`, and `class_name` in `data`.
+
+        Args:
+            size: width and height of the stored image.
+            names: as of `to_numpy`.
+
+        Raises:
+            ModuleNotFoundError: the package is not installed; this project does not ask for it.
+            ValueError: as of `to_numpy`.
+        """
+        import numpy as np
+
+        try:
+            import supervision
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "to_supervision() needs the package supervision: pip install supervision", name=error.name
+            ) from error
+        arrays = self.to_numpy(size, names)
+        return supervision.Detections(
+            xyxy=arrays.boxes,
+            confidence=arrays.scores,
+            class_id=arrays.labels,
+            data={"class_name": np.array([box.label for box in self.boxes], dtype=str)},
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionArrays:
+    """The boxes of one image as arrays, in the order of the answer."""
+
+    boxes: npt.NDArray[np.float32]
+    """[n, 4] x1 y1 x2 y2: fractions of the stored image's width and height, or pixels of it."""
+    scores: npt.NDArray[np.float32]
+    """[n]"""
+    labels: npt.NDArray[np.int64]
+    """[n], indices into `names`."""
+    names: tuple[str, ...]
+    """Class names."""
 
 
 @dataclass(frozen=True)

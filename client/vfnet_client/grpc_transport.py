@@ -12,6 +12,7 @@ from vfnet_client.credentials import Credentials
 from vfnet_client.exceptions import InferenceError
 from vfnet_client.model_names import MODEL
 from vfnet_client.server_errors import error_for
+from vfnet_client.trace_context import trace_headers
 
 _INT32_MAX = 2**31 - 1
 _MOST_ANSWER = 256 << 20
@@ -73,7 +74,7 @@ class GRPCTransport:
                 outputs=[self._protocol.InferRequestedOutput(name) for name in outputs],
                 priority=priority,
                 client_timeout=timeout,
-                headers=self._headers,
+                headers={**self._headers, **trace_headers()},
             )
         except InferenceServerException as error:
             status = str(error.status()).removeprefix("StatusCode.")

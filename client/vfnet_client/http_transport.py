@@ -23,6 +23,7 @@ from vfnet_client.exceptions import InferenceError, VFNetClientError
 from vfnet_client.model_names import MODEL
 from vfnet_client.safe_text import printable_line
 from vfnet_client.server_errors import deadline_exceeded, error_for, unavailable
+from vfnet_client.trace_context import trace_headers
 
 _MOST_ANSWER = 256 << 20
 """Bytes. Of `/score` it holds all images of a request, each of some ten thousand."""
@@ -138,7 +139,11 @@ class HTTPTransport:
             "POST",
             f"{self._model}/infer",
             content=head + tensor,
-            headers={"inference-header-content-length": str(len(head)), "content-type": "application/octet-stream"},
+            headers={
+                "inference-header-content-length": str(len(head)),
+                "content-type": "application/octet-stream",
+                **trace_headers(),
+            },
             timeout=timeout,
         )
         if answer.status_code != 200:

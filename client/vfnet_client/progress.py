@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Self, TypeVar
 
+from vfnet_client.json_log import json_line
 from vfnet_client.safe_text import printable_lines
 
 if TYPE_CHECKING:  # imported where a bar is drawn: a log needs none
@@ -32,6 +33,7 @@ class Progress:
         tells_ends: whether a log has a line at the beginning and at the end too, however short the work.
         bar_delay: seconds until a terminal shows the bar.
         keeps_bar: whether the bar stays when the work is done.
+        is_for_machines: each line is a JSON object (`vfnet_client.json_log`), on a terminal too.
     """
 
     def __init__(
@@ -47,10 +49,12 @@ class Progress:
         tells_ends: bool = False,
         bar_delay: float = 0.0,
         keeps_bar: bool = False,
+        is_for_machines: bool = False,
     ) -> None:
         self._doing, self._total, self._unit, self._speaker = doing, total, unit, speaker
         self._shown, self._line_seconds, self._tells_ends = shown, line_seconds, tells_ends
         self._bar_delay, self._keeps_bar = bar_delay, keeps_bar
+        self._is_for_machines = is_for_machines
         self._figures: Mapping[str, str] = {}
         self._bar: tqdm | None = None
         self._before = self._done = self._timed_from = before
@@ -125,7 +129,9 @@ class Progress:
 
     def say(self, message: str) -> None:
         """A remark of something else than progress."""
-        if self._shown:
+        if self._shown and self._is_for_machines:
+            self.write(json_line("INFO", self._speaker, message))
+        elif self._shown:
             self.write(printable_lines(f"{self._speaker}: {message}" if self._speaker else message))
 
     def write(self, text: str, file: IO[str] | None = None) -> None:
@@ -148,7 +154,7 @@ class Progress:
 
     @property
     def _is_on_a_terminal(self) -> bool:
-        return self._shown and sys.stderr.isatty()
+        return self._shown and not self._is_for_machines and sys.stderr.isatty()
 
     def _opened_bar(self) -> tqdm:
         from tqdm import tqdm

@@ -17,6 +17,7 @@ from vfnet_client.exceptions import InferenceError, InvalidImageError, RequestEr
 from vfnet_client.http_transport import HTTPConnection, retry_after
 from vfnet_client.safe_text import printable_line
 from vfnet_client.server_errors import error_for
+from vfnet_client.trace_context import trace_headers
 
 ENDPOINT_PATH = "/score"
 DEPLOYMENT_HEADER = "azureml-model-deployment"
@@ -48,7 +49,8 @@ class ScoreEndpoint:
             AccessDeniedError, ServerBusyError, ServerUnavailableError, DeadlineExceededError, InferenceError: the
                 request is not at fault.
         """
-        answer = await self._connection.request("POST", self._url, content=body, headers=self._headers, timeout=timeout)
+        headers = {**self._headers, **trace_headers()}
+        answer = await self._connection.request("POST", self._url, content=body, headers=headers, timeout=timeout)
         if answer.status_code in (*_ANSWERS, *_CALLERS_FAULT):
             return ScoreReply(answer.status_code, answer.content)
         raise error_for(str(answer.status_code), _message(answer), self._url, timeout, retry_after(answer))

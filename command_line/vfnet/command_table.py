@@ -11,6 +11,7 @@ COMMANDS = {
     "down": Subcommand("vfnet.commands.down", "stop what `up` started", "serve", "serve"),
     "logs": Subcommand("vfnet.commands.logs", "show the log of what `up` started", "serve", "serve"),
     "build": Subcommand("vfnet.commands.build", "turn a checkpoint into a model repository", "serve", "build"),
+    "convert": Subcommand("vfnet.commands.convert", "write a checkpoint as safetensors, or back", "serve", "build"),
     "serve": Subcommand("vfnet.commands.serve", "run Triton on a model repository, and watch it", "serve", "serve"),
     "gateway": Subcommand("vfnet.commands.gateway", "answer POST /score in front of Triton", "serve", "gateway"),
     "traffic": Subcommand(
@@ -48,6 +49,9 @@ COMMANDS = {
     ),
     "evaluate": Subcommand(
         "vfnet.commands.evaluate", "score a server or a checkpoint as COCO does", "measure", "build,train"
+    ),
+    "drift": Subcommand(
+        "vfnet.commands.drift", "compare the images and detections of now with those of then", "measure", "drift"
     ),
     "bench": Subcommand("vfnet_bench.command", "measure speed: `vfnet bench` lists what", "measure", "bench"),
 }

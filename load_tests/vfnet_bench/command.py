@@ -18,6 +18,7 @@ BENCHMARKS = {
         "deploy": "a model that is replaced under load, and at ten times the capacity",
         "mixed": "photos of many shapes at once",
         "gateway": "the gateway against direct gRPC",
+        "tracing": "what traces cost, by how many requests are traced",
         "servers": "several servers behind a gateway, and one of them killed or stopped",
         "scaling": "a simulated day, burst and lost zone under the Helm chart's scaling rule",
         "batch": "a batch against the server's best",

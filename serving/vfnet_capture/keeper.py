@@ -78,7 +78,7 @@ class Keeper:
         self._tables_every = _TABLES_OF_OBJECTS_EVERY_S if isinstance(storage, ObjectStorage) else _TABLES_EVERY_S
         self._tables_at = self._looked_at = -_LOOK_EVERY_S
         self._tables_lock = ExitStack()
-        self._makes_tables = self._is_marked = False
+        self._makes_tables = self._is_marked = self._cannot_keep = False
         self._tries_at = 0.0
         self._trouble = ""
 
@@ -96,6 +96,7 @@ class Keeper:
                     self._keep(offer)
                     done += 1
         except OSError as error:
+            self._cannot_keep = True
             self._in_trouble(error, len(offers) - done)
         else:
             self._is_well()
@@ -122,7 +123,8 @@ class Keeper:
         except OSError as error:
             self._in_trouble(error, 0)
         else:
-            self._is_well()
+            if not self._cannot_keep:  # what can be tended may be too full for an image
+                self._is_well()
 
     def close(self) -> None:
         """Write the tables for the last time."""
@@ -155,9 +157,7 @@ class Keeper:
         """One of several keepers of a store does; another when that has ended."""
         if not self._makes_tables:
             with suppress(BlockingIOError):
-                self._tables_lock.enter_context(
-                    locked_file(self._store.storage.lock_file(TABLES_LOCK), wait=False)
-                )  # fmt: skip
+                self._tables_lock.enter_context(locked_file(self._store.storage.lock_file(TABLES_LOCK), wait=False))
                 self._makes_tables = True
         return self._makes_tables
 
@@ -174,6 +174,7 @@ class Keeper:
         self._trouble = trouble
 
     def _is_well(self) -> None:
+        self._cannot_keep = False
         if self._trouble:
             self._trouble = ""
             self._told(WELL)

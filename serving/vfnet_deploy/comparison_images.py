@@ -6,19 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vfnet_capture.layout import CAPTURED, COCO, IMAGES, JSONL, MARK, REVIEWED, record_name
 from vfnet_client.exceptions import CommandError
 from vfnet_client.images import expand
 from vfnet_data.dataset import DetectionDataset
 from vfnet_data.mltable import is_mltable
 from vfnet_data.reading import read_dataset
 
-_STORE, _STORED_IMAGES, _REVIEWED, _CAPTURED = (
-    "capture.json",
-    "images",
-    "reviewed.jsonl",
-    ("captured.jsonl", "captured.json"),
-)
-"""Of the folder that `vfnet gateway --capture` writes."""
 _TABLES = (".jsonl", ".ndjson", ".json")
 
 
@@ -55,10 +49,10 @@ def find_images(
     paths, found = list[Path](), list[DetectionDataset]()
     for word in words:
         path = Path(word)
-        store = path.parent if path.name in _CAPTURED else path
-        if (store / _STORE).is_file():
-            paths += _pictures(str(store / _STORED_IMAGES))
-            reviewed = store / _REVIEWED
+        store = path.parent if path.name in (CAPTURED + JSONL, CAPTURED + COCO) else path
+        if (store / MARK).is_file():
+            paths += [path for path in _pictures(str(store / IMAGES)) if (store / record_name(path.stem)).is_file()]
+            reviewed = store / (REVIEWED + JSONL)
             if reviewed.is_file() and reviewed.stat().st_size:
                 found.append(read_dataset(reviewed))
         elif path.suffix.lower() in _TABLES or is_mltable(path):

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from vfnet_client.atomic_files import locked_file, make_folder_inside
 from vfnet_client.exceptions import CommandError
@@ -36,7 +37,7 @@ _CHUNK = 1 << 20
 _QUIET_SECONDS = 30.0
 """Without a byte of a request."""
 _LOOK_SECONDS = 0.5
-_MOST_AT_ONCE = 8
+_MOST_AT_ONCE, _MOST_CONNECTIONS = 8, 64
 _MOST_FILES = 20_000
 _CONTINUE, _REFUSED, _NOT_ALLOWED, _TOO_MUCH, _BUSY = 100, 400, 403, 413, 503
 
@@ -95,9 +96,24 @@ def receiving(receiver: Receiver, host: str, port: int) -> Iterator[ThreadingHTT
         class Handler(_Handler):
             of = receiver
 
+        connections = threading.BoundedSemaphore(_MOST_CONNECTIONS)
+
         class Server(ThreadingHTTPServer):
             address_family = family_of(host)
             daemon_threads = True
+            request_queue_size = 2 * _MOST_CONNECTIONS
+
+            def process_request(self, request: Any, client_address: Any) -> None:
+                if connections.acquire(blocking=False):
+                    super().process_request(request, client_address)
+                else:
+                    self.shutdown_request(request)
+
+            def process_request_thread(self, request: Any, client_address: Any) -> None:
+                try:
+                    super().process_request_thread(request, client_address)
+                finally:
+                    connections.release()
 
             def handle_error(self, _request: object, client_address: object) -> None:
                 error = sys.exc_info()[1]
@@ -136,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
             request = RemoteRequest.read(
                 self.path.strip("/"), {k.lower(): v for k, v in self.headers.items()}, self.of.secret
             )
-            self.of.numbers.use(request.number)
+            self.of.numbers.use(request.number, request.seconds)
             size = int(self.headers.get("content-length") or "")
         except PermissionError as error:
             self._refuse(_NOT_ALLOWED, str(error))

@@ -151,11 +151,18 @@ class UsedNumbers:
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
+        self._since = time.time()
         self._lock = threading.Lock()
 
-    def use(self, number: str) -> None:
-        """Raises PermissionError: it was used before."""
+    def use(self, number: str, seconds: float) -> None:
+        """Of a request that was made so many seconds after 1970.
+
+        Raises:
+            PermissionError: it was used before, or perhaps so, because it is older than this memory.
+        """
         now = time.time()
+        if seconds < self._since:
+            raise PermissionError("the request is older than this vfnet receive: send it again")
         with self._lock:
             self._until = {each: until for each, until in self._until.items() if until > now}
             if number in self._until:

@@ -14,6 +14,7 @@ import orjson
 
 from vfnet_client.safe_text import printable_line
 from vfnet_gateway.request_record import RequestRecord
+from vfnet_gateway.steps import current_trace_id
 
 _LONGEST_PATH, _LONGEST_REASON, _LONGEST_MESSAGE = 200, 500, 2000
 
@@ -39,6 +40,8 @@ class AccessLog:
             "ms": round(1000 * record.seconds(), 3),
             **{f"{stage}_ms": round(1000 * seconds, 3) for stage, seconds in record.stages.items()},
         }
+        if record.steps.trace is not None:
+            line["trace_id"] = record.steps.trace.trace_id
         if record.deployment is not None:
             line["deployment"] = record.deployment
         if record.reason is not None:
@@ -47,7 +50,10 @@ class AccessLog:
 
     def note(self, level: str, message: str) -> None:
         """Anything but a request."""
-        self._write({"level": level, "message": printable_line(message, _LONGEST_MESSAGE)})
+        line = {"level": level, "message": printable_line(message, _LONGEST_MESSAGE)}
+        if (trace_id := current_trace_id()) is not None:
+            line["trace_id"] = trace_id
+        self._write(line)
 
     def _write(self, line: dict[str, Any]) -> None:
         time = datetime.now(UTC).isoformat(timespec="milliseconds")

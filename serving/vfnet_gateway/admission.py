@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import Any, Protocol
 
 from vfnet_client.exceptions import RequestError, ServerBusyError
+from vfnet_gateway.steps import WAIT, step
 
 PRIORITY_HEADER = "x-vfnet-priority"
 _STEPS_OF_PATIENCE = 10
@@ -224,7 +225,8 @@ class RequestPlaces:
         Raises:
             ServerBusyError: others keep the ensemble busy.
         """
-        await self._image_places.take(self)
+        with step(WAIT):
+            await self._image_places.take(self)
         place = Place(self.priority)
         try:
             yield place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from vfnet_gateway import swagger
 from vfnet_gateway.access_log import AccessLog
 from vfnet_gateway.bodies import BodyReader
 from vfnet_gateway.capturing import Capture
+from vfnet_gateway.drift import DriftWatch
 from vfnet_gateway.ensemble import Ensemble, fair_retries
 from vfnet_gateway.health_routes import HealthRoutes
 from vfnet_gateway.keys import KeyRing
@@ -39,6 +41,7 @@ from vfnet_gateway.review.routes import ReviewRoutes
 from vfnet_gateway.score_routes import ScoreRoutes
 from vfnet_gateway.scorer import Scorer
 from vfnet_gateway.settings import GatewaySettings
+from vfnet_gateway.tracing import open_tracing
 from vfnet_gateway.traffic.deployment_metrics import DeploymentMetrics
 from vfnet_gateway.traffic.deployments import Deployments
 from vfnet_gateway.triton_facts import TritonFacts
@@ -53,7 +56,8 @@ class Gateway:
     """ASGI, and a port for gRPC. Everything that binds itself to an event loop is made when the server starts it.
 
     Raises:
-        CommandError: the keys' file cannot be read.
+        CommandError: the keys' file cannot be read, or traces cannot be exported as asked.
+        ProfileError: the drift's reference cannot be read.
     """
 
     def __init__(self, settings: GatewaySettings, log_stream: TextIO | None = None) -> None:
@@ -64,6 +68,7 @@ class Gateway:
         """Where this is one of several processes, who gives it places."""
         self.log = AccessLog(log_stream or sys.stdout)
         self.leaving = Leaving()
+        self.tracing = open_tracing(settings, self.log.note)
         self.metrics = GatewayMetrics()
         self.keys = KeyRing(settings.keys, settings.keys_file, lambda line: self.log.note("INFO", line))
         self.review_keys: KeyRing | None = None
@@ -73,9 +78,12 @@ class Gateway:
                 settings.review_keys, settings.review_keys_file, lambda line: self.log.note("INFO", f"review: {line}")
             )
         self.bodies = BodyReader(settings)
+        self._drift = DriftWatch.started(settings.drift_reference, settings.drift_window, self.metrics.registry)
         self._router = Router(redirect_slashes=False, lifespan=self._lifespan)
         host_policy = settings.host_policy if self.keys.is_open else None
-        self._middleware = RequestMiddleware(self._router, self.metrics, self.log, host_policy, self.leaving)
+        self._middleware = RequestMiddleware(
+            self._router, self.metrics, self.log, host_policy, self.leaving, self.tracing
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the server's start and stop."""
@@ -98,8 +106,10 @@ class Gateway:
 
         by_deployment = DeploymentMetrics(self.metrics.registry)
         self.metrics.refreshers.append(by_deployment.refresh)
+        if self._drift is not None:
+            self.metrics.refreshers.append(self._drift.refresh)
         capture = None if settings.capture.store is None else Capture(settings.capture, self.metrics, self.log.note)
-        deployments = Deployments(settings, open_ensemble, by_deployment, self.log.note, capture)
+        deployments = Deployments(settings, open_ensemble, by_deployment, self.log.note, capture, self._drift)
         scorer = Scorer(settings, fetcher.fetch, self.metrics.levels)
         self._watch(deployments)
         statistics = ModelStatistics(facts)
@@ -120,7 +130,7 @@ class Gateway:
         if self.grpc_server is not None:
             messages = MessageReader(self.bodies, settings.max_message_bytes)
             await self.grpc_server.start(
-                InferenceService(self.keys, messages, inference, statistics, self.metrics, self.log)
+                InferenceService(self.keys, messages, inference, statistics, self.metrics, self.log, self.tracing)
             )
         try:
             yield
@@ -130,8 +140,12 @@ class Gateway:
             await fetcher.close()
             await facts.close()
             await deployments.stop(_FINISH_S)
+            if self._drift is not None:
+                self._drift.stop()
             if capture is not None:
                 await capture.stop(_FINISH_S)
+            if self.tracing is not None:
+                await asyncio.to_thread(self.tracing.close)
 
     def _review_routes(self) -> list[BaseRoute]:
         settings = self.settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextvars import Context
 from time import monotonic
 from typing import Any
 
@@ -14,6 +15,7 @@ from vfnet_client.servers.pool import ServerPool
 from vfnet_client.transport import Transport, server_urls
 from vfnet_gateway.admission import ImagePlaces, Place, Places, Priority, RequestPlaces
 from vfnet_gateway.settings import GatewaySettings
+from vfnet_gateway.steps import TRITON, step
 
 _BUSY_PATIENCE_S = 2.0
 """How long a gateway that has nothing in the ensemble keeps asking a Triton that others fill."""
@@ -114,7 +116,7 @@ class Ensemble:
             return False
         if monotonic() - self._asked_at >= _READY_FOR_S:
             if self._asking is None:
-                self._asking = asyncio.create_task(self._find_out())
+                self._asking = asyncio.create_task(self._find_out(), context=Context())  # of nobody's trace
             await asyncio.shield(self._asking)
         return self._was_ready
 
@@ -165,7 +167,8 @@ class Ensemble:
             )
             return await self._answer(inference, left, keep)
 
-        return await fair_retry.send(lambda: self._policy.ask(once, deadline, is_known_to_be_away=gives_up_soon))
+        with step(TRITON):
+            return await fair_retry.send(lambda: self._policy.ask(once, deadline, is_known_to_be_away=gives_up_soon))
 
     async def answer_copy(
         self, image: bytes, patience: float, *, score_threshold: float | None = None

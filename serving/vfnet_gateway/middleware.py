@@ -30,6 +30,7 @@ from vfnet_gateway.host_policy import HostPolicy
 from vfnet_gateway.leaving import Leaving
 from vfnet_gateway.metrics import REFUSALS, GatewayMetrics
 from vfnet_gateway.request_record import SCOPE_KEY, RequestRecord
+from vfnet_gateway.tracing import Tracing
 
 LONGEST_REQUEST_ID = 100
 LONGEST_REASON = 500
@@ -61,9 +62,10 @@ class RequestMiddleware:
         log: AccessLog,
         host_policy: HostPolicy | None = None,
         leaving: Leaving | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._app, self._metrics, self._log, self._host_policy = app, metrics, log, host_policy
-        self._leaving = leaving or Leaving()
+        self._leaving, self._tracing = leaving or Leaving(), tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens inside."""
@@ -71,12 +73,18 @@ class RequestMiddleware:
             return await self._app(scope, receive, send)
         request_id = Headers(scope=scope).get("x-request-id") or str(uuid.uuid4())
         record = scope[SCOPE_KEY] = RequestRecord(request_id)
+        record.steps.begin()
+        trace = None
+        if self._tracing is not None:
+            trace = self._tracing.begin(scope["method"], scope["path"], Headers(scope=scope), record)
         self._metrics.requests_in_flight.inc()
         try:
             await self._answer(scope, record, receive, _Stamp(record, send, self._leaving))
         finally:
             self._metrics.requests_in_flight.dec()
             self._log_and_count(scope, record)
+            if trace is not None:
+                trace.end(record.status or _CLIENT_GONE, record)
         return None
 
     async def _answer(self, scope: Scope, record: RequestRecord, receive: Receive, stamp: _Stamp) -> None:

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.types import Message, Receive
 
 from vfnet_gateway.admission import Priority
+from vfnet_gateway.steps import FETCH, TRITON, WAIT, RequestSteps, step
 
 SCOPE_KEY = "vfnet.request_record"
 
@@ -21,6 +22,8 @@ class RequestRecord:
 
     request_id: str
     started: float = field(default_factory=perf_counter)
+    steps: RequestSteps = field(default_factory=RequestSteps)
+    """All that is measured of it."""
     stages: dict[str, float] = field(default_factory=dict)
     """Seconds spent in `read`, `parse`, `inference`, `write`, in this order."""
     bytes_in: int = 0
@@ -40,11 +43,11 @@ class RequestRecord:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time what happens in the context."""
-        started = perf_counter()
         try:
-            yield
+            with step(name):
+                yield
         finally:
-            self.stages[name] = perf_counter() - started
+            self.stages[name] = self.steps.seconds.get(name, 0.0)
 
     def receiving(self, receive: Receive) -> Receive:
         """`receive`, counted and timed: until the body is whole, it is the stage `read`."""
@@ -63,7 +66,9 @@ class RequestRecord:
 
     def server_timing(self) -> str:
         """The Server-Timing header: milliseconds by stage, and the total so far."""
-        stages = {**self.stages, "total": self.seconds()}
+        inside = self.steps.seconds if self.images == 1 else {}  # those of several images overlap
+        of_image = {name: inside[name] for name in (FETCH, WAIT, TRITON) if name in inside}
+        stages = {**self.stages, **of_image, "total": self.seconds()}
         return ", ".join(f"{name};dur={1000 * seconds:.3f}" for name, seconds in stages.items())
 
 

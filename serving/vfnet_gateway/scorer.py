@@ -20,6 +20,7 @@ from vfnet_client.safe_text import printable_line
 from vfnet_gateway.admission import Priority, RequestPlaces
 from vfnet_gateway.service_levels import ServiceLevels
 from vfnet_gateway.settings import GatewaySettings
+from vfnet_gateway.steps import FETCH, IMAGE, step
 from vfnet_gateway.traffic.deployments import Destination
 
 Fetch = Callable[[str], Awaitable[bytes]]
@@ -109,7 +110,8 @@ class Scorer:
         for position in positions:
             item, batch.request.items[position] = batch.request.items[position], None
             try:
-                batch.answers.results[position] = await self._detect(batch, item)
+                with step(IMAGE, **{"image.index": position}):
+                    batch.answers.results[position] = await self._detect(batch, item)
             except InvalidImageError as error:
                 batch.answers.has_failed_images |= isinstance(error, FatalImageError)
                 batch.answers.reasons[position] = printable_line(str(error), _LONGEST_REASON)
@@ -118,7 +120,8 @@ class Scorer:
     async def _detect(self, batch: _Batch, item: Any) -> bytes:
         if isinstance(item, str) and contract.is_url(item.strip()):
             async with self._fetches:  # and no place in the ensemble while it loads
-                image = await self._fetch(item.strip())
+                with step(FETCH):
+                    image = await self._fetch(item.strip())
                 return await self._send(batch, image)
         return await self._send(batch, item)
 

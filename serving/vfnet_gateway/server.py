@@ -183,6 +183,9 @@ def tell_where(
     both = address if grpc_address is None else f"{address} and {grpc_address}"
     servers = ", ".join(server_urls(settings.server))
     log.note("INFO", f"listening on {both} for Triton at {servers}")
+    if settings.capture.store is not None:
+        reviewed = ", to be corrected at /review/" if settings.has_review else ""
+        log.note("INFO", f"keeps images that it answers in {settings.capture.store}{reviewed}")
     if keys.is_open:
         log.note("WARNING", "no keys are configured: anyone who reaches this address is served")
     else:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from vfnet_capture.settings import CaptureSettings
 from vfnet_client.byte_sizes import shown_bytes
+from vfnet_client.commands.options import fraction
 from vfnet_client.commands.settings_options import Bytes, Count, File, Seconds
 from vfnet_client.model_names import MODEL, check_ensemble_name, model_of
 from vfnet_client.transport import DEFAULT_SERVER, DNS, parse_server_url, server_urls
@@ -93,6 +95,12 @@ class GatewaySettings:
 
     Copies are counted, too."""
 
+    drift_reference: File | None = None
+    """What images and detections were like, as `vfnet drift --write-reference` writes it: how far those of now are from
+    that becomes metrics."""
+    drift_window: Count = 1000
+    """The latest images that are compared with `drift_reference`."""
+
     url_policy: AddressPolicy = field(default_factory=AddressPolicy)
     """Where images by URL may come from."""
     url_limits: FetchLimits = field(default_factory=FetchLimits)
@@ -114,6 +122,13 @@ class GatewaySettings:
     """By which names it may be asked, and from whose pages, where there are no keys."""
     protect_metrics: bool = False
     """Ask for a key at /metrics too."""
+
+    otlp: Annotated[str, "URL"] | None = None
+    """Export a trace of each request that detects to this OpenTelemetry collector, as OTLP over HTTP.
+
+    As OTEL_EXPORTER_OTLP_ENDPOINT; OTEL_SDK_DISABLED=true turns both off."""
+    trace_share: Annotated[float, fraction, "SHARE"] | None = None
+    """Of traces that no caller began, those that are kept (default: all, or as OTEL_TRACES_SAMPLER says)."""
 
     manifest: File | None = None
     """The repository's vfnet_build.json, for /ui/info; those of other models are found beside it."""

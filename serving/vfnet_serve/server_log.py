@@ -8,9 +8,13 @@ import sys
 from collections import deque
 from datetime import datetime
 
+from vfnet_client.json_log import json_line
+
 _LINE = re.compile(r"^(?P<level>[IWE])\d{4} (?P<clock>[\d:]{8})\.\d+ \d+ (?P<source>[\w.]+):\d+\] \"?(?P<text>.*?)\"?$")
 _FAILED_LOAD = re.compile(r"failed to load '(?P<model>[^']+)' version \d+: (?P<cause>.*)", re.DOTALL)
 _LEVELS = {"I": "INFO", "W": "WARNING", "E": "ERROR"}
+_TRACE = re.compile(r" \(trace (?P<trace_id>[0-9a-f]{32})\)$")
+"""At the end of what a model says of a request that is traced."""
 _TABLE = ("+", "|")
 _EXPECTED = (
     # said on every machine without an NVIDIA GPU
@@ -24,6 +28,7 @@ _EXPECTED = (
     "Failed to initialize NVML",
     "Unable to get CUDA",
 )
+_is_for_machines = False
 
 
 class ServerLog:
@@ -45,7 +50,7 @@ class ServerLog:
         if match is None:
             if line.strip() and not line.startswith(_TABLE) and not any(words in line for words in _EXPECTED):
                 self.last_words.append(line)
-            return line if self.verbose else None
+            return _line("INFO", "triton", line, line) if self.verbose and line.strip() else None
         level, text = match["level"], match["text"].replace("\\n", "\n")
         if failure := _FAILED_LOAD.search(text):
             # the first cause is the cause: Triton repeats it, shortened, for every model that depends
@@ -56,7 +61,7 @@ class ServerLog:
         from_model = match["source"].endswith(".py")
         if not self.verbose and (expected or (level == "I" and not from_model)):
             return None
-        return f"{match['clock']} {_LEVELS[level]} {text}"
+        return _line(_LEVELS[level], "triton", text, f"{match['clock']} {_LEVELS[level]} {text}")
 
 
 def first_sentence(cause: str) -> str:
@@ -67,7 +72,20 @@ def first_sentence(cause: str) -> str:
 
 def say(message: str, level: str = "INFO") -> None:
     """Print a line of our own in the same form."""
-    print_line(f"{datetime.now():%H:%M:%S} {level} {message}")
+    print_line(_line(level, "vfnet serve", message, f"{datetime.now():%H:%M:%S} {level} {message}"))
+
+
+def write_as(log_format: str) -> None:
+    """From now on, in one of `LOG_FORMATS`."""
+    global _is_for_machines
+    _is_for_machines = log_format == "json"
+
+
+def _line(level: str, logger: str, message: str, for_people: str) -> str:
+    if not _is_for_machines:
+        return for_people
+    trace = _TRACE.search(message)
+    return json_line(level, logger, message, trace and trace["trace_id"])
 
 
 def print_line(text: str) -> None:

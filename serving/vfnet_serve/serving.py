@@ -19,6 +19,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from vfnet_client.atomic_files import write_whole
 from vfnet_client.commands.options import seconds_or_none
 from vfnet_client.commands.settings_options import File, Folder, Port
+from vfnet_client.json_log import LOG_FORMATS
 from vfnet_serve.adapted_repository import ServedBuild
 from vfnet_serve.control_plane import ControlPlane
 from vfnet_serve.deployments.reconciling import Reconciler
@@ -33,8 +34,9 @@ from vfnet_serve.machine import this_machine
 from vfnet_serve.readiness import wait_until_ready
 from vfnet_serve.restart_policy import TritonRestartPolicy
 from vfnet_serve.scratch_folder import remove_abandoned
-from vfnet_serve.server_log import ServerLog, say
+from vfnet_serve.server_log import ServerLog, say, write_as
 from vfnet_serve.serving_settings import GivenSettings
+from vfnet_serve.trace_export import TraceExport
 from vfnet_serve.triton_process import TritonProcess
 from vfnet_serve.wait_limits import WaitLimits
 from vfnet_serve.watchdog import LOOK_SECONDS, Watchdog
@@ -76,6 +78,12 @@ class ServeOptions:
     """Starts of Triton in a row that may fail; one that served is always started again."""
     until_rebuilt: bool = False
     """Stop, after what is in flight, when the repository is built anew: for who starts it again by itself."""
+    otlp: Annotated[str, "URL"] | None = None
+    """Export spans of requests whose caller traces them to this OpenTelemetry collector, as OTLP over HTTP.
+
+    As OTEL_EXPORTER_OTLP_ENDPOINT; OTEL_SDK_DISABLED=true turns both off."""
+    log_format: Annotated[str, LOG_FORMATS] = "text"
+    """Of what this and Triton say: lines for people, or one JSON object a line, as the gateway writes."""
     verbose: bool = False
     """Print all that Triton logs."""
 
@@ -89,10 +97,12 @@ def serve(options: ServeOptions) -> None:
         ServerError: it cannot start, `max_restarts` times in a row, or it lost a process whose files are no longer
             there.
     """
+    write_as(options.log_format)
     stop, health = threading.Event(), ServerHealth()
     with _stop_on_signals(stop, health, options.lame_duck), answering(health, options.health_host, options.health_port):
         installation = find_triton(options.triton)
         _check_exposure(options)
+        traces = TraceExport.chosen(options.otlp)
         options.endpoints.check_free()
         if remove_abandoned():
             say("removed what a server that was killed had left in the temporary folder and /dev/shm")
@@ -115,6 +125,7 @@ def serve(options: ServeOptions) -> None:
                 control=control,
                 gpus=gpus.visible,
                 exit_timeout=options.exit_timeout,
+                traces=traces,
             )
 
         _Service(options, new_server, reader, models, control, stop, health, gpus).run()

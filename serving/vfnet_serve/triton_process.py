@@ -31,6 +31,7 @@ from vfnet_serve.installation import ServerError, StaleRepositoryError, TritonIn
 from vfnet_serve.local_http import fetch
 from vfnet_serve.scratch_folder import ScratchFolder
 from vfnet_serve.server_log import ServerLog, print_line, say
+from vfnet_serve.trace_export import TraceExport
 
 _SECONDS_AFTER_LOSS = 2.0
 _UNLOAD_SECONDS = 5.0
@@ -40,6 +41,8 @@ _LOAD_TIMEOUT = 1800.0
 _DEAD_PROCESS = "is not healthy"
 """What Triton says of a model process that does not run."""
 _ASK_SECONDS, _ANSWER_SECONDS = 1.0, 3.0
+_LOG_SECONDS = 1.0
+"""For what Triton has written to be read."""
 
 
 class TritonProcess:
@@ -55,12 +58,14 @@ class TritonProcess:
         control: ControlPlane,
         gpus: str | None = None,
         exit_timeout: int = 30,
+        traces: TraceExport | None = None,
     ) -> None:
         """
         Args:
             models: what it serves; the repositories they come from are left as they are.
             control: who may load its models again.
             gpus: what the server sees of this machine's GPUs, as CUDA_VISIBLE_DEVICES; None: as this process does.
+            traces: where it and its models export spans; None: nowhere.
         """
         self.models = models
         self.control = control
@@ -94,6 +99,8 @@ class TritonProcess:
             f"--exit-timeout-secs={exit_timeout}",
             f"--backend-config=python,shm-region-prefix-name={self._scratch.shared_memory_prefix}",
         ]
+        if traces is not None:
+            self._command += traces.triton_options()
         if all(config.backend == "python" or config.platform == "ensemble" for config in configs.values()):
             # Else each model's code is run once more only to ask it for what is written: seconds of every start.
             self._command.append("--disable-auto-complete-config")
@@ -106,6 +113,7 @@ class TritonProcess:
                 "PYTHONUNBUFFERED": "1",
             }
             | ({} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus})
+            | ({} if traces is None else traces.environment())
         )
 
     def __enter__(self) -> TritonProcess:
@@ -297,13 +305,20 @@ class TritonProcess:
                     with _saying_what_could_not_be_loaded(name):
                         self._request(f"/v2/repository/models/{name}/load", b"{}")
                 except ServerError as error:
-                    cause = self.log.load_failures.pop(name, None)  # in the model's own words
+                    cause = self._cause_of_failure(name)
                     raise ServerError(f"{name} failed to load: {cause}") if cause else error from None
             if given_up.is_set():
                 raise ServerError(f"{deployment.names.ensemble} is unloaded: nobody waits for it any more")
         except (ServerError, OSError):
             self.unload_all(deployment, _UNLOAD_SECONDS)
             raise
+
+    def _cause_of_failure(self, name: str) -> str | None:
+        """Why a model was not loaded, in its own words: these may come a moment after Triton's answer."""
+        deadline = time.monotonic() + _LOG_SECONDS
+        while (cause := self.log.load_failures.pop(name, None)) is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return cause
 
     def turn(self, deployment: ServedDeployment) -> None:
         """Have a loaded deployment answer under its model's public name; what is under way ends where it began.
@@ -326,17 +341,19 @@ class TritonProcess:
             shutil.rmtree(self.repository / name, ignore_errors=True)
         return is_gone
 
-    def give_up(self, deployment: ServedDeployment) -> None:
-        """Unload what is loaded of a deployment of which a load hangs. That one stays, doing nothing (2.51)."""
+    def give_up(self, deployment: ServedDeployment) -> set[str]:
+        """Unload what is loaded of a deployment of which a load hangs; the models that stay, doing nothing (2.51)."""
         self.has_lost_a_process = True
+        left = set(deployment.loads())
         with contextlib.suppress(OSError, ValueError):
             index = json.loads(self._request("/v2/repository/index", b"{}", _ANSWER_SECONDS))
-            is_ready = {entry["name"] for entry in index if entry.get("state") == "READY"}
-            for name in deployment.loads():
-                if name in is_ready:
+            for name in [str(entry["name"]) for entry in index if entry.get("state") == "READY"]:
+                if name in left:
                     self._request(f"/v2/repository/models/{name}/unload", b"{}", _ANSWER_SECONDS)
+                    left.remove(name)
         for name in deployment.loads():
             shutil.rmtree(self.repository / name, ignore_errors=True)
+        return left
 
     def unload(self, models: Sequence[str], seconds: float) -> bool:
         """Whether they are gone within so many seconds: after what they have to do."""

@@ -39,6 +39,7 @@ SHARED = ROOT.parent / "shared"
 PHOTOS = SHARED / "data" / "odFridgeObjects"
 PRODUCTION, FIRST = 64, 16
 SCALE = (416, 320)
+FIRST_EPOCHS, EPOCHS = 30, 10
 CORNERS = ("topX", "topY", "bottomX", "bottomY")
 TRAINING = (
     *("--batch-size", "4", "--learning-rate", "5e-4", "--weight-decay", "0.05", "--schedule", "warmup_cosine"),
@@ -61,7 +62,15 @@ class Walk:
         began = time.monotonic()
         yield
         self.minutes[name] = round((time.monotonic() - began) / 60, 2)
-        print(f"   {self.minutes[name]} minutes; so far {self.told}", flush=True)
+        print(f"   {self.minutes[name]} minutes", flush=True)
+
+    def keep(self, name: str, found: Any) -> None:
+        """What was done, where something was, for a later call of this to tell."""
+        path = self.output / "done.json"
+        kept = json.loads(path.read_text()) if path.exists() else {}
+        if found:
+            path.write_text(json.dumps(kept | {name: found}))
+        self.told[name] = found or kept.get(name)
 
     def vfnet(self, *words: str, environment: Mapping[str, str] | None = None) -> None:
         print("vfnet", *words, flush=True)
@@ -160,6 +169,10 @@ def overlap(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
 def review_in_browser(address: str, truth: Mapping[str, list[dict[str, Any]]], screenshot: Path) -> int:
     """What is left, by mouse and keyboard: all boxes are removed and drawn."""
     done = 0
+    headers = {"authorization": f"Bearer {KEY}"}
+    with httpx.Client(base_url=address, trust_env=False, headers=headers) as client:
+        if not client.get("/review/images").raise_for_status().json()["images"]:
+            return done
     with sync_playwright() as playwright, httpx.Client(base_url=address, trust_env=False) as client:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_OPTIONS))
         page = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
@@ -171,7 +184,6 @@ def review_in_browser(address: str, truth: Mapping[str, list[dict[str, Any]]], s
         page.locator("#boxes .shape").first.wait_for()
         page.fill("#reviewer", "by mouse")
         page.screenshot(path=screenshot)
-        headers = {"authorization": f"Bearer {KEY}"}
         while listed := client.get("/review/images", headers=headers).json()["images"]:
             (entry, *_) = (each for each in listed if f"Image {each['id'][-8:]}" == page.inner_text("#stage-title"))
             record = client.get(f"/review/images/{entry['id']}", headers=headers).json()
@@ -207,7 +219,7 @@ def main() -> int:
     if not initial.exists():
         write_initial_checkpoint(SHARED / "weights" / "thin_resnet50_backbone.npz", initial, SCALE)
     with walk.step("train the first model"):
-        first = walk.train("first", initial, 30, (walk.output / "first.jsonl", PHOTOS))
+        first = walk.train("first", initial, FIRST_EPOCHS, (walk.output / "first.jsonl", PHOTOS))
     with walk.step("evaluate it"):
         walk.told["before"] = walk.evaluate(first)
     state, store = walk.output / "state", walk.output / "captured"
@@ -231,9 +243,9 @@ def main() -> int:
                 send(address, list(truth))
                 time.sleep(6)
         with walk.step("review by requests"):
-            walk.told["review"] = dict(review_by_requests(address, truth, arguments.browser))
+            walk.keep("review", dict(review_by_requests(address, truth, arguments.browser)))
         with walk.step("review in chromium"):
-            walk.told["in chromium"] = review_in_browser(address, truth, walk.output / "review.png")
+            walk.keep("in chromium", review_in_browser(address, truth, walk.output / "review.png"))
         time.sleep(6)
         walk.vfnet("captured", "count", str(store))
         learnt = walk.output / "learnt"
@@ -241,7 +253,7 @@ def main() -> int:
             walk.vfnet("captured", "export", str(store), "--output", str(learnt))
         with walk.step("train on what was reviewed"):
             data = ((walk.output / "first.jsonl", PHOTOS), (learnt / "reviewed.jsonl", learnt))
-            second = walk.train("second", first, 16, *data)
+            second = walk.train("second", first, EPOCHS, *data)
         with walk.step("evaluate that"):
             walk.told["after"] = walk.evaluate(second)
         with walk.step("deploy it by a trial"):

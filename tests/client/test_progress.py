@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 
 import pytest
@@ -109,3 +110,14 @@ def test_items_come_as_they_are_and_short_work_shows_nothing(monkeypatch: pytest
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())
     assert list(with_progress(iter("abc"), 3, "checking images")) == list("abc")
     assert terminal.getvalue().strip() == ""
+
+
+def test_for_machines_each_line_is_an_object(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress("scoring", 2, speaker="vfnet batch", tells_ends=True, is_for_machines=True) as progress:
+        progress.begin()
+        progress.say("two\nlines")
+        progress.advance(2)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert {(line["level"], line["logger"]) for line in lines} == {("INFO", "vfnet batch")}
+    assert lines[1]["message"] == "two\nlines"
+    assert lines[-1]["message"].startswith("scoring: 2 of 2 images")

@@ -45,7 +45,9 @@ def test_each_alert_has_its_section_in_the_runbook_and_each_section_its_alert() 
 
 
 def test_each_section_says_what_it_means_what_to_look_at_and_what_to_do() -> None:
-    for section in re.split(r"^## ", (ROOT / "docs/runbook.md").read_text(), flags=re.MULTILINE)[1:]:
+    for section in re.split(r"^## ", (ROOT / "docs/runbook.md").read_text(), flags=re.MULTILINE):
+        if not section.startswith("VFNet"):
+            continue
         assert re.findall(r"^\*\*(.*)\.\*\*", section, re.MULTILINE) == ["Means", "Look at", "Do"], section[:40]
 
 

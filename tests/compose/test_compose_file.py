@@ -118,7 +118,7 @@ FIXED = {
     "serve": "config repository host http-port grpc-port metrics-port health-port health-host triton"
     " state-file expose-triton until-rebuilt",
     "gateway": "config server host port grpc-port certificate certificate-key state-file manifest keys-file"
-    " traffic-file review-keys-file without-keys allow-host",
+    " traffic-file drift-reference review-keys-file without-keys allow-host",
 }
 """Options that stand in the commands, or name files and ports that a container does not have."""
 

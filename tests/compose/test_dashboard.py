@@ -30,7 +30,8 @@ def named() -> set[str]:
 def samples(text: str) -> set[str]:
     """Names of an exposition, with those of histograms' parts."""
     kinds = dict(re.findall(r"^# TYPE (\S+) (\w+)$", text, re.MULTILINE))
-    return kinds.keys() | {f"{name}_bucket" for name, kind in kinds.items() if kind == "histogram"}
+    histograms = [name for name, kind in kinds.items() if kind == "histogram"]
+    return kinds.keys() | {f"{name}_{part}" for name in histograms for part in ("bucket", "sum", "count")}
 
 
 def test_it_shows_what_was_asked_for() -> None:

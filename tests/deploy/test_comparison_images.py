@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
-from score_requests import strip_png
+from captured_images import offer, picture, store_with
+from vfnet_capture.captured_image import ACCEPTED, Review
+from vfnet_capture.tables import write_tables
 from vfnet_client.exceptions import CommandError
 from vfnet_deploy.comparison_images import ComparisonImages, find_images
-
-BOX = {"label": "carton", "topX": 0.1, "topY": 0.1, "bottomX": 0.5, "bottomY": 0.9, "isCrowd": 0}
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """As `vfnet gateway --capture` leaves it: four images, of which a person has seen two."""
-    folder = tmp_path / "captured"
-    (folder / "images").mkdir(parents=True)
-    (folder / "capture.json").write_text('{"layout": 1}')
-    lines = []
-    for number in range(4):
-        (folder / "images" / f"{number}.png").write_bytes(strip_png())
-        details = {"format": "png", "width": "1333px", "height": "32px"}
-        lines.append(json.dumps({"image_url": f"images/{number}.png", "image_details": details, "label": [BOX]}) + "\n")
-    (folder / "captured.jsonl").write_text("".join(lines))
-    (folder / "reviewed.jsonl").write_text("".join(lines[:2]))
-    return folder
+    """As `vfnet gateway --capture` leaves it: four images, of which a person has accepted two."""
+    kept = store_with(tmp_path / "captured", [offer(image=picture(shade)) for shade in range(4)])
+    for image, _ in zip(list(kept.images()), range(2), strict=False):
+        kept.save(image.reviewed(image.labels[:1], Review(ACCEPTED, "2026-11-29T12:00:00Z", "me")))
+    write_tables(kept)
+    return tmp_path / "captured"
 
 
 @pytest.mark.parametrize("word", ["", "captured.jsonl"])
 def test_what_was_captured_is_compared_on_and_ap_is_of_what_a_person_has_seen(store: Path, word: str) -> None:
     found = find_images([str(store / word)])
-    assert [path.name for path in found.paths] == ["0.png", "1.png", "2.png", "3.png"]
+    assert sorted(found.paths) == sorted((store / "images").iterdir())
+    assert len(found.paths) == 4
     assert found.dataset is not None
     assert len(found.dataset.images) == 2
 
@@ -44,9 +38,8 @@ def test_answers_of_a_model_are_no_annotations(store: Path) -> None:
 
 
 def test_annotations_bring_their_images(store: Path) -> None:
-    (store / "capture.json").unlink()
     for found in (find_images([str(store / "reviewed.jsonl")]), find_images([], store / "reviewed.jsonl")):
-        assert [path.name for path in found.paths] == ["0.png", "1.png"]
+        assert len(found.paths) == 2
         assert found.dataset is not None
     found = find_images([str(store / "images")], store / "reviewed.jsonl")
     assert len(found.paths) == 4

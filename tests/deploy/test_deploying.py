@@ -96,12 +96,7 @@ def test_a_triton_that_dies_comes_back_with_what_was_deployed(replaceable: Repla
     if replaceable.server.of_model("vfnet").live == 1:
         deploy(replaceable.options(), replaceable.server, copying(other_repository), replaceable.say)
     deployed = replaceable.answer()
-    (triton,) = [
-        child
-        for child in replaceable.server.process.children(recursive=True)
-        if Path(child.cmdline()[0]).name == "tritonserver"
-    ]
-    triton.kill()
+    replaceable.triton().kill()
     with VFNetClient(replaceable.served.grpc_url) as client:
         assert client.detect(replaceable.image).to_json() == deployed
 
@@ -158,11 +153,7 @@ def test_whatever_is_wrong_with_the_new_one_leaves_the_old_one(
 def test_one_whose_process_is_killed_at_once_holds_nothing_up(replaceable: Replaceable, demo_repository: Path) -> None:
     """Triton (2.51) waits for it forever, and loads others meanwhile."""
     before, over = what_is_there(replaceable), threading.Event()
-    (triton,) = [
-        child
-        for child in replaceable.server.process.children(recursive=True)
-        if Path(child.cmdline()[0]).name == "tritonserver"
-    ]
+    triton = replaceable.triton()
     known = {child.pid for child in triton.children()}
 
     def kill_the_first() -> None:

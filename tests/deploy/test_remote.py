@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import io
 import os
+import socket
 import subprocess
 import sys
 import tarfile
@@ -122,14 +124,15 @@ def test_an_old_request_is_refused() -> None:
         RemoteRequest.read(ROLLBACK, headers, SECRET)
 
 
-def test_a_number_is_forgotten_when_its_request_is_too_old_anyway(monkeypatch: pytest.MonkeyPatch) -> None:
-    numbers = UsedNumbers()
-    numbers.use("1")
-    with pytest.raises(PermissionError):
-        numbers.use("1")
-    now = time.time()
+def test_a_number_is_remembered_for_as_long_as_its_request_could_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers, now = UsedNumbers(), time.time()
+    numbers.use("1", now)
+    with pytest.raises(PermissionError, match="sent before"):
+        numbers.use("1", now)
+    with pytest.raises(PermissionError, match="older than this vfnet receive"):
+        numbers.use("2", now - 1)
     monkeypatch.setattr(remote_requests.time, "time", lambda: now + 601)
-    numbers.use("1")
+    numbers.use("1", now)  # refused for its age, by whoever reads the request
 
 
 @pytest.mark.parametrize(
@@ -173,6 +176,32 @@ def test_what_is_no_archive_of_plain_files_is_refused(address: tuple[str, int], 
         with pytest.raises(DeployError, match=reason):
             send(address, SECRET, DEPLOY, {}, print, body)
     assert not list(tmp_path.rglob("escaped"))
+
+
+def is_closed(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1, socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def test_idle_connections_are_bounded(address: tuple[str, int], asked: list[list[str]]) -> None:
+    idle = [socket.create_connection(address) for _ in range(70)]
+    try:
+        assert eventually(lambda: any(is_closed(each) for each in idle[64:]))
+    finally:
+        for each in idle:
+            each.close()
+
+    def is_served() -> bool:
+        with contextlib.suppress(DeployError):
+            return send(address, SECRET, ROLLBACK, {"model": "vfnet"}, print) == 3
+        return False
+
+    assert eventually(is_served)
+    assert asked
 
 
 def test_a_command_ends_with_whoever_asked_for_it(

@@ -111,7 +111,7 @@ def difference(without: np.ndarray, with_it: np.ndarray) -> str:
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:
     """A full file system of a megabyte; root may have one."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=True)
     try:
         yield folder

@@ -237,7 +237,7 @@ def test_the_headers_of_the_original_are_sent(client: httpx.Client) -> None:
     assert float(reply.headers["x-ms-run-fn-exec-ms"]) > 0
     assert reply.headers["content-type"] == "application/json"
     stages = [entry.partition(";dur=")[0] for entry in reply.headers["server-timing"].split(", ")]
-    assert stages == ["read", "parse", "inference", "write", "total"]
+    assert stages == ["read", "parse", "inference", "write", "wait", "triton", "total"]
 
 
 def shape(value: Any) -> Any:

@@ -7,6 +7,7 @@ that language, which is when it looks.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,7 +23,15 @@ from vfnet_runtime.engines import network_operations
 from vfnet_runtime.engines.batching import Batch
 from vfnet_runtime.engines.cuda_runner import CudaRunner
 from vfnet_runtime.engines.fused_network import fuse
-from vfnet_runtime.engines.kernels import deformable_kernel, normalisation_kernels, pointwise_kernel, resize_kernel
+from vfnet_runtime.engines.kernels import (
+    convolve_1x1_kernel,
+    deformable_kernel,
+    deformable_levels_kernel,
+    normalisation_kernels,
+    pointwise_kernel,
+    resize_kernel,
+)
+from vfnet_runtime.engines.kernels.deformable_tiles import Tile
 from vfnet_runtime.engines.torch_engine import Image
 from vfnet_runtime.resizing import resize_into
 
@@ -74,16 +83,24 @@ def test_group_norm_of_valid_cells_and_relu(
 ) -> None:
     x = maps(channels, stride, dtype) + 20
     weight, bias = torch.linspace(0.5, 1.5, channels), torch.linspace(-0.5, 0.5, channels)
-    expected = network_operations.group_norm_and_rectify(x.clone(), groups, weight, bias, 1e-5, areas)
-    sizes = areas.sizes(x)
-    exact = network_operations.group_norm_and_rectify(x.clone(), groups, weight, bias, 1e-5, areas, into_float32=True)
-    unrounded = normalisation_kernels.group_norm_and_rectify(
-        x.clone(memory_format=torch.channels_last), groups, weight, bias, 1e-5, sizes, into_float32=True
-    )
-    found = normalisation_kernels.group_norm_and_rectify(x, groups, weight, bias, 1e-5, sizes)
-    assert (expected > 0).any()
-    assert_close(found, expected)
-    assert_close(unrounded, exact)
+    # A level beside it has other statistics.
+    both = [x, maps(channels, 2 * stride, dtype, 1) * 3]
+    sizes, arguments = [areas.sizes(each) for each in both], (groups, weight, bias, 1e-5)
+    for into_float32 in (True, False):
+        expected = network_operations.group_norm_and_rectify(
+            [each.clone() for each in both], *arguments, areas, into_float32=into_float32
+        )
+        found = normalisation_kernels.group_norm_and_rectify(
+            [each.clone(memory_format=torch.channels_last) for each in both],
+            *arguments, sizes, into_float32=into_float32,
+        )  # fmt: skip
+        alone = normalisation_kernels.group_norm_and_rectify(
+            [both[1].clone(memory_format=torch.channels_last)], *arguments, sizes[1:], into_float32=into_float32
+        )
+        assert (expected[0] > 0).any()
+        for one, other in zip(found, expected, strict=True):
+            assert_close(one, other)
+        torch.testing.assert_close(alone[0], found[1], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("capability", [(7, 5), (8, 6), (9, 0)])
@@ -178,6 +195,18 @@ def test_resize_is_opencvs_to_the_bit(size: tuple[int, int], new_size: tuple[int
     np.testing.assert_array_equal(out.numpy(), expected)
 
 
+def test_resize_is_opencvs_for_any_size() -> None:
+    random = np.random.default_rng(1)
+    for _ in range(12):
+        size, new_size = random.integers(1, 60, 2), random.integers(1, 60, 2)
+        image = random.integers(0, 256, (*size, 3), np.uint8)
+        out = torch.empty((60, 60, 3), dtype=torch.uint8)
+        resize_kernel.resize_bytes(image, (int(new_size[0]), int(new_size[1])), out)
+        expected = np.zeros((60, 60, 3), np.uint8)
+        expected[: new_size[0], : new_size[1]] = cv2.resize(image, new_size[::-1].tolist())
+        np.testing.assert_array_equal(out.numpy(), expected, err_msg=f"{size} to {new_size}")
+
+
 def test_the_runner_resizes_stored_images_as_the_host_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stored and resized images in one batch, on a simulated device; twice, for its buffers take turns."""
     simulate_cuda(monkeypatch)
@@ -231,4 +260,110 @@ def test_offsets_of_boxes_are_computed_inside(capability: tuple[int, int], areas
         x, distances, weight, None, 1, 1, False, True, sizes, capability, star=8, into_float32=True
     )
     assert (expected > 0).any()
+    assert_close(found, expected)
+
+
+def test_the_network_by_kernels_is_that_by_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole of it, as on a GPU: what is launched with what, and which is taken for which."""
+    pixels = torch.randint(40, 256, (1, 64, 64, 3), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    launched = set[str]()
+    found = []
+    for by_kernel in (False, True):
+        network = small_network(BACKBONES["ResNet deformable"])
+        areas = fuse(network, torch.float16, for_kernels=by_kernel)
+        detector = Detector(network, areas).eval()
+        monkeypatch.setattr(network_operations, "_by_kernel", lambda _, answer=by_kernel: answer)
+        for module, name in ((deformable_levels_kernel, "deform_levels"), (convolve_1x1_kernel, "convolve_1x1")):
+            original = getattr(module, name)
+
+            def noted(*arguments: Any, name: str = name, original: Any = original, **options: Any) -> Any:
+                launched.add(name)
+                return original(*arguments, **options)
+
+            monkeypatch.setattr(module, name, noted)
+        with torch.inference_mode():
+            found.append(detector(pixels, torch.tensor([[60, 50]], dtype=torch.int32)))
+    assert launched == {"convolve_1x1", "deform_levels"}
+    assert (found[0][1] > 0).any()
+    torch.testing.assert_close(found[1][1], found[0][1], rtol=0, atol=2e-3)
+
+
+LEVEL_STRIDES = (8, 16, 32, 64, 128)
+
+
+def level_maps(areas: ValidAreas, channels: int, dtype: torch.dtype) -> list[Tensor]:
+    """As the head's: 1 x 1 in the coarsest."""
+    generator = torch.Generator().manual_seed(4)
+    found = []
+    for stride in LEVEL_STRIDES:
+        shape = (len(VALID), channels, -(-CANVAS[0] // stride), -(-CANVAS[1] // stride))
+        values = torch.randn(shape, generator=generator).to(dtype)
+        found.append(areas.clear(values).contiguous(memory_format=torch.channels_last))
+    return found
+
+
+@pytest.mark.parametrize(("dtype", "levels"), [(torch.float32, 5), (torch.float16, 3)])
+def test_the_heads_levels_in_one_launch(dtype: torch.dtype, levels: int, areas: ValidAreas) -> None:
+    x = level_maps(areas, 32, dtype)[:levels]
+    generator = torch.Generator().manual_seed(5)
+    weight = torch.randn((48, 32, 3, 3), generator=generator).mul(0.05).to(dtype)
+    weight = weight.contiguous(memory_format=torch.channels_last)
+    # Of 32 outputs the last five are none: cells lie further apart than there are predictions.
+    predictions = [torch.randn((len(VALID), 32, *each.shape[2:]), generator=generator).mul(3) for each in x]
+    predictions = [each.contiguous(memory_format=torch.channels_last)[:, :27] for each in predictions]
+    expected = network_operations.deform_conv_of_levels(x, predictions, weight, 1)
+    assert deformable_levels_kernel.takes(x, predictions, weight)
+    found = deformable_levels_kernel.deform_levels(x, predictions, weight)
+    for one, other in zip(found, expected, strict=True):
+        assert_close(one, other)
+
+    distances = [torch.rand((len(VALID), 4, *each.shape[2:]), generator=generator).mul(90) for each in x]
+    distances = [each.contiguous(memory_format=torch.channels_last) for each in distances]
+    stars = [
+        network_operations.StarOffsets(each, 0.1, stride)
+        for each, stride in zip(distances, LEVEL_STRIDES, strict=False)
+    ]
+    expected = network_operations.star_conv_of_levels(x, stars, weight, 1, areas)
+    sizes = [areas.sizes(each) for each in x]
+    found = deformable_levels_kernel.deform_levels(x, distances, weight, strides=LEVEL_STRIDES[:levels], sizes=sizes)
+    assert (expected[0] > 0).any()
+    for one, other in zip(found, expected, strict=True):
+        assert_close(one, other)
+
+
+def test_other_levels_are_computed_one_by_one(areas: ValidAreas) -> None:
+    takes = deformable_levels_kernel.takes
+    x = level_maps(areas, 32, torch.float16)
+    weight = torch.zeros(32, 32, 3, 3)
+    predictions = [torch.zeros(len(VALID), 27, *each.shape[2:]) for each in x]
+    assert not takes(x[:2], predictions[:2], weight)  # channels first
+    last = [each.contiguous(memory_format=torch.channels_last) for each in predictions]
+    assert takes(x, last, weight)
+    assert not takes(x, last, weight, (7, 5))
+    assert not takes([*x, x[0]], [*last, last[0]], weight)
+
+
+@pytest.mark.parametrize(
+    ("stride", "with_residual", "masked", "tile"),
+    [(1, True, False, None), (2, False, True, None), (1, False, True, convolve_1x1_kernel.TILES[1])],
+)
+def test_a_1x1_convolution_with_what_follows_it(
+    stride: int,
+    with_residual: bool,
+    masked: bool,
+    tile: Tile | None,
+    areas: ValidAreas,
+) -> None:
+    x = maps(40, 8, torch.float16)  # of bfloat16 the interpreter makes wrong products
+    generator = torch.Generator().manual_seed(6)
+    weight = torch.randn((72, 40, 1, 1), generator=generator).mul(0.1).half()
+    bias = torch.linspace(-2, 1, 72)
+    residual = maps(72, 8 * stride, torch.float32, 1) - 3 if with_residual else None
+    arguments = (x, weight, bias, stride, residual)
+    expected = network_operations.convolve_1x1_and_rectify(*arguments, areas if masked else None)
+    assert convolve_1x1_kernel.takes(x, weight)
+    assert not convolve_1x1_kernel.takes(x, weight, (7, 5))
+    sizes = areas.sizes(expected) if masked else None
+    found = convolve_1x1_kernel.convolve_1x1(*arguments, sizes, tile)
+    assert 0 < (expected > 0).float().mean() < 1
     assert_close(found, expected)

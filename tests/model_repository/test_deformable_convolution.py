@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import openvino as ov
+import openvino.opset13 as ops
 import psutil
 import pytest
 import torch
@@ -218,6 +220,27 @@ def test_a_network_computes_with_them_in_place_of_openvinos(
     assert not any(node.get_type_name() == "DeformableConvolution" for node in model.get_ops())
     found = list(core.compile_model(model, "CPU", properties)(inputs).values())
     assert max(error(a, b) for a, b in zip(found, exact, strict=True)) < 5 * ROUNDING[precision]
+
+
+def test_two_that_see_the_same_stay_two(library: Path) -> None:
+    layers = [Layer(16, 16, (6, 7), seed=seed) for seed in range(2)]
+    shapes = [layers[0].input.shape, layers[0].offset.shape, layers[0].mask.shape]
+    inputs = [ops.parameter(list(shape), ov.Type.f32) for shape in shapes]
+    outputs = [
+        ops.deformable_convolution(
+            inputs[0], inputs[1], layer.weight.numpy(), [1, 1], [1, 1], [1, 1], [1, 1], mask=inputs[2],
+            bilinear_interpolation_pad=True,
+        )
+        for layer in layers
+    ]  # fmt: skip
+    model = ov.Model([ops.abs(output) for output in outputs], inputs)  # not what a result is of
+    if not lower_deformable_convolutions(model, "f32", 1, library, {}):
+        pytest.skip("this processor has no AVX2")
+    arrays = [array.numpy() for array in (layers[0].input, layers[0].offset, layers[0].mask)]
+    found = list(openvino_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(arrays).values())
+    layers[1].input, layers[1].offset, layers[1].mask = layers[0].input, layers[0].offset, layers[0].mask
+    for each, layer in zip(found, layers, strict=True):
+        assert error(each, np.abs(layer.exact())) < ROUNDING["f32"]
 
 
 def test_a_processor_that_does_not_compute_in_integers_computes_in_f32(library: Path, demo_repository: Path) -> None:

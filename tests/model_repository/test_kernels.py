@@ -49,7 +49,9 @@ def test_every_kernel_fits_every_architecture(capability: tuple[int, int]) -> No
         if case.multiplies:
             multiplying += 1
             assert found.matrix_instruction == INSTRUCTIONS[capability[0]], (case.name, found)
-            assert re.search(r"ld\.global[a-z0-9.:_]*\.v4\.b32", compiled.asm["ptx"]), case.name  # 16 bytes at once
+            # 16 bytes at once, into registers or past them.
+            wide = r"ld\.global[a-z0-9.:_]*\.v4\.b32|cp\.async\.c[ag]\.shared\.global \[[^]]+\], \[[^]]+\], 0x10"
+            assert re.search(wide, compiled.asm["ptx"]), case.name
             assert 0 < found.matrix_instructions <= 64, (case.name, found)  # more is unrolled code that thrashes
         else:
             assert found.matrix_instructions == 0  # f32 is exact
@@ -75,12 +77,20 @@ def test_statistics_of_groups_compile_for(known: dict[str, int]) -> None:
 
 
 def test_the_sizes_of_maps_make_no_kernels_of_their_own() -> None:
+    from vfnet_runtime.engines.kernels.convolve_1x1_kernel import _convolve_1x1
     from vfnet_runtime.engines.kernels.deformable_kernel import _deform_conv, _sample_columns
+    from vfnet_runtime.engines.kernels.deformable_levels_kernel import _deform_levels
+    from vfnet_runtime.engines.kernels.kernel_maps import LEVELS
     from vfnet_runtime.engines.kernels.normalisation_kernels import _block_statistics, _group_statistics, _normalise
     from vfnet_runtime.engines.kernels.pointwise_kernel import _add_and_rectify
 
     kernels = (_deform_conv, _sample_columns, _add_and_rectify, _block_statistics, _group_statistics, _normalise)
+    kernels += (_convolve_1x1, _deform_levels)
     special = {parameter.name for kernel in kernels for parameter in kernel.params if not parameter.do_not_specialize}
     sizes = {"positions", "cells", "blocks", "height", "width", "out_height", "out_width"}
     sizes |= {"stride_n", "stride_c", "stride_y", "stride_x"}
+    sizes |= {f"{side}_{level}" for side in ("height", "width", "cells") for level in range(LEVELS)} | {
+        "images",
+        "pitch",
+    }
     assert not special & sizes

@@ -20,7 +20,7 @@ from vfnet_train.batches import AugmentedImages, Batches, BatchOrder, TrainingBa
 from vfnet_train.losses import VFNetLoss
 from vfnet_train.optimisation import Schedule, make_optimizer, set_learning_rate
 from vfnet_train.output_checkpoint import write_checkpoint
-from vfnet_train.precision import MEMORY_FORMAT
+from vfnet_train.precision import MEMORY_FORMAT, gradient_scaler
 from vfnet_train.processes import Processes
 from vfnet_train.settings import AugmentationSettings, OptimizerSettings
 from vfnet_train.steps import Stepper
@@ -59,7 +59,8 @@ def fridge_batches() -> list[TrainingBatch]:
     settings = AugmentationSettings(scales=((128, 96), (160, 128)))
     images = AugmentedImages(dataset.images, settings, PREPROCESS, seed=1)
     order = BatchOrder(dataset.images, BATCH, seed=1)
-    return [batch for batch, _ in zip(Batches(images, order, 0, False).epoch(0), range(STEPS), strict=False)]
+    steps = Batches(images, order, 0, False).epoch(0)
+    return [batch for (batch,), _ in zip(steps, range(STEPS), strict=False)]
 
 
 def as_arrays(batches: list[TrainingBatch]) -> dict[str, npt.NDArray[np.generic]]:
@@ -88,12 +89,12 @@ def train(checkpoint: Path, batches: list[TrainingBatch], optimizer: str, rate: 
         warmup_steps=500,
     )
     adjusted, schedule = make_optimizer(network, settings), Schedule(settings, epochs=12, steps_per_epoch=1000)
-    loss, clip = VFNetLoss(network.config.head), settings.max_gradient_norm
-    stepper = Stepper(network, loss, adjusted, CPU, precision="f32", max_gradient_norm=clip)
+    loss, clip, scaler = VFNetLoss(network.config.head), settings.max_gradient_norm, gradient_scaler("f32", CPU.device)
+    stepper = Stepper(network, loss, adjusted, CPU, precision="f32", max_gradient_norm=clip, scaler=scaler)
     told = []
     for step, batch in enumerate(batches):
         set_learning_rate(adjusted, schedule.factor(step))
-        told.append(stepper.step(batch.to(CPU.device), stop=False)[0])
+        told.append(stepper.step([batch], stop=False)[0])
     return told
 
 

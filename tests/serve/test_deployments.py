@@ -168,8 +168,9 @@ class FakeTriton:
         if deployment.number in self.unloadable:
             raise ServerError("it is broken")
 
-    def give_up(self, deployment: ServedDeployment) -> None:
+    def give_up(self, deployment: ServedDeployment) -> set[str]:
         self.done.append(f"give up {deployment.number}")
+        return set()
 
     def turn(self, deployment: ServedDeployment) -> None:
         self.done.append(f"turn {deployment.number}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from vfnet_serve.server_log import ServerLog, say
+from vfnet_serve.server_log import ServerLog, say, write_as
 
 READY = 'I1123 08:36:13.946775 7402 grpc_server.cc:2558] "Started GRPCInferenceService at 0.0.0.0:9001"'
 MODEL = 'I1123 08:36:10.224697 7402 model.py:34] "vfnet_detector: OpenVINO f32, 1 stream(s) on 2 thread(s)"'
@@ -55,3 +57,22 @@ def test_a_log_that_cannot_be_written_stops_nobody(monkeypatch: pytest.MonkeyPat
     finally:
         with contextlib.suppress(OSError):
             full.close()
+
+
+def test_for_machines_each_event_is_an_object_on_a_line(capfd: pytest.CaptureFixture[str]) -> None:
+    """Also Triton's own, one of several lines, and one about a request that is traced."""
+    write_as("json")
+    try:
+        log, trace_id = ServerLog(), "ab" * 16
+        model = json.loads(str(log.read(MODEL)))
+        said = f'E1123 08:36:13.943738 7402 model.py:9] "it broke\\nthere (trace {trace_id})"'
+        failure = json.loads(str(log.read(said)))
+        say("two\nlines", "WARNING")
+    finally:
+        write_as("text")
+    ours = json.loads(capfd.readouterr().err)
+    assert (model["level"], model["logger"]) == ("INFO", "triton")
+    assert model["message"] == "vfnet_detector: OpenVINO f32, 1 stream(s) on 2 thread(s)"
+    assert (failure["level"], failure["trace_id"]) == ("ERROR", trace_id)
+    assert (ours["level"], ours["logger"], ours["message"]) == ("WARNING", "vfnet serve", "two\nlines")
+    assert all(datetime.fromisoformat(line["time"]).tzinfo is not None for line in (model, failure, ours))

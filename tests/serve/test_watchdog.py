@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,7 @@ from score_requests import strip_png
 from served_inference import document
 from triton_server import NO_OP, ServedRepository, serving
 from vfnet_bench.served_repository import with_fixed_time
+from waiting import eventually
 
 pytestmark = pytest.mark.served
 
@@ -127,3 +129,28 @@ def test_it_stops_promptly_although_a_process_was_lost(demo_repository: Path, tm
         # Triton by itself would wait for the dead process until --exit-timeout.
         assert time.monotonic() - started < 60
         assert not list(Path("/dev/shm").glob(f"vfnet-{served.process.pid}-*"))
+
+
+def test_counts_outlive_the_processes_that_made_them(watched: ServedRepository, image: bytes) -> None:
+    """Prometheus takes a counter that begins anew for one that was reset, and one that is away for nothing."""
+
+    def counted(sample: str) -> float:
+        url = f"http://127.0.0.1:{watched.metrics_port}/metrics"
+        lines = urllib.request.urlopen(url, timeout=30).read().decode().splitlines()
+        return next((float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == sample), 0.0)
+
+    refused = 'vfnet_refusals{model="vfnet",reason="unreadable"}'
+    prepared = 'vfnet_step_seconds_count{model="vfnet",step="preprocess"}'
+    unreadable = counted(refused)
+    document(watched, image)
+    with pytest.raises(InferenceServerException):
+        document(watched, b"no image")
+    assert eventually(lambda: counted(refused) > unreadable and counted(prepared) > 0)
+    before = counted(refused), counted(prepared)
+    replaced = watched.log.read_text().count("vfnet_preprocess serves again")
+    watched.model_processes("vfnet_preprocess")[0].kill()
+    assert eventually(lambda: watched.log.read_text().count("vfnet_preprocess serves again") > replaced, 60)
+    document(watched, image)
+    with pytest.raises(InferenceServerException):
+        document(watched, b"no image")
+    assert eventually(lambda: counted(refused) == before[0] + 1 and counted(prepared) > before[1])

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 from served_inference import document
 from triton_server import ServedRepository
 from vfnet_deploy.deploying import DeployOptions
@@ -35,6 +37,11 @@ class Replaceable:
     @property
     def beside(self) -> Path:
         return self.server.folder.path
+
+    def triton(self) -> psutil.Process:
+        """The server that `vfnet serve` has started."""
+        (found,) = (each for each in self.server.process.children() if each.name().startswith("tritonserver"))
+        return found
 
     def say(self, text: str) -> None:
         self.told.append(text)

@@ -60,9 +60,19 @@ def test_an_epoch_can_be_entered_at_any_step(workers: int, scenes: Path) -> None
     batches = Batches(augmented, BatchOrder(dataset.images, 2, 0), workers, pin_memory=False)
     whole, rest = list(batches.epoch(1)), list(batches.epoch(1, first_step=2))
     assert len(whole) == 4
-    for expected, found in zip(whole[2:], rest, strict=True):
+    for (expected,), (found,) in zip(whole[2:], rest, strict=True):
         assert torch.equal(found.images, expected.images)
         assert all(torch.equal(a, b) for a, b in zip(found.gt_boxes, expected.gt_boxes, strict=True))
+
+
+def test_a_step_of_several_batches_can_be_entered_too(scenes: Path) -> None:
+    dataset = read_dataset(scenes)
+    augmented = AugmentedImages(dataset.images, AugmentationSettings(), PreprocessConfig(img_scale=(96, 80)), 0)
+    batches = Batches(augmented, BatchOrder(dataset.images, 2, 0, batches_per_step=3), 0, pin_memory=False)
+    assert batches.order.steps_per_epoch == 2
+    whole, (rest,) = list(batches.epoch(0)), list(batches.epoch(0, first_step=1))
+    assert [len(step) for step in whole] == [3, 1]  # eight images
+    assert torch.equal(rest[0].images, whole[1][0].images)
 
 
 def test_images_are_padded_with_zeros_to_the_largest() -> None:

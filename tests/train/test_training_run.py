@@ -120,6 +120,22 @@ def test_all_problems_of_all_data_are_listed_and_nothing_is_written(
     assert not output.exists()
 
 
+def test_it_ends_after_so_many_steps_and_keeps_the_best_by_another_figure(
+    tiny_checkpoint: Path, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--max-steps", "5", "--gradient-accumulation", "2", "--batch-size", "2", "--best-metric", "AR100"]
+    arguments = finetune_arguments(scenes, tiny_checkpoint, tmp_path / "run", *more, "--precision", "fp16")
+    assert main(arguments) == 0
+    said = capsys.readouterr()
+    epochs = json.loads((tmp_path / "run" / "metrics.json").read_text())["epochs"]
+    assert [record["step"] for record in epochs] == [2, 4, 5]  # two steps of two batches of two images
+    best = max(record["AR100"] for record in epochs)
+    assert f"best.pth (AR100 {best:.4f})" in said.out
+    assert "5 steps, 2 an epoch" in said.err
+    assert main(arguments) == 0
+    assert "already finished" in capsys.readouterr().err
+
+
 def test_bad_settings_are_all_named_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(FinetuneError, match=r"(?s)known are adamw.*needs two scales.*EMA") as raised:
         FinetuneSettings(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -75,35 +76,38 @@ class AugmentedImages(Dataset[TrainingSample]):
 class BatchOrder:
     """Which images form each batch of an epoch, as mmdet's (Distributed)GroupSampler: lying and standing images apart.
 
-    The batches are those of one process with `batch_size * world_size` images a step; each of several processes takes
+    The batches are those of one process with `batch_size * world_size` images each; each of several processes takes
     its part of every batch.
     """
 
     images: Sequence[AnnotatedImage]
     batch_size: int
-    """Images a step in each process."""
+    """Images of a batch in each process."""
     seed: int
     rank: int = 0
     world_size: int = 1
+    batches_per_step: int = 1
+    """Their gradients are added up; an epoch's last step may have fewer."""
 
     @property
     def steps_per_epoch(self) -> int:
         """The same in every epoch."""
         step_size = self.batch_size * self.world_size
-        return sum(-(-len(group) // step_size) for group in self._groups())
+        batches = sum(-(-len(group) // step_size) for group in self._groups())
+        return -(-batches // self.batches_per_step)
 
     def batches(self, epoch: int) -> list[list[int]]:
-        """This process's indices of images, step by step. A group that does not fill its last batch repeats some."""
+        """This process's indices of images, batch by batch. A group that does not fill its last batch repeats some."""
         random = np.random.default_rng((self.seed, _ORDER, epoch))
         step_size = self.batch_size * self.world_size
-        steps: list[list[int]] = []
+        batches: list[list[int]] = []
         for group in self._groups():
             order = random.permutation(group)
             missing = -len(order) % step_size
             order = np.concatenate([order, np.resize(random.permutation(group), missing)])
-            steps.extend(order.reshape(-1, step_size).tolist())
-        mixed = [steps[position] for position in random.permutation(len(steps))]
-        return [step[self.rank * self.batch_size : (self.rank + 1) * self.batch_size] for step in mixed]
+            batches.extend(order.reshape(-1, step_size).tolist())
+        mixed = [batches[position] for position in random.permutation(len(batches))]
+        return [batch[self.rank * self.batch_size : (self.rank + 1) * self.batch_size] for batch in mixed]
 
     def _groups(self) -> list[list[int]]:
         lying = [image.width > image.height for image in self.images]
@@ -161,10 +165,14 @@ class Batches:
             generator=torch.Generator().manual_seed(0),
         )
 
-    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[TrainingBatch]:
-        """The epoch's batches from `first_step` on."""
-        self._plan[:] = [[(epoch, index) for index in step] for step in self.order.batches(epoch)[first_step:]]
-        yield from self._loader
+    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[list[TrainingBatch]]:
+        """The batches of each of the epoch's steps, from `first_step` on."""
+        together = self.order.batches_per_step
+        batches = self.order.batches(epoch)[first_step * together :]
+        self._plan[:] = [[(epoch, index) for index in batch] for batch in batches]
+        loaded = iter(self._loader)
+        while step := list(itertools.islice(loaded, together)):
+            yield step
 
 
 def _prepare_worker(_: int) -> None:

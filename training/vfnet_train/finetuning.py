@@ -17,7 +17,7 @@ from vfnet_train.losses import VFNetLoss
 from vfnet_train.metrics import Metrics
 from vfnet_train.moving_average import MovingAverage
 from vfnet_train.optimisation import Schedule, make_optimizer
-from vfnet_train.precision import MEMORY_FORMAT, keep_in_float32
+from vfnet_train.precision import MEMORY_FORMAT, gradient_scaler, keep_in_float32
 from vfnet_train.preparation import Preparation, prepare
 from vfnet_train.processes import Processes, started_processes
 from vfnet_train.progress import TrainingProgress
@@ -34,8 +34,8 @@ class FinetuneOutcome:
     """Where the result is."""
 
     checkpoint: Path
-    """The best by AP on the validation data; without such data the last."""
-    best_ap: float | None
+    """The best by `settings.best_metric` on the validation data; without such data the last."""
+    best_figure: float | None
     is_main: bool
     """Whether this process is the one that speaks."""
 
@@ -58,15 +58,15 @@ def finetune(settings: FinetuneSettings) -> FinetuneOutcome:
                 claim_folder(settings.output, identity)
                 for note in preparation.notes:
                     _say(note)
-        best_ap = _train(settings, preparation, processes, interruption)
-        kept = LAST_CHECKPOINT if best_ap is None else BEST_CHECKPOINT
-        return FinetuneOutcome(settings.output / kept, best_ap, processes.is_main)
+        best = _train(settings, preparation, processes, interruption)
+        kept = LAST_CHECKPOINT if best is None else BEST_CHECKPOINT
+        return FinetuneOutcome(settings.output / kept, best, processes.is_main)
 
 
 def _train(
     settings: FinetuneSettings, preparation: Preparation, processes: Processes, interruption: Interruption
 ) -> float | None:
-    """Run the loop to its end and write the report; the best AP, if there was an evaluation."""
+    """Run the loop to its end and write the report; the best figure, if there was an evaluation."""
     network = preparation.network.to(processes.device)
     network = network.to(memory_format=MEMORY_FORMAT)  # type: ignore[call-overload]
     freeze(network, network.config.backbone.frozen_stages)
@@ -74,14 +74,18 @@ def _train(
     average = None if settings.ema_decay is None else MovingAverage(network, settings.ema_decay)
     optimizer = make_optimizer(network, settings.optimizer)
     position = Position()
-    state = TrainingState(position, network, optimizer, average)
+    scaler = gradient_scaler(settings.precision, processes.device)
+    state = TrainingState(position, network, optimizer, average, scaler)
     resumed = state.restore(settings.output)
 
     rank, world_size = processes.rank, processes.world_size
-    order = BatchOrder(preparation.training, settings.batch_size, settings.seed, rank, world_size)
+    order = BatchOrder(
+        preparation.training, settings.batch_size, settings.seed, rank, world_size, settings.gradient_accumulation
+    )
     own = preparation.checkpoint.config.preprocess
     dataset = AugmentedImages(preparation.training, settings.augmentation, own, settings.seed)
-    schedule = Schedule(settings.optimizer, settings.epochs, order.steps_per_epoch)
+    epochs = settings.epochs if settings.max_steps is None else -(-settings.max_steps // order.steps_per_epoch)
+    schedule = Schedule(settings.optimizer, epochs, order.steps_per_epoch, settings.max_steps)
     metrics = Metrics(settings.output)
     if processes.is_main:
         metrics.begin(position.step, position.epoch)
@@ -104,6 +108,7 @@ def _train(
                 processes,
                 precision=settings.precision,
                 max_gradient_norm=settings.optimizer.max_gradient_norm,
+                scaler=scaler,
             ),
             preparation.validation,
             metrics,
@@ -115,7 +120,7 @@ def _train(
     if processes.is_main:
         write_report(settings.output, preparation, metrics.read(), position)
     processes.wait()
-    return position.best_ap if position.best_epoch else None
+    return position.best_figure if position.best_epoch else None
 
 
 def _distribute(network: nn.Module, processes: Processes) -> nn.Module:
@@ -131,7 +136,9 @@ def _plan(settings: FinetuneSettings, preparation: Preparation, schedule: Schedu
     validation = preparation.validation
     checked = "without validation" if validation is None else f"validated on {len(validation.images)}"
     many = f", {processes.world_size} processes" if processes.world_size > 1 else ""
-    steps = f"{settings.epochs} epochs of {schedule.steps_per_epoch} steps"
+    steps = f"{schedule.epochs} epochs of {schedule.steps_per_epoch} steps"
+    if settings.max_steps is not None:
+        steps = f"{schedule.total_steps} steps, {schedule.steps_per_epoch} an epoch,"
     return (
         f"{preparation.checkpoint.description}: {len(preparation.training)} images, {checked}; {steps} on "
         f"{processes.device} in {settings.precision}{many}"
@@ -139,8 +146,8 @@ def _plan(settings: FinetuneSettings, preparation: Preparation, schedule: Schedu
 
 
 def _where(settings: FinetuneSettings, position: Position, schedule: Schedule) -> str:
-    if position.epoch >= settings.epochs:
-        return f"already finished: {settings.output} holds all {settings.epochs} epochs"
+    if position.epoch >= schedule.epochs:
+        return f"already finished: {settings.output} holds all {schedule.epochs} epochs"
     return f"going on after step {position.step} of {schedule.total_steps}, as saved in {settings.output}"
 
 

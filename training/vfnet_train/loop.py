@@ -48,7 +48,7 @@ class Loop:
         """
         position = self.state.position
         self.last_save = time.monotonic()
-        while position.epoch < self.settings.epochs and not self.stopped_early:
+        while position.epoch < self.schedule.epochs and not self.stopped_early:
             self._train_epoch()
             self._finish_epoch()
 
@@ -67,12 +67,13 @@ class Loop:
         position, network = self.state.position, self.state.network
         backbone = network.config.backbone
         train_mode(network, backbone.frozen_stages, backbone.norm_eval)
-        device = self.processes.device
         began = time.monotonic()
-        for batch in self.batches.epoch(position.epoch, position.step_in_epoch):
+        for batches in self.batches.epoch(position.epoch, position.step_in_epoch):
+            if position.step == self.schedule.total_steps:
+                break  # of the last epoch, which may be cut short
             rate = set_learning_rate(self.state.optimizer, self.schedule.factor(position.step))
             stop_wanted = self.interruption.signal_number != 0
-            losses, stop = self.stepper.step(batch.to(device), stop_wanted)
+            losses, stop = self.stepper.step(batches, stop_wanted)
             if self.state.average is not None:
                 self.state.average.update(network, position.step)
             position.step += 1
@@ -107,10 +108,11 @@ class Loop:
             figures = evaluation.figures
             record |= figures
             record["per_class_AP"] = {name: found.AP for name, found in evaluation.per_class.items()}
-            best = figures["AP"] > position.best_ap
+            best = figures[self.settings.best_metric] > position.best_figure
         position.begin_next_epoch()
         if best:
-            position.best_ap, position.best_epoch, position.evaluations_since_best = figures["AP"], position.epoch, 0
+            position.best_figure = figures[self.settings.best_metric]
+            position.best_epoch, position.evaluations_since_best = position.epoch, 0
         elif figures:
             position.evaluations_since_best += 1
         if self.processes.is_main:
@@ -120,7 +122,7 @@ class Loop:
         self.progress.say(_describe(position.epoch, means, figures, best))
 
     def _evaluation_due(self, epoch: int) -> bool:
-        return epoch % self.settings.evaluate_every == 0 or epoch == self.settings.epochs
+        return epoch % self.settings.evaluate_every == 0 or epoch == self.schedule.epochs
 
     def _write_checkpoints(self, figures: dict[str, float], best: bool) -> None:
         position, output = self.state.position, self.settings.output

@@ -70,11 +70,13 @@ class Schedule:
     settings: OptimizerSettings
     epochs: int
     steps_per_epoch: int
+    max_steps: int | None = None
+    """Of the whole training, whose last epoch may end early; None: no epoch does."""
 
     @property
     def total_steps(self) -> int:
         """Of the whole training."""
-        return self.epochs * self.steps_per_epoch
+        return self.epochs * self.steps_per_epoch if self.max_steps is None else self.max_steps
 
     def factor(self, step: int) -> float:
         """What the learning rate is multiplied by at a step, from 0 to 1."""

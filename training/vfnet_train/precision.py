@@ -1,4 +1,4 @@
-"""Mixed precision: convolutions in bfloat16, and in float32 what becomes box corners."""
+"""Mixed precision: convolutions in 16 bits, and in float32 what becomes box corners."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ MEMORY_FORMAT = torch.channels_last
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """The context of the forward pass for `f32` or `bf16`; losses are computed outside it."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+    """The context of the forward pass for `f32`, `bf16` or `fp16`; losses are computed outside it."""
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
+
+
+def gradient_scaler(precision: str, device: torch.device) -> torch.amp.GradScaler:
+    """Scales losses in `fp16`, whose small gradients would vanish; does nothing in the others."""
+    return torch.amp.GradScaler(device.type, enabled=precision == "fp16")
 
 
 def keep_in_float32(network: VFNet) -> None:
-    """Let autocast pass by the convolutions that must not be in bfloat16.
+    """Let autocast pass by the convolutions that must not be in 16 bits.
 
     These are the two whose output is exponentiated into distances, for bfloat16 has 8 bits for the logarithm of a
     distance: pixels, in a large box. And those that make the pyramid's last levels, for on maps of a pixel or two

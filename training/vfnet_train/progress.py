@@ -20,7 +20,7 @@ class TrainingProgress(Progress):
             tells_ends=True,
             keeps_bar=True,
         )
-        self._epochs, self._per_epoch = total_steps // steps_per_epoch, steps_per_epoch
+        self._epochs, self._per_epoch = -(-total_steps // steps_per_epoch), steps_per_epoch
 
     def finish_step(self, losses: dict[str, float], learning_rate: float) -> None:
         """One more step is done."""

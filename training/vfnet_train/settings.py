@@ -15,12 +15,13 @@ from typing import Annotated
 from vfnet_client.commands.options import at_least_one, count, fraction, scale
 from vfnet_client.commands.settings_options import Count, Folder
 from vfnet_data.box_layouts import LAYOUTS
+from vfnet_evaluate.coco_evaluation import FIGURES
 from vfnet_train.argument_types import class_names, norm_or_none, not_negative, positive
 from vfnet_train.errors import FinetuneError
 
 SCHEDULES = ("warmup_linear", "warmup_cosine", "step", "constant")
 OPTIMIZERS = ("adamw", "sgd")
-PRECISIONS = ("f32", "bf16")
+PRECISIONS = ("f32", "bf16", "fp16")
 MULTISCALE_MODES = ("value", "range")
 
 Scale = tuple[int, int]
@@ -110,8 +111,12 @@ class FinetuneSettings:
     init_classes: Annotated[tuple[str, ...], class_names, "FILE"] | None = None
     """For an --init without meta: its class names, one a line."""
     epochs: Count = 15
+    max_steps: Count | None = None
+    """Stop after so many steps, whatever --epochs says; the schedule ends there."""
     batch_size: Count = 4
-    """Images a step and process."""
+    """Images a batch and process."""
+    gradient_accumulation: Count = 1
+    """Batches whose gradients are averaged before the weights change: as a larger batch, without its memory."""
     keep_empty_images: bool = False
     """Train on images without boxes too.
 
@@ -128,13 +133,15 @@ class FinetuneSettings:
     ema_decay: Annotated[float, fraction, "SHARE"] | None = None
     """Evaluate and keep a moving average of the weights, such as 0.999; helps with few images (default: off)."""
     precision: Annotated[str, PRECISIONS] = "f32"
-    """What convolutions compute in; losses and boxes are always f32."""
+    """What convolutions compute in; losses and boxes are always f32. fp16 scales losses."""
     seed: Annotated[int, count, "N"] = 42
     """Of every random choice."""
     evaluate_every: Count = 1
     """Epochs."""
     early_stopping: Count | None = None
-    """Stop after so many evaluations without a better AP."""
+    """Stop after so many evaluations that are no better by --best-metric."""
+    best_metric: Annotated[str, FIGURES] = "AP"
+    """Which of COCO's figures chooses the checkpoint that is kept."""
     device: Annotated[str, "NAME"] | None = None
     """The processor: cpu, cuda, cuda:1 (default: a GPU if there is one)."""
     threads: Count | None = None
@@ -205,6 +212,7 @@ def _problems(settings: FinetuneSettings) -> list[str]:
         ("optimizer", optimizer.optimizer, OPTIMIZERS),
         ("schedule", optimizer.schedule, SCHEDULES),
         ("precision", settings.precision, PRECISIONS),
+        ("best metric", settings.best_metric, FIGURES),
         ("multiscale mode", augmentation.multiscale_mode, MULTISCALE_MODES),
     ):
         if value not in known:
@@ -219,11 +227,13 @@ def _problems(settings: FinetuneSettings) -> list[str]:
         )
     if settings.ema_decay is not None and not 0 < settings.ema_decay < 1:
         problems.append(f"the EMA decay is {settings.ema_decay}; it lies between 0 and 1, such as 0.999")
-    if any(epoch >= settings.epochs for epoch in optimizer.step_epochs):
+    if settings.max_steps is None and any(epoch >= settings.epochs for epoch in optimizer.step_epochs):
         problems.append(f"the rate cannot fall after epoch {max(optimizer.step_epochs)} of {settings.epochs}")
     for name, number in (
         ("epochs", settings.epochs),
         ("batch size", settings.batch_size),
+        ("gradient accumulation", settings.gradient_accumulation),
+        ("max steps", 1 if settings.max_steps is None else settings.max_steps),
         ("evaluate every", settings.evaluate_every),
     ):
         if number < 1:

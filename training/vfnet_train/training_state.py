@@ -30,7 +30,8 @@ class Position:
     """Steps done altogether."""
     loss_sums: dict[str, float] = field(default_factory=dict)
     """Over the steps of the current epoch."""
-    best_ap: float = -1.0
+    best_figure: float = -1.0
+    """Of the metric that the best checkpoint is chosen by."""
     best_epoch: int = 0
     evaluations_since_best: int = 0
     seconds: float = 0.0
@@ -51,6 +52,8 @@ class TrainingState:
     network: VFNet
     optimizer: torch.optim.Optimizer
     average: MovingAverage | None
+    scaler: torch.amp.GradScaler
+    """Of losses in `fp16`."""
 
     def save(self, folder: Path) -> None:
         """Write `STATE_FILE` whole."""
@@ -59,6 +62,7 @@ class TrainingState:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": None if self.average is None else self.average.network.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "random": torch.get_rng_state(),
         }
         save_durably(folder / STATE_FILE, content)
@@ -78,6 +82,7 @@ class TrainingState:
             self.optimizer.load_state_dict(content["optimizer"])
             if self.average is not None:
                 self.average.network.load_state_dict(content["average"])
+            self.scaler.load_state_dict(content["scaler"])
             torch.set_rng_state(content["random"])
         except Exception as error:  # damaged files make torch raise nearly anything
             raise FinetuneError(

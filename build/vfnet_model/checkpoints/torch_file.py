@@ -1,4 +1,4 @@
-"""Reads what `torch.save` wrote, without torch's unpickler: data first, numbers only when asked for.
+"""Reads what `torch.save` or safetensors wrote, without torch's unpickler: data first, numbers only when asked for.
 
 Bounds: a file has `MAX_FILE` bytes, its pickle `MAX_PICKLE`, its zip directory `MAX_DIRECTORY`. Whatever a file claims
 of its parts is held against what lies in it before anything is allocated.
@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, NamedTuple
 import torch
 from torch import Tensor
 
+from vfnet_client.bounded_json import parse_json
 from vfnet_client.safe_text import printable_line
 from vfnet_model.checkpoints.errors import CheckpointError
 from vfnet_model.checkpoints.input_files import open_input
@@ -30,6 +31,7 @@ from vfnet_model.checkpoints.pickle_data import (
     TensorRecord,
     read_pickle,
 )
+from vfnet_model.checkpoints.safetensors_header import MAX_HEADER, HeaderError, is_safetensors, read_header
 
 MAX_FILE = 8 * 2**30
 """Bytes. The largest published VFNet has 380 MB, with its optimiser three times that."""
@@ -44,7 +46,7 @@ MAX_GAPS = 16
 
 _LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before 1.6
 _LEGACY_PROTOCOL = 1001
-_EXPECTED = "a checkpoint file (.pth)"
+_EXPECTED = "a checkpoint file (.pth or .safetensors)"
 _DTYPES = {
     name: getattr(torch, name)
     for name in ("float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8")
@@ -107,12 +109,14 @@ class TorchFile:
                 return self._read_zip()
             if head.startswith(_LEGACY_START):
                 return self._read_legacy()
+            if is_safetensors(head):
+                return self._read_safetensors()
         except ForeignObjectError as error:
             raise CheckpointError(
                 f"{self.path} holds a Python object, `{printable_line(error.name, 100)}`, that is not loaded, because "
                 f"loading it could run code. {_RESAVE}"
             ) from None
-        except PickleDataError as error:
+        except (PickleDataError, HeaderError) as error:
             raise self._damaged(str(error)) from None
         except OSError as error:
             raise CheckpointError(f"{self.path} cannot be read: {error.strerror or error}") from None
@@ -250,6 +254,23 @@ class TorchFile:
                 raise PickleDataError("it ends early")
             yield key, _Extent(start + 8, size)
             start += 8 + size
+
+    def _read_safetensors(self) -> Any:
+        """As torch.save would have saved it: what stands in the metadata becomes `meta`."""
+        self._file.seek(0)
+        header = read_header(self._file.read(MAX_HEADER + 8), self._size)
+        self._extents = {name: _Extent(*extent) for name, extent in header.extents.items()}
+        meta: dict[str, Any] = {}
+        if config := header.metadata.get("config"):
+            meta["config"] = config
+        if classes := header.metadata.get("classes"):
+            try:
+                meta["CLASSES"] = parse_json(classes, 10, 100_000)
+            except ValueError:
+                raise HeaderError("the classes in its metadata are no JSON list") from None
+        if header.metadata.get("untrained") == "true":
+            meta["untrained"] = True
+        return {"state_dict": header.tensors, "meta": meta}
 
     def _damaged(self, what: str) -> CheckpointError:
         return CheckpointError(

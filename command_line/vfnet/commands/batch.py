@@ -66,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_options(parser, BatchSettings, "shard_seconds")
     add_options(parser, ServerSettings, "patience")
+    add_options(parser, BatchSettings, "log_format")
     served = parser.add_mutually_exclusive_group()
     served.add_argument("--checkpoint", metavar="FILE|URL|coco|demo", help="build and serve this for the batch alone")
     served.add_argument(

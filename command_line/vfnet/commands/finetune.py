@@ -30,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(parser.add_argument_group("augmentation"), AugmentationSettings)
     add_options(
         parser.add_argument_group("run"), FinetuneSettings,
-        "output", "epochs", "batch_size", "evaluate_every", "early_stopping", "precision", "seed", "device", "threads",
+        "output", "epochs", "max_steps", "batch_size", "gradient_accumulation", "evaluate_every", "early_stopping",
+        "best_metric", "precision", "seed", "device", "threads",
         "workers", "save_minutes", "save_steps", "log_steps",
     )  # fmt: skip
 
@@ -45,6 +46,6 @@ def run(arguments: argparse.Namespace) -> int:
     )
     outcome = finetune(settings)
     if outcome.is_main:
-        best = "" if outcome.best_ap is None else f" (AP {outcome.best_ap:.4f})"
+        best = "" if outcome.best_figure is None else f" ({settings.best_metric} {outcome.best_figure:.4f})"
         print(printable_lines(f"{outcome.checkpoint}{best}"), flush=True)
     return 0

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(
         where, Listening, "host", "port", "grpc_port", "workers", "certificate", "certificate_key", "state_file"
     )
-    add_options(where, GatewaySettings, "manifest", "traffic_file")
+    add_options(where, GatewaySettings, "manifest", "traffic_file", "drift_reference", "otlp", "trace_share")
     add_options(limits, GatewaySettings, *_LIMITS)
     add_options(limits, Listening, "lame_duck", "drain_timeout")
     limits.add_argument(

@@ -27,7 +27,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="all|none|N,N,...",
         help="GPUs to serve on, one instance of the detector on each (default: all; with openvino none is used)",
     )
-    add_options(parser, ServeOptions, "state_file", "expose_triton", "max_restarts", "until_rebuilt", "verbose")
+    add_options(
+        parser,
+        ServeOptions,
+        "state_file",
+        "expose_triton",
+        "max_restarts",
+        "until_rebuilt",
+        "otlp",
+        "log_format",
+        "verbose",
+    )
     settings = parser.add_argument_group(
         "settings", "chosen from the cores and GPUs at hand, and printed, unless given"
     )

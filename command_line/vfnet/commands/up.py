@@ -27,6 +27,7 @@ from vfnet_serve.background import BackgroundProcess, StateFolder
 from vfnet_serve.endpoints import Endpoints, check_free
 from vfnet_serve.installation import ServerError, find_triton
 from vfnet_serve.open_files import ensure_open_files
+from vfnet_serve.serving import ServeOptions
 from vfnet_serve.starting import (
     GATEWAY_START_TIMEOUT,
     KEYS_VARIABLE,
@@ -58,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_checkpoint_arguments(parser)
     add_server_arguments(parser)
     add_options(parser, GatewayOptions, "port", "grpc_port", "keys_file")
+    add_options(parser, ServeOptions, "otlp", "log_format")
     parser.add_argument("--image", type=Path, metavar="FILE", help="a picture to detect in, instead of the sample")
 
 
@@ -115,7 +117,8 @@ def wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dict
     options += [lame_duck, f"--health-port={arguments.health_port}", f"--health-host={arguments.health_host}"]
     if arguments.triton is not None:
         options.append(f"--triton={arguments.triton.absolute()}")
-    options += config
+    traces = [] if arguments.otlp is None else [f"--otlp={arguments.otlp}"]
+    options += [f"--log-format={arguments.log_format}", *traces, *config]
     server = WantedProcess(
         command=server_command(folder, endpoints, options),
         state_file=str(folder.server.state_file),
@@ -128,7 +131,7 @@ def wanted_processes(folder: StateFolder, arguments: argparse.Namespace) -> dict
         stop_timeout=arguments.lame_duck + 2 * arguments.exit_timeout + 20,
     )
     gateway = WantedProcess(
-        command=[*settings_from(GatewayOptions, arguments).command(folder, endpoints), lame_duck, *config],
+        command=[*settings_from(GatewayOptions, arguments).command(folder, endpoints), lame_duck, *traces, *config],
         state_file=str(folder.gateway.state_file),
         log=str(folder.gateway.log),
         code=f"{code_version(GATEWAY_PACKAGES)} {_settings_of('gateway', arguments.config)}",
@@ -176,8 +179,8 @@ def _build_of(folder: StateFolder) -> str:
 
 def _settings_of(command: str, config: Path | None) -> str:
     """Which settings a command finds beside its command line: with others it is started anew."""
-    prefix = f"VFNET_{command.upper()}_"
-    names = sorted(name for name in os.environ if name.startswith(prefix) and name != KEYS_VARIABLE)
+    prefixes = (f"VFNET_{command.upper()}_", "OTEL_")
+    names = sorted(name for name in os.environ if name.startswith(prefixes) and name != KEYS_VARIABLE)
     file = {} if config is None else tomllib.loads(read_text(config, LARGEST_FILE))  # it was read for us before
     found = [[(name, os.environ[name]) for name in names], file.get(command)]
     return hashlib.sha256(json.dumps(found, sort_keys=True, default=str).encode()).hexdigest()[:16]

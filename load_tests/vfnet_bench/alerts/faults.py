@@ -79,7 +79,7 @@ def stop_the_gateway(scene: Scene, seconds: float) -> None:
 
 FAULTS: Mapping[str, tuple[Callable[[Scene, float], None], float, frozenset[str]]] = {
     "a model killed once": (kill_once, 20.0, frozenset()),
-    "a model killed on and on": (kill_again_and_again, 25.0, frozenset({"VFNetLatencyBurnsFast"})),
+    "a model killed on and on": (kill_again_and_again, 25.0, frozenset({"VFNetAvailabilityBurnsFast"})),
     "a slow network": (slow_the_network, 25.0, frozenset({"VFNetLatencyBurnsFast"})),
     "overload": (overload, 25.0, frozenset({"VFNetAvailabilityBurnsFast", "VFNetRefusals"})),
     "the gateway stopped": (stop_the_gateway, 10.0, frozenset({"VFNetGatewayAway"})),

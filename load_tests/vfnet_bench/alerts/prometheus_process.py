@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from vfnet_bench.errors import BenchmarkError
 from vfnet_client.free_ports import free_ports
 from vfnet_serve.local_http import fetch
@@ -68,7 +66,7 @@ def prometheus(folder: Path, rules: Sequence[Path], targets: Mapping[str, str]) 
         ],
     }
     file, log = folder / "prometheus.yml", folder / "prometheus.log"
-    file.write_text(yaml.safe_dump(config))
+    file.write_text(json.dumps(config))  # which is YAML, too
     options = (f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address=127.0.0.1:{port}")
     with log.open("wb") as output:
         process = subprocess.Popen([program, f"--config.file={file}", *options], stdout=output, stderr=output)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
-import yaml
+from vfnet_bench.errors import BenchmarkError
+from vfnet_client.bounded_yaml import parse_yaml
 
 FILES = ("objectives.yml", "service_levels.yml", "alerts.yml")
 """Of build/docker/prometheus."""
@@ -53,11 +55,18 @@ def with_latency_objective(document: Any, bound: str) -> Any:
 
 
 def write_scaled(rules: Path, target: Path, factor: float, latency: str) -> list[Path]:
-    """All `FILES` of the folder `rules`, scaled, into `target`; what was written."""
+    """All `FILES` of the folder `rules`, scaled, into `target`, as JSON, which is YAML too; what was written.
+
+    Raises:
+        BenchmarkError: one is not there, or is no YAML.
+    """
     written = []
     for name in FILES:
-        document = yaml.safe_load((rules / name).read_text())
+        try:
+            document = parse_yaml((rules / name).read_text())
+        except (OSError, ValueError) as error:
+            raise BenchmarkError(f"{rules / name} holds no rules of Prometheus: {error}") from error
         document = scaled(with_latency_objective(document, latency) if name == FILES[0] else document, factor)
-        (target / name).write_text(yaml.safe_dump(document, sort_keys=False, width=1000))
+        (target / name).write_text(json.dumps(document, indent=1))
         written.append(target / name)
     return written

@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections import Counter
-from types import TracebackType
-from typing import Self
 
+from vfnet_bench.callers_on_a_thread import CallersOnAThread
 from vfnet_bench.http_callers import HTTPCallers
 from vfnet_load.http_requests import score_request
 
 _MOST_AT_ONCE = 500
 
 
-class SteadyCallers:
+class SteadyCallers(CallersOnAThread):
     """A context in which `rate` requests a second go to `/score` of a gateway, an image each; `rate` may be changed."""
 
     def __init__(self, port: int, image: bytes, rate: float) -> None:
+        super().__init__()
         self._port, self._image, self.rate = port, image, rate
         self.statuses: Counter[int] = Counter()
         """Of HTTP; 0 for a connection that was lost."""
-        self._ends = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="callers")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ends.set()
-        self._thread.join()
 
     async def _run(self) -> None:
         callers = HTTPCallers("127.0.0.1", self._port)

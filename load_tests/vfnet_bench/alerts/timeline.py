@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from matplotlib.figure import Figure
 
 _COLOURS = {"availability": "#2f6fb0", "latency": "#d9822b"}
 _DOTS_PER_INCH = 110
+_GAP_S = 2.5
 
 
 @dataclass(frozen=True)
@@ -52,15 +55,16 @@ def draw(
         for fault in faults:
             axis.axvspan(fault.began, fault.ended, color="#e8e2d4", zorder=0)
     for objective, points in burn_rates.items():
-        above.plot(*zip(*points, strict=True), color=_COLOURS.get(objective, "black"), label=objective, linewidth=1.2)
+        times, values = zip(*_with_gaps(points), strict=True)
+        above.plot(times, values, color=_COLOURS.get(objective, "black"), label=objective, linewidth=1.2)
     above.axhline(14.4, color="#999999", linewidth=0.8, linestyle="--")
     above.annotate("14.4", (0, 14.4), fontsize=7, color="#777777", va="bottom")
     above.set_yscale("symlog", linthresh=1)
     above.set_ylim(0, 400)
     above.set_ylabel("burn rate, short window")
-    above.legend(loc="upper left", fontsize=8, frameon=False)
+    above.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=8, frameon=False)
     for fault in faults:
-        above.annotate(fault.name, (fault.began, 390), fontsize=8, rotation=90, va="top", ha="right")
+        above.annotate(fault.name, (fault.began + 1, 330), fontsize=8, va="top", ha="left", rotation=90)
     for each in ringing:
         colour = "#b3261e" if each.severity == "critical" else "#e0a100"
         below.barh(names.index(each.alert), each.ended - each.began, left=each.began, height=0.6, color=colour)
@@ -71,3 +75,13 @@ def draw(
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH)
     return buffer.getvalue()
+
+
+def _with_gaps(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """With nothing to draw where for more than two seconds there was nothing."""
+    drawn = list(points[:1])
+    for before, after in pairwise(points):
+        if after[0] - before[0] > _GAP_S:
+            drawn.append((before[0] + 1, math.nan))
+        drawn.append(after)
+    return drawn

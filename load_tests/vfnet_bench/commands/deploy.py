@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import statistics
 import subprocess
 import sys
@@ -15,20 +16,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
+from PIL import Image
 
 from vfnet_bench.errors import BenchmarkError
 from vfnet_bench.options import add_json_argument
 from vfnet_bench.progress import Progress
 from vfnet_bench.report import publish, table
-from vfnet_bench.sample_photo import sample_jpeg
 from vfnet_bench.served_repository import ServedRepository, repository_or_demo, serving
-from vfnet_bench.serving.witnesses import Witnesses
+from vfnet_bench.serving.witnesses import Witnesses, kinds_of
 from vfnet_client.commands.options import at_least_one, seconds
+from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
 from vfnet_serve.background import StateFolder
 from vfnet_serve.machine import this_machine
 
-_STRIP = (640, 80, 12_000)
-"""Width, height and bytes of the image: a fifth of a photo's pixels after resizing."""
+_STRIP = (0, 200, 720, 296)
+"""Of the sample picture: left, top, right, bottom. After resizing it has a fifth of its pixels, and objects in it."""
 _QUIET_S, _AFTERWARDS_S = 10.0, 3.0
 _SETTLE_S = 2.0
 _LOOK_S = 0.25
@@ -79,20 +81,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print a table; 1 where a request failed or was answered wrongly."""
-    image, progress = sample_jpeg(*_STRIP), Progress("deploy")
+    image, progress = _strip(), Progress("deploy")
     with tempfile.TemporaryDirectory(prefix="vfnet-bench-") as name:
         folder = Path(name)
-        picture = folder / "strip.jpg"
+        picture = folder / "strip.png"
         picture.write_bytes(image)
         repository = repository_or_demo(None, folder)
         with serving(repository, folder, gateway=True) as running:
+            log = StateFolder(folder).server.log
             builds = [(arguments.checkpoint, arguments.precision), ("demo", "f32")]
             first = _replace(running, folder, image, picture, builds[0], arguments.requests, None)
             progress.say("1 of 2")
             second = _replace(running, folder, image, picture, builds[1], 0, arguments.factor * first.usual)
+            lost = [line for line in log.read_text(errors="replace").splitlines() if "replacing it" in line]
     found = [first, second]
+    told = [failure for each in found for failure in each.failures]
+    for line in lost:
+        progress.say(f"the server says: {line}")
+    for line in sorted(set(told))[:5]:
+        progress.say(f"{told.count(line)} x {line}")
     publish(f"{this_machine()}\n\n{_table(found)}", {"replacements": [asdict(each) for each in found]}, arguments.json)
     return int(any(each.failures or (each.kinds or 0) > 2 or (each.kinds_afterwards or 0) > 1 for each in found))
+
+
+def _strip() -> bytes:
+    out = io.BytesIO()
+    with Image.open(SAMPLE_PICTURE) as sample:
+        sample.convert("RGB").crop(_STRIP).save(out, "PNG")
+    return out.getvalue()
 
 
 def _replace(
@@ -117,17 +133,14 @@ def _replace(
         usual = statistics.median(witnesses.by_second(since, began))
         worst = min(witnesses.by_second(began, ended))
         after = memory.now()
-    digests = {(each.way, each.digest) for each in witnesses.answers if each.digest}
-    late = {(each.way, each.digest) for each in witnesses.answers if each.digest and each.sent > deployed}
-    ways = {way for way, _ in digests}
     return Replacement(
         load="4 callers by gRPC, 2 at /score" if at_rate is None else f"{at_rate:.0f} arrivals a second",
         seconds=ended - began,
         answered=len(witnesses.answers),
         refused=witnesses.refused,
         failures=tuple(witnesses.failures),
-        kinds=max((sum(each == way for each, _ in digests) for way in ways), default=None),
-        kinds_afterwards=max((sum(each == way for each, _ in late) for way in ways), default=None),
+        kinds=kinds_of(witnesses.answers),
+        kinds_afterwards=kinds_of(each for each in witnesses.answers if each.sent > deployed),
         usual=usual,
         worst=worst,
         memory_before=before,

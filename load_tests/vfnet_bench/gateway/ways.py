@@ -19,7 +19,7 @@ from vfnet_load.http_requests import score_request
 from vfnet_load.process_memory import proportional_set_size
 
 DIRECT, SCORE, GATEWAY_GRPC, GATEWAY_REST = "direct gRPC", "/score", "gateway gRPC", "gateway REST"
-_WARM_UP_S = 1.0
+WARM_UP_S = 1.0
 _TIMEOUT_S = 60.0
 
 
@@ -86,7 +86,7 @@ async def _load_kserve(url: str, image: bytes, callers: int, seconds: float) -> 
         await transport.infer(image, timeout=_TIMEOUT_S)
 
     try:
-        return await measure([call] * callers, seconds, _WARM_UP_S)
+        return await measure([call] * callers, seconds, WARM_UP_S)
     finally:
         await transport.close()
 
@@ -96,7 +96,7 @@ async def _load_score(served: ServedRepository, image: bytes, callers: int, seco
     connections = HTTPCallers(served.gateway.host, served.gateway.port)
     call = partial(connections.call, connections.prepare(score_request(image)))
     try:
-        return await measure([call] * callers, seconds, _WARM_UP_S)
+        return await measure([call] * callers, seconds, WARM_UP_S)
     finally:
         await connections.close()
 

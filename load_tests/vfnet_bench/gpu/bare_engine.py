@@ -12,6 +12,7 @@ from vfnet_bench.gpu.conditions import Conditions
 from vfnet_bench.gpu.pictures import UNIFORM, picture_arrays
 from vfnet_runtime.architecture.network_file import write_network
 from vfnet_runtime.architecture.vfnet import VFNet
+from vfnet_runtime.engines.kernel_choices import DEFAULT_CHOICES, KernelChoices
 from vfnet_runtime.engines.torch_engine import Image, TorchEngine
 
 _BATCHES = 4
@@ -25,12 +26,12 @@ def make_engine(
     canvases: str,
     batch_sizes: tuple[int, ...],
     *,
-    overlap_levels: bool = False,
+    choices: KernelChoices = DEFAULT_CHOICES,
 ) -> TorchEngine:
     """Of the network."""
     path = conditions.scratch / "bare.pt"
     write_network(network, path)
-    return TorchEngine(path, str(conditions.device), precision, canvases, batch_sizes, overlap_levels=overlap_levels)
+    return TorchEngine(path, str(conditions.device), precision, canvases, batch_sizes, choices=choices)
 
 
 def checked(outcome: Any) -> Any:

@@ -17,7 +17,9 @@ import torch
 import triton
 
 from vfnet_runtime.engines.kernels import (
+    convolve_1x1_kernel,
     deformable_kernel,
+    deformable_levels_kernel,
     normalisation_kernels,
     normalise_pixels_kernel,
     pointwise_kernel,
@@ -25,11 +27,11 @@ from vfnet_runtime.engines.kernels import (
 )
 from vfnet_runtime.engines.kernels.deformable_tiles import (
     FIRST_WITH_BFLOAT16,
-    Capability,
     Tile,
     multiplies_in_kernel,
     tile_for,
 )
+from vfnet_runtime.engines.kernels.gpu_facts import Capability
 
 ARCHITECTURES: dict[Capability, str] = {
     (7, 5): "T4, RTX 20",
@@ -99,7 +101,9 @@ def cases(capability: Capability, precision: str) -> Iterator[Case]:
     yield Case(
         "normalisation", normalisation_kernels._normalise, precision, blocks | {"GROUP": 8}, eight, {"weight": "*fp32"}
     )
-    groups = {"CHANNELS": 256, "GROUP": 8, "BLOCK": 64, "BLOCK_GROUP": 8}
+    yield from _levels_cases(capability, precision)
+    yield from _convolution_cases(capability, precision)
+    groups = {"CHANNELS": 256, "GROUP": 8, "BLOCK": 64, "BLOCK_GROUP": 8, "BLOCK_CELLS": 64}
     pixels = {"FLIP": True, "BLOCK": 1024}
     kernel = normalise_pixels_kernel._normalise_pixels
     yield Case("normalised pixels", kernel, precision, pixels, {"num_warps": 4})
@@ -156,18 +160,46 @@ def _deformable_cases(capability: Capability, precision: str) -> Iterator[Case]:
         )
 
 
+def _levels_cases(capability: Capability, precision: str) -> Iterator[Case]:
+    dtype = DTYPES[precision]
+    if not multiplies_in_kernel(capability, dtype):
+        return
+    for star, name in enumerate(("five levels, large maps", "star, five levels, large maps")):
+        tile = tile_for(capability, dtype, 256, 256, _POSITIONS["large maps"], _MULTIPROCESSORS)
+        constants: dict[str, Any] = {"CHANNELS": 256, "OUT_CHANNELS": 256, "STAR": star}
+        constants |= {"PRECISION": "ieee" if precision == "f32" else "tf32"}
+        constants |= {"BLOCK_M": tile.positions, "BLOCK_N": tile.outputs, "BLOCK_K": tile.channels}
+        types = {"cells": "fp32"} | ({"out": "*fp32"} if star else {})
+        types |= {} if precision == "fp16" and not star else {"predicted": "*fp32"}
+        kernel, multiplies = deformable_levels_kernel._deform_levels, precision != "f32"
+        yield Case(f"deformable, {name}", kernel, precision, constants, _options(tile), types, multiplies)
+
+
+def _convolution_cases(capability: Capability, precision: str) -> Iterator[Case]:
+    if precision == "f32" or not multiplies_in_kernel(capability, DTYPES[precision]):
+        return
+    forms = {"1x1, large maps": ("large maps", 64, 256, 1), "1x1, small maps": ("small maps", 1024, 512, 2)}
+    for name, (size, channels, outputs, stride) in forms.items():
+        tile = convolve_1x1_kernel.tile_for(outputs, _POSITIONS[size], _MULTIPROCESSORS)
+        constants = {"CHANNELS": channels, "OUT_CHANNELS": outputs, "STRIDE": stride}
+        constants |= {"HAS_RESIDUAL": stride == 1, "HAS_SIZES": stride > 1}
+        constants |= {"BLOCK_M": tile.positions, "BLOCK_N": tile.outputs, "BLOCK_K": tile.channels}
+        kernel = convolve_1x1_kernel._convolve_1x1
+        yield Case(name, kernel, precision, constants, _options(tile), multiplies=True)
+
+
 def _options(tile: Tile) -> dict[str, int]:
     return {"num_warps": tile.warps, "num_stages": tile.stages}
 
 
 def compile_case(case: Case, capability: Capability) -> Any:
     """A kernel as Triton's language compiles it: sizes int32, pointers to 16 bytes."""
-    types = dict.fromkeys(case.kernel.arg_names, "i32")
-    maps = ("x", "residual", "prediction", "weight", "out", "columns")
-    types |= dict.fromkeys(maps, _POINTERS[case.precision]) | dict.fromkeys(_FLOAT32, "*fp32")
+    maps = ("x", "residual", "prediction", "predicted", "weight", "out", "columns")
+    types = dict.fromkeys(maps, _POINTERS[case.precision]) | dict.fromkeys(_FLOAT32, "*fp32")
     types |= {"sizes": "*i32", "valid_shape": "*i32", "pixels": "*u8", "eps": "fp32"}
     types |= dict.fromkeys(case.constants, "constexpr") | (case.types or {})
-    signature = {name: types[name] for name in case.kernel.arg_names}
+    # Of a kernel for several levels each argument has a number.
+    signature = {name: types.get(re.sub(r"_\d$", "", name), "i32") for name in case.kernel.arg_names}
     aligned = {
         (position,): [["tt.divisibility", 16]]
         for position, name in enumerate(case.kernel.arg_names)

@@ -14,6 +14,7 @@ from vfnet_bench.gpu.conditions import GMACS, Conditions, allow_tf32, stock_netw
 from vfnet_build.engines.half_precision import use_half_precision
 from vfnet_runtime.architecture.detector import Detector
 from vfnet_runtime.architecture.vfnet import VFNet
+from vfnet_runtime.engines.kernel_choices import DEFAULT_CHOICES, KernelChoices
 
 PRECISIONS = ("fp16", "bf16", "f32")
 EAGER_F32 = "eager f32, TF32 off"
@@ -56,11 +57,11 @@ def gains(found: dict[str, Times]) -> dict[str, float]:
 
 
 def engine_runs(
-    conditions: Conditions, network: VFNet, precision: str, *, overlap_levels: bool = False
+    conditions: Conditions, network: VFNet, precision: str, choices: KernelChoices = DEFAULT_CHOICES
 ) -> dict[int, Callable[[], object]]:
     """Batch size -> what computes one: the replay of the graph that serves; on the CPU the engine's own network."""
     canvas = "{}x{}".format(*conditions.canvas)
-    engine = make_engine(conditions, network, precision, canvas, conditions.batch_sizes, overlap_levels=overlap_levels)
+    engine = make_engine(conditions, network, precision, canvas, conditions.batch_sizes, choices=choices)
     runner: Any = engine.runner
     if not conditions.on_gpu:
         return {size: _eager(conditions, runner.detector, size) for size in conditions.batch_sizes}

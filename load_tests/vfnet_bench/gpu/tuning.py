@@ -12,6 +12,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from vfnet_bench.gpu.conditions import Conditions, stock_network
 from vfnet_bench.gpu.speed import engine_runs
+from vfnet_runtime.engines.kernel_choices import DEFAULT_CHOICES, KernelChoices
 from vfnet_runtime.engines.kernels.deformable_tiles import Tile, tile_for
 
 TILES = (
@@ -27,6 +28,11 @@ TILES = (
 """Those that compile without spills on 9.0, and the one that was used before (64, 256, 64, 8, 2)."""
 _CHANNELS = 256
 _STRIDES = {"stride 8": 8, "stride 16": 16, "stride 32": 32}
+_OTHERWISE = {
+    "convolutions and what follows them apart": KernelChoices(convolve_in_one_pass=False),
+    "level after level": KernelChoices(levels_together=False),
+    "coarser levels beside the finest": KernelChoices(overlap_levels=True),
+}
 Work = Callable[[], object]
 
 
@@ -43,7 +49,8 @@ def tuning(conditions: Conditions) -> dict[str, dict[str, float | str]]:
     compare["enlarging 640 x 480"] = lambda: enlarging(conditions)
     compare["engine, as it is"] = lambda: engine_times(conditions)
     compare["engine, cudnn.benchmark"] = lambda: engine_times(conditions, cudnn_benchmark=True)
-    compare["engine, coarser levels beside the finest"] = lambda: engine_times(conditions, overlap_levels=True)
+    for name, choices in _OTHERWISE.items():
+        compare[f"engine, {name}"] = lambda choices=choices: engine_times(conditions, choices)  # type: ignore[misc]
     return conditions.measure_each(compare, 20)
 
 
@@ -61,15 +68,22 @@ def tiles(conditions: Conditions, images: int, stride: int) -> dict[str, float |
     multiprocessors = torch.cuda.get_device_properties(conditions.device).multi_processor_count
     chosen = tile_for(capability, x.dtype, _CHANNELS, _CHANNELS, images * height * width, multiprocessors)
     found: dict[str, float | str] = {"chosen": str(tuple(chosen))}
+    work: dict[str, Work] = {}
     for tile in TILES:
+        work[str(tuple(tile))] = lambda tile=tile: deform_conv(  # type: ignore[misc]
+            x, prediction, weight, None, 1, 1, True, True, None, tile=tile
+        )
+    return found | _each(conditions, work)
 
-        def work(tile: Tile = tile) -> object:
-            return deform_conv(x, prediction, weight, None, 1, 1, True, True, None, tile=tile)
 
+def _each(conditions: Conditions, works: dict[str, Work]) -> dict[str, float | str]:
+    """Milliseconds of each; one that fails says why and leaves the others."""
+    found: dict[str, float | str] = {}
+    for name, work in works.items():
         try:
-            found[str(tuple(tile))] = _milliseconds(conditions, work)
+            found[name] = _milliseconds(conditions, work)
         except Exception as error:
-            found[str(tuple(tile))] = f"{type(error).__name__}: {error}"
+            found[name] = f"{type(error).__name__}: {error}"
     return found
 
 
@@ -87,23 +101,31 @@ def offset_outputs(conditions: Conditions) -> dict[str, float | str]:
 
 
 def epilogues(conditions: Conditions) -> dict[str, float | str]:
-    """A 1x1 convolution, then bias and ReLU: by our pass, by cuDNN in one."""
+    """A 1x1 convolution, then bias, residual and ReLU: by our pass after it, by cuDNN in one, by our kernel in one."""
     from vfnet_runtime.engines.network_operations import add_and_rectify
 
     height, width = (-(-side // 8) for side in conditions.canvas)
-    x = _map(conditions, conditions.batch_sizes[-1], height, width)
+    x, residual = (_map(conditions, conditions.batch_sizes[-1], height, width) for _ in range(2))
     weight = _filters(conditions, _CHANNELS)[:, :, :1, :1].contiguous(memory_format=torch.channels_last)
     bias = torch.zeros(_CHANNELS, device=conditions.device)
-    found: dict[str, float | str] = {
-        "convolution alone": _milliseconds(conditions, lambda: F.conv2d(x, weight)),
-        "and our pass": _milliseconds(conditions, lambda: add_and_rectify(F.conv2d(x, weight), bias)),
+    work: dict[str, Work] = {
+        "convolution alone": lambda: F.conv2d(x, weight),
+        "and our pass": lambda: add_and_rectify(F.conv2d(x, weight), bias),
+        "and our pass with a residual": lambda: add_and_rectify(F.conv2d(x, weight), bias, residual),
     }
     if conditions.on_gpu:
-        half = bias.half()
-        found["cuDNN in one"] = _milliseconds(
-            conditions, lambda: torch.cudnn_convolution_relu(x, weight, half, (1, 1), (0, 0), (1, 1), 1)
+        from vfnet_runtime.engines.kernels import convolve_1x1_kernel as kernel
+
+        half, plain = bias.half(), ((1, 1), (0, 0), (1, 1), 1)
+        work["cuDNN in one"] = lambda: torch.cudnn_convolution_relu(x, weight, half, *plain)
+        work["cuDNN in one, residual"] = lambda: torch.cudnn_convolution_add_relu(
+            x, weight, residual, 1.0, half, *plain
         )
-    return found
+        for tile in kernel.TILES:
+            work[f"our kernel in one, residual, {tuple(tile)}"] = lambda tile=tile: kernel.convolve_1x1(  # type: ignore[misc]
+                x, weight, bias, 1, residual, None, tile
+            )
+    return _each(conditions, work)
 
 
 def enlarging(conditions: Conditions) -> dict[str, float | str]:
@@ -128,13 +150,13 @@ def enlarging(conditions: Conditions) -> dict[str, float | str]:
 
 
 def engine_times(
-    conditions: Conditions, *, cudnn_benchmark: bool = False, overlap_levels: bool = False
+    conditions: Conditions, choices: KernelChoices = DEFAULT_CHOICES, *, cudnn_benchmark: bool = False
 ) -> dict[str, float | str]:
     """The engine in fp16: milliseconds a batch, and how many kernels a graph of one image launches."""
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = cudnn_benchmark
     try:
-        runs = engine_runs(conditions, stock_network(conditions), "fp16", overlap_levels=overlap_levels)
+        runs = engine_runs(conditions, stock_network(conditions), "fp16", choices)
         found: dict[str, float | str] = {f"batch {size}": conditions.milliseconds(run) for size, run in runs.items()}
         found["kernels of one image"] = float(_launches(conditions, runs[min(runs)]))
     finally:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
+from vfnet_bench.callers_on_a_thread import CallersOnAThread
 from vfnet_bench.http_callers import HTTPCallers
 from vfnet_client.exceptions import VFNetClientError
 from vfnet_client.transport import open_transport
@@ -37,29 +35,18 @@ class Outcome:
         return self.answered / self.seconds
 
 
-class GatewayCallers:
+class GatewayCallers(CallersOnAThread):
     """A context: half of them ask `/score`, half KServe v2 over gRPC, each again as soon as it is answered.
 
     None of them tries anything twice.
     """
 
     def __init__(self, port: int, grpc_url: str, image: bytes, callers: int) -> None:
+        super().__init__()
         self._port, self._grpc_url, self._image, self._callers = port, grpc_url, image, callers
         self._answers: list[tuple[float, float]] = []
         """When each was sent, and answered (monotonic seconds)."""
         self._failures: list[str] = []
-        self._ends = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="callers")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ends.set()
-        self._thread.join()
 
     def outcome(self, since: float) -> Outcome:
         """Of what was answered since then (monotonic seconds)."""

@@ -55,12 +55,13 @@ async def measure_sharing(heavy: Call, light: Call, factor: float, seconds: floa
         (await _at_rates(calls, [_MODEST * alone[n] if n == each else rates[n] for n in (0, 1)], seconds))[each]
         for each in (0, 1)
     ]
-    return SharingRound(*(_model(alone[n], *both[n], *modest[n]) for n in (0, 1)))
+    return SharingRound(*(shared_model(alone[n], *both[n], *modest[n]) for n in (0, 1)))
 
 
-def _model(
+def shared_model(
     alone: float, answers: list[Answer], together: float, modest: list[Answer], modest_rate: float
 ) -> SharedModel:
+    """Of its answers in a crowd and while it was modest, and the rates of the good ones of each."""
     return SharedModel(
         alone=alone,
         together=together,

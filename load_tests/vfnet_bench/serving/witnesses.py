@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import threading
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
+from vfnet_bench.callers_on_a_thread import CallersOnAThread
 from vfnet_bench.http_callers import HTTPCallers
 from vfnet_bench.load import call_at_rate
 from vfnet_bench.serving.triton_callers import TritonCallers
-from vfnet_client.exceptions import VFNetClientError
+from vfnet_client.exceptions import ServerBusyError, VFNetClientError
 from vfnet_client.transport import open_transport
 from vfnet_load.http_requests import score_request
 from vfnet_serve.endpoints import Endpoints
 
 GRPC, SCORE, HTTP = "gRPC at Triton", "/score", "HTTP at Triton"
 _TIMEOUT_S = 60.0
-_REFUSED = 503
+_REFUSED = (429, 503)
+_PAUSE_S = 0.05
+"""Of who was refused."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Witnessed:
     """Of its bytes; empty where it was refused, or only its status is known."""
 
 
-class Witnesses:
+class Witnesses(CallersOnAThread):
     """A context: they ask on a thread of their own, none of them twice.
 
     Args:
@@ -44,23 +45,12 @@ class Witnesses:
     """
 
     def __init__(self, endpoints: Endpoints, score_port: int, image: bytes, at_rate: float | None = None) -> None:
+        super().__init__()
         self._endpoints, self._score_port, self._image, self._at_rate = endpoints, score_port, image, at_rate
         self.answers: list[Witnessed] = []
         self.failures: list[str] = []
         """In words."""
         self.refused = 0
-        self._ends = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="witnesses")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ends.set()
-        self._thread.join()
 
     def by_second(self, since: float, until: float) -> list[int]:
         """Answers in each whole second between these two moments."""
@@ -79,6 +69,8 @@ class Witnesses:
                 (document,) = (await triton.infer(self._image, timeout=_TIMEOUT_S))["DETECTIONS"]
                 return bytes(document)
             status, body = await score.ask(request)
+            if status in _REFUSED:
+                raise ServerBusyError(f"{status}")
             if status != 200:
                 raise RuntimeError(f"{status}: {body[:200].decode(errors='replace')}")
             return body
@@ -89,6 +81,9 @@ class Witnesses:
                 try:
                     digest = hashlib.sha256(await ask(way)).hexdigest()
                     self.answers.append(Witnessed(way, sent, time.monotonic(), digest))
+                except ServerBusyError:
+                    self.refused += 1
+                    await asyncio.sleep(_PAUSE_S)
                 except (VFNetClientError, RuntimeError, OSError, EOFError) as error:
                     self.failures.append(f"{way}: {type(error).__name__}: {error}")
 
@@ -110,7 +105,7 @@ class Witnesses:
                 return 0
             if status == 200:
                 self.answers.append(Witnessed(HTTP, sent, time.monotonic(), ""))
-            elif status == _REFUSED:
+            elif status in _REFUSED:
                 self.refused += 1
             else:
                 self.failures.append(f"{HTTP}: {status}")
@@ -121,3 +116,9 @@ class Witnesses:
                 await asyncio.gather(*(await call_at_rate(call, rate, 0.5)))
         finally:
             await triton.close()
+
+
+def kinds_of(answers: Iterable[Witnessed]) -> int | None:
+    """Different answers to the one request at one way, at most; None where none is known."""
+    found = {(each.way, each.digest) for each in answers if each.digest}
+    return max(Counter(way for way, _ in found).values(), default=None)

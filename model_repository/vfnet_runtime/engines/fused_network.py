@@ -15,15 +15,19 @@ from torch import Tensor, nn
 
 from vfnet_runtime.architecture.deform_conv import DeformConv2d, ModulatedDeformConv2dPack
 from vfnet_runtime.architecture.padding import ValidAreas, mask_padding
-from vfnet_runtime.architecture.resnet import Bottleneck
+from vfnet_runtime.architecture.resnet import Bottleneck, ResNet
 from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_runtime.architecture.vfnet_head import TowerConv, VFNetHead
+from vfnet_runtime.engines.filter_rounding import rounded
+from vfnet_runtime.engines.kernel_choices import DEFAULT_CHOICES, MOST_LEVELS, KernelChoices
 from vfnet_runtime.engines.network_operations import (
     StarOffsets,
     add_and_rectify,
+    convolve_1x1_and_rectify,
     deform_conv_and_rectify,
+    deform_conv_of_levels,
     group_norm_and_rectify,
-    star_conv_and_rectify,
+    star_conv_of_levels,
 )
 
 _MATRIX_CHANNELS = 8
@@ -32,11 +36,13 @@ _BUNDLE = 64
 """Channels of narrow groups of filters that are multiplied as one: the kernel's step."""
 
 
-def fuse(network: VFNet, dtype: torch.dtype, *, for_kernels: bool = False) -> ValidAreas:
+def fuse(
+    network: VFNet, dtype: torch.dtype, *, for_kernels: bool = False, choices: KernelChoices = DEFAULT_CHOICES
+) -> ValidAreas:
     """Rewrite `network` in place for inference on any canvas, its maps and filters in `dtype`.
 
     Float32 stay whatever the `dtype`: sums, statistics, biases, what predicts logits and boxes, where taps land; with
-    bfloat16 also what predicts where they land, for its 8 bits are up to 0.06 of a cell.
+    bfloat16 also what predicts where they land, for its 8 bits are up to 0.06 of a cell, and the stem (`input_dtype`).
 
     Args:
         for_kernels: lay filters out as the kernels for GPUs want them; on a CPU that would only cost time.
@@ -45,32 +51,51 @@ def fuse(network: VFNet, dtype: torch.dtype, *, for_kernels: bool = False) -> Va
         What has to be told of each batch, with `begin`, before the network runs.
     """
     areas = ValidAreas()
-    backbone, layout = network.backbone, FilterLayout(dtype, for_kernels)
+    backbone, layout = network.backbone, FilterLayout(dtype, for_kernels, choices.convolve_in_one_pass)
     for stage in range(4):
         blocks = backbone.get_submodule(f"layer{stage + 1}")
         for name, block in blocks.named_children():
             if isinstance(block, Bottleneck):
-                setattr(blocks, name, FusedBottleneck(block, areas, layout))
+                follows_stem = (stage, name) == (0, "0")
+                first_dtype = input_dtype(backbone, dtype) if follows_stem else dtype
+                setattr(blocks, name, FusedBottleneck(block, areas, layout, first_dtype))
             else:
                 _fuse_packs(block, areas, layout)
     if not backbone.deep_stem:
         stem = FusedStem(backbone.conv1, backbone.bn1, areas)
+        stem.conv.stays_float32 = input_dtype(backbone, dtype) == torch.float32  # type: ignore[assignment]
         for name, module in {"conv1": stem, "bn1": nn.Identity(), "relu": nn.Identity()}.items():
             setattr(backbone, name, module)
         backbone.maxpool.masks_padding = True  # type: ignore[assignment]  # the stem has done it
-    backbone.register_forward_pre_hook(lambda _, inputs: (inputs[0].to(dtype, memory_format=torch.channels_last),))
-    network.bbox_head = FusedHead(network.bbox_head, areas, layout)  # type: ignore[assignment]
+    first = input_dtype(backbone, dtype)
+    backbone.register_forward_pre_hook(lambda _, inputs: (inputs[0].to(first, memory_format=torch.channels_last),))
+    network.bbox_head = FusedHead(  # type: ignore[assignment]
+        network.bbox_head, areas, layout, levels_together=choices.levels_together
+    )
     mask_padding(network, areas)
     for module in network.modules():
-        if isinstance(module, nn.Conv2d) and not getattr(module, "stays_float32", False):
+        if getattr(module, "stays_float32", False):
+            continue
+        if isinstance(module, nn.Conv2d):
+            module.weight.data = rounded(module.weight.data, dtype)
             module.to(dtype)
         elif isinstance(module, (FoldedConv, ModulatedDeformConv2dPack, DeformConv2d)):
-            module.weight.data = module.weight.data.to(dtype)
+            module.weight.data = rounded(module.weight.data, dtype)
     for parameter in network.parameters():
         parameter.requires_grad_(False)
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return areas
+
+
+def input_dtype(backbone: ResNet, dtype: torch.dtype) -> torch.dtype:
+    """What a backbone takes its image in, and in which its stem, its pooling and what reads that compute.
+
+    With bfloat16 that is float32: these are a few products at the largest maps, and everything after them sees their
+    rounding. Not where the stem is deep, or the blocks are not known here.
+    """
+    is_known = not backbone.deep_stem and issubclass(backbone.block, Bottleneck)
+    return torch.float32 if dtype == torch.bfloat16 and is_known else dtype
 
 
 def folded(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -111,8 +136,8 @@ def bundled(weight: Tensor, channels: int) -> Tensor:
 class FilterLayout:
     """How filters of deformable convolutions, and of what predicts their offsets, are kept."""
 
-    def __init__(self, dtype: torch.dtype, for_kernels: bool) -> None:
-        self.dtype, self.for_kernels = dtype, for_kernels
+    def __init__(self, dtype: torch.dtype, for_kernels: bool, in_one_pass: bool) -> None:
+        self.dtype, self.for_kernels, self.in_one_pass = dtype, for_kernels, in_one_pass
 
     def offset_predictor(self, pack: ModulatedDeformConv2dPack) -> OffsetPredictor:
         """What takes the place of `pack.conv_offset`."""
@@ -155,8 +180,13 @@ class FoldedConv(nn.Module):
 
     bias: Tensor
 
-    def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d, *, in_one_pass: bool = False) -> None:
+        """
+        Args:
+            in_one_pass: a convolution of one group and 1x1, with what follows it in one kernel.
+        """
         super().__init__()
+        self.in_one_pass = in_one_pass and conv.kernel_size == (1, 1) and conv.groups == 1
         weight, bias = folded(conv.weight, norm)
         self.weight = nn.Parameter(weight)
         self.register_buffer("bias", bias)
@@ -165,6 +195,12 @@ class FoldedConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[N, in, H, W] -> [N, out, Ho, Wo], to which `bias` is still to be added."""
         return F.conv2d(x, self.weight, None, self.stride, self.padding, 1, self.groups)
+
+    def rectified(self, x: Tensor, residual: Tensor | None = None, areas: ValidAreas | None = None) -> Tensor:
+        """ReLU of what comes out, `bias` and `residual`; zero in the padding if `areas` are given."""
+        if self.in_one_pass:
+            return convolve_1x1_and_rectify(x, self.weight, self.bias, self.stride[0], residual, areas)
+        return add_and_rectify(self(x), self.bias, residual, areas)
 
 
 class FusedStem(nn.Module):
@@ -186,10 +222,14 @@ class FusedBottleneck(nn.Module):
 
     masks_padding = True
 
-    def __init__(self, block: Bottleneck, areas: ValidAreas, layout: FilterLayout) -> None:
+    def __init__(self, block: Bottleneck, areas: ValidAreas, layout: FilterLayout, dtype: torch.dtype) -> None:
+        """`dtype`: of the input, where that is another than the maps'."""
         super().__init__()
-        self.areas = areas
-        self.conv1, self.conv3 = FoldedConv(block.conv1, block.bn1), FoldedConv(block.conv3, block.bn3)
+        self.areas, self.dtype = areas, layout.dtype
+        self.conv1, self.conv3 = (
+            FoldedConv(conv, norm, in_one_pass=layout.in_one_pass)
+            for conv, norm in ((block.conv1, block.bn1), (block.conv3, block.bn3))
+        )
         middle = block.conv2
         self.conv2: nn.Module = (
             FusedDeformConv(middle, block.bn2, layout)
@@ -206,15 +246,16 @@ class FusedBottleneck(nn.Module):
             self.shortcut = FoldedConv(conv, norm)
             # Both biases are added to the sum of both branches, in the last pass.
             self.conv3.bias += self.shortcut.bias
+        for reader in (self.conv1, self.shortcut):
+            if reader is not None:
+                reader.stays_float32 = dtype == torch.float32  # type: ignore[assignment]
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in, H, W] -> [N, planes * 4, H / stride, W / stride]; what comes out in the padding means nothing."""
         identity = x if self.shortcut is None else self.shortcut(self.pool(x))
-        out = add_and_rectify(self.conv1(x), self.conv1.bias, areas=self.areas)
-        out = self.conv2(out)
-        if isinstance(self.conv2, FoldedConv):
-            out = add_and_rectify(out, self.conv2.bias)
-        return add_and_rectify(self.conv3(out), self.conv3.bias, identity)
+        out = self.conv1.rectified(x, areas=self.areas).to(self.dtype)
+        out = self.conv2.rectified(out) if isinstance(self.conv2, FoldedConv) else self.conv2(out)
+        return self.conv3.rectified(out, identity)
 
 
 class FusedDeformConv(nn.Module):
@@ -279,18 +320,15 @@ class FusedTowerConv(nn.Module):
         if isinstance(block.conv, ModulatedDeformConv2dPack):
             block.conv.conv_offset = layout.offset_predictor(block.conv)  # type: ignore[assignment]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, in_channels, H, W] -> [N, out_channels, H, W]."""
-        conv = self.conv
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        """Of each level [N, in_channels, H, W] -> [N, out_channels, H, W]."""
+        conv, gn = self.conv, self.gn
         if isinstance(conv, ModulatedDeformConv2dPack):
-            x = deform_conv_and_rectify(
-                x, conv.conv_offset(x), conv.weight, None, 1, conv.padding, modulated=True, rectify=False, areas=None
-            )
+            maps = deform_conv_of_levels(maps, [conv.conv_offset(x) for x in maps], conv.weight, conv.padding)
         else:
-            x = conv(x)
-        gn = self.gn
+            maps = [conv(x) for x in maps]
         return group_norm_and_rectify(
-            x, gn.num_groups, gn.weight, gn.bias, gn.eps, self.areas, into_float32=self.into_float32
+            maps, gn.num_groups, gn.weight, gn.bias, gn.eps, self.areas, into_float32=self.into_float32
         )
 
 
@@ -299,9 +337,10 @@ class FusedHead(nn.Module):
 
     masks_padding = True
 
-    def __init__(self, head: VFNetHead, areas: ValidAreas, layout: FilterLayout) -> None:
+    def __init__(self, head: VFNetHead, areas: ValidAreas, layout: FilterLayout, *, levels_together: bool) -> None:
         super().__init__()
         self.head, self.areas = head, areas
+        self.levels_at_once = MOST_LEVELS if levels_together else 1
         self.side_stream: Any = None
         """Of the GPU, for the coarser levels; None: level after level."""
         self.cls_convs = nn.ModuleList(FusedTowerConv(block, areas, layout) for block in head.cls_convs)  # type: ignore[arg-type]
@@ -313,7 +352,7 @@ class FusedHead(nn.Module):
     def forward(self, feature_maps: list[Tensor]) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """As `VFNetHead.forward`; logits are minus infinity in the padding."""
         if self.side_stream is None:
-            levels = [self.forward_single(x, level) for level, x in enumerate(feature_maps)]
+            levels = self._compute(feature_maps, 0)
         else:
             levels = self._beside_each_other(feature_maps, self.side_stream)
         cls_scores, bbox_preds, bbox_preds_refine = (list(outputs) for outputs in zip(*levels, strict=True))
@@ -323,33 +362,47 @@ class FusedHead(nn.Module):
         """The coarser levels, which leave most of a GPU idle, while the finest is computed."""
         main = torch.cuda.current_stream(feature_maps[0].device)
         side.wait_stream(main)
-        finest = self.forward_single(feature_maps[0], 0)
+        finest = self._compute(feature_maps[:1], 0)
         with torch.cuda.stream(side):
-            coarser = [self.forward_single(x, level) for level, x in enumerate(feature_maps[1:], 1)]
+            coarser = self._compute(feature_maps[1:], 1)
         # Until then the maps are alive; from then on their memory may be used again.
         main.wait_stream(side)
-        return [finest, *coarser]
+        return finest + coarser
 
-    def forward_single(self, x: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor]:
-        """One level's `cls_score`, `bbox_pred`, `bbox_pred_refine`; the steps of `VFNetHead.forward_single`."""
+    def _compute(self, feature_maps: list[Tensor], first: int) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Of levels from `first` on, as many at once as may be."""
+        found = []
+        for start in range(0, len(feature_maps), self.levels_at_once):
+            some = feature_maps[start : start + self.levels_at_once]
+            found += self._compute_at_once(some, range(first + start, first + start + len(some)))
+        return found
+
+    def _compute_at_once(self, feature_maps: list[Tensor], levels: range) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Each level's `cls_score`, `bbox_pred`, `bbox_pred_refine`; the steps of `VFNetHead.forward_single`."""
         head, areas = self.head, self.areas
-        cls_feat = reg_feat = areas.clear(x)
+        cls_feats = reg_feats = [areas.clear(x) for x in feature_maps]
         for conv in self.cls_convs:
-            cls_feat = conv(cls_feat)
+            cls_feats = conv(cls_feats)
         for conv in self.reg_convs:
-            reg_feat = conv(reg_feat)
+            reg_feats = conv(reg_feats)
 
-        distances = head.scales[level](head.vfnet_reg(self.vfnet_reg_conv(reg_feat)))
-        bbox_pred = distances.exp() * head.bbox_factors[level]
-        star = StarOffsets(bbox_pred, head.gradient_mul, head.strides[level])
+        distances = [head.vfnet_reg(x) for x in self.vfnet_reg_conv(reg_feats)]
+        bbox_preds = [
+            head.scales[level](distance).exp() * head.bbox_factors[level]
+            for level, distance in zip(levels, distances, strict=True)
+        ]
+        stars = [
+            StarOffsets(bbox_pred, head.gradient_mul, head.strides[level])
+            for level, bbox_pred in zip(levels, bbox_preds, strict=True)
+        ]
+        refinements = [head.vfnet_reg_refine(x) for x in self._sample(reg_feats, stars, head.vfnet_reg_refine_dconv)]
+        bbox_preds_refine = [
+            head.scales_refine[level](refinement).exp() * bbox_pred
+            for level, refinement, bbox_pred in zip(levels, refinements, bbox_preds, strict=True)
+        ]
+        logits = [head.vfnet_cls(x) for x in self._sample(cls_feats, stars, head.vfnet_cls_dconv)]
+        logits = [torch.where(areas.mask(each), each, -torch.inf) for each in logits]
+        return list(zip(logits, bbox_preds, bbox_preds_refine, strict=True))
 
-        reg_feat = self._sample(reg_feat, star, head.vfnet_reg_refine_dconv)
-        refinement = head.scales_refine[level](head.vfnet_reg_refine(reg_feat))
-        bbox_pred_refine = refinement.exp() * bbox_pred
-
-        logits = head.vfnet_cls(self._sample(cls_feat, star, head.vfnet_cls_dconv))
-        logits = torch.where(areas.mask(logits), logits, -torch.inf)
-        return logits, bbox_pred, bbox_pred_refine
-
-    def _sample(self, x: Tensor, star: StarOffsets, conv: DeformConv2d) -> Tensor:
-        return star_conv_and_rectify(x, star, conv.weight, conv.padding, self.areas)
+    def _sample(self, maps: list[Tensor], stars: list[StarOffsets], conv: DeformConv2d) -> list[Tensor]:
+        return star_conv_of_levels(maps, stars, conv.weight, conv.padding, self.areas)

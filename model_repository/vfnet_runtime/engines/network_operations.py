@@ -6,7 +6,10 @@ are [N, C, H, W] with channels last in memory; arithmetic is in float32 whatever
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vfnet_runtime.architecture.deform_conv import deform_conv2d, sample_columns
@@ -27,6 +30,10 @@ def start_kernels(device: torch.device) -> str | None:
     return reason
 
 
+def _by_kernel(x: Tensor) -> bool:
+    return HAS_KERNELS and x.is_cuda
+
+
 def normalise_by_kernel(dense: DensePredictor, dtype: torch.dtype) -> None:
     """Have `dense` normalise pixels into `dtype` in one pass, by a kernel."""
     from vfnet_runtime.engines.kernels.normalise_pixels_kernel import normalise_pixels
@@ -44,7 +51,7 @@ def add_and_rectify(x: Tensor, bias: Tensor, residual: Tensor | None = None, are
         x, residual: [N, C, H, W].
         bias: float32 [C].
     """
-    if HAS_KERNELS and x.is_cuda:
+    if _by_kernel(x):
         from vfnet_runtime.engines.kernels import pointwise_kernel
 
         return pointwise_kernel.add_and_rectify(x, bias, residual, None if areas is None else areas.sizes(x))
@@ -55,8 +62,34 @@ def add_and_rectify(x: Tensor, bias: Tensor, residual: Tensor | None = None, are
     return out if areas is None else areas.clear(out)
 
 
-def group_norm_and_rectify(
+def convolve_1x1_and_rectify(
     x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    stride: int,
+    residual: Tensor | None = None,
+    areas: ValidAreas | None = None,
+) -> Tensor:
+    """`add_and_rectify` of a convolution whose sums are not rounded before, on a CPU neither.
+
+    Args:
+        x: [N, C, H, W].
+        weight: [out_channels, C, 1, 1].
+    """
+    if _by_kernel(x):
+        from vfnet_runtime.engines.kernels import convolve_1x1_kernel as kernel
+
+        if kernel.takes(x, weight):
+            sizes = None if areas is None else areas.sizes(x[:, :, ::stride, ::stride])
+            return kernel.convolve_1x1(x, weight, bias, stride, residual, sizes)
+    if x.is_cuda or x.dtype == torch.float32:
+        return add_and_rectify(F.conv2d(x, weight, stride=stride), bias, residual, areas)
+    sums = F.conv2d(x.float(), weight.float(), stride=stride)
+    return add_and_rectify(sums, bias, residual, areas).to(x.dtype)
+
+
+def group_norm_and_rectify(
+    maps: Sequence[Tensor],
     num_groups: int,
     weight: Tensor,
     bias: Tensor,
@@ -64,22 +97,23 @@ def group_norm_and_rectify(
     areas: ValidAreas,
     *,
     into_float32: bool = False,
-) -> Tensor:
-    """Group normalisation by the statistics of the valid cells, then ReLU; zero in the padding.
+) -> list[Tensor]:
+    """Group normalisation of each map by the statistics of its valid cells, then ReLU; zero in the padding.
 
     Args:
+        maps: of pyramid levels, at most `MOST_LEVELS`; they may be overwritten.
         weight, bias: float32 [C].
-        into_float32: leave the result unrounded, whatever type `x` has.
+        into_float32: leave the results unrounded, whatever type the maps have.
     """
-    if HAS_KERNELS and x.is_cuda:
+    if _by_kernel(maps[0]):
         from vfnet_runtime.engines.kernels import normalisation_kernels
 
-        sizes = areas.sizes(x)
+        sizes = [areas.sizes(x) for x in maps]
         return normalisation_kernels.group_norm_and_rectify(
-            x, num_groups, weight, bias, eps, sizes, into_float32=into_float32
+            maps, num_groups, weight, bias, eps, sizes, into_float32=into_float32
         )
-    x = x.float() if into_float32 else x
-    return areas.clear(torch.relu(areas.group_norm(x, num_groups, weight, bias, eps)))
+    maps = [x.float() for x in maps] if into_float32 else maps
+    return [areas.clear(torch.relu(areas.group_norm(x, num_groups, weight, bias, eps))) for x in maps]
 
 
 def deform_conv_and_rectify(
@@ -105,7 +139,7 @@ def deform_conv_and_rectify(
         bias: float32 [out_channels].
         into_float32: leave the sums unrounded, whatever type `x` has.
     """
-    if HAS_KERNELS and x.is_cuda:
+    if _by_kernel(x):
         from vfnet_runtime.engines.kernels import deformable_kernel as kernel
 
         if kernel.takes(x, prediction, weight, modulated):
@@ -116,7 +150,7 @@ def deform_conv_and_rectify(
             return out.float() if into_float32 else out
     offsets = prediction.shape[1] // 3 * 2 if modulated else prediction.shape[1]
     mask = prediction[:, offsets:].float().sigmoid() if modulated else None
-    if into_float32 and x.dtype != torch.float32 and weight.shape[1] == x.shape[1]:
+    if x.dtype != torch.float32 and weight.shape[1] == x.shape[1]:  # as the kernel, which rounds once
         out = _sums_in_float32(x, prediction[:, :offsets], weight, stride, padding, mask)
     else:
         out = deform_conv2d(x, prediction[:, :offsets], weight, None, stride, padding, mask=mask).float()
@@ -152,9 +186,38 @@ class StarOffsets:
         return self._offsets
 
 
+def deform_conv_of_levels(
+    maps: Sequence[Tensor], predictions: Sequence[Tensor], weight: Tensor, padding: int
+) -> list[Tensor]:
+    """`deform_conv_and_rectify` of each map, at most `MOST_LEVELS`, modulated, without anything that follows."""
+    if _by_kernel(maps[0]) and len(maps) > 1:
+        from vfnet_runtime.engines.kernels import deformable_levels_kernel as kernel
+
+        if kernel.takes(maps, predictions, weight):
+            return kernel.deform_levels(maps, predictions, weight)
+    return [
+        deform_conv_and_rectify(x, prediction, weight, None, 1, padding, modulated=True, rectify=False, areas=None)
+        for x, prediction in zip(maps, predictions, strict=True)
+    ]
+
+
+def star_conv_of_levels(
+    maps: Sequence[Tensor], stars: Sequence[StarOffsets], weight: Tensor, padding: int, areas: ValidAreas
+) -> list[Tensor]:
+    """`star_conv_and_rectify` of each map, at most `MOST_LEVELS`."""
+    if _by_kernel(maps[0]) and len(maps) > 1:
+        from vfnet_runtime.engines.kernels import deformable_levels_kernel as kernel
+
+        distances = [star.distances for star in stars]
+        if kernel.takes(maps, distances, weight):
+            strides, sizes = [star.stride for star in stars], [areas.sizes(x) for x in maps]
+            return kernel.deform_levels(maps, distances, weight, strides=strides, sizes=sizes)
+    return [star_conv_and_rectify(x, star, weight, padding, areas) for x, star in zip(maps, stars, strict=True)]
+
+
 def star_conv_and_rectify(x: Tensor, star: StarOffsets, weight: Tensor, padding: int, areas: ValidAreas) -> Tensor:
     """`deform_conv_and_rectify` without bias, with the offsets of boxes; the sums in float32 [N, out, H, W]."""
-    if HAS_KERNELS and x.is_cuda:
+    if _by_kernel(x):
         from vfnet_runtime.engines.kernels import deformable_kernel as kernel
 
         if kernel.takes_star(x, weight):

@@ -19,7 +19,8 @@ from vfnet_runtime.architecture.padding import MULTIPLE, default_canvases
 from vfnet_runtime.canvases import OWN, Canvas, canvas_for, parse_canvases
 from vfnet_runtime.engines import network_operations
 from vfnet_runtime.engines.batching import Batch, plan_batches
-from vfnet_runtime.engines.fused_network import fuse
+from vfnet_runtime.engines.fused_network import fuse, input_dtype
+from vfnet_runtime.engines.kernel_choices import DEFAULT_CHOICES, KernelChoices
 from vfnet_runtime.engines.kernels.deformable_tiles import FIRST_WITH_BFLOAT16
 from vfnet_runtime.engines.network_operations import normalise_by_kernel, start_kernels
 from vfnet_runtime.processor_cores import available_cores
@@ -72,7 +73,7 @@ class TorchEngine:
         batch_sizes: tuple[int, ...] = (1, 2, 4, 8),
         *,
         all_sizes: bool = False,
-        overlap_levels: bool = False,
+        choices: KernelChoices = DEFAULT_CHOICES,
     ) -> None:
         """Load; on CUDA also compile and capture.
 
@@ -82,8 +83,8 @@ class TorchEngine:
             precision: `f32`, `bf16` or `fp16`; see `fuse` for what stays in float32.
             canvases: see `parse_canvases`; `auto`: each image's own on the CPU, `default_canvases` on CUDA.
             batch_sizes: how many images the network is run with at once, rising from 1; used with canvases only.
-            overlap_levels: on CUDA, compute the head's coarser levels beside the finest; not measured yet.
             all_sizes: on CUDA, fail where memory does not hold all of them, instead of leaving the largest out.
+            choices: how the network is computed.
         """
         network = read_network(network_path)
         largest = network.config.preprocess.img_scale
@@ -102,12 +103,14 @@ class TorchEngine:
             self.canvases = parse_canvases(default_canvases(largest) if on_cuda else OWN)
         else:
             self.canvases = parse_canvases(canvases)
-        areas = fuse(network, DTYPES[precision], for_kernels=network_operations.HAS_KERNELS and on_cuda)
-        if overlap_levels and on_cuda:
+        network.to(self.device)  # where filters are folded and rounded in no time
+        has_kernels = network_operations.HAS_KERNELS and on_cuda
+        areas = fuse(network, DTYPES[precision], for_kernels=has_kernels, choices=choices)
+        if choices.overlap_levels and on_cuda:
             network.bbox_head.side_stream = torch.cuda.Stream(self.device)  # type: ignore[assignment]
         detector = Detector(network, areas).eval().to(self.device)
-        if network_operations.HAS_KERNELS and on_cuda:
-            normalise_by_kernel(detector.dense, DTYPES[precision])
+        if has_kernels:
+            normalise_by_kernel(detector.dense, input_dtype(network.backbone, DTYPES[precision]))
         self.runner: Runner
         if on_cuda:
             from vfnet_runtime.engines.cuda_runner import CudaRunner  # it asks for a CUDA device when it is imported

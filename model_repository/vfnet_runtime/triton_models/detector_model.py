@@ -51,6 +51,7 @@ class TritonPythonModel(DecoupledDetector):
         warm = warm_up(self.engine, canvases, float(parameters["warm_up_seconds"]), say)
         self.last_size: tuple[int, ...] = ()
         self.receive_with(config, parameters)
+        self.received.export_spans(self.engine.description)
         say(f"{self.engine.description}, warm for {warm} of {len(canvases)} common sizes")
 
     def execute(self, requests: list[Any]) -> None:
@@ -80,7 +81,7 @@ class TritonPythonModel(DecoupledDetector):
         """Answer an image that failed with others: on a network that is as at the start, before and after."""
         self.engine.renew()
         for _, failure in self.answer_all([image], self.engine.submit):
-            self.respond(image, internal_error(FAILED, failure))
+            self.respond(image, internal_error(FAILED, failure, image.request))
             self.engine.renew()
 
     def answer_all(
@@ -131,7 +132,7 @@ class TritonPythonModel(DecoupledDetector):
                 tensors = self.candidates(outputs, image.valid_shape[0])
             return pb_utils.InferenceResponse(output_tensors=tensors)
         except Exception as failure:
-            return internal_error(FAILED, failure)
+            return internal_error(FAILED, failure, image.request)
 
     def candidates(self, outputs: HeadOutputs, valid_shape: Any) -> list[Any]:
         """Head outputs of one image -> CANDIDATE_BOXES, CANDIDATE_SCORES, CANDIDATE_LABELS."""

@@ -17,6 +17,7 @@ from vfnet_runtime.triton_models.checked_inputs import InvalidInputError, Pixels
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
 from vfnet_runtime.triton_models.responses import cancelled, error_of, invalid_argument, send_only_response
 from vfnet_runtime.triton_models.step_histograms import DETECTOR, OF_DETECTOR, QUEUE, StepHistograms
+from vfnet_runtime.triton_models.step_spans import StepSpans, export_spans
 
 FAILED = "the image could not be detected in"
 """What a caller is told of an error of ours."""
@@ -57,7 +58,6 @@ class DetectorRequests:
         parameters: dict[str, str],
         max_batch_size: int,
         is_cancelled: Callable[[Any], bool],
-        before_telling: Callable[[], None],
         *,
         takes_stored: bool = False,
     ) -> None:
@@ -66,7 +66,6 @@ class DetectorRequests:
             model: the detector's name in Triton.
             is_cancelled: whether a request's caller has gone; `ProcessActivity.is_cancelled`, which asks Triton only
                 while it still has the request.
-            before_telling: `Pauses.end_if_given_up` of this process.
             takes_stored: whether the detector resizes images that come as they are stored.
         """
         self.contract = PixelsContract.from_parameters(parameters, takes_stored=takes_stored)
@@ -74,8 +73,13 @@ class DetectorRequests:
         self.ledger = TicketLedger(ledger_path(model))
         self.ledger.end_batch()
         self.step_times = StepTimes(model, pb_utils.Logger.log_warn)
-        self.histograms = StepHistograms(model, OF_DETECTOR, DETECTOR, before_telling)
+        self.histograms = StepHistograms(model, OF_DETECTOR, DETECTOR)
         self.step_times.listeners.append(self.histograms.told)
+        self._spans: StepSpans | None = None
+
+    def export_spans(self, engine: str) -> None:
+        """Of each image, where that is asked for; `engine` is what computes."""
+        self._spans = export_spans(self.step_times, engine=engine)
 
     def receive(self, requests: Sequence[Any]) -> list[ReceivedImage]:
         """A batch begins, to which `end` belongs."""
@@ -119,6 +123,8 @@ class DetectorRequests:
         """Leave the count."""
         self.histograms.close()
         self.ledger.close()
+        if self._spans is not None:
+            self._spans.close()
 
 
 class DecoupledDetector:
@@ -132,7 +138,6 @@ class DecoupledDetector:
             parameters,
             config["max_batch_size"],
             self.activity.is_cancelled,
-            self.activity.pauses.end_if_given_up,
             takes_stored=takes_stored,
         )
 

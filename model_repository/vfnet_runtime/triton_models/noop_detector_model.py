@@ -32,8 +32,8 @@ class TritonPythonModel:
             parameters,
             config["max_batch_size"],
             self.activity.is_cancelled,
-            self.activity.pauses.end_if_given_up,
         )
+        self.received.export_spans("none")
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response per request."""

@@ -17,6 +17,7 @@ from vfnet_runtime.triton_models.checked_inputs import InvalidInputError
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
 from vfnet_runtime.triton_models.responses import error_of, internal_error, invalid_argument
 from vfnet_runtime.triton_models.step_histograms import ENSEMBLE, OF_POSTPROCESS, POSTPROCESS, StepHistograms
+from vfnet_runtime.triton_models.step_spans import export_spans
 
 
 class TritonPythonModel:
@@ -33,10 +34,9 @@ class TritonPythonModel:
         self.ledger = TicketLedger(ledger_path(args["model_name"]))
         self.activity = ProcessActivity()
         self.step_times = StepTimes(args["model_name"], pb_utils.Logger.log_warn)
-        self.histograms = StepHistograms(
-            args["model_name"], OF_POSTPROCESS, POSTPROCESS, self.activity.pauses.end_if_given_up
-        )
+        self.histograms = StepHistograms(args["model_name"], OF_POSTPROCESS, POSTPROCESS)
         self.step_times.listeners.append(self.histograms.told)
+        self.spans = export_spans(self.step_times)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response per request; a failure is that request's alone."""
@@ -63,7 +63,7 @@ class TritonPythonModel:
         except InvalidInputError as error:
             return invalid_argument(str(error))
         except Exception as error:
-            return internal_error("the detections could not be postprocessed", error)
+            return internal_error("the detections could not be postprocessed", error, request)
         finally:
             self.ledger.give_back(ticket)
 
@@ -97,3 +97,5 @@ class TritonPythonModel:
         """Leave the count."""
         self.histograms.close()
         self.ledger.close()
+        if self.spans is not None:
+            self.spans.close()

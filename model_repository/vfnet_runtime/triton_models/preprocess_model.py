@@ -22,6 +22,7 @@ from vfnet_runtime.triton_models.lasting_counters import LastingCounters
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
 from vfnet_runtime.triton_models.responses import cancelled, error_of, internal_error, invalid_argument
 from vfnet_runtime.triton_models.step_histograms import OF_PREPROCESS, PREPROCESS, StepHistograms
+from vfnet_runtime.triton_models.step_spans import export_spans
 
 REASONS = ("unreadable", "cancelled", "failed")
 """Why an image is turned away. Those that find Triton's queue full never come here."""
@@ -58,10 +59,9 @@ class TritonPythonModel:
         self.activity = ProcessActivity()
         self.freed_memory = FreedMemory()
         self.step_times = StepTimes(args["model_name"], pb_utils.Logger.log_warn)
-        self.histograms = StepHistograms(
-            args["model_name"], OF_PREPROCESS, PREPROCESS, self.activity.pauses.end_if_given_up
-        )
+        self.histograms = StepHistograms(args["model_name"], OF_PREPROCESS, PREPROCESS)
         self.step_times.listeners.append(self.histograms.told)
+        self.spans = export_spans(self.step_times)
         cv2.setNumThreads(1)  # the network needs the other cores
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -106,7 +106,7 @@ class TritonPythonModel:
         except (InvalidInputError, ImageError) as error:
             return self.refusals.count("unreadable", invalid_argument(str(error)))
         except Exception as error:
-            return self.refusals.count("failed", internal_error("the image could not be preprocessed", error))
+            return self.refusals.count("failed", internal_error("the image could not be preprocessed", error, request))
 
     def preprocess(self, request: Any, ticket: int, steps: ImageSteps) -> list[Any]:
         """IMAGE -> PIXELS, VALID_SHAPE, GEOMETRY, TICKET."""
@@ -132,3 +132,5 @@ class TritonPythonModel:
         """Leave the count."""
         self.histograms.close()
         self.ledger.close()
+        if self.spans is not None:
+            self.spans.close()

@@ -6,15 +6,20 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
+from vfnet_runtime.triton_models.request_traces import trace_id_of
+
 
 def invalid_argument(message: str) -> Any:
     """The caller's fault: HTTP 400, gRPC INVALID_ARGUMENT; `message` is for the caller."""
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, pb_utils.TritonError.INVALID_ARG))
 
 
-def internal_error(message: str, error: Exception) -> Any:
+def internal_error(message: str, error: Exception, request: Any) -> Any:
     """Ours: HTTP 500, gRPC INTERNAL. The caller gets `message`; what happened goes to the server's log."""
-    pb_utils.Logger.log_error(f"{message}: {type(error).__name__}: {error}")
+    trace_id = trace_id_of(request)
+    pb_utils.Logger.log_error(
+        f"{message}: {type(error).__name__}: {error}{'' if trace_id is None else f' (trace {trace_id})'}"
+    )
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, pb_utils.TritonError.INTERNAL))
 
 

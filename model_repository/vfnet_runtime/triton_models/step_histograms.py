@@ -5,6 +5,9 @@ expects of one: `vfnet_step_seconds_bucket`, by `le`, `vfnet_step_seconds_sum` a
 
 Telling Triton is a message between processes, and it waits for it. So an image is counted here, in a microsecond a
 step, and every two seconds a thread tells what has been counted since. What a process that dies has not told is lost.
+
+That thread must not ask `Pauses.end_if_given_up`: between two images a message that waits for this process is its next
+image, and no sign that Triton has given it up. Counts name no image, so that Triton may have them at any time.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ OF_PREPROCESS = (WAIT, DECODE, RESIZE, PREPROCESS)
 OF_DETECTOR = (QUEUE, NETWORK, CANDIDATES, DETECTOR)
 OF_POSTPROCESS = (SUPPRESS, WRITE, POSTPROCESS, ENSEMBLE)
 _TELL_EVERY_SECONDS = 2.0
+_LAST_SECONDS = 1.0
+"""For what is left when the model is unloaded: a Triton that takes nothing any more is not to hold that up."""
 _BOUNDS = latency_buckets.SECONDS
 
 
@@ -68,10 +73,9 @@ class StepHistograms:
         model: its name in Triton: the ensemble's, and what it is in there.
         steps: the names of its steps, with its own: the whole is a step, too.
         whole: that one.
-        before_telling: called before Triton is told anything.
     """
 
-    def __init__(self, model: str, steps: Sequence[str], whole: str, before_telling: Callable[[], None]) -> None:
+    def __init__(self, model: str, steps: Sequence[str], whole: str) -> None:
         families = [
             LastingCounters(f"vfnet_step_seconds_{part}", f"Seconds of an image's steps in the models: {meaning}")
             for part, meaning in (
@@ -82,7 +86,7 @@ class StepHistograms:
         ]
         ensemble = model.rpartition("_")[0]
         self._histograms = {step: _Histogram(families, ensemble, step) for step in steps}
-        self._whole, self._before_telling = whole, before_telling
+        self._whole = whole
         self._lock, self._ends = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._tell_often, name="step histograms", daemon=True)
         self._thread.start()
@@ -104,7 +108,7 @@ class StepHistograms:
     def close(self) -> None:
         """Tell the rest."""
         self._ends.set()
-        self._thread.join()
+        self._thread.join(_LAST_SECONDS)
 
     def _tell_often(self) -> None:
         is_last = False
@@ -113,8 +117,6 @@ class StepHistograms:
             with self._lock:
                 news = [tell for histogram in self._histograms.values() if (tell := histogram.take()) is not None]
             try:
-                if news:
-                    self._before_telling()
                 for tell in news:
                     tell()
             except Exception as error:

@@ -42,6 +42,7 @@ class TritonPythonModel(DecoupledDetector):
         else:
             self.engine = TorchEngine(network, "cpu", precision, canvases, batch_sizes)
         self.receive_with(config, parameters, takes_stored=True)
+        self.received.export_spans(self.engine.description)
         for warning in self.engine.warnings:
             pb_utils.Logger.log_warn(f"{config['name']}: {warning}")
         pb_utils.Logger.log_info(f"{config['name']}: {self.engine.description}")
@@ -54,7 +55,7 @@ class TritonPythonModel(DecoupledDetector):
             images[position].was_computed(started, ended)
 
         for position, outcome in self.engine.detect(_of_engine(images), timed):
-            self.respond(images[position], answer(outcome))
+            self.respond(images[position], answer(outcome, images[position].request))
         self.received.end()
         self.give_up_if_broken()
 
@@ -77,10 +78,10 @@ def _of_engine(images: list[ReceivedImage]) -> list[Image]:
     return [Image(image.pixels, image.valid_shape, image.is_stored) for image in images]
 
 
-def answer(outcome: Candidates | Exception) -> Any:
+def answer(outcome: Candidates | Exception, request: Any) -> Any:
     """One image's response."""
     if isinstance(outcome, Exception):
-        return internal_error(FAILED, outcome)
+        return internal_error(FAILED, outcome, request)
     names = ("CANDIDATE_BOXES", "CANDIDATE_SCORES", "CANDIDATE_LABELS")
     return pb_utils.InferenceResponse(
         output_tensors=[pb_utils.Tensor(name, values) for name, values in zip(names, outcome, strict=True)]

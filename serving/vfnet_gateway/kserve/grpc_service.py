@@ -37,6 +37,7 @@ from vfnet_gateway.kserve.statistics import ModelStatistics
 from vfnet_gateway.metrics import REFUSALS, GatewayMetrics
 from vfnet_gateway.middleware import LONGEST_REQUEST_ID, innermost, told_of
 from vfnet_gateway.request_record import RequestRecord
+from vfnet_gateway.tracing import Tracing
 
 SERVICE = "inference.GRPCInferenceService"
 HEALTH_SERVICE = "grpc.health.v1.Health"
@@ -102,10 +103,11 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
         statistics: ModelStatistics,
         metrics: GatewayMetrics,
         log: AccessLog,
+        tracing: Tracing | None = None,
     ) -> None:
         self._keys, self._messages, self._inference = keys, messages, inference
         self._statistics = statistics
-        self._metrics, self._log = metrics, log
+        self._metrics, self._log, self._tracing = metrics, log, tracing
         self.calls: set[asyncio.Task[Any]] = set()
         """Those being answered."""
         self.is_stopping = False
@@ -228,6 +230,8 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
         """Around every call: its id, its log line, its metrics, and errors in gRPC's words."""
         headers = _headers(context)
         call = Call(context, headers, RequestRecord(_request_id(headers)))
+        call.record.steps.begin()
+        trace = None if self._tracing is None else self._tracing.begin("gRPC", route, headers, call.record)
         task = asyncio.current_task()
         assert task is not None
         self.calls.add(task)
@@ -255,6 +259,8 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
         finally:
             self.calls.discard(task)
             self._metrics.requests_in_flight.dec()
+            if trace is not None:
+                trace.end(status, call.record)
             code = "OK" if status == 200 else _CODES.get(status, grpc.StatusCode.INTERNAL).name
             self._metrics.answered(route, "gRPC", code, REFUSALS.get(status), call.record)
             self._metrics.levels.count(call.record, status)

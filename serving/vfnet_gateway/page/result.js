@@ -295,6 +295,7 @@ function row({ box, label, score }, index, size) {
 /* Where the time went: a small bar chart with its numbers, as a table. */
 
 const STAGE_NAMES = { read: "body read", parse: "JSON parsed", inference: "inference", write: "answer written" };
+const IMAGE_STEP_NAMES = { fetch: "image fetched", wait: "waiting for a place", triton: "Triton asked" }; // of inference
 
 /** Fill #timings for a picture that is done. */
 function showTimings(timing) {
@@ -306,14 +307,19 @@ function showTimings(timing) {
   byId("timing-note").textContent = noteOn(timing);
 }
 
-/** [{name, ms, queueMs, depth}]: the browser's stages, the gateway's within them, Triton's models within those. */
+/** [{name, ms, queueMs, depth}]: the browser's stages, the gateway's within them, Triton's models within those.
+ *
+ * The gateway's are what it measured for the spans of this very request; Triton's what it counted meanwhile. */
 function rowsOf({ encodeMs, answerMs, serverTiming, models, drawMs }) {
-  const gateway = serverTiming.filter(({ name }) => name !== "total");
+  const gateway = serverTiming.filter(({ name }) => name !== "total" && !(name in IMAGE_STEP_NAMES));
+  const ofImage = serverTiming.filter(({ name }) => name in IMAGE_STEP_NAMES);
+  const steps = ofImage.map(({ name, ms }) => ({ name: `Gateway: ${IMAGE_STEP_NAMES[name]}`, ms, depth: 2 }));
+  const ofModels = modelRows(models, steps.length === 0 ? 2 : 3);
   const inner = gateway.flatMap(({ name, ms }) => {
     const row = { name: `Gateway: ${STAGE_NAMES[name] ?? name}`, ms, depth: 1 };
-    return name === "inference" ? [row, ...modelRows(models)] : [row];
+    return name === "inference" ? [row, ...steps, ...ofModels] : [row];
   });
-  if (!gateway.some(({ name }) => name === "inference")) inner.push(...modelRows(models));
+  if (!gateway.some(({ name }) => name === "inference")) inner.push(...ofModels);
   return [
     { name: "Browser: base64", ms: encodeMs, depth: 0 },
     { name: "Upload and wait", ms: answerMs, depth: 0 },
@@ -322,9 +328,9 @@ function rowsOf({ encodeMs, answerMs, serverTiming, models, drawMs }) {
   ];
 }
 
-function modelRows(models) {
+function modelRows(models, depth) {
   return models.map(({ model, queueMs, computeMs }) => {
-    return { name: model.replace(/^.*_/, "Triton: "), ms: queueMs + computeMs, queueMs, depth: 2 };
+    return { name: model.replace(/^.*_/, "Triton: "), ms: queueMs + computeMs, queueMs, depth };
   });
 }
 

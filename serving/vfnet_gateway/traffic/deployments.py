@@ -23,6 +23,7 @@ from vfnet_client.safe_text import printable_line
 from vfnet_client.score_endpoint import DEPLOYMENT_HEADER
 from vfnet_gateway.admission import Place, Priority, RequestPlaces
 from vfnet_gateway.capturing import Capture, RequestCapture
+from vfnet_gateway.drift import DeploymentDrift, DriftWatch
 from vfnet_gateway.ensemble import Ensemble
 from vfnet_gateway.settings import GatewaySettings
 from vfnet_gateway.traffic.choosing import Chooser
@@ -54,6 +55,8 @@ class Destination:
     """Answers what this one cannot: an inference changes nothing, and no caller has chosen this one."""
     capture: RequestCapture | None = None
     """Offered the images that this one answers; None: none is kept."""
+    drift: DeploymentDrift | None = None
+    """Looks at some of the images that were answered."""
 
     @property
     def is_away(self) -> bool:
@@ -77,6 +80,16 @@ class Destination:
 
         `DETECTIONS` may be there without being asked for.
         """
+        if self.drift is None or not self.drift.wants(score_threshold):
+            return await self._infer(place, image, deadline, score_threshold, outputs)
+        wanted = outputs if _DETECTIONS in outputs else (*outputs, _DETECTIONS)
+        answer = await self._infer(place, image, deadline, score_threshold, wanted)
+        self.drift.offer(image, answer[_DETECTIONS][0])
+        return answer
+
+    async def _infer(
+        self, place: Place, image: bytes, deadline: Deadline, score_threshold: float | None, outputs: Sequence[str]
+    ) -> dict[str, Any]:
         if self.counts is None and self.capture is None:
             return await self.ensemble.infer(
                 place, image, deadline, score_threshold=score_threshold, outputs=outputs
@@ -149,13 +162,20 @@ class Deployments:
         metrics: DeploymentMetrics,
         note: Note,
         capture: Capture | None = None,
+        drift: DriftWatch | None = None,
     ) -> None:
+        self._drift_of = (lambda _name: None) if drift is None else drift.of
         self._settings, self._open, self._metrics, self._note = settings, open_ensemble, metrics, note
         self._capture = capture
         self.models = settings.models
         self._ensembles: dict[str, Ensemble] = {model: open_ensemble(model) for model in self.models}
-        self._plain = {model: Destination(ensemble) for model, ensemble in self._ensembles.items()}
-        self._named = {model: Destination(ensemble, model) for model, ensemble in self._ensembles.items()}
+        self._plain = {
+            model: Destination(ensemble, drift=self._drift_of(model)) for model, ensemble in self._ensembles.items()
+        }
+        self._named = {
+            model: Destination(ensemble, model, drift=self._drift_of(model))
+            for model, ensemble in self._ensembles.items()
+        }
         self._routings: dict[str, _Routing] = {}
         self._only = self._the_only_destination()
         self._copies = Copies(settings.mirror_room, lambda: self.in_flight, lambda: self.newcomers)
@@ -313,7 +333,7 @@ class Deployments:
             if name not in self.models:  # those have requests of their own beside this split
                 ensemble.resize(self._places(WHOLE if name == split.live else percent))
             self._metrics.watch(name, lambda name=name: self._images_in(name))  # type: ignore[misc]
-            named[name] = Destination(ensemble, name, self._metrics.of(name))
+            named[name] = Destination(ensemble, name, self._metrics.of(name), drift=self._drift_of(name))
         targets = [
             MirrorTarget(named[name].ensemble, self._metrics.of(name), percent)
             for name, percent in split.mirror.items()

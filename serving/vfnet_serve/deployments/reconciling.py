@@ -7,6 +7,7 @@ unloaded: a request that Triton has just received may not have reached the steps
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -190,13 +191,20 @@ class Reconciler:
             if is_wanted:
                 _set_badness(process, _FIRST_TO_GO)
             elif step.task.seconds() > _LOADING_SECONDS:
-                process.kill()
+                _kill(process)
         if watchdog.seconds_lost(step.loading) < DEAD_LOADER_SECONDS:
             return True
         step.given_up.set()
         watchdog.give_up()
         self._fail(model, number, "one of its processes died while it was loaded, and Triton waits for it")
-        server.give_up(step.deployment)
+        of_model = {name: watchdog.processes_of([name]) for name in step.deployment.names.steps}
+
+        def give_up() -> None:
+            for name in server.give_up(step.deployment):
+                for process in of_model.get(name, []):  # of another instance, which nobody waits for
+                    _kill(process)
+
+        BackgroundTask(f"giving {step.deployment.names.ensemble} up", give_up)
         return False
 
     def _fail(self, model: str, number: int, reason: str) -> None:
@@ -243,6 +251,12 @@ class Reconciler:
                 self._written = state
             except OSError as error:
                 self._say_once(f"{error.filename or self._state_file} could not be written ({error.strerror})")
+
+
+def _kill(process: psutil.Process) -> None:
+    """Unless it has gone by itself."""
+    with contextlib.suppress(psutil.Error):
+        process.kill()
 
 
 def _set_badness(process: psutil.Process, value: int) -> None:

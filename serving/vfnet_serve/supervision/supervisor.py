@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from vfnet_client.atomic_files import write_inside
+from vfnet_client.json_log import json_line
 from vfnet_serve.local_http import fetch
 from vfnet_serve.scratch_folder import remove_abandoned
 from vfnet_serve.supervision.log_files import append, rotate_if_large, size_of, tail
@@ -348,6 +349,8 @@ class _Supervisor:
         if role.name == "gateway":
             time_ = datetime.now(UTC).isoformat(timespec="milliseconds")
             line = json.dumps({"time": time_, "level": "INFO", "message": f"supervisor: {message}"})
+        elif "--log-format=json" in wanted.command:
+            line = json_line("INFO", "supervisor", message)
         else:
             line = f"{datetime.now():%H:%M:%S} INFO supervisor: {message}"
         append(Path(wanted.log), f"{line}\n")

@@ -136,6 +136,8 @@ def test_the_time_of_every_stage_is_told(visit: Visit) -> None:
         "Gateway: body read",
         "Gateway: JSON parsed",
         "Gateway: inference",
+        "Gateway: waiting for a place",
+        "Gateway: Triton asked",
         "Triton: preprocess",
         "Triton: detector",
         "Triton: postprocess",

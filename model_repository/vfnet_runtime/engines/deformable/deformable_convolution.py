@@ -228,8 +228,10 @@ class LoweredDeformableConvolution(ov.Op):  # type: ignore[misc]
         """OpenVINO's name of this operation."""
         return LoweredDeformableConvolution.class_type_info
 
-    def visit_attributes(self, visitor: Any) -> bool:  # noqa: ARG002
-        """Nothing that could be written into a file."""
+    def visit_attributes(self, visitor: Any) -> bool:
+        """Nothing that could be written into a file; but which kernel it is: OpenVINO (2026.4) makes one of two
+        operations whose inputs and attributes are equal."""
+        visitor.on_attributes({"kernel": str(id(self.kernel))})
         return True
 
     def has_evaluate(self) -> bool:

@@ -10,22 +10,19 @@ multiplies.
 
 from __future__ import annotations
 
-import functools
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from vfnet_runtime.engines.kernels.deformable_tiles import Capability, Tile, multiplies_in_kernel, tile_for
+from vfnet_runtime.engines.kernels.deformable_tiles import Tile, multiplies_in_kernel, tile_for
+from vfnet_runtime.engines.kernels.gpu_facts import Capability, gpu_facts
 from vfnet_runtime.engines.kernels.kernel_maps import channels_last, is_valid
 
 _FEWEST_CHANNELS = 16
 """Of the input that share filters and offsets: matrix instructions take no fewer."""
 _SAMPLED = Tile(64, 0, 32, 4, 1)
 """Positions and channels that one program samples where it does not multiply."""
-_INTERPRETED: Capability = (9, 0)
-"""Of the GPU that the interpreter stands for, which has as many multiprocessors as an H100."""
 _SIZES = [
     "positions", "height", "width", "out_height", "out_width", "stride_n", "stride_c", "stride_y", "stride_x",
 ]  # fmt: skip
@@ -34,16 +31,19 @@ _SIZES = [
 
 @triton.jit
 def _locate(
-    predicted, alive, row, column, tap, offset_group, stride_c, stride, padding, height, width,
+    predicted, alive, row, column, tap, offset_group, stride_c, stride, padding, height, width, cells,
     KERNEL: tl.constexpr, OFFSET_GROUPS: tl.constexpr, MODULATED: tl.constexpr, STAR: tl.constexpr,
 ):  # fmt: skip
-    """Where a tap lands: its upper left neighbour, the weights and the existence of rows and columns."""
+    """Where a tap lands: its upper left neighbour, the weights and the existence of rows and columns.
+
+    With STAR `cells` is what a pixel of the input is in cells of the map: exact, for strides are powers of two.
+    """
     taps: tl.constexpr = KERNEL * KERNEL
     if STAR:
         # `star_dcn_offset` in its order of arithmetic: left, top, right, bottom of the point in input pixels.
         down, across = tap // KERNEL - 1, tap % KERNEL - 1
-        vertical = tl.load(predicted + tl.where(down < 0, 1, 3) * stride_c, mask=alive, other=0.0) / STAR
-        horizontal = tl.load(predicted + tl.where(across < 0, 0, 2) * stride_c, mask=alive, other=0.0) / STAR
+        vertical = tl.load(predicted + tl.where(down < 0, 1, 3) * stride_c, mask=alive, other=0.0) * cells
+        horizontal = tl.load(predicted + tl.where(across < 0, 0, 2) * stride_c, mask=alive, other=0.0) * cells
         y = tl.where(down == 0, 0.0, tl.where(down < 0, -vertical, vertical)) - down
         x_ = tl.where(across == 0, 0.0, tl.where(across < 0, -horizontal, horizontal)) - across
     else:
@@ -90,39 +90,26 @@ def _sample(
     return sample
 
 
-@triton.jit(do_not_specialize=_SIZES)
-def _deform_conv(
-    x, prediction, weight, bias, sizes, out,
-    positions, height, width, out_height, out_width, stride_n, stride_c, stride_y, stride_x, stride, padding,
-    CHANNELS: tl.constexpr, OUT_CHANNELS: tl.constexpr, GROUPS: tl.constexpr, OFFSET_GROUPS: tl.constexpr,
-    KERNEL: tl.constexpr, MODULATED: tl.constexpr, HAS_BIAS: tl.constexpr, RECTIFY: tl.constexpr,
-    HAS_SIZES: tl.constexpr, STAR: tl.constexpr, PRECISION: tl.constexpr,
+@triton.jit
+def _sums(
+    x, first, predicted, weight, alive, row, column, target, wanted, group, stride_c, stride, padding, height, width,
+    cells,
+    CHANNELS: tl.constexpr, GROUPS: tl.constexpr, OFFSET_GROUPS: tl.constexpr, KERNEL: tl.constexpr,
+    MODULATED: tl.constexpr, STAR: tl.constexpr, PRECISION: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
+    """float32 [positions, channels of the output]: samples times filters, of the images whose first cells are given."""
     taps: tl.constexpr = KERNEL * KERNEL
     group_channels: tl.constexpr = CHANNELS // GROUPS
-    group_outputs: tl.constexpr = OUT_CHANNELS // GROUPS
     offset_channels: tl.constexpr = CHANNELS // OFFSET_GROUPS
     # Channels that share filters and offsets.
     part: tl.constexpr = min(group_channels, offset_channels)
-    blocks: tl.constexpr = (group_outputs + BLOCK_N - 1) // BLOCK_N
-    group = tl.program_id(1) // blocks
-    position = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
-    in_group = tl.program_id(1) % blocks * BLOCK_N + tl.arange(0, BLOCK_N)
-    target = group * group_outputs + in_group
-    wanted = in_group < group_outputs
-    alive = position < positions
-    image = position // (out_height * out_width)
-    place = position % (out_height * out_width)
-    row, column = place // out_width, place % out_width
-    predicted = prediction + image.to(tl.int64) * stride_n + row * stride_y + column * stride_x
-    first = image.to(tl.int64) * (height * width)
     total = tl.zeros([BLOCK_M, BLOCK_N], tl.float32)
     for tap in range(taps):
         for part_start in tl.static_range(0, group_channels, part):
             offset_group = (group * group_channels + part_start) // offset_channels
             cell, above, below, beside, right, has_top, has_bottom, has_left, has_right = _locate(
-                predicted, alive, row, column, tap, offset_group, stride_c, stride, padding, height, width,
+                predicted, alive, row, column, tap, offset_group, stride_c, stride, padding, height, width, cells,
                 KERNEL, OFFSET_GROUPS, MODULATED, STAR,
             )  # fmt: skip
             corner = (first + cell) * CHANNELS + group * group_channels
@@ -141,6 +128,36 @@ def _deform_conv(
                     other=0.0,
                 )
                 total = tl.dot(sample.to(x.dtype.element_ty), filters, total, input_precision=PRECISION)
+    return total
+
+
+@triton.jit(do_not_specialize=_SIZES)
+def _deform_conv(
+    x, prediction, weight, bias, sizes, out,
+    positions, height, width, out_height, out_width, stride_n, stride_c, stride_y, stride_x, stride, padding,
+    CHANNELS: tl.constexpr, OUT_CHANNELS: tl.constexpr, GROUPS: tl.constexpr, OFFSET_GROUPS: tl.constexpr,
+    KERNEL: tl.constexpr, MODULATED: tl.constexpr, HAS_BIAS: tl.constexpr, RECTIFY: tl.constexpr,
+    HAS_SIZES: tl.constexpr, STAR: tl.constexpr, PRECISION: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
+):  # fmt: skip
+    group_outputs: tl.constexpr = OUT_CHANNELS // GROUPS
+    blocks: tl.constexpr = (group_outputs + BLOCK_N - 1) // BLOCK_N
+    group = tl.program_id(1) // blocks
+    position = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
+    in_group = tl.program_id(1) % blocks * BLOCK_N + tl.arange(0, BLOCK_N)
+    target = group * group_outputs + in_group
+    wanted = in_group < group_outputs
+    alive = position < positions
+    image = position // (out_height * out_width)
+    place = position % (out_height * out_width)
+    row, column = place // out_width, place % out_width
+    predicted = prediction + image.to(tl.int64) * stride_n + row * stride_y + column * stride_x
+    first = image.to(tl.int64) * (height * width)
+    total = _sums(
+        x, first, predicted, weight, alive, row, column, target, wanted, group, stride_c, stride, padding,
+        height, width, 1.0 / max(STAR, 1),
+        CHANNELS, GROUPS, OFFSET_GROUPS, KERNEL, MODULATED, STAR, PRECISION, BLOCK_M, BLOCK_N, BLOCK_K,
+    )  # fmt: skip
     if HAS_BIAS:
         total += tl.load(bias + target, mask=wanted, other=0.0)[None, :]
     if RECTIFY:
@@ -172,7 +189,7 @@ def _sample_columns(
     piece_start = piece * part
     cell, above, below, beside, right, has_top, has_bottom, has_left, has_right = _locate(
         predicted, alive, row, column, tap, piece_start // (CHANNELS // OFFSET_GROUPS), stride_c, stride, padding,
-        height, width, KERNEL, OFFSET_GROUPS, MODULATED, STAR,
+        height, width, 1.0 / max(STAR, 1), KERNEL, OFFSET_GROUPS, MODULATED, STAR,
     )  # fmt: skip
     corner = (image.to(tl.int64) * (height * width) + cell) * CHANNELS + piece_start
     group, in_group = piece_start // group_channels, piece_start % group_channels
@@ -230,7 +247,7 @@ def deform_conv(
         into_float32: leave the sums unrounded, where it is one kernel.
     """
     x, weight = channels_last(x), channels_last(weight)
-    own, multiprocessors = _device(x.device)
+    own, multiprocessors = gpu_facts(x.device)
     capability = capability or own
     out_channels, group_channels, kernel, _ = weight.shape
     channels = x.shape[1]
@@ -336,11 +353,3 @@ def _multiply_samples(
 def _output(x: Tensor, prediction: Tensor, out_channels: int, dtype: torch.dtype) -> Tensor:
     shape = (len(x), out_channels, *prediction.shape[2:])
     return torch.empty(shape, dtype=dtype, device=x.device, memory_format=torch.channels_last)
-
-
-@functools.cache
-def _device(device: torch.device) -> tuple[Capability, int]:
-    """A GPU's compute capability and how many multiprocessors it has."""
-    if device.type != "cuda":
-        return _INTERPRETED, 132
-    return torch.cuda.get_device_capability(device), torch.cuda.get_device_properties(device).multi_processor_count

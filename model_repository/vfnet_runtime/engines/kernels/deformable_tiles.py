@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import torch
 
-Capability = tuple[int, int]
-"""Major and minor number of a GPU's compute capability."""
+from vfnet_runtime.engines.kernels.gpu_facts import Capability
+
 FIRST_WITH_MATRIX_CODE: Capability = (8, 0)
 """Below, Triton's language (3.7.1) has no matrix instructions, though the GPU does: a product in half precision becomes
 scalar code that keeps 8 KB of each thread's sums in memory."""
