@@ -1,7 +1,7 @@
 """The bounds of every latency histogram, the servers' and the gateway's: one set, so that all of them add up.
 
 Six a decade, from 1 ms to 70 s (the gateway gives up after 60 s): neighbours differ by 1.3 to 1.7, and a quantile read
-from a histogram is wrong by less than that, as a rule by a tenth. What one would set as an objective (50 ms, 0.1 s,
+from a histogram is wrong by less than that. What one would set as an objective (50 ms, 0.1 s,
 0.2 s, 0.5 s, 1 s, 2 s, 3 s, 5 s, 10 s) is a bound, so that the share of images within it is counted, not estimated.
 """
 

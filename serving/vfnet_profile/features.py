@@ -24,11 +24,14 @@ MEANINGS: Mapping[str, str] = {
     BOXES: "number of boxes of an image",
     BRIGHTNESS: "mean luma of an image, 0 to 255",
     IMAGE_SIZE: "side of an image in pixels: the square root of width times height",
-    ASPECT_RATIO: "width of an image divided by its height, to two places",
+    ASPECT_RATIO: "width of an image divided by its height",
 }
 SCORE_FROM = 0.3
 """Boxes with lower scores do not count: most of what a detector answers is such, and says little."""
 _LEAST_SIDE = 1e-6
+_PLACES = {SCORE: 3, BOX_SIZE: 3, BOXES: 0, BRIGHTNESS: 1, IMAGE_SIZE: 0, ASPECT_RATIO: 2}
+"""To which numbers are rounded. What is always the same gets a bin of its own, and is not to leave it because 0.3 - 0.1
+is less than 0.2 to a computer, or because an image that was scaled has nearly its ratio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +80,15 @@ def observe(
         pass
     if size is not None and min(size) > 0:
         numbers[IMAGE_SIZE] = (math.sqrt(size[0] * size[1]),)
-        # Rounded: an image that is scaled has nearly its ratio, and is not to look like another camera's.
-        numbers[ASPECT_RATIO] = (round(size[0] / size[1], 2),)
+        numbers[ASPECT_RATIO] = (size[0] / size[1],)
     if boxes is None:
-        return Observation(numbers, None)
+        return Observation(_rounded(numbers), None)
     counted = [box for box in boxes if box.score is None or box.score >= score_from]
     numbers[BOXES] = (float(len(counted)),)
     numbers[SCORE] = tuple(box.score for box in counted if box.score is not None)
     numbers[BOX_SIZE] = tuple(math.sqrt(max(_LEAST_SIDE, box.width * box.height)) for box in counted)
-    return Observation(numbers, tuple(box.label for box in counted))
+    return Observation(_rounded(numbers), tuple(box.label for box in counted))
+
+
+def _rounded(numbers: Mapping[str, tuple[float, ...]]) -> dict[str, tuple[float, ...]]:
+    return {feature: tuple(round(value, _PLACES[feature]) for value in values) for feature, values in numbers.items()}

@@ -25,7 +25,7 @@ def dockerfile(request: pytest.FixtureRequest) -> list[tuple[str, str]]:
 
 
 def test_the_base_image_is_pinned(dockerfile: list[tuple[str, str]]) -> None:
-    arguments = dict(rest.split("=", 1) for word, rest in dockerfile if word == "ARG")
+    arguments = dict(rest.split("=", 1) for word, rest in dockerfile if word == "ARG" and "=" in rest)
     stages = {rest.split(" AS ")[1] for word, rest in dockerfile if word == "FROM" and " AS " in rest}
     bases = {rest.split(" AS ")[0] for word, rest in dockerfile if word == "FROM"} - stages - {"scratch"}
     assert bases

@@ -86,7 +86,7 @@ def test_group_norm_of_valid_cells_and_relu(
     # A level beside it has other statistics.
     both = [x, maps(channels, 2 * stride, dtype, 1) * 3]
     sizes, arguments = [areas.sizes(each) for each in both], (groups, weight, bias, 1e-5)
-    for into_float32 in (True, False):
+    for into_float32 in {dtype != torch.float32, False}:
         expected = network_operations.group_norm_and_rectify(
             [each.clone() for each in both], *arguments, areas, into_float32=into_float32
         )
@@ -94,13 +94,9 @@ def test_group_norm_of_valid_cells_and_relu(
             [each.clone(memory_format=torch.channels_last) for each in both],
             *arguments, sizes, into_float32=into_float32,
         )  # fmt: skip
-        alone = normalisation_kernels.group_norm_and_rectify(
-            [both[1].clone(memory_format=torch.channels_last)], *arguments, sizes[1:], into_float32=into_float32
-        )
         assert (expected[0] > 0).any()
         for one, other in zip(found, expected, strict=True):
             assert_close(one, other)
-        torch.testing.assert_close(alone[0], found[1], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("capability", [(7, 5), (8, 6), (9, 0)])

@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     from vfnet_bench.report import publish
 
     _check(arguments)
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, leave)
     with tempfile.TemporaryDirectory(prefix="vfnet-bench-") as scratch:
         root = Path(scratch)
         if settings := detection_settings_from(arguments):
@@ -172,6 +172,6 @@ def _open_checkpoint(arguments: argparse.Namespace) -> Checkpoint:
     return open_checkpoint(arguments.checkpoint, architecture=arguments.architecture, classes=names)
 
 
-def _leave(_number: int, _frame: FrameType | None) -> None:
+def leave(_number: int, _frame: FrameType | None) -> None:
     """SIGTERM, as Ctrl-C: what was started is stopped on the way out."""
     raise KeyboardInterrupt

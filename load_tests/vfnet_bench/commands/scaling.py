@@ -95,14 +95,12 @@ def run(arguments: argparse.Namespace) -> int:
     ]
     if arguments.pictures:
         _draw(compared, figures, arguments.pictures)
-    held: list[Held] = []
-    measured: ServerFigures | None = None
-    if arguments.real:
-        measured, held = _hold(arguments, progress)
+    held = _hold(arguments, progress) if arguments.real else []
+    if held:
         text += [
             "",
-            f"measured of one server here: {1000 * measured.service:.1f} ms an image where many wait, "
-            f"{1000 * measured.overhead:.1f} ms beside it, batches of {BATCH}, ready after {measured.start_up:.1f} s",
+            f"servers here: {arguments.noop:g} ms an image, batches of {BATCH}, each ready after "
+            f"{held[0].figures.start_up:.1f} s",
             "",
             _held_table(held),
         ]
@@ -112,7 +110,6 @@ def run(arguments: argparse.Namespace) -> int:
             name: [{"rule": rule_name, **_outcome(run)} for rule_name, _, run in runs]
             for name, runs in compared.items()
         },
-        "measured": asdict(measured) if measured else None,
         "held": [asdict(each) for each in held],
     }
     publish("\n".join(text), json, arguments.json)
@@ -193,7 +190,7 @@ def _draw(compared: dict[str, Compared], figures: ServerFigures, folder: Path) -
         write_whole(folder / f"scaling-{name}.png", draw(ruled, figures.service))
 
 
-def _hold(arguments: argparse.Namespace, progress: Progress) -> tuple[ServerFigures, list[Held]]:
+def _hold(arguments: argparse.Namespace, progress: Progress) -> list[Held]:
     image, held = sample_jpeg(320, 240, _JPEG_BYTES), list[Held]()
     with tempfile.TemporaryDirectory(prefix="vfnet-bench-") as folder:
         scratch = Path(folder)
@@ -205,24 +202,23 @@ def _hold(arguments: argparse.Namespace, progress: Progress) -> tuple[ServerFigu
         began = time.monotonic()
         with fleet(repository, scratch / "fleet", arguments.real, options) as servers:
             start_up = (time.monotonic() - began) / len(servers)
-            with gateway_to(servers[:1], scratch / "gateway") as gateway:
-                figures = replace(asyncio.run(measure_figures(gateway.port, image)), start_up=start_up)
-            progress.say(f"one server: {1 / figures.service:.1f} images/s")
             for number in range(1, len(servers) + 1):
                 with gateway_to(servers[:number], scratch / f"gateway{number}") as gateway:
+                    figures = replace(asyncio.run(measure_figures(gateway.port, image, number)), start_up=start_up)
                     for load in _LOADS:
                         each = asyncio.run(
                             hold(gateway.port, image, figures, number, load, arguments.seconds, len(held))
                         )
                         held.append(each)
                         progress.say(f"{number} servers, load {load:g}: mean off by {each.error('mean'):+.0%}")
-    return figures, held
+    return held
 
 
 def _held_table(held: Sequence[Held]) -> str:
     rows = [
         (
-            str(each.servers), f"{each.load:.0%}", str(each.images), str(each.failed),
+            str(each.servers), f"{1000 * each.figures.service:.1f}", f"{1000 * each.figures.overhead:.1f}",
+            f"{each.load:.0%}", str(each.images), str(each.failed),
             *(
                 f"{1000 * each.measured[name]:.0f} / {1000 * each.predicted[name]:.0f} ({each.error(name):+.0%})"
                 for name in ("mean", "p50", "p95")
@@ -230,5 +226,13 @@ def _held_table(held: Sequence[Held]) -> str:
         )
         for each in held
     ]  # fmt: skip
-    head = ("servers", "load", "images", "failed", *(f"{n}, ms measured / predicted" for n in ("mean", "p50", "p95")))
+    head = (
+        "servers",
+        "ms an image",
+        "beside it",
+        "load",
+        "images",
+        "failed",
+        *(f"{n}, ms measured / predicted" for n in ("mean", "p50", "p95")),
+    )
     return table(head, rows, words=())

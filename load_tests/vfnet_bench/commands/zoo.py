@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import signal
 from pathlib import Path
 
-from vfnet_bench.commands.network import WITHOUT_MMDET, add_mmdet_argument, find_mmdet
+from vfnet_bench.commands.network import WITHOUT_MMDET, add_mmdet_argument, find_mmdet, leave
 from vfnet_bench.errors import BenchmarkError
 from vfnet_bench.options import add_json_argument, add_rounds_argument
 from vfnet_bench.progress import Progress
@@ -42,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.image.is_file():
         raise BenchmarkError(f"there is no image {arguments.image}")
     find_triton()
+    signal.signal(signal.SIGTERM, leave)
     python = find_mmdet(arguments.mmdet)
     if python is None:
         Progress("zoo").say(WITHOUT_MMDET)

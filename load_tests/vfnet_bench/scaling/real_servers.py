@@ -30,6 +30,8 @@ class Held:
     """One load at so many servers. Latencies in seconds."""
 
     servers: int
+    figures: ServerFigures
+    """Of each of them."""
     load: float
     """Arrivals over what the servers can answer."""
     images: int
@@ -44,18 +46,21 @@ class Held:
         return self.predicted[name] / self.measured[name] - 1.0
 
 
-async def measure_figures(port: int, image: bytes) -> ServerFigures:
-    """What one server behind a gateway does: a lone caller, then as many as saturate it."""
+async def measure_figures(port: int, image: bytes, servers: int) -> ServerFigures:
+    """What each of so many servers behind a gateway does: a lone caller, then as many as saturate all.
+
+    Measured anew for each number of servers, because here they share the cores of one machine.
+    """
     callers = HTTPCallers("127.0.0.1", port)
     request = callers.prepare(score_request(image))
     try:
         alone = await call_in_turn([lambda: callers.call(request)], 1.0)
         lone = percentile([answer.seconds for answer in alone[:_LONE_CALLS]], 50)
         began = time.perf_counter()
-        crowd = await call_in_turn([lambda: callers.call(request)] * _CALLERS, _CAPACITY_SECONDS)
+        crowd = await call_in_turn([lambda: callers.call(request)] * (_CALLERS * servers), _CAPACITY_SECONDS)
     finally:
         await callers.close()
-    service = 1.0 / rate(crowd, (began + 1.0, began + _CAPACITY_SECONDS))
+    service = servers / rate(crowd, (began + 1.0, began + _CAPACITY_SECONDS))
     return ServerFigures(service, max(0.0, lone - service), BATCH)
 
 
@@ -68,7 +73,7 @@ async def hold(
     latencies, failed = await _ask(port, image, came)
     scenario = Scenario("held", steady(images_per_second), seconds + _REQUEST_SECONDS, servers)
     run = run_scenario(scenario, figures, GatewayLimits(), None, came=came)
-    return Held(servers, load, len(came), failed, _summary(latencies), _summary(run.answers[:, 1]))
+    return Held(servers, figures, load, len(came), failed, _summary(latencies), _summary(run.answers[:, 1]))
 
 
 async def _ask(port: int, image: bytes, came: npt.NDArray[np.float64]) -> tuple[Sequence[float], int]:

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from tritonclient.grpc import service_pb2
 
-from gateway_process import running_gateway
+from gateway_process import RunningGateway, running_gateway
 from kserve_requests import base64_input, call, infer_message, post_json, refusal
 from score_requests import GOOD, post, table
 from split_gateway import SECOND, SplitGateway, split_gateway
@@ -202,6 +202,12 @@ def test_a_candidate_that_is_not_served_is_refused(both: SplitGateway) -> None:
     assert (done.returncode, "does not serve blue" in done.stderr) == (1, True)
 
 
+def splits(gateway: RunningGateway) -> bool:
+    """Whether the process that takes a new connection has taken the split up."""
+    with gateway.client() as client:
+        return HEADER in post(client, BODY).headers
+
+
 def test_several_processes_of_a_gateway_do_the_same(both: SplitGateway, tmp_path: Path) -> None:
     file = tmp_path / "traffic.toml"
     with running_gateway(both.server.grpc_url, tmp_path, "--workers=2", f"--traffic-file={file}") as gateway:
@@ -209,12 +215,15 @@ def test_several_processes_of_a_gateway_do_the_same(both: SplitGateway, tmp_path
         done = vfnet(both, "traffic", f"--file={file}", "vfnet=50", f"{SECOND}=50", "--sticky-header=X-User")
         assert done.returncode == 0, done.stderr
         assert several.comes_to_give(SECOND, 50)
+        # Each process reads the file by itself, and connections go to either.
+        assert eventually(lambda: all(splits(gateway) for _ in range(8)))
+        before = several.counted("deployment_requests_total", SECOND)
         users = [str(number) for number in range(30)]
         with gateway.client() as client:
             first = {user: asked(client, **{"x-user": user}) for user in users}
         with gateway.client() as client:  # another connection, perhaps of the other process
             assert {user: asked(client, **{"x-user": user}) for user in users} == first
-        counted = several.counted("deployment_requests_total", SECOND)
+        counted = several.counted("deployment_requests_total", SECOND) - before
         assert counted == 2 * list(first.values()).count(SECOND)
         with callers(several) as statuses:
             assert vfnet(both, "traffic", f"--file={file}", "--clear").returncode == 0
