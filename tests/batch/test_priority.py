@@ -23,25 +23,25 @@ from vfnet_serve.local_http import fetch
 pytestmark = pytest.mark.served
 
 QUEUED = 16
-"""As many as the server lets wait, so that none is refused."""
-AT_WORK = 3
-"""One in the detector, two in the hands of decoders; the others are pending."""
+"""No more than the server lets wait, so that none is refused."""
+IN_FLIGHT = 2
+AT_WORK = IN_FLIGHT + 2
+"""In the detector or before it, and in the hands of two decoders that wait for a place; the others are pending."""
 
 
 @pytest.fixture(scope="module")
 def two_level_server(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRepository]:
-    """A detector that takes one image after another, with two levels of priority."""
+    """A detector that takes one image after another."""
     repository = tmp_path_factory.mktemp("two_levels") / "repository"
     shutil.copytree(demo_repository, repository)
     path = repository / "vfnet_detector" / "configs" / "noop.pbtxt"
     config = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
     config.max_batch_size = 1
     config.parameters["milliseconds"].string_value = "10"
-    config.dynamic_batching.priority_levels = 2
-    config.dynamic_batching.default_priority_level = 1
     path.write_text(text_format.MessageToString(config))
     with_gate(repository)
-    with serving(repository, tmp_path_factory.mktemp("two_levels_server"), NO_OP) as served:
+    room = (f"--max-in-flight={IN_FLIGHT}", f"--max-waiting={QUEUED}")
+    with serving(repository, tmp_path_factory.mktemp("two_levels_server"), NO_OP, room=room) as served:
         yield served
 
 

@@ -124,7 +124,17 @@ def test_they_reach_tritons_configuration(configs: Configs) -> None:
     assert detector.parameters["num_streams"].string_value == "2"
     assert detector.parameters["throughput_streams"].string_value == "6"
     assert detector.parameters["inference_num_threads"].string_value == "3"
-    assert (detector.dynamic_batching.priority_levels, preprocess.dynamic_batching.priority_levels) == (2, 2)
+    assert preprocess.dynamic_batching.priority_levels == 2
+
+
+def test_only_what_waits_at_the_door_has_priorities(configs: Configs) -> None:
+    """With any, Triton now and then sees half a second late what came while the only instance computed."""
+    choose_settings(Machine(2), configs, NOTHING).apply(configs)
+    for name in ("vfnet_detector", "vfnet_postprocess"):
+        batching = configs[name].dynamic_batching
+        policy = batching.default_queue_policy
+        assert (batching.priority_levels, policy.max_queue_size, policy.default_timeout_microseconds) == (0, 0, 0)
+        assert not policy.allow_timeout_override
 
 
 def test_the_written_defaults_are_those_of_a_small_machine(configs: Configs, demo_repository: Path) -> None:
