@@ -13,6 +13,7 @@ from shared_data import SHARED
 from vfnet_client.cli import main
 from vfnet_data import DetectionDataset, read_dataset
 from vfnet_evaluate.coco_results import write_coco_results
+from vfnet_evaluate.error_kinds import KINDS, SIZES, error_kinds
 from vfnet_model.detectors.image_detections import ImageDetections
 
 pytestmark = needs_mmdet
@@ -41,6 +42,33 @@ def test_ap_is_mmdet_s_to_four_decimals(name: str, seed: int, tmp_path: Path) ->
     for key, their_key in THEIRS.items():
         # mmdet rounds to four decimals; the last may fall either way.
         assert ours[key] == pytest.approx(theirs[f"bbox_{their_key}"], abs=5.1e-5), key
+
+
+def test_error_kinds_are_those_of_mmdet_s_tool(tmp_path: Path) -> None:
+    annotations, images = SETS["coco"]
+    document = json.loads(annotations.read_text())
+    document["categories"] = [each for each in document["categories"] if each["supercategory"] in ("vehicle", "food")]
+    known = {each["id"] for each in document["categories"]}  # of all eighty, mmdet's tool takes 15 s
+    document["annotations"] = [each for each in document["annotations"] if each["category_id"] in known]
+    annotations = tmp_path / "truth.json"
+    annotations.write_text(json.dumps(document))
+    dataset = read_dataset(annotations, images)
+    found = noisy_copies(dataset, 0)
+    write_coco_results(dataset, found, tmp_path / "results.json")
+    kinds = error_kinds(dataset, found)
+    theirs = json.loads(
+        run_in_mmdet(
+            Path(__file__).with_name("mmdet_error_kinds.py"), annotations, tmp_path / "results.json"
+        ).splitlines()[-1]
+    )
+    steps = set()
+    for label, name in enumerate(dataset.classes):
+        for column, size in enumerate(SIZES):
+            ours = [kinds.area(kind, size, label) for kind in KINDS]
+            if ours[-1] >= 0:  # without an object, mmdet has zeros
+                assert ours == pytest.approx([row[column] for row in theirs[name]]), (name, size)
+                steps |= {kind for kind, before, area in zip(KINDS[1:], ours, ours[1:], strict=False) if area > before}
+    assert steps == set(KINDS[1:])  # each kind made a difference somewhere
 
 
 def noisy_copies(dataset: DetectionDataset, seed: int) -> list[ImageDetections]:

@@ -57,7 +57,10 @@ def read_coco_json(path: Path, text: str) -> Annotations:
         except ValueError as error:
             problems.append(f"{_named(where, entry)}: {error}")
     records = tuple(image._replace(boxes=tuple(boxes[image_id])) for image_id, image in images.items())
-    return Annotations(records, folders, DECLARED, categories=categories, problems=problems)
+    supercategories = _read_supercategories(document, categories)
+    return Annotations(
+        records, folders, DECLARED, categories=categories, supercategories=supercategories, problems=problems
+    )
 
 
 def read_categories(
@@ -84,6 +87,15 @@ def read_categories(
             problems.append(f"{where}: {error}")
             _note_refused(entry, taken, refused)
     return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
+def _read_supercategories(document: Mapping[str, object], categories: Container[str]) -> dict[str, str]:
+    """By the category's name, where there is one that is text. Nothing but an analysis of errors uses it."""
+    entries = [entry for _, entry in _objects(document, "categories", Problems())]
+    named = [(entry.get("name"), entry.get("supercategory")) for entry in entries]
+    return {
+        name: above for name, above in named if isinstance(name, str) and isinstance(above, str) and name in categories
+    }
 
 
 def read_images(

@@ -60,6 +60,8 @@ class DetectionDataset:
     """What was read in another way than it is written, and what was left out, for the person whose data it is."""
     is_partial: bool = False
     """Whether images, boxes or categories were left out because they make no sense."""
+    supercategories: tuple[str | None, ...] = ()
+    """COCO's of each of `classes`, None where the data name none; left out, none has one."""
 
     @property
     def annotated_classes(self) -> frozenset[str]:
@@ -72,6 +74,8 @@ class DetectionDataset:
             object.__setattr__(self, "category_ids", tuple(range(1, len(self.classes) + 1)))
         if len(self.category_ids) != len(self.classes):
             raise ValueError(f"{len(self.classes)} classes, but {len(self.category_ids)} category ids")
+        if not self.supercategories:
+            object.__setattr__(self, "supercategories", (None,) * len(self.classes))
 
 
 class DatasetError(VFNetError):

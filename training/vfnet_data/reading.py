@@ -76,7 +76,10 @@ def read_dataset(
         raise DatasetError(source, problems, can_skip=skip_invalid is False and bool(checked))
     if problems:
         notes.append(problems.left_out(str(source)))
-    return DetectionDataset(names, tuple(checked), category_ids, tuple(notes), is_partial=bool(problems))
+    supercategories = tuple(annotations.supercategories.get(name) for name in names)
+    return DetectionDataset(
+        names, tuple(checked), category_ids, tuple(notes), is_partial=bool(problems), supercategories=supercategories
+    )
 
 
 def _read(source: Path) -> Annotations:

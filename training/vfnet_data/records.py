@@ -54,5 +54,7 @@ class Annotations:
     """They are fractions of width and height instead of pixels, by the format's rules."""
     categories: dict[str, int] | None = None
     """Names and ids in order, where the format declares them."""
+    supercategories: dict[str, str] = field(default_factory=dict)
+    """By the name of a category, where the format names one."""
     problems: Problems = field(default_factory=Problems)
     """One sentence each."""

@@ -21,6 +21,8 @@ from vfnet_model.detectors.image_detections import ImageDetections
 
 FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 """COCO's twelve numbers, in the order of pycocotools' `stats`."""
+Indexable = tuple[list[Any], list[Any], list[Any]]
+"""A COCO document's images, annotations and categories."""
 _IOU_50, _IOU_75, _ALL_AREAS, _HUNDRED_DETECTIONS = 0, 5, 0, 2  # indices into pycocotools' arrays
 
 
@@ -60,12 +62,9 @@ def evaluate_detections(dataset: DetectionDataset, detections: Sequence[ImageDet
         dataset: the ground truth.
         detections: one for each of `dataset.images`, in their order; `labels` index `dataset.classes`.
     """
-    # pycocotools sorts categories by id: numbered anew, its order is that of the classes. Ids of images may be larger
-    # than NumPy's integers.
-    images = tuple(replace(image, image_id=number) for number, image in enumerate(dataset.images, 1))
-    numbered = replace(dataset, images=images, category_ids=())
+    truth, found = truth_and_found(dataset, detections)
     with contextlib.redirect_stdout(io.StringIO()):  # it prints as it goes
-        scored = COCOeval(_truth(numbered), _found(numbered, detections), "bbox")
+        scored = COCOeval(index(*truth), index(*found), "bbox")
         scored.evaluate()
         scored.accumulate()
         scored.summarize()
@@ -75,33 +74,41 @@ def evaluate_detections(dataset: DetectionDataset, detections: Sequence[ImageDet
     objects = _count_objects(dataset)
     per_class = {
         name: ClassFigures(
-            AP=_mean(precision[:, :, index]),
-            AP50=_mean(precision[_IOU_50, :, index]),
-            AP75=_mean(precision[_IOU_75, :, index]),
-            AR100=_mean(recall[:, index]),
-            objects=objects[index],
+            AP=_mean(precision[:, :, number]),
+            AP50=_mean(precision[_IOU_50, :, number]),
+            AP75=_mean(precision[_IOU_75, :, number]),
+            AR100=_mean(recall[:, number]),
+            objects=objects[number],
         )
-        for index, name in enumerate(dataset.classes)
+        for number, name in enumerate(dataset.classes)
     }
     return Evaluation(figures, per_class, precision)
 
 
-def _truth(dataset: DetectionDataset) -> COCO:
-    document = coco_document(dataset, Path())
-    return _index(document["images"], document["annotations"], document["categories"])
+def truth_and_found(dataset: DetectionDataset, detections: Sequence[ImageDetections]) -> tuple[Indexable, Indexable]:
+    """For `index`. Images and categories are numbered from 1 in the data set's order.
+
+    pycocotools sorts categories by id, so that its order is that of the classes. Ids of images may be larger than
+    NumPy's integers.
+    """
+    images = tuple(replace(image, image_id=number) for number, image in enumerate(dataset.images, 1))
+    numbered = replace(dataset, images=images, category_ids=())
+    document = coco_document(numbered, Path())
+    return (document["images"], document["annotations"], document["categories"]), _found(numbered, detections)
 
 
-def _found(dataset: DetectionDataset, detections: Sequence[ImageDetections]) -> COCO:
+def _found(dataset: DetectionDataset, detections: Sequence[ImageDetections]) -> Indexable:
     # Not COCO.loadRes, which fails where there are no detections at all. pycocotools takes an id of 0 for no match.
     annotations = [
         {"id": number, "iscrowd": 0, "area": result["bbox"][2] * result["bbox"][3], **result}
         for number, result in enumerate(coco_results(dataset, detections), 1)
     ]
     document = coco_document(replace(dataset, images=()), Path())
-    return _index([{"id": image.image_id} for image in dataset.images], annotations, document["categories"])
+    return [{"id": image.image_id} for image in dataset.images], annotations, document["categories"]
 
 
-def _index(images: list[Any], annotations: list[Any], categories: list[Any]) -> COCO:
+def index(images: list[Any], annotations: list[Any], categories: list[Any]) -> COCO:
+    """As pycocotools reads it of a file."""
     coco = COCO()
     coco.dataset = {"images": images, "annotations": annotations, "categories": categories}
     coco.createIndex()
