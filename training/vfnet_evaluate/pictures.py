@@ -32,7 +32,7 @@ _IOU_THRESHOLDS = {0: "IoU 0.50", 5: "IoU 0.75"}
 _DISTINCT = 10
 """So many curves can be told apart by colour."""
 _MOST_WITH_NUMBERS, _MOST_SHOWN = 25, 200
-_RIGHT, _WRONG, _NEITHER = "#2ca02c", "#e6194b", "#888888"
+RIGHT, WRONG, NEITHER = "#2ca02c", "#e6194b", "#888888"
 _LONGEST_SIDE = 1200  # enough to see, and a page of pictures stays small
 
 
@@ -132,20 +132,30 @@ def draw_mistakes(image: AnnotatedImage, matched: ImageMatches, classes: tuple[s
     Raises:
         OSError, ValueError: the file cannot be read, as the server reads it.
     """
+    figure, (left, right) = picture_beside_itself(image, 2)
+    _draw_truth(left, image, matched, classes)
+    draw_found(right, image, matched, classes)
+    return figure
+
+
+def picture_beside_itself(image: AnnotatedImage, times: int) -> tuple[Figure, list[Axes]]:
+    """A figure headed by the file's name, and axes in the frame of the stored pixels that show them, so many.
+
+    Raises:
+        OSError, ValueError: the file cannot be read, as the server reads it.
+    """
     picture = Image.fromarray(decode_image(read_file(image.path, MAX_FILE_BYTES)))
     picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
     pixels = np.asarray(picture)
-    height = 11 * pixels.shape[0] / (2 * pixels.shape[1])
-    figure = Figure(figsize=(11, min(11.0, max(2.0, height)) + 0.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for axes in (left, right):
-        # In the frame of the stored pixels, whatever the size drawn.
-        axes.imshow(pixels, extent=(0, image.width, image.height, 0))
+    width = 5.5 * times
+    height = width * pixels.shape[0] / (times * pixels.shape[1])
+    figure = Figure(figsize=(width, min(11.0, max(2.0, height)) + 0.6), layout="constrained")
+    beside = list(figure.subplots(1, times))
+    for axes in beside:
+        axes.imshow(pixels, extent=(0, image.width, image.height, 0))  # whatever the size drawn
         axes.set_axis_off()
-    _draw_truth(left, image, matched, classes)
-    _draw_found(right, image, matched, classes)
     figure.suptitle(printable_line(image.path.name, 100), fontsize=9)
-    return figure
+    return figure, beside
 
 
 def _draw_truth(axes: Axes, image: AnnotatedImage, matched: ImageMatches, classes: tuple[str, ...]) -> None:
@@ -153,23 +163,27 @@ def _draw_truth(axes: Axes, image: AnnotatedImage, matched: ImageMatches, classe
     axes.set_title(f"objects: {objects}, missed: {len(matched.missed)}", fontsize=10)
     missed = set(matched.missed.tolist())
     for index, (box, label, crowd) in enumerate(zip(image.boxes, image.labels, image.crowd, strict=True)):
-        colour = _NEITHER if crowd else _WRONG if index in missed else _RIGHT
-        _draw_box(axes, box, in_a_picture(classes[label]), colour, dashed=bool(crowd))
+        colour = NEITHER if crowd else WRONG if index in missed else RIGHT
+        draw_box(axes, box, in_a_picture(classes[label]), colour, dashed=bool(crowd))
 
 
-def _draw_found(axes: Axes, image: AnnotatedImage, matched: ImageMatches, classes: tuple[str, ...]) -> None:
+def draw_found(
+    axes: Axes, image: AnnotatedImage, matched: ImageMatches, classes: tuple[str, ...], heading: str = "detections"
+) -> None:
+    """The detections that reach the operating point: green right, red wrong, grey dashed on a crowd."""
     right, found = matched.right(image), matched.found
     wrong = int(np.count_nonzero(~right & ~matched.ignored))
-    axes.set_title(f"detections: {len(right)}, wrong: {wrong}", fontsize=10)
+    axes.set_title(f"{heading}: {len(right)}, wrong: {wrong}", fontsize=10)
     for index in range(len(right))[::-1]:  # the best on top
-        colour = _NEITHER if matched.ignored[index] else _RIGHT if right[index] else _WRONG
+        colour = NEITHER if matched.ignored[index] else RIGHT if right[index] else WRONG
         text = f"{in_a_picture(classes[found.labels[index]])} {found.scores[index]:.2f}"
-        _draw_box(axes, found.boxes[index], text, colour, dashed=bool(matched.ignored[index]))
+        draw_box(axes, found.boxes[index], text, colour, dashed=bool(matched.ignored[index]))
 
 
-def _draw_box(
+def draw_box(
     axes: Axes, box: npt.NDArray[np.float32] | npt.NDArray[np.float64], text: str, colour: str, dashed: bool
 ) -> None:
+    """One box, x1 y1 x2 y2 in the frame of the axes, with its text on a plate above it."""
     x1, y1, x2, y2 = (float(value) for value in box)
     line = "--" if dashed else "-"
     axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=1.6, linestyle=line))

@@ -84,14 +84,14 @@ class EvaluationReport:
         lines = [
             f"{markdown_text(self.source, 1000)}: {len(self.dataset.images)} images, {objects} objects",
             "",
-            *_table([list(figures), [_percent(value) for value in figures.values()]]),
+            *table([list(figures), [percent(value) for value in figures.values()]]),
             "",
-            *_table(
+            *table(
                 [["class", "AP", "AP50", "AP75", "AR100", "objects"]]
                 + [
                     [
                         markdown_text(name),
-                        *map(_percent, (each.AP, each.AP50, each.AP75, each.AR100)),
+                        *map(percent, (each.AP, each.AP50, each.AP75, each.AR100)),
                         str(each.objects),
                     ]
                     for name, each in self.evaluation.per_class.items()
@@ -116,7 +116,7 @@ def make_report(source: str, dataset: DetectionDataset, detected: DetectedDatase
     return EvaluationReport(source, dataset, detected, evaluation, point, matches, confusion_matrix(dataset, matches))
 
 
-def _percent(value: float) -> str:
+def percent(value: float) -> str:
     """In percent, as papers give AP; a dash where there is nothing to count."""
     return "-" if value < 0 else f"{100 * value:.1f}"
 
@@ -125,8 +125,8 @@ def _share(value: float) -> str:
     return "\N{EN DASH}" if value < 0 else f"{value:.3f}"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Markdown whose columns line up in a terminal too; the first row is the head."""
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of Markdown whose columns line up in a terminal too; the first row is the head."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     body = [
         "| " + " | ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows

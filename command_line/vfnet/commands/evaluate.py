@@ -1,13 +1,15 @@
-"""`vfnet evaluate`: a server, a checkpoint or saved detections against annotated images."""
+"""`vfnet evaluate`: a server, a checkpoint or saved detections against annotated images, or two of them."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+from vfnet.commands.compared_sources import check_comparison, compared_source, run_comparison
 from vfnet.commands.detection_settings import add_detection_arguments, detection_settings_from
 from vfnet_client.atomic_files import write_whole
 from vfnet_client.commands.options import GivenOnce, at_least_one, ensemble_name, seconds, server_url
@@ -55,6 +57,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     evaluated.add_argument("--checkpoint", metavar="FILE|URL|coco|demo", help="a checkpoint, computed here by torch")
     evaluated.add_argument("--detections", type=Path, metavar="FILE", help="detections in COCO's result format")
+    evaluated.add_argument(
+        "--compare",
+        nargs=2,
+        type=compared_source,
+        action=GivenOnce,
+        metavar=("A", "B"),
+        help="two of these three and what B gained and lost: each a server's URL (with #NAME, that model of it), "
+        "detections or a checkpoint; an http(s) URL with a file's ending is a checkpoint's",
+    )
     add_detection_arguments(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="write a report with curves and pictures")
@@ -95,6 +106,8 @@ def run(arguments: argparse.Namespace) -> int:
         _say(note)
     if not dataset.classes:
         raise EvaluationError(f"{arguments.annotations}: no box is annotated and no class is named: nothing to compare")
+    if arguments.compare is not None:
+        return run_comparison(arguments, dataset, _detect)
     source, detected = _detect(arguments, dataset)
     for note in detected.notes:
         _say(note)
@@ -138,13 +151,22 @@ def _check_targets(arguments: argparse.Namespace) -> None:
     """Find out before the work whether it could be done and its results be written."""
     settings = detection_settings_from(arguments)
     settings.check()
-    if settings and arguments.checkpoint is None:
+    if arguments.compare is not None:
+        check_comparison(arguments, settings)
+    elif settings and arguments.checkpoint is None:
         raise CommandError(f"{settings}: only for --checkpoint; a server detects as it was built (vfnet build --help)")
     for target in (arguments.json, arguments.save_detections):
         if target is not None and not target.absolute().parent.is_dir():
             raise EvaluationError(f"cannot write {target}: there is no such folder")
+        if target is not None and target.is_dir():
+            raise EvaluationError(f"cannot write {target}: it is a folder")
     if arguments.output is not None:
-        arguments.output.mkdir(parents=True, exist_ok=True)
+        try:
+            arguments.output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EvaluationError(f"cannot write into {arguments.output}: {error.strerror}") from None
+        if not os.access(arguments.output, os.W_OK):
+            raise EvaluationError(f"cannot write into {arguments.output}: Permission denied")
 
 
 def _say(message: str) -> None:
