@@ -48,7 +48,10 @@ COMMANDS = {
         "vfnet.commands.finetune", "train a checkpoint on your own annotated images", "train", "build,train"
     ),
     "evaluate": Subcommand(
-        "vfnet.commands.evaluate", "score a server or a checkpoint as COCO does", "measure", "build,train"
+        "vfnet.commands.evaluate",
+        "score a server or a checkpoint as COCO does, or compare two",
+        "measure",
+        "build,train",
     ),
     "drift": Subcommand(
         "vfnet.commands.drift", "compare the images and detections of now with those of then", "measure", "drift"

@@ -73,6 +73,26 @@ def test_server_and_checkpoint_agree(
     assert sum(len(found.scores) for found in saved[0]) > 0
 
 
+def test_server_and_checkpoint_are_compared_and_nothing_is_gained_or_lost(
+    server: ServedRepository,
+    demo_checkpoint: Path,
+    strips: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ["evaluate", f"--annotations={strips}", "--device=cpu", f"--json={tmp_path / 'all.json'}", "--compare"]
+    assert main([*command, f"{server.grpc_url}#vfnet", str(demo_checkpoint)]) == 0
+    told = capsys.readouterr().err
+    assert "A: 1 of 3 images failed" in told
+    assert "B: 1 of 3 images failed" in told
+    figures = json.loads((tmp_path / "all.json").read_text())
+    assert figures["A"]["source"] == f"server {server.grpc_url} vfnet"
+    assert figures["A"]["detections"] == figures["B"]["detections"] > 0
+    assert figures["images_better"] == figures["images_worse"] == 0
+    assert main([*command, f"{server.grpc_url}#vfnet_of_nobody", str(demo_checkpoint), "--timeout=1"]) == 1
+    assert "A: " in capsys.readouterr().err
+
+
 def test_nothing_is_lost_on_the_way_through_the_server_s_json(
     server: ServedRepository, strips: Path, tmp_path: Path
 ) -> None:
