@@ -3,10 +3,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
+from made_up_detections import detections
+from vfnet.commands.compared_sources import ComparedSource, compared_source
 from vfnet_client.cli import main
 from vfnet_data import DetectionDataset
 from vfnet_evaluate.coco_results import write_coco_results
@@ -17,11 +18,6 @@ from vfnet_model.detectors.image_detections import ImageDetections
 
 CAN, CARTON = 0, 1
 FIRST_CAN, FIRST_CARTON, SECOND_CAN = [10, 10, 50, 50], [60, 10, 100, 90], [20, 20, 120, 100]
-
-
-def detections(*rows: tuple[list[float], float, int]) -> ImageDetections:
-    boxes, scores, labels = zip(*rows, strict=True)
-    return ImageDetections(np.array(boxes, np.float64), np.array(scores), np.array(labels))
 
 
 def of_a() -> list[ImageDetections]:
@@ -123,6 +119,8 @@ def test_what_is_no_source_is_named(annotations: Path, files: list[str], capsys:
     command = ["evaluate", "--annotations", str(annotations), "--compare", files[0]]
     assert main([*command, "nothing.pth"]) == 2
     assert "'nothing.pth' is no server's URL such as grpc://host:8001, no file" in capsys.readouterr().err
+    assert main([*command, "n" * 300]) == 2
+    assert "File name too long" in capsys.readouterr().err
     assert main([*command, "grpc://user@host:1"]) == 2
     assert "should read grpc://host:port" in capsys.readouterr().err
 
@@ -168,3 +166,17 @@ def test_options_that_do_not_go_with_a_comparison_are_refused(
     ):
         assert main([*command, *options]) == 1
         assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("grpc://host:8001", ComparedSource(server="grpc://host:8001")),
+        ("grpc://host:8001#vfnet_blue", ComparedSource(server="grpc://host:8001", model="vfnet_blue")),
+        ("https://host/score", ComparedSource(server="https://host/score")),
+        ("https://host/models/my_vfnet.pth?key=1", ComparedSource(checkpoint="https://host/models/my_vfnet.pth?key=1")),
+        ("demo", ComparedSource(checkpoint="demo")),
+    ],
+)
+def test_a_source_is_told_by_how_it_is_written(text: str, source: ComparedSource) -> None:
+    assert compared_source(text) == source

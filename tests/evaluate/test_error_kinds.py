@@ -1,20 +1,17 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
-import numpy as np
 import pytest
 
-from vfnet_data import DetectionDataset
+from made_up_detections import detections
+from vfnet_data import DetectionDataset, read_dataset
 from vfnet_evaluate.error_kinds import KINDS, error_kinds
 from vfnet_model.detectors.image_detections import ImageDetections
 
 CAN, CARTON = 0, 1
-
-
-def detections(*rows: tuple[list[float], float, int]) -> ImageDetections:
-    boxes, scores, labels = zip(*rows, strict=True)
-    return ImageDetections(np.array(boxes, np.float64), np.array(scores), np.array(labels))
 
 
 def of_cans(dataset: DetectionDataset, *rows: tuple[list[float], float, int]) -> dict[str, float]:
@@ -58,3 +55,12 @@ def test_classes_without_objects_of_a_size_do_not_count(dataset: DetectionDatase
     assert kinds.area("FN", "small") == -1
     assert kinds.area("C50", "large", CARTON) == -1
     assert (kinds.area("C50"), kinds.area("FN"), kinds.area("FN", "medium")) == (0, 1, 1)
+
+
+def test_supercategories_are_read_of_coco_json(annotations: Path) -> None:
+    document = json.loads(annotations.read_text())
+    document["categories"][0]["supercategory"] = "drink"
+    document["categories"][1]["supercategory"] = 3  # nothing that would stop an evaluation
+    annotations.write_text(json.dumps(document))
+    read = read_dataset(annotations)
+    assert dict(zip(read.classes, read.supercategories, strict=True)) == {"can": "drink", "carton": None}

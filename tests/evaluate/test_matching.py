@@ -1,18 +1,13 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
+from made_up_detections import detections
 from vfnet_data import DetectionDataset
 from vfnet_evaluate.matching import NOTHING, confusion_matrix, find_operating_point, match
 from vfnet_model.detectors.image_detections import ImageDetections
 
 CAN, CARTON = 0, 1
-
-
-def detections(*rows: tuple[list[float], float, int]) -> ImageDetections:
-    boxes, scores, labels = zip(*rows, strict=True)
-    return ImageDetections(np.array(boxes, np.float64), np.array(scores), np.array(labels))
 
 
 def test_the_better_score_gets_the_object_and_the_other_one_is_wrong(dataset: DetectionDataset) -> None:

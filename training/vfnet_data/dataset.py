@@ -74,8 +74,8 @@ class DetectionDataset:
             object.__setattr__(self, "category_ids", tuple(range(1, len(self.classes) + 1)))
         if len(self.category_ids) != len(self.classes):
             raise ValueError(f"{len(self.classes)} classes, but {len(self.category_ids)} category ids")
-        if not self.supercategories:
-            object.__setattr__(self, "supercategories", (None,) * len(self.classes))
+        if len(self.supercategories) not in (0, len(self.classes)):
+            raise ValueError(f"{len(self.classes)} classes, but {len(self.supercategories)} supercategories")
 
 
 class DatasetError(VFNetError):

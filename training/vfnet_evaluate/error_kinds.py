@@ -69,10 +69,9 @@ def error_kinds(dataset: DetectionDataset, detections: Sequence[ImageDetections]
     truth, found = truth_and_found(dataset, detections)
     exact = _precision(truth, found, _IOU_THRESHOLDS, range(1, len(dataset.classes) + 1))
     precision = np.concatenate([exact, np.full((len(KINDS) - len(exact), *exact.shape[1:]), -1.0)])
-    for label, above in enumerate(dataset.supercategories):
-        similar = {
-            other + 1 for other, each in enumerate(dataset.supercategories) if above is not None and each == above
-        }
+    supercategories = dataset.supercategories or (None,) * len(dataset.classes)
+    for label, above in enumerate(supercategories):
+        similar = {other + 1 for other, each in enumerate(supercategories) if above is not None and each == above}
         everything = set(range(1, len(dataset.classes) + 1))
         for kind, forgiven in ((3, similar), (4, everything)):
             alike = _forgiving(truth, found, label + 1, forgiven)

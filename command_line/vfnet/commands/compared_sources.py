@@ -55,14 +55,19 @@ def compared_source(text: str) -> ComparedSource:
     if separator and not (is_web and PurePosixPath(urlsplit(text).path).suffix):
         url, mark, model = text.partition("#")
         return ComparedSource(server=server_url(url), model=ensemble_name(model) if mark else None)
-    path = Path(text).expanduser()
-    if separator or text in _NAMED_CHECKPOINTS or path.is_dir():
+    if separator or text in _NAMED_CHECKPOINTS:
         return ComparedSource(checkpoint=text)
-    if not path.is_file():
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no server's URL such as grpc://host:8001, no file and no checkpoint's name (coco, demo)"
-        )
-    return ComparedSource(detections=path) if _is_json(path) else ComparedSource(checkpoint=text)
+    path = Path(text).expanduser()
+    try:
+        if path.is_dir() or (path.is_file() and not _is_json(path)):
+            return ComparedSource(checkpoint=text)
+        if path.is_file():
+            return ComparedSource(detections=path)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot read {text!r}: {error.strerror}") from None
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is no server's URL such as grpc://host:8001, no file and no checkpoint's name (coco, demo)"
+    )
 
 
 def check_comparison(arguments: argparse.Namespace, settings: DetectionSettings) -> None:
