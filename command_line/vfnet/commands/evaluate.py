@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from vfnet.commands.augmentations import add_augmentation_arguments, augmentations_from
 from vfnet.commands.detection_settings import add_detection_arguments, detection_settings_from
 from vfnet_client.atomic_files import write_whole
 from vfnet_client.commands.options import GivenOnce, at_least_one, ensemble_name, seconds, server_url
@@ -56,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     evaluated.add_argument("--checkpoint", metavar="FILE|URL|coco|demo", help="a checkpoint, computed here by torch")
     evaluated.add_argument("--detections", type=Path, metavar="FILE", help="detections in COCO's result format")
     add_detection_arguments(parser)
+    add_augmentation_arguments(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="write a report with curves and pictures")
     parser.add_argument(
@@ -129,9 +131,10 @@ def _detect(arguments: argparse.Namespace, dataset: DetectionDataset) -> tuple[s
     checkpoint = replace(checkpoint, config=settings.applied_to(checkpoint.config))
     network = load_network(checkpoint, arguments.device)
     _say(checkpoint.description)
-    found = detect_with_network(dataset, CheckpointDetector(network))
-    changed = f", {settings}" if settings else ""
-    return f"checkpoint {checkpoint.path.name} ({checkpoint.description}{changed})", found
+    augmentations = augmentations_from(arguments)
+    found = detect_with_network(dataset, CheckpointDetector(network, augmentations))
+    description = ", ".join(filter(None, (checkpoint.description, str(settings), str(augmentations))))
+    return f"checkpoint {checkpoint.path.name} ({description})", found
 
 
 def _check_targets(arguments: argparse.Namespace) -> None:
@@ -140,6 +143,12 @@ def _check_targets(arguments: argparse.Namespace) -> None:
     settings.check()
     if settings and arguments.checkpoint is None:
         raise CommandError(f"{settings}: only for --checkpoint; a server detects as it was built (vfnet build --help)")
+    augmentations = augmentations_from(arguments)
+    augmentations.check()
+    if augmentations and arguments.checkpoint is None:
+        raise CommandError(f"{augmentations}: only for --checkpoint; a server detects in an image once, as it is")
+    if settings.scale is not None and augmentations.scales:
+        raise CommandError("--scale and --scales: give all scales with --scales")
     for target in (arguments.json, arguments.save_detections):
         if target is not None and not target.absolute().parent.is_dir():
             raise EvaluationError(f"cannot write {target}: there is no such folder")
