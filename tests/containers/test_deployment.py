@@ -155,7 +155,7 @@ def test_nothing_but_the_volumes_is_written(deployment: Deployment) -> None:
         # What is mounted has a place made for it.
         assert all(any(mount.startswith(path) for mount in mounts) for path in changed), (service, changed)
         writable = {mount["Destination"] for mount in described["Mounts"] if mount["RW"]}
-        assert writable == {"triton": {"/cache"}, "gateway": set(), "prometheus": {"/prometheus"}}[service]
+        assert writable == {"triton": {"/cache"}, "gateway": {"/captured"}, "prometheus": {"/prometheus"}}[service]
 
 
 def test_the_logs_complain_of_nothing(deployment: Deployment) -> None:

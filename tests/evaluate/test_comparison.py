@@ -160,6 +160,7 @@ def test_options_that_do_not_go_with_a_comparison_are_refused(
     for options, said in (
         (["--save-detections", str(tmp_path / "x")], "--save-detections is for one source"),
         (["--scale", "480x800"], "scale 800x480: only for checkpoints"),
+        (["--flip"], "flip: only for checkpoints"),
         (["--model", "vfnet"], "--model vfnet: only for servers"),
         (["--output", str(tmp_path / "file")], "cannot write into"),
         (["--json", str(tmp_path)], "it is a folder"),

@@ -89,13 +89,34 @@ def test_test_settings_belong_to_a_checkpoint_and_have_limits(
     assert "'800' is not a scale such as 1333x800" in capsys.readouterr().err
 
 
+def test_augmentations_belong_to_a_checkpoint_and_have_limits(
+    annotations: Path, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["evaluate", "--annotations", str(annotations)]
+    for source in (["--detections", str(results)], ["--server", "grpc://127.0.0.1:1"]):
+        assert main([*command, *source, "--flip", "--scales", "480x800", "600x400"]) == 1
+        assert "flip, scales 800x480 600x400: only for --checkpoint" in capsys.readouterr().err
+    assert main([*command, "--checkpoint", "demo", "--scales", "800x480", "9000x480"]) == 1
+    assert "--scales 9000x480: each side may be 32 to 4,096 pixels" in capsys.readouterr().err
+    assert main([*command, "--checkpoint", "demo", "--scale", "800x480", "--scales", "600x400"]) == 1
+    assert "--scale and --scales: give all scales with --scales" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_checkpoint_is_evaluated_at_another_scale(annotations: Path, tmp_path: Path) -> None:
     command = ["evaluate", "--annotations", str(annotations), "--checkpoint", "demo", "--save-detections"]
-    for name, options in (("own", []), ("small", ["--scale", "96x64"]), ("few", ["--max-detections", "1"])):
+    views = ["--flip", "--scales", "96x64", "128x96"]
+    for name, options in (
+        ("own", []),
+        ("small", ["--scale", "96x64"]),
+        ("few", ["--max-detections", "1"]),
+        ("views", [*views, "--json", str(tmp_path / "figures.json")]),
+    ):
         assert main([*command, str(tmp_path / name), "--score-threshold=0", *options]) == 0
-    own, small, few = (json.loads((tmp_path / name).read_text()) for name in ("own", "small", "few"))
+    own, small, few, several = (json.loads((tmp_path / name).read_text()) for name in ("own", "small", "few", "views"))
     assert own != small
+    assert several not in (own, small)
+    assert ", flip, scales 96x64 128x96)" in json.loads((tmp_path / "figures.json").read_text())["source"]
     assert len(few) <= 2 < len(own)  # one an image, and labels that the data do not have are left out
 
 

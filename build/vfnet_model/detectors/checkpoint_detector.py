@@ -11,9 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from vfnet_model.augmentations import Augmentations
 from vfnet_model.checkpoints.errors import CheckpointError
 from vfnet_model.checkpoints.loading import Checkpoint, build_network, load_checkpoint
-from vfnet_model.detectors.network_detector import NetworkDetector
+from vfnet_model.detectors.network_detector import ONE_VIEW, NetworkDetector
 from vfnet_runtime.architecture.detector import DensePredictor
 from vfnet_runtime.architecture.vfnet import VFNet
 
@@ -38,17 +39,18 @@ class CheckpointDetector(NetworkDetector):
     as they are at that moment and where they are (CPU or GPU), in float32 without autocast. Not for several threads.
     """
 
-    def __init__(self, model: VFNet | Path) -> None:
+    def __init__(self, model: VFNet | Path, augmentations: Augmentations = ONE_VIEW) -> None:
         """Take a network, or load a checkpoint file.
 
         Args:
             model: a network (of a DDP wrapper its `.module`), or a path.
+            augmentations: see `NetworkDetector`.
 
         Raises:
             CheckpointError: the file is no checkpoint that can be used.
         """
         network = model if isinstance(model, VFNet) else build_network(load_checkpoint(model))
-        super().__init__(network.config, self.predict)
+        super().__init__(network.config, self.predict, augmentations)
         self._predictor = DensePredictor(network)
 
     def predict(

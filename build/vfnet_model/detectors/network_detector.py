@@ -15,7 +15,9 @@ from vfnet_client.bounded_files import read_file
 from vfnet_client.exceptions import InvalidImageError
 from vfnet_client.images import MAX_FILE_BYTES
 from vfnet_images.decoding import ImageError, decode_image
+from vfnet_model.augmentations import Augmentations
 from vfnet_model.detectors.image_detections import ImageDetections
+from vfnet_model.detectors.test_time_augmentation import View, merged, views_of
 from vfnet_runtime.answers import detect
 from vfnet_runtime.architecture.config import VFNetConfig
 from vfnet_runtime.candidates import CandidateSettings, select_candidates
@@ -26,13 +28,19 @@ R = TypeVar("R")
 Predict = Callable[[npt.NDArray[np.uint8], npt.NDArray[np.int32]], list[npt.NDArray[np.float32]]]
 """`pixels` and `valid_shape` of one image -> per level logits [num_classes, H_l, W_l], then per level distances
 [4, H_l, W_l]; see `DensePredictor`."""
+ONE_VIEW = Augmentations()
 
 
 class NetworkDetector:
-    """Preprocessing, candidates and suppression are those that serve; the network is given."""
+    """Preprocessing, candidates and suppression are those that serve; the network is given.
 
-    def __init__(self, config: VFNetConfig, predict: Predict) -> None:
+    Args:
+        augmentations: the views of each image; the candidates of all go through one suppression.
+    """
+
+    def __init__(self, config: VFNetConfig, predict: Predict, augmentations: Augmentations = ONE_VIEW) -> None:
         self._predict = predict
+        self._augmentations = augmentations
         self.config = config
         self._settings = CandidateSettings(
             strides=config.head.strides,
@@ -52,7 +60,7 @@ class NetworkDetector:
         Raises:
             InvalidImageError: it cannot be read.
         """
-        return self._detect(self.prepare(image))
+        return self._detect(self._prepare_views(image))
 
     def detect_many(self, images: Iterable[bytes | Path]) -> Iterator[ImageDetections | InvalidImageError]:
         """Detect in many images, in their order; a bad one gives its error. The next are decoded meanwhile."""
@@ -60,30 +68,29 @@ class NetworkDetector:
             yield prepared if isinstance(prepared, InvalidImageError) else self._detect(prepared)
 
     def prepare(self, image: bytes | Path) -> ResizedImage:
-        """`vfnet_preprocess`.
+        """`vfnet_preprocess`, without augmentations.
 
         Raises:
             InvalidImageError: the image cannot be read.
         """
-        try:
-            encoded = read_file(image, MAX_FILE_BYTES) if isinstance(image, Path) else image
-            decoded = decode_image(encoded)
-        except (OSError, ImageError) as error:
-            raise InvalidImageError(str(error)) from error
         preprocess = self.config.preprocess
-        return resize_onto_canvas(decoded, preprocess.img_scale, preprocess.size_divisor)
+        return resize_onto_canvas(_decode(image), preprocess.img_scale, preprocess.size_divisor)
 
-    def _prepare_or_error(self, image: bytes | Path) -> ResizedImage | InvalidImageError:
+    def _prepare_views(self, image: bytes | Path) -> list[View]:
+        preprocess = self.config.preprocess
+        return views_of(_decode(image), self._augmentations, preprocess.img_scale, preprocess.size_divisor)
+
+    def _prepare_or_error(self, image: bytes | Path) -> list[View] | InvalidImageError:
         try:
-            return self.prepare(image)
+            return self._prepare_views(image)
         except InvalidImageError as error:
             return error
 
-    def _detect(self, image: ResizedImage) -> ImageDetections:
-        """`vfnet_detector` and `vfnet_postprocess`."""
-        boxes, scores, labels = self._find_candidates(image)
+    def _detect(self, views: list[View]) -> ImageDetections:
+        """`vfnet_detector` for each view, and `vfnet_postprocess`."""
+        candidates = merged(views, [self._find_candidates(view.image) for view in views])
         test = self.config.test
-        found = detect(boxes, scores, labels, image.geometry[0, 2:], test.iou_threshold, test.max_per_img)
+        found = detect(*candidates, np.ones(2, np.float32), test.iou_threshold, test.max_per_img)
         return ImageDetections(
             found.boxes.astype(np.float64), found.scores.astype(np.float64), found.labels.astype(np.int64)
         )
@@ -93,6 +100,14 @@ class NetworkDetector:
         outputs = self._predict(image.pixels, image.valid_shape)
         levels = len(self.config.head.strides)
         return select_candidates(outputs[:levels], outputs[levels:], image.valid_shape[0], self._settings)
+
+
+def _decode(image: bytes | Path) -> npt.NDArray[np.uint8]:
+    """uint8 [height, width, 3]. Raises InvalidImageError."""
+    try:
+        return decode_image(read_file(image, MAX_FILE_BYTES) if isinstance(image, Path) else image)
+    except (OSError, ImageError) as error:
+        raise InvalidImageError(str(error)) from error
 
 
 def read_ahead(work: Callable[[T], R], items: Iterable[T], ahead: int = 4, threads: int = 2) -> Iterator[R]:

@@ -24,6 +24,7 @@ from vfnet_evaluate.errors import EvaluationError
 from vfnet_evaluate.label_names import reconcile
 from vfnet_evaluate.report import EvaluationReport, make_report
 from vfnet_evaluate.sources import DetectedDataset
+from vfnet_model.augmentations import Augmentations
 from vfnet_model.detection_settings import DetectionSettings
 
 _FAILURES_SHOWN = 20
@@ -70,7 +71,7 @@ def compared_source(text: str) -> ComparedSource:
     )
 
 
-def check_comparison(arguments: argparse.Namespace, settings: DetectionSettings) -> None:
+def check_comparison(arguments: argparse.Namespace, settings: DetectionSettings, augmentations: Augmentations) -> None:
     """Find out before the work whether the options go together.
 
     Raises:
@@ -78,8 +79,9 @@ def check_comparison(arguments: argparse.Namespace, settings: DetectionSettings)
     """
     if arguments.save_detections is not None:
         raise CommandError("--save-detections is for one source, not for --compare: save each and compare the files")
-    if settings and not any(source.checkpoint for source in arguments.compare):
-        raise CommandError(f"{settings}: only for checkpoints, and --compare names none")
+    for change in (settings, augmentations):
+        if change and not any(source.checkpoint for source in arguments.compare):
+            raise CommandError(f"{change}: only for checkpoints, and --compare names none")
     if arguments.model is not None and not any(source.server for source in arguments.compare):
         raise CommandError(f"--model {arguments.model}: only for servers, and --compare names none")
 

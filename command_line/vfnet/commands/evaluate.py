@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from vfnet.commands.augmentations import add_augmentation_arguments, augmentations_from
 from vfnet.commands.compared_sources import check_comparison, compared_source, run_comparison
 from vfnet.commands.detection_settings import add_detection_arguments, detection_settings_from
 from vfnet_client.atomic_files import write_whole
@@ -67,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "detections or a checkpoint; an http(s) URL with a file's ending is a checkpoint's",
     )
     add_detection_arguments(parser)
+    add_augmentation_arguments(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="write a report with curves and pictures")
     parser.add_argument(
@@ -142,19 +144,26 @@ def _detect(arguments: argparse.Namespace, dataset: DetectionDataset) -> tuple[s
     checkpoint = replace(checkpoint, config=settings.applied_to(checkpoint.config))
     network = load_network(checkpoint, arguments.device)
     _say(checkpoint.description)
-    found = detect_with_network(dataset, CheckpointDetector(network))
-    changed = f", {settings}" if settings else ""
-    return f"checkpoint {checkpoint.path.name} ({checkpoint.description}{changed})", found
+    augmentations = augmentations_from(arguments)
+    found = detect_with_network(dataset, CheckpointDetector(network, augmentations))
+    description = ", ".join(filter(None, (checkpoint.description, str(settings), str(augmentations))))
+    return f"checkpoint {checkpoint.path.name} ({description})", found
 
 
 def _check_targets(arguments: argparse.Namespace) -> None:
     """Find out before the work whether it could be done and its results be written."""
     settings = detection_settings_from(arguments)
     settings.check()
+    augmentations = augmentations_from(arguments)
+    augmentations.check()
     if arguments.compare is not None:
-        check_comparison(arguments, settings)
+        check_comparison(arguments, settings, augmentations)
     elif settings and arguments.checkpoint is None:
         raise CommandError(f"{settings}: only for --checkpoint; a server detects as it was built (vfnet build --help)")
+    elif augmentations and arguments.checkpoint is None:
+        raise CommandError(f"{augmentations}: only for --checkpoint; a server detects in an image once, as it is")
+    if settings.scale is not None and augmentations.scales:
+        raise CommandError("--scale and --scales: give all scales with --scales")
     for target in (arguments.json, arguments.save_detections):
         if target is not None and not target.absolute().parent.is_dir():
             raise EvaluationError(f"cannot write {target}: there is no such folder")
