@@ -6,8 +6,10 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
+from vfnet.commands.detection_settings import detection_settings_from
 from vfnet_client.exceptions import CommandError
 from vfnet_client.safe_text import printable_lines
 from vfnet_deploy.remote_requests import DEPLOY, DEPLOYMENTS, read_secret
@@ -41,15 +43,17 @@ def deploy_there(arguments: argparse.Namespace, images: Sequence[Path]) -> int:
         "precision": arguments.precision,
         "spare-memory": f"{arguments.spare_memory / 2**30}",
     }
-    for name in ("architecture", "min_agreement", "max_slowdown"):
-        if (value := getattr(arguments, name)) is not None:
-            options[name.replace("_", "-")] = str(value)
+    settings = asdict(detection_settings_from(arguments))
+    for name, value in ({name: getattr(arguments, name) for name in _WORDS} | settings).items():
+        if value is not None:
+            options[name.replace("_", "-")] = "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
     options |= {name.replace("_", "-"): True for name in _SWITCHES if getattr(arguments, name)}
     with tempfile.TemporaryFile() as body:
         pack(checkpoint, arguments.classes, images, body)
         return send(arguments.server, read_secret(arguments.secret_file), DEPLOY, options, _tell, body)
 
 
+_WORDS = ("architecture", "min_agreement", "max_slowdown")
 _SWITCHES = ("keep", "beside", "accept_preprocessing")
 
 

@@ -37,8 +37,10 @@ _MOST_SECONDS_APART = 300.0
 _PREFIX = "x-vfnet-"
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_WORDS = ("engine", "precision", "architecture")
-_NUMBERS = ("min-agreement", "max-slowdown", "spare-memory")
+_WORDS = ("engine", "precision", "architecture", "scale")
+_NUMBERS = (
+    "min-agreement", "max-slowdown", "spare-memory", "score-threshold", "nms-iou", "max-detections", "nms-pre",
+)  # fmt: skip
 _SWITCHES = ("keep", "beside", "accept-preprocessing", "json")
 
 

@@ -21,6 +21,7 @@ import pytest
 
 from replaceable_server import Replaceable
 from vfnet.commands import deploy as deploy_command
+from vfnet.commands.detection_settings import detection_settings_from
 from vfnet_client.exceptions import CommandError
 from vfnet_client.free_ports import free_ports
 from vfnet_deploy import remote_requests
@@ -252,6 +253,20 @@ def test_what_names_the_servers_own_files_is_given_there() -> None:
     for option, reason in (("--canary=5", "--canary needs"), ("--checkpoint=coco", "sent a file or a folder")):
         with pytest.raises(CommandError, match=reason):
             deploy_command.run(parser.parse_args(["--checkpoint=x.pth", "--server=localhost:1", option]))
+
+
+def test_test_settings_travel(
+    address: tuple[str, int], asked: list[list[str]], checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VFNET_DEPLOY_SECRET", SECRET.decode())
+    settings = ["--scale=480x800", "--score-threshold=0.2", "--nms-iou=0.5", "--max-detections=7", "--nms-pre=50"]
+    parser = argparse.ArgumentParser()
+    deploy_command.add_arguments(parser)
+    given = parser.parse_args([f"--checkpoint={checkpoint}", f"--server={address[0]}:{address[1]}", *settings])
+    assert deploy_command.run(given) == 3
+    (command,) = asked
+    assert detection_settings_from(parser.parse_args(command[1:])) == detection_settings_from(given)
+    assert given.scale == (800, 480)
 
 
 @pytest.mark.served
