@@ -167,7 +167,7 @@ def test_one_whose_process_is_killed_at_once_holds_nothing_up(replaceable: Repla
     killer.start()
     try:
         deploy(replaceable.options(), replaceable.server, copying(demo_repository), replaceable.say)
-        pytest.skip("Triton started that process again in time: nothing was in the way")
+        pytest.skip("it was deployed all the same: why the kill did no harm is not known")
     except DeployError as error:
         assert "cannot be served" in str(error)  # noqa: PT017
     finally:

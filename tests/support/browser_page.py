@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+import pytest
 from PIL import Image
-from playwright.sync_api import ConsoleMessage, FilePayload, Page, Request, Response
+from playwright.sync_api import Browser, ConsoleMessage, FilePayload, Page, Request, Response, sync_playwright
 
 import vfnet_gateway.page
 from gateway_process import RunningGateway
@@ -26,6 +30,19 @@ CHROMIUM_OPTIONS = (
     "--disable-sync",
 )
 SAMPLE = Path(vfnet_gateway.page.__file__).with_name("sample.png")
+
+
+@contextmanager
+def running_browser() -> Iterator[Browser]:
+    """Debian's Chromium; a test is skipped where there is none, and fails in CI."""
+    if not CHROMIUM.exists():
+        if os.environ.get("CI"):
+            pytest.fail(f"{CHROMIUM} is missing")
+        pytest.skip(f"needs {CHROMIUM}")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_OPTIONS))
+        yield opened
+        opened.close()
 
 
 @dataclass

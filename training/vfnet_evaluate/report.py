@@ -23,6 +23,8 @@ from vfnet_evaluate.matching import (
 )
 from vfnet_evaluate.sources import DetectedDataset
 
+_FAILURES_SHOWN = 20
+
 
 @dataclass(frozen=True, eq=False)
 class EvaluationReport:
@@ -69,6 +71,12 @@ class EvaluationReport:
         """Position, file and reason of each image that counts as no detections because it failed."""
         failures = sorted(self.detected.failures.items())
         return [(position, self.dataset.images[position].path, reason) for position, reason in failures]
+
+    def told_failures(self) -> list[str]:
+        """`failures` in lines for a person: the first, and how many there are; none without any."""
+        failures, told = self.failures(), "images failed and count as without detections"
+        lines = [f"{path}: {reason}" for _, path, reason in failures[:_FAILURES_SHOWN]]
+        return [*lines, f"{len(failures)} of {len(self.dataset.images)} {told}"] if failures else []
 
     def worst(self, count: int) -> list[int]:
         """Positions of the images with most mistakes at the operating point, worst first; none without any."""

@@ -27,7 +27,6 @@ from vfnet_evaluate.sources import DetectedDataset
 from vfnet_model.augmentations import Augmentations
 from vfnet_model.detection_settings import DetectionSettings
 
-_FAILURES_SHOWN = 20
 _LONGEST_LINE = 10_000
 _NAMED_CHECKPOINTS = ("coco", "demo")
 
@@ -147,13 +146,8 @@ def _is_json(path: Path) -> bool:
 
 def _tell(name: str, report: EvaluationReport) -> None:
     """What a person should know of one of the two, on stderr."""
-    for note in report.detected.notes:
-        _say(f"{name}: {note}")
-    failures = report.failures()
-    for _, path, reason in failures[:_FAILURES_SHOWN]:
-        _say(f"{name}: {path}: {reason}")
-    if failures:
-        _say(f"{name}: {len(failures)} of {len(report.dataset.images)} images failed and count as without detections")
+    for line in (*report.detected.notes, *report.told_failures()):
+        _say(f"{name}: {line}")
 
 
 def _say(message: str) -> None:

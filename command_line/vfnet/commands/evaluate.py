@@ -25,7 +25,6 @@ from vfnet_evaluate.report import make_report
 from vfnet_evaluate.report_folder import write_report_folder
 from vfnet_evaluate.sources import DetectedDataset, detect_with_network, detect_with_server
 
-_FAILURES_SHOWN = 20
 _LONGEST_LINE = 10_000
 
 
@@ -120,11 +119,8 @@ def run(arguments: argparse.Namespace) -> int:
         write_whole(arguments.json, json.dumps(report.to_json(), indent=2, ensure_ascii=False).encode() + b"\n")
     if arguments.output is not None:
         write_report_folder(report, arguments.output, arguments.worst)
-    failures = report.failures()
-    for _, path, reason in failures[:_FAILURES_SHOWN]:
-        _say(f"{path}: {reason}")
-    if failures:
-        _say(f"{len(failures)} of {len(dataset.images)} images failed and count as without detections")
+    for line in report.told_failures():
+        _say(line)
     print(printable_lines(report.to_markdown(), _LONGEST_LINE), flush=True)
     return 0
 

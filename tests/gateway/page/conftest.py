@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, FilePayload, sync_playwright
+from playwright.sync_api import Browser, FilePayload
 
-from browser_page import CHROMIUM, CHROMIUM_OPTIONS, KEY, OpenPage, Visit, picture
+from browser_page import KEY, OpenPage, Visit, picture, running_browser
 from gateway_process import RunningGateway, running_gateway
 from triton_server import ServedRepository
 
@@ -18,14 +17,8 @@ from triton_server import ServedRepository
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Of one module: Playwright's event loop would be in the way of other tests' own."""
-    if not CHROMIUM.exists():
-        if os.environ.get("CI"):
-            pytest.fail(f"{CHROMIUM} is missing")
-        pytest.skip(f"needs {CHROMIUM}")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_OPTIONS))
+    with running_browser() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture

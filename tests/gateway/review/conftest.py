@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-from browser_page import CHROMIUM, CHROMIUM_OPTIONS
+from browser_page import running_browser
 from captured_images import offer, picture, store_with
 from gateway_process import running_gateway
 from reviewers import BOXES, KEY, SIZE, Reviewed, Reviewer
@@ -45,14 +44,8 @@ def review(review_gateway: Reviewed) -> Reviewed:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        if os.environ.get("CI"):
-            pytest.fail(f"{CHROMIUM} is missing")
-        pytest.skip(f"needs {CHROMIUM}")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_OPTIONS))
+    with running_browser() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture
