@@ -150,7 +150,13 @@ def test_what_is_wanted_of_the_detections_and_an_endpoint_on_http(
     quick_server: ServedRepository, photos: Path, tmp_path: Path, scored_photos: Path
 ) -> None:
     run_batch(
-        photos, tmp_path / "out", quick_server.http_url, "--threshold=0.7", "--max-detections=3", "--classes=can", "3"
+        photos,
+        tmp_path / "out",
+        quick_server.http_url,
+        "--threshold=0.7",
+        "--max-detections=3",
+        "--classes=can",
+        "--classes=3",
     )
     expected = rows_of(scored_photos)
     for row in expected:
