@@ -33,7 +33,9 @@ def taken_from(outputs: dict[str, Any]) -> dict[str, Any]:
     _LAST.set(about)
     if (steps := current_steps()) is not None:
         steps.hear(about)
-    return {**outputs, _DETECTIONS: [document]}
+    without = outputs[_DETECTIONS].copy()
+    without[0] = document
+    return {**outputs, _DETECTIONS: without}
 
 
 def last_about() -> About | None:
