@@ -1,8 +1,8 @@
 """How often drift is found, the table of docs/drift.md: `python tests/drift/measure_detection.py NAME=PLACE ...`.
 
-PLACE is whatever `vfnet drift --reference` takes that has images and boxes, or several with commas between. They are
-split at random into halves again and again, the second half is changed, and counted is how often any feature is said
-to drift.
+PLACE is whatever `vfnet drift --reference` takes that has images and boxes, or several with commas between; `:FOLDER`
+after it names the images' folder. They are split at random into halves again and again, the second half is changed, and
+counted is how often any feature is said to drift.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,11 @@ def main() -> int:
     images: dict[str, list[Observation]] = {}
     for given in arguments.places:
         name, _, places = given.partition("=")
-        images[name] = [each for place in places.split(",") for each in open_side(place, Asked()).observations or ()]
+        images[name] = []
+        for place in places.split(","):
+            annotations, _, folder = place.partition(":")
+            asked = Asked(images=Path(folder) if folder else None)
+            images[name] += open_side(annotations, asked).observations or ()
         print(f"{name}: {len(images[name])} images")
     splits = {change: arguments.splits_unchanged if change == "none" else arguments.splits for change in CHANGES}
     rows = [("change", *images, "told by")]
