@@ -54,15 +54,13 @@ def missed(share: float, images: Sequence[Observation], generator: np.random.Gen
 
 
 def relabelled(share: float, images: Sequence[Observation], generator: np.random.Generator) -> list[Observation]:
-    """So many boxes are called by the class that comes next in the alphabet, each time the same for one class."""
-    classes = sorted({label for each in images for label in each.labels or ()})
-    other = dict(zip(classes, [*classes[1:], classes[0]], strict=True))
-    return [
-        replace(
-            each, labels=tuple(other[label] if generator.random() < share else label for label in each.labels or ())
-        )
-        for each in images
-    ]
+    """So many boxes of other classes are called by the commonest one."""
+    ((commonest, _),) = Counter(label for each in images for label in each.labels or ()).most_common(1)
+
+    def called(label: str) -> str:
+        return commonest if generator.random() < share else label
+
+    return [replace(each, labels=tuple(called(label) for label in each.labels or ())) for each in images]
 
 
 CHANGES: Mapping[str, tuple[Change, str]] = {
@@ -75,7 +73,7 @@ CHANGES: Mapping[str, tuple[Change, str]] = {
     "boxes 0.8 times as wide and high": (partial(scaled, BOX_SIZE, 0.8, 3), "box_size"),
     "boxes 0.6 times as wide and high": (partial(scaled, BOX_SIZE, 0.6, 3), "box_size"),
     "images half as wide and high": (partial(scaled, IMAGE_SIZE, 0.5, 0), "image_size"),
-    "half of the labels are another class's": (partial(relabelled, 0.5), "class"),
+    "a third of the boxes called by the commonest class": (partial(relabelled, 1 / 3), "class"),
 }
 """And the feature that should tell it."""
 

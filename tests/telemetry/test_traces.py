@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,6 +146,8 @@ def test_a_request_with_images_by_url_is_one_trace_down_to_each_step(traced: Tra
     root = next(span for span in trace if span.name == "POST /score")
     assert root.parent_id == headers["traceparent"].split("-")[2]
     assert root.is_server
+    assert root.attributes["vfnet.answered_by"] == "vfnet"
+    assert re.fullmatch("[0-9a-f]{16}", root.attributes["vfnet.checkpoint"])
     inside = [span for span in trace if span.service == root.service]
     assert all(root.started <= span.started and span.ended <= root.ended for span in inside)
     detector = next(span for span in trace if span.name == "steps of vfnet_detector")
