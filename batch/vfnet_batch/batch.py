@@ -121,7 +121,7 @@ def opened_batch(settings: BatchSettings, identify_model: Callable[[], str | Non
             for note in source.notes:
                 progress.say(note)
             if source.passed_over:
-                progress.say(str(source.passed_over))
+                progress.say(str(source.passed_over), "WARNING")
             if shards:
                 progress.say(f"going on: {done} of {plan.count} images are done")
             yield Batch(settings, output, plan, tally, todo, progress)

@@ -35,7 +35,7 @@ class ServedDetector:
     Args:
         servers: of one model, however often it is served; `patience` is for the time that all of them are away.
         concurrency: images in flight at once.
-        say: takes a sentence about a server that went or came.
+        say: takes a sentence about a server that went or came, and its level.
         ending: why no server can come back, once that is so.
     """
 
@@ -44,7 +44,7 @@ class ServedDetector:
         servers: ServerSettings,
         concurrency: int,
         options: DetectionOptions,
-        say: Callable[[str], None],
+        say: Callable[[str, str], None],
         ending: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._options, self._patience, self._say, self._ending = asdict(options), servers.patience, say, ending
@@ -113,4 +113,7 @@ class ServedDetector:
                 raise ServerUnavailableError(f"{reason}; it did not come back within {self._patience:g} s")
 
     def _tell(self, url: str, reason: VFNetClientError | None) -> None:
-        self._say(f"{url} is back" if reason is None else f"{reason}; waiting for it")
+        if reason is None:
+            self._say(f"{url} is back", "INFO")
+        else:
+            self._say(f"{reason}; waiting for it", "WARNING")

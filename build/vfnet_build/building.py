@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from vfnet_build.engines import libtorch, openvino, pytorch, tensorrt, torch_aot
 from vfnet_build.engines.native_code import compile_deformable_convolution
 from vfnet_build.repository import EngineError, RepositoryError, build_versions, check_replaceable, write_repository
 from vfnet_build.template import template_sha256
+from vfnet_client.json_log import say
 from vfnet_client.model_names import MODEL, check_model_name
 from vfnet_model import full_disk
 from vfnet_model.checkpoints.loading import Checkpoint, build_network
@@ -182,4 +182,5 @@ def _manifest(checkpoint: Checkpoint, options: BuildOptions) -> Manifest:
 
 
 def _say(message: str) -> None:
-    print(f"vfnet build: {message}", file=sys.stderr, flush=True)
+    is_warning = message.startswith("WARNING: ")
+    say("vfnet build", message, "WARNING" if is_warning else "INFO")

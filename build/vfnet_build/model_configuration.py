@@ -85,9 +85,10 @@ def detector_parameters(engine: str, config: VFNetConfig, precision: str) -> dic
     }
 
 
-def postprocess_parameters(config: VFNetConfig) -> dict[str, str]:
+def postprocess_parameters(config: VFNetConfig, checkpoint_sha256: str) -> dict[str, str]:
     """What `vfnet_postprocess` takes from the checkpoint."""
     return {
+        "checkpoint": checkpoint_sha256,
         "max_candidates": str(_max_candidates(config)),
         "iou_threshold": repr(config.test.iou_threshold),
         "max_per_img": str(config.test.max_per_img),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from vfnet_build.repository import ACCURACY, RepositoryError
 from vfnet_client.atomic_files import write_inside
 from vfnet_client.exceptions import CommandError, InvalidImageError
 from vfnet_client.images import expand
-from vfnet_client.safe_text import printable_lines
+from vfnet_client.json_log import say
 from vfnet_data.dataset import DetectionDataset
 from vfnet_data.reading import read_dataset
 from vfnet_evaluate.agreement import agreement
@@ -159,4 +158,4 @@ def _prepared(detector: NetworkDetector, paths: Sequence[Path]) -> list[ResizedI
 
 
 def _say(message: str) -> None:
-    print(printable_lines(f"vfnet build: {message}"), file=sys.stderr, flush=True)
+    say("vfnet build", message)

@@ -86,7 +86,7 @@ def _write_beside(
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch, _locked(Path(scratch)):
         fresh = Path(scratch) / "repository"
         _copy_template(fresh)
-        _configure_models(fresh, config, manifest.options)
+        _configure_models(fresh, config, manifest.options, manifest.checkpoint_sha256)
         for model in (TEMPLATE.ensemble, TEMPLATE.postprocess):
             (fresh / model / "labels.txt").write_text("\n".join(config.classes) + "\n", encoding="utf-8")
         export(fresh / TEMPLATE.detector / "1")
@@ -156,9 +156,9 @@ def _copy_template(fresh: Path) -> None:
     (fresh / TEMPLATE.ensemble / "1").mkdir(exist_ok=True)  # Triton wants a version folder even of an ensemble
 
 
-def _configure_models(repository: Path, config: VFNetConfig, options: BuildOptions) -> None:
+def _configure_models(repository: Path, config: VFNetConfig, options: BuildOptions, checkpoint_sha256: str) -> None:
     path = repository / TEMPLATE.postprocess / "config.pbtxt"
-    configure(path, path, postprocess_parameters(config))
+    configure(path, path, postprocess_parameters(config, checkpoint_sha256))
     configs = repository / TEMPLATE.detector / "configs"
     for path in configs.glob("*.pbtxt"):
         if path.stem not in (*options.engines, "noop"):

@@ -20,8 +20,9 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution, entry_points, version
 from urllib.parse import unquote, urlsplit
 
+from vfnet_client import json_log
 from vfnet_client.exceptions import InterruptedWorkError, VFNetError
-from vfnet_client.safe_text import printable_lines, without_url_secrets
+from vfnet_client.safe_text import without_url_secrets
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 1, 2, 130, 141
 """Of a command that says why on stderr, of a line that cannot be understood, after Ctrl-C, after a reader left."""
@@ -246,5 +247,5 @@ def _sentence(text: str) -> str:
 
 
 def _fail(title: str, reason: str) -> int:
-    print(f"{title}: {printable_lines(without_url_secrets(reason))}", file=sys.stderr)
+    json_log.say(title, without_url_secrets(reason), "ERROR")
     return EXIT_FAILED

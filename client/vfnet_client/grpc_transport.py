@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import SplitResult
 
+from vfnet_client.answer_about import about_headers
 from vfnet_client.credentials import Credentials
 from vfnet_client.detection_options import NO_OPTIONS, DetectionOptions
 from vfnet_client.exceptions import InferenceError
@@ -76,7 +77,7 @@ class GRPCTransport:
                 outputs=[self._protocol.InferRequestedOutput(name) for name in outputs],
                 priority=priority,
                 client_timeout=timeout,
-                headers={**self._headers, **trace_headers()},
+                headers={**self._headers, **trace_headers(), **about_headers()},
             )
         except InferenceServerException as error:
             status = str(error.status()).removeprefix("StatusCode.")

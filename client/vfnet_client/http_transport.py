@@ -17,6 +17,7 @@ from urllib.parse import SplitResult
 
 import httpx
 
+from vfnet_client.answer_about import about_headers
 from vfnet_client.bounded_json import parse_json
 from vfnet_client.credentials import Credentials
 from vfnet_client.detection_options import NO_OPTIONS, DetectionOptions
@@ -144,6 +145,7 @@ class HTTPTransport:
                 "inference-header-content-length": str(len(head)),
                 "content-type": "application/octet-stream",
                 **trace_headers(),
+                **about_headers(),
             },
             timeout=timeout,
         )

@@ -127,10 +127,10 @@ class Progress:
         figures = ", ".join(f"{name} {value}" for name, value in self._figures.items())
         return f"{told}; {figures}" if figures else told
 
-    def say(self, message: str) -> None:
-        """A remark of something else than progress."""
+    def say(self, message: str, level: str = "INFO") -> None:
+        """A remark of something else than progress; `level` as of `vfnet_client.json_log`, for machines."""
         if self._shown and self._is_for_machines:
-            self.write(json_line("INFO", self._speaker, message))
+            self.write(json_line(level, self._speaker, message))
         elif self._shown:
             self.write(printable_lines(f"{self._speaker}: {message}" if self._speaker else message))
 

@@ -71,6 +71,16 @@ def quartiles(values: Sequence[float]) -> Quartiles:
     return Quartiles(float(lower), float(median), float(upper))
 
 
+def median_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Where 95 % of the medians lie that drawing as many of the values again and again gives.
+
+    The draws are the same each time (a bootstrap of percentiles, 4000 draws).
+    """
+    drawn = np.random.default_rng(0).choice(np.asarray(values, np.float64), (4000, len(values)))
+    low, high = np.quantile(np.median(drawn, axis=1), (0.025, 0.975))
+    return float(low), float(high)
+
+
 def ratios(name: str, over: Measurement, under: Measurement, target: Target | None) -> Measurement:
     """`over / under`, round by round: a slow minute of the machine slows both, and cancels.
 

@@ -32,6 +32,8 @@ from numpy.typing import NDArray
 
 PLACES = 1024
 """More images than this are never in the ensemble at once."""
+NOTES = 10
+"""Numbers that may be noted of an image."""
 _DETECTORS = 64
 """Processes of the detector that can tell what they do; more do not."""
 LAYOUT = np.dtype(
@@ -46,6 +48,8 @@ LAYOUT = np.dtype(
         ("detectors", [("process", "<i8"), ("idle_since", "<i8")], _DETECTORS),
         # A place without a ticket is free.
         ("places", [("ticket", "<i8"), ("stage", "<i8"), ("since", "<i8"), ("taken", "<i8")], PLACES),
+        # Of whoever has the place: see `note`. Apart from the places, which are searched often.
+        ("notes", "<i8", (PLACES, NOTES)),
     ]
 )
 """Of the file. Times are nanoseconds of CLOCK_MONOTONIC."""
@@ -83,7 +87,7 @@ class TicketLedger:
         self._map = mmap.mmap(self._file, LAYOUT.itemsize)
         self._ledger = np.frombuffer(self._map, LAYOUT, 1)
         self._places, self._detectors = self._ledger["places"][0], self._ledger["detectors"][0]
-        self._tickets = self._places["ticket"]
+        self._tickets, self._notes = self._places["ticket"], self._ledger["notes"][0]
 
     def take(self, capacity: int) -> int | None:
         """A ticket, unless `capacity` are out."""
@@ -97,6 +101,7 @@ class TicketLedger:
             if np.count_nonzero(self._tickets) >= min(capacity, PLACES):
                 return None
             ticket, now = secrets.randbelow(2**63 - 1) + 1, time.monotonic_ns()
+            self._notes[free] = 0
             self._places[free] = (ticket, _PREPARING, now, now)
             return ticket
 
@@ -136,6 +141,16 @@ class TicketLedger:
                 self._ledger["slowest"] = max(seconds, _FADING * float(self._ledger["slowest"][0]))
                 self._tickets[place] = 0
 
+    def note(self, ticket: int, first: int, numbers: Sequence[int]) -> None:
+        """Have other processes know these of an image, from the `first` of `NOTES` on, while its ticket is out."""
+        if (place := self._find(ticket)) is not None:
+            self._notes[place, first : first + len(numbers)] = numbers
+
+    def notes(self, ticket: int) -> list[int]:
+        """All `NOTES` of an image; 0 where nothing was noted."""
+        place = self._find(ticket)
+        return [0] * NOTES if place is None else [int(number) for number in self._notes[place]]
+
     def ages(self, ticket: int) -> Ages | None:
         """How long the image has been where it is; None: the ticket is not out."""
         if (place := self._find(ticket)) is None:
@@ -151,7 +166,7 @@ class TicketLedger:
         """Leave; the last one removes the file."""
         with self._locked():
             self._detectors[self._detectors["process"] == os.getpid()] = (0, 0)
-        del self._ledger, self._places, self._detectors, self._tickets
+        del self._ledger, self._places, self._detectors, self._tickets, self._notes
         self._map.close()
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -91,6 +91,10 @@ class CapturedImage:
     review: Review | None = None
     version: int = 0
     """How often it was changed."""
+    answered_by: str | None = None
+    """The deployment behind that name, as the server has it: `vfnet`, or `vfnet.2`; None: it did not say."""
+    checkpoint: str | None = None
+    """Of whose file this is the beginning of the SHA-256 sum, in hexadecimal; None: the server did not say."""
 
     @property
     def at(self) -> datetime:
@@ -132,6 +136,8 @@ class CapturedImage:
                 "at": self.at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
                 "request": self.request,
                 "deployment": self.deployment,
+                "answered_by": self.answered_by,
+                "checkpoint": self.checkpoint,
                 "score_threshold": self.score_threshold,
                 "reasons": self.reasons,
                 "certainty": round(self.certainty, 4),
@@ -163,6 +169,7 @@ class CapturedImage:
                 capture["request"], capture["deployment"], capture["score_threshold"], tuple(capture["reasons"]),
                 capture["certainty"], capture["sha256"], capture["bytes"],
                 None if review is None else Review(review["state"], review["at"], review["by"]), fields["version"],
+                capture.get("answered_by"), capture.get("checkpoint"),
             )  # fmt: skip
         except RecordError:
             raise

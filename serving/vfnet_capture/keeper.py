@@ -203,7 +203,7 @@ def _image_of(offer: Offer) -> CapturedImage:
         new_id(datetime.fromtimestamp(offer.at, UTC)), _FORMATS.get(kind.name if kind else "", "bin"), width, height,
         tuple(box for box in labels if box.x1 < box.x2 and box.y1 < box.y2), found, offer.request, offer.deployment,
         offer.score_threshold, offer.reasons, certainty(found), hashlib.sha256(offer.picture).hexdigest(),
-        len(offer.picture),
+        len(offer.picture), answered_by=offer.answered_by, checkpoint=offer.checkpoint,
     )  # fmt: skip
 
 

@@ -21,15 +21,17 @@ A record is a line of AutoML JSONL with three more fields:
      "label": [{"label": "can", "topX": 0.1, "topY": 0.2, "bottomX": 0.3, "bottomY": 0.4, "isCrowd": 0, "score": 0.91}],
      "detections": [{"box": {"topX": ..., "topY": ..., "bottomX": ..., "bottomY": ...}, "label": "can", "score": 0.91}],
      "capture": {"id": ID, "at": "2026-11-29T16:05:12.123456Z", "request": "the x-request-id of its request",
-                 "deployment": "vfnet", "score_threshold": null, "reasons": ["share"], "certainty": 0.91,
-                 "sha256": "...", "bytes": 104857},
+                 "deployment": "vfnet", "answered_by": "vfnet.2", "checkpoint": "5f0c29…", "score_threshold": null,
+                 "reasons": ["share"], "certainty": 0.91, "sha256": "...", "bytes": 104857},
      "review": null, "version": 0}
 
 `detections` is what was answered, all of it, and never changes; coordinates are fractions of width and height, as in
 `/score`. `label` is what there is to learn: at first the detections that count (see `vfnet_capture.certainty`), later
 what a person made of it. A box that a person drew or changed has no `score`. `reasons` says why the image was kept:
 `share` (evenly sampled), `below`, `classes`, `disagreement`. Only those with `share` are a fair sample of the traffic.
-`score_threshold` is the caller's own, below which nothing was answered; null: the server's. `review` is null, or
+`answered_by` and `checkpoint` are what the server said of its answer: the deployment behind the name, and the first 16
+digits of the checkpoint's SHA-256 sum; null in older records. `score_threshold` is the caller's own, below which
+nothing was answered; null: the server's. `review` is null, or
 `{"state": "accepted", "at": ..., "by": ...}`, or with the state `left_out`: not to be learnt from; or `begun`: a
 person has changed boxes, and not accepted them yet. `version` counts the
 changes: whoever saves says which version was looked at.

@@ -34,6 +34,9 @@ class Offer:
     reasons: tuple[str, ...]
     at: float
     """When it was answered, seconds since 1970."""
+    answered_by: str | None = None
+    checkpoint: str | None = None
+    """See `CapturedImage`."""
 
     @property
     def size(self) -> int:

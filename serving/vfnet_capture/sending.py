@@ -189,7 +189,7 @@ class Sender:
 def _head(offer: Offer) -> bytes:
     fields = {
         "request": offer.request, "deployment": offer.deployment, "score_threshold": offer.score_threshold,
-        "reasons": offer.reasons, "at": offer.at,
+        "reasons": offer.reasons, "at": offer.at, "answered_by": offer.answered_by, "checkpoint": offer.checkpoint,
     }  # fmt: skip
     return orjson.dumps(fields)
 

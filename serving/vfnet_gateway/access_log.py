@@ -44,6 +44,8 @@ class AccessLog:
             line["trace_id"] = record.steps.trace.trace_id
         if record.deployment is not None:
             line["deployment"] = record.deployment
+        if (origins := record.origins()) is not None:
+            line["answered_by"], line["checkpoint"] = origins
         if record.reason is not None:
             line["reason"] = printable_line(record.reason, _LONGEST_REASON)
         self._write(line)

@@ -15,6 +15,7 @@ from vfnet_capture.selection import Selection
 from vfnet_capture.sending import Sender
 from vfnet_capture.settings import CaptureSettings
 from vfnet_client.detection_options import DetectionOptions
+from vfnet_gateway.answer_origin import last_about
 from vfnet_gateway.metrics import GatewayMetrics
 
 CAPTURE_HEADER = "x-vfnet-capture"
@@ -94,8 +95,10 @@ class Capture:
             self._dropped.labels(RESTRICTED).inc()
             return
         threshold = options.score_threshold
+        about = last_about()
+        origin = (None, None) if about is None else (about.answered_by, about.checkpoint)
         self._sender.offer(
-            Offer(image, detections, capture.request_id, capture.deployment, threshold, reasons, time.time())
+            Offer(image, detections, capture.request_id, capture.deployment, threshold, reasons, time.time(), *origin)
         )
 
     def _hear(self, message: list[Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Context
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -15,6 +16,7 @@ from vfnet_client.server_errors import deadline_exceeded
 from vfnet_client.servers.pool import ServerPool
 from vfnet_client.transport import Transport, server_urls
 from vfnet_gateway.admission import ImagePlaces, Place, Places, Priority, RequestPlaces
+from vfnet_gateway.answer_origin import asking, taken_from
 from vfnet_gateway.settings import GatewaySettings
 from vfnet_gateway.steps import TRITON, step
 
@@ -165,10 +167,12 @@ class Ensemble:
 
         async def once(left: float | None) -> dict[str, Any]:
             inference = self._transport.infer(image, options=options, outputs=outputs, priority=place.priority)
-            return await self._answer(inference, left, keep)
+            with asking():
+                return await self._answer(inference, left, keep)
 
         with step(TRITON):
-            return await fair_retry.send(lambda: self._policy.ask(once, deadline, is_known_to_be_away=gives_up_soon))
+            ask = partial(self._policy.ask, once, deadline, is_known_to_be_away=gives_up_soon)
+            return taken_from(await fair_retry.send(ask))
 
     async def answer_copy(
         self, image: bytes, patience: float, *, options: DetectionOptions = NO_OPTIONS

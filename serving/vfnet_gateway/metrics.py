@@ -14,6 +14,7 @@ from vfnet_client.servers.pool import ServerPool
 from vfnet_client.servers.pooled_server import PooledServer
 from vfnet_gateway.request_record import RequestRecord
 from vfnet_gateway.service_levels import ServiceLevels
+from vfnet_gateway.steps import OF_AN_IMAGE
 from vfnet_runtime import latency_buckets
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -69,9 +70,10 @@ class GatewayMetrics:
             buckets=latency_buckets.SECONDS, registry=self.registry,
         )  # fmt: skip
         self.stage_seconds = Histogram(
-            "vfnet_gateway_stage_seconds", "Seconds of a request that detects, by stage.", ["stage"],
-            buckets=latency_buckets.SECONDS, registry=self.registry,
+            "vfnet_gateway_stage_seconds", "Seconds of a request that detects, by stage; fetch, wait and triton of "
+            "each of its images.", ["stage"], buckets=latency_buckets.SECONDS, registry=self.registry,
         )  # fmt: skip
+        self._of_an_image = {name: self.stage_seconds.labels(name) for name in OF_AN_IMAGE}
         self.levels = ServiceLevels(self.registry)
 
         self.left_out = Counter(
@@ -102,6 +104,10 @@ class GatewayMetrics:
             self.stage_seconds.labels(stage).observe(seconds)
         if refusal is not None:
             self.refusals.labels(refusal).inc()
+
+    def image_step(self, name: str, seconds: float) -> None:
+        """Count one of `OF_AN_IMAGE`, also of an image that was not answered."""
+        self._of_an_image[name].observe(seconds)
 
     def watch(self, name: str, help_text: str, value: Callable[[], float]) -> None:
         """A gauge whose value is asked for when it is scraped."""

@@ -14,6 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from vfnet_client.answer_about import HEADER as ABOUT_HEADER
+from vfnet_client.answer_about import STEPS
 from vfnet_client.contract import error_body
 from vfnet_client.exceptions import (
     DeadlineExceededError,
@@ -73,7 +75,8 @@ class RequestMiddleware:
             return await self._app(scope, receive, send)
         request_id = Headers(scope=scope).get("x-request-id") or str(uuid.uuid4())
         record = scope[SCOPE_KEY] = RequestRecord(request_id)
-        record.steps.begin()
+        record.steps.begin(self._metrics.image_step)
+        record.steps.wants_models = STEPS in Headers(scope=scope).get(ABOUT_HEADER, "")
         trace = None
         if self._tracing is not None:
             trace = self._tracing.begin(scope["method"], scope["path"], Headers(scope=scope), record)

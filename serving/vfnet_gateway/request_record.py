@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.types import Message, Receive
 
 from vfnet_gateway.admission import Priority
-from vfnet_gateway.steps import FETCH, TRITON, WAIT, RequestSteps, step
+from vfnet_gateway.steps import OF_AN_IMAGE, RequestSteps, step
 
 SCOPE_KEY = "vfnet.request_record"
 
@@ -64,11 +64,22 @@ class RequestRecord:
         """Since the request's head arrived."""
         return perf_counter() - self.started
 
+    def origins(self) -> tuple[str, str] | None:
+        """Who answered its images, and by which checkpoint, as the server says; None: it says nothing.
+
+        With commas between where there were several.
+        """
+        if not self.steps.origins:
+            return None
+        names, checkpoints = zip(*self.steps.origins, strict=True)
+        return ",".join(names), ",".join(checkpoints)
+
     def server_timing(self) -> str:
         """The Server-Timing header: milliseconds by stage, and the total so far."""
         inside = self.steps.seconds if self.images == 1 else {}  # those of several images overlap
-        of_image = {name: inside[name] for name in (FETCH, WAIT, TRITON) if name in inside}
-        stages = {**self.stages, **of_image, "total": self.seconds()}
+        of_image = {name: inside[name] for name in OF_AN_IMAGE if name in inside}
+        of_models = {name: took / 1000 for name, took in self.steps.of_models} if self.images == 1 else {}
+        stages = {**self.stages, **of_image, **of_models, "total": self.seconds()}
         return ", ".join(f"{name};dur={1000 * seconds:.3f}" for name, seconds in stages.items())
 
 

@@ -6,15 +6,20 @@ tasks that it starts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from time import perf_counter_ns
 from typing import Protocol
 
+from vfnet_client.answer_about import About
+
 IMAGE, FETCH, WAIT, TRITON = "image", "fetch", "wait", "triton"
 """One image; by URL; for a place in the ensemble; its inference, all tries together."""
+_MOST_ORIGINS = 4
+OF_AN_IMAGE = (FETCH, WAIT, TRITON)
+"""What one image is made of; it is told image by image."""
 
 
 class Trace(Protocol):
@@ -38,9 +43,24 @@ class RequestSteps:
     """By name; summed over its images, which may overlap."""
     trace: Trace | None = None
     """None: it is not traced, or not sampled."""
+    tell: Callable[[str, float], None] | None = None
+    """Is told each of `OF_AN_IMAGE` and its seconds when it is over."""
+    wants_models: bool = False
+    """Whether its caller asks where the time went inside the models."""
+    of_models: tuple[tuple[str, float], ...] = ()
+    """That, of the image that was answered last: see `vfnet_client.answer_about.About.steps`."""
+    origins: dict[tuple[str, str], None] = field(default_factory=dict)
+    """Deployments and checkpoints that answered its images: several while one replaces another."""
 
-    def begin(self) -> None:
-        """What the running task does from now on is done for this request."""
+    def hear(self, about: About) -> None:
+        """An image is answered, and the server said this of it."""
+        self.of_models = about.steps
+        if len(self.origins) < _MOST_ORIGINS:
+            self.origins[about.answered_by, about.checkpoint] = None
+
+    def begin(self, tell: Callable[[str, float], None] | None = None) -> None:
+        """What the running task does from now on is done for this request; `tell` as of the attribute."""
+        self.tell = tell
         _CURRENT.set(self)
 
 
@@ -61,7 +81,15 @@ def step(name: str, **attributes: str | int) -> Iterator[None]:
         else:
             yield from steps.trace.step(name, started, attributes)
     finally:
-        steps.seconds[name] = steps.seconds.get(name, 0.0) + (perf_counter_ns() - started) / 1e9
+        seconds = (perf_counter_ns() - started) / 1e9
+        steps.seconds[name] = steps.seconds.get(name, 0.0) + seconds
+        if steps.tell is not None and name in OF_AN_IMAGE:
+            steps.tell(name, seconds)
+
+
+def current_steps() -> RequestSteps | None:
+    """Of the request that the running task works for."""
+    return _CURRENT.get()
 
 
 def current_trace_id() -> str | None:

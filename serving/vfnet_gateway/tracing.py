@@ -152,6 +152,8 @@ class RequestTrace:
             self._add_reading(record)
             span.set_attribute("http.response.status_code", status)
             found: dict[str, Any] = {"images": record.images, "deployment": record.deployment}
+            if (origins := record.origins()) is not None:
+                found["answered_by"], found["checkpoint"] = origins
             for name, value in found.items():
                 if value is not None:
                     span.set_attribute(f"vfnet.{name}", value)

@@ -8,7 +8,7 @@ import sys
 from collections import deque
 from datetime import datetime
 
-from vfnet_client.json_log import json_line
+from vfnet_client.json_log import is_for_machines, json_line
 
 _LINE = re.compile(r"^(?P<level>[IWE])\d{4} (?P<clock>[\d:]{8})\.\d+ \d+ (?P<source>[\w.]+):\d+\] \"?(?P<text>.*?)\"?$")
 _FAILED_LOAD = re.compile(r"failed to load '(?P<model>[^']+)' version \d+: (?P<cause>.*)", re.DOTALL)
@@ -28,7 +28,6 @@ _EXPECTED = (
     "Failed to initialize NVML",
     "Unable to get CUDA",
 )
-_is_for_machines = False
 
 
 class ServerLog:
@@ -75,14 +74,8 @@ def say(message: str, level: str = "INFO") -> None:
     print_line(_line(level, "vfnet serve", message, f"{datetime.now():%H:%M:%S} {level} {message}"))
 
 
-def write_as(log_format: str) -> None:
-    """From now on, in one of `LOG_FORMATS`."""
-    global _is_for_machines
-    _is_for_machines = log_format == "json"
-
-
 def _line(level: str, logger: str, message: str, for_people: str) -> str:
-    if not _is_for_machines:
+    if not is_for_machines():
         return for_people
     trace = _TRACE.search(message)
     return json_line(level, logger, message, trace and trace["trace_id"])

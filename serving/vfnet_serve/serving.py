@@ -19,7 +19,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from vfnet_client.atomic_files import write_whole
 from vfnet_client.commands.options import seconds_or_none
 from vfnet_client.commands.settings_options import File, Folder, Port
-from vfnet_client.json_log import LOG_FORMATS
+from vfnet_client.json_log import LOG_FORMATS, write_as
 from vfnet_serve.adapted_repository import ServedBuild
 from vfnet_serve.control_plane import ControlPlane
 from vfnet_serve.deployments.reconciling import Reconciler
@@ -34,7 +34,7 @@ from vfnet_serve.machine import this_machine
 from vfnet_serve.readiness import wait_until_ready
 from vfnet_serve.restart_policy import TritonRestartPolicy
 from vfnet_serve.scratch_folder import remove_abandoned
-from vfnet_serve.server_log import ServerLog, say, write_as
+from vfnet_serve.server_log import ServerLog, say
 from vfnet_serve.serving_settings import GivenSettings
 from vfnet_serve.trace_export import TraceExport
 from vfnet_serve.triton_process import TritonProcess

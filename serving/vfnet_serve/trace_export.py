@@ -15,7 +15,8 @@ from vfnet_serve.server_log import say
 TRACES_VARIABLE = "VFNET_TRACES_URL"
 """What turns spans on in the models; see `vfnet_runtime.triton_models.step_spans`."""
 SERVICE = "vfnet-triton"
-_HEADER = "traceparent"
+TRACE_HEADER = "traceparent"
+"""That the models want to see."""
 _HANDED_ON = (
     "OTEL_EXPORTER_OTLP_CERTIFICATE", "OTEL_EXPORTER_OTLP_COMPRESSION", "OTEL_EXPORTER_OTLP_HEADERS",
     "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
@@ -63,11 +64,7 @@ class TraceExport:
         name = os.environ.get("OTEL_SERVICE_NAME") or SERVICE
         settings = ["mode=opentelemetry", "level=TIMESTAMPS", "rate=0", f"opentelemetry,url={self.url}"]
         settings.append(f"opentelemetry,resource=service.name={name}")
-        return [
-            *(f"--trace-config={each}" for each in settings),
-            f"--http-header-forward-pattern={_HEADER}",
-            f"--grpc-header-forward-pattern={_HEADER}",
-        ]
+        return [f"--trace-config={each}" for each in settings]
 
     def environment(self) -> dict[str, str]:
         """Of Triton, which hands it to its models."""

@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from vfnet_client.answer_about import HEADER as ABOUT_HEADER
 from vfnet_client.cache import default_cache_dir
 from vfnet_serve.adapted_repository import write_config
 from vfnet_serve.chosen_environment import chosen_environment
@@ -31,7 +32,7 @@ from vfnet_serve.installation import ServerError, StaleRepositoryError, TritonIn
 from vfnet_serve.local_http import fetch
 from vfnet_serve.scratch_folder import ScratchFolder
 from vfnet_serve.server_log import ServerLog, print_line, say
-from vfnet_serve.trace_export import TraceExport
+from vfnet_serve.trace_export import TRACE_HEADER, TraceExport
 
 _SECONDS_AFTER_LOSS = 2.0
 _UNLOAD_SECONDS = 5.0
@@ -99,6 +100,8 @@ class TritonProcess:
             f"--exit-timeout-secs={exit_timeout}",
             f"--backend-config=python,shm-region-prefix-name={self._scratch.shared_memory_prefix}",
         ]
+        handed_on = [ABOUT_HEADER] if traces is None else [ABOUT_HEADER, TRACE_HEADER]
+        self._command += [f"--{way}-header-forward-pattern={'|'.join(handed_on)}" for way in ("http", "grpc")]
         if traces is not None:
             self._command += traces.triton_options()
         if all(config.backend == "python" or config.platform == "ensemble" for config in configs.values()):

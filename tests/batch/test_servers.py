@@ -128,3 +128,23 @@ def test_a_server_that_wants_a_key_ends_it(scripted: ScriptedServer, images: Pat
     done = run_batch(images, tmp_path / "out", scripted.url, code=1)
     assert "does not accept the key" in done.stderr
     assert rows_of(tmp_path / "out") == []
+
+
+def test_for_machines_each_line_is_an_object_with_a_level(
+    scripted: ScriptedServer, images: Path, tmp_path: Path
+) -> None:
+    """A server that goes is a warning, what ends the batch an error; the summary stays on stdout as it is."""
+    scripted.failing = range(8, 10**6)
+    (images / "note.txt").write_text("no image")
+    options = ["--log-format=json", "--concurrency=2", "--retries=0", "--patience=0.5"]
+    failed = run_batch(images, tmp_path / "out", scripted.url, *options, code=1)
+    lines = [json.loads(line) for line in failed.stderr.splitlines()]
+    assert all(set(line) == {"time", "level", "logger", "message"} for line in lines)
+    assert {line["logger"] for line in lines} == {"vfnet batch"}
+    assert [line["level"] for line in lines if line["message"].endswith("waiting for it")] == ["WARNING"]
+    assert [line["level"] for line in lines].index("ERROR") == len(lines) - 1
+    assert "did not come back within 0.5 s" in lines[-1]["message"]
+    scripted.failing = range(0)
+    done = run_batch(images, tmp_path / "out", scripted.url, *options)
+    assert done.stdout.startswith("12 images")
+    assert {json.loads(line)["level"] for line in done.stderr.splitlines()} <= {"INFO", "WARNING"}

@@ -6,12 +6,13 @@ import errno
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from captured_images import DOUBTFUL, SURE, Keeping, offer, picture
-from vfnet_capture.captured_image import ACCEPTED, Review
+from vfnet_capture.captured_image import ACCEPTED, CapturedImage, Review
 from vfnet_capture.messages import DISK_FULL, DROPPED, KEPT, NO_ROOM, REMOVED, TROUBLE, UNREADABLE, UNWRITABLE, WELL
 from vfnet_data import read_dataset
 
@@ -43,10 +44,23 @@ def test_an_image_is_kept_as_it_came_with_its_answer(tmp_path: Path) -> None:
     assert [(box.label, box.score) for box in kept.detections] == [(label, score) for label, score, _ in DOUBTFUL]
     assert [box.label for box in kept.labels] == ["can", "carton", "carton"]  # the fourth scores too little to count
     assert kept.certainty == pytest.approx(0.35)
+    assert (kept.answered_by, kept.checkpoint) == (None, None)
     assert kept.review is None
     assert abs(kept.at.timestamp() - time.time()) < 60
     assert keeping.told == [[KEPT, ["share"]]]
     assert (tmp_path / "store" / "images" / f"{kept.id}.jpg").stat().st_mode & 0o077 == 0
+
+
+def test_a_record_says_who_answered_and_older_ones_are_read_all_the_same(tmp_path: Path) -> None:
+    keeping = Keeping(tmp_path / "store")
+    given = offer("a-request", picture(3, format="JPEG"), DOUBTFUL)
+    keeping.keep(replace(given, answered_by="vfnet.2", checkpoint="5f0c29aa01234567"))
+    (kept,) = keeping.store.images()
+    assert (kept.answered_by, kept.checkpoint) == ("vfnet.2", "5f0c29aa01234567")
+    record = kept.to_json()
+    del record["capture"]["answered_by"], record["capture"]["checkpoint"]
+    older = CapturedImage.from_line(json.dumps(record).encode())
+    assert older == replace(kept, answered_by=None, checkpoint=None)
 
 
 def test_tables_are_what_training_and_evaluation_read(tmp_path: Path) -> None:

@@ -174,6 +174,39 @@ def test_keys_come_from_a_secret_and_are_never_arguments(manifests: list[Manifes
     assert secret == "vfnet-keys" if not made else secret == made[0]["metadata"]["name"]
 
 
+def test_captured_images_go_to_a_claim_and_reviewers_have_keys_of_their_own() -> None:
+    manifests = render(*example("capture"))
+    pod = of_kind(manifests, "Deployment", "-gateway")["spec"]["template"]["spec"]
+    (gateway,) = pod["containers"]
+    assert {"--capture=/captured", "--review-keys-file=/review-keys/keys"} <= set(gateway["args"])
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    assert volumes["captured"]["persistentVolumeClaim"] == {"claimName": "vfnet-captured"}
+    assert volumes["review-keys"]["secret"]["secretName"] == "vfnet-reviewers"
+    mounts = {mount["name"]: mount for mount in gateway["volumeMounts"]}
+    assert (mounts["captured"]["mountPath"], mounts["captured"].get("readOnly", False)) == ("/captured", False)
+    for component in ("server", "gateway"):
+        rules = of_kind(manifests, "NetworkPolicy", f"-{component}")["spec"]["egress"]
+        assert {"port": 4318} in [port for rule in rules for port in rule["ports"]]
+        assert {"port": 53, "protocol": "UDP"} in [port for rule in rules for port in rule["ports"]]
+
+
+def test_capturing_to_an_object_store_needs_its_credentials_and_no_claim() -> None:
+    options = ("--set=gateway.capture.store=s3://bucket/prefix", "--set-json=gateway.capture.envFrom="
+               '[{"secretRef": {"name": "object-store"}}]')  # fmt: skip
+    pod = of_kind(render(*options), "Deployment", "-gateway")["spec"]["template"]["spec"]
+    (gateway,) = pod["containers"]
+    assert "--capture=s3://bucket/prefix" in gateway["args"]
+    assert gateway["envFrom"] == [{"secretRef": {"name": "object-store"}}]
+    assert "captured" not in {volume["name"] for volume in pod["volumes"]}
+
+
+def test_nothing_is_captured_and_nobody_reviews_unless_it_is_said() -> None:
+    pod = of_kind(render(), "Deployment", "-gateway")["spec"]["template"]["spec"]
+    assert not [each for each in pod["containers"][0]["args"] if "capture" in each or "review" in each]
+    assert {volume["name"] for volume in pod["volumes"]} == {"tmp", "keys"}
+    assert of_kind(render(), "NetworkPolicy", "-server")["spec"]["egress"] == []
+
+
 def test_without_keys_is_said_in_so_many_words() -> None:
     pod = of_kind(render("--set=gateway.keys.disabled=true"), "Deployment", "-gateway")["spec"]["template"]["spec"]
     assert "--without-keys" in pod["containers"][0]["args"]
@@ -247,6 +280,9 @@ def test_objectives_and_runbook_can_be_set() -> None:
         ("--set=build.mode=never", "mode"),
         ("--set=build.mode=job", "repository.existingClaim"),
         ("--set=server.replicas=none", "replicas"),
+        ("--set=gateway.capture.store=/data", "/captured"),
+        ("--set=gateway.capture.store=/captured", "existingClaim"),
+        ("--set=gateway.capture.existingClaim=claim", "gateway.capture.store"),
         ("--set=server.settings.Max_Waiting=1", "Max_Waiting"),
     ],
 )

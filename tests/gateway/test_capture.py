@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -70,7 +71,15 @@ def captured(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_images_of_every_protocol_are_kept(capturing: Capturing, client: httpx.Client) -> None:
+@pytest.fixture
+def quick_server_checkpoint(quick_server: ServedRepository) -> str:
+    """Its SHA-256 sum."""
+    return str(json.loads((quick_server.repository / "vfnet_build.json").read_text())["checkpoint_sha256"])
+
+
+def test_images_of_every_protocol_are_kept(
+    capturing: Capturing, client: httpx.Client, quick_server_checkpoint: str
+) -> None:
     pictures = [strip_png(shade) for shade in (1, 2)]
     body = {"input_data": table([base64.b64encode(each).decode() for each in pictures])}
     reply = post(client, body, headers={"x-request-id": "two"})
@@ -85,6 +94,8 @@ def test_images_of_every_protocol_are_kept(capturing: Capturing, client: httpx.C
     for request in ("rest", "grpc"):
         (image,) = capturing.kept_of(request, 1)
         assert (image.deployment, bool(image.detections), image.reasons) == ("vfnet", True, ("share",))
+    for each in (*kept, *capturing.kept_of("grpc", 1)):
+        assert (each.answered_by, each.checkpoint) == ("vfnet", quick_server_checkpoint[:16])
 
 
 def test_a_request_without_an_id_is_found_by_the_one_it_got(capturing: Capturing, client: httpx.Client) -> None:

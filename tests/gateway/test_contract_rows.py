@@ -6,6 +6,7 @@ import base64
 import gzip
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,21 @@ def test_the_headers_of_the_original_are_sent(client: httpx.Client) -> None:
     assert reply.headers["content-type"] == "application/json"
     stages = [entry.partition(";dur=")[0] for entry in reply.headers["server-timing"].split(", ")]
     assert stages == ["read", "parse", "inference", "write", "wait", "triton", "total"]
+
+
+def test_the_models_own_steps_are_told_where_one_asks(client: httpx.Client, gateway: RunningGateway) -> None:
+    """By `Server-Timing`, of a request with one image; the body and every other answer stay as they are."""
+    plain = score(client, [GOOD])
+    asked = post(client, {"input_data": table([GOOD])}, headers={"x-vfnet-about": "steps"})
+    assert asked.content == plain.content
+    names = [entry.partition(";dur=")[0] for entry in asked.headers["server-timing"].split(", ")]
+    assert names[:6] == ["read", "parse", "inference", "write", "wait", "triton"]
+    assert {"preprocess.decode", "detector.queue", "detector.network", "postprocess.nms"} <= set(names[6:-1])
+    many = post(client, {"input_data": table([GOOD, GOOD])}, headers={"x-vfnet-about": "steps"})
+    assert "preprocess" not in many.headers["server-timing"]
+    line = next(line for line in gateway.log_lines() if line.get("request_id") == many.headers["x-request-id"])
+    assert line["answered_by"] == "vfnet"
+    assert re.fullmatch("[0-9a-f]{16}", line["checkpoint"])
 
 
 def shape(value: Any) -> Any:

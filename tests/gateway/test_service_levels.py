@@ -21,6 +21,7 @@ from vfnet_runtime.latency_buckets import SECONDS
 
 BATCH = {"x-vfnet-priority": "batch"}
 _SAMPLE = re.compile(r'^vfnet_gateway_detections_total\{outcome="(\w+)",priority="(\w+)"\} (\S+)$', re.MULTILINE)
+_STAGE = re.compile(r'^vfnet_gateway_stage_seconds_count\{stage="(\w+)"\} (\S+)$', re.MULTILINE)
 _BUCKET = re.compile(r'^vfnet_gateway_image_seconds_bucket\{le="(\S+)",priority="interactive"\} (\S+)$', re.MULTILINE)
 
 
@@ -65,6 +66,24 @@ def test_requests_that_detect_are_counted_by_priority_and_outcome(
         ("interactive", "mistaken"): 2,
         ("batch", "answered"): 1,
     }
+
+
+def stage_counts(client: httpx.Client) -> dict[str, float]:
+    return {stage: float(count) for stage, count in _STAGE.findall(client.get("/metrics").text)}
+
+
+@pytest.mark.served
+def test_what_each_image_waits_for_is_a_stage_of_its_own(gateway: RunningGateway, client: httpx.Client) -> None:
+    """Also of an image that is not answered, and of one asked for over gRPC; a request's stages are counted once."""
+    before = stage_counts(client)
+    assert before.keys() >= {"fetch", "wait", "triton"}  # before there is anything to count
+    assert score(client, [GOOD, GOOD, "http://127.0.0.1/not-allowed.png"]).status_code == 422
+    with VFNetClient(gateway.grpc_address) as grpc:
+        grpc.detect(np.zeros((32, 32, 3), np.uint8))
+    after = stage_counts(client)
+    assert {stage: count - before.get(stage, 0) for stage, count in after.items()} == {
+        "fetch": 1, "wait": 3, "triton": 3, "read": 2, "parse": 2, "inference": 2, "write": 2,
+    }  # fmt: skip
 
 
 def quantile(share: float, cumulative: list[tuple[float, float]]) -> float:

@@ -296,3 +296,23 @@ def test_who_goes_away_does_not_come_in(ledger: TicketLedger) -> None:
     assert ledger.count() == 1
     door.leave(inside)
     assert ledger.count() == 0
+
+
+def test_numbers_noted_of_an_image_reach_other_processes_while_it_has_its_place(tmp_path: Path) -> None:
+    ledger, other = TicketLedger(tmp_path / "tickets"), TicketLedger(tmp_path / "tickets")
+    ticket, neighbour = ledger.take(2), ledger.take(2)
+    assert ticket
+    assert neighbour
+    ledger.note(ticket, 2, [7, -8])
+    other.note(ticket, tickets.NOTES - 1, [2**62])
+    nothing = [0] * tickets.NOTES
+    assert other.notes(ticket) == [0, 0, 7, -8, *nothing[4:-1], 2**62]
+    assert other.notes(neighbour) == nothing
+    ledger.give_back(ticket)
+    other.note(ticket, 0, [1])  # by whom it no longer belongs to
+    assert other.notes(ticket) == nothing
+    following = ledger.take(2)
+    assert following
+    assert other.notes(following) == nothing
+    ledger.close()
+    other.close()

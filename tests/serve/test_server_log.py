@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from vfnet_serve.server_log import ServerLog, say, write_as
+from vfnet_client.json_log import write_as
+from vfnet_serve.server_log import ServerLog, say
 
 READY = 'I1123 08:36:13.946775 7402 grpc_server.cc:2558] "Started GRPCInferenceService at 0.0.0.0:9001"'
 MODEL = 'I1123 08:36:10.224697 7402 model.py:34] "vfnet_detector: OpenVINO f32, 1 stream(s) on 2 thread(s)"'

@@ -8,7 +8,8 @@ import stat
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -61,6 +62,15 @@ class TraceCollector:
         """The spans of a trace, once each of these names is there."""
         found = self.wait_for(lambda spans: set(names) <= {s.name for s in spans if s.trace_id == trace_id})
         return [span for span in found if span.trace_id == trace_id]
+
+    def whole_trace(self, trace_id: str, counts: Mapping[str, int]) -> list[CollectedSpan]:
+        """The spans of a trace, once so many of each of these names are there."""
+
+        def is_whole(spans: list[CollectedSpan]) -> bool:
+            names = Counter(span.name for span in spans if span.trace_id == trace_id)
+            return all(names[name] >= count for name, count in counts.items())
+
+        return [span for span in self.wait_for(is_whole) if span.trace_id == trace_id]
 
 
 @contextmanager

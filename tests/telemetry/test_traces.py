@@ -1,11 +1,18 @@
-"""One trace per image: through client, gateway, Triton and its models, as a real collector gets it."""
+"""One trace per image: through client, gateway, Triton and its models, as a real collector gets it.
+
+Triton's own spans may be missing from a request that came over gRPC: it reads a header's value up to a null byte, which
+gRPC does not put there (`GrpcServerCarrier` in src/grpc/infer_handler.h, 2.51 to 2.73). Where another byte follows, the
+value is too long for a `traceparent`, and Triton traces nothing: 10 of 400 requests, of 400 over HTTP none. The models
+read the header themselves, and hang their spans below the caller's. So tests wait for these; a test that needs Triton's
+asks until it has traced, which the models' spans say.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import json
-import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +23,7 @@ from secrets import token_hex
 import httpx
 import pytest
 import tritonclient.grpc
+import tritonclient.http
 
 from gateway_process import RunningGateway, running_gateway
 from scripted_site import answer, scripted_site
@@ -27,15 +35,12 @@ from vfnet_client.grpc_transport import infer_inputs
 from vfnet_model.checkpoints.demo import SAMPLE_PICTURE
 
 pytest.importorskip("opentelemetry.sdk", reason="needs the extra `tracing`")
-pytestmark = [
-    pytest.mark.served,
-    # Now and then spans of a request have not come after 20 s; whether they are lost before the collector, in it (a
-    # pre-release) or behind it is not known yet.
-    pytest.mark.skipif(not os.environ.get("VFNET_TEST_TRACES"), reason="VFNET_TEST_TRACES=1: a real collector"),
-]
+pytestmark = pytest.mark.served
 
 MODELS = ("vfnet_preprocess", "vfnet_detector", "vfnet_postprocess")
 STEPS = {"decode", "resize", "network", "nms", "write"}
+_TRIES = 8
+"""That Triton loses each of so many requests happens once in 10^12."""
 SECRET = "what-nobody-may-see"
 
 
@@ -96,7 +101,14 @@ def way_to_the_root(span: CollectedSpan, trace: list[CollectedSpan]) -> list[str
     return names
 
 
-def test_a_request_with_images_by_url_is_one_trace_down_to_each_step(traced: Traced) -> None:
+def has_been_traced_by_triton(trace: list[CollectedSpan]) -> bool:
+    """Whether the models' spans hang below Triton's own, all of them: else it took the request for one without."""
+    callers = {span.span_id for span in trace if span.name == "triton"}
+    return not any(span.parent_id in callers for span in trace if span.name.startswith("steps of "))
+
+
+def asked_with_urls(traced: Traced) -> tuple[dict[str, str], list[CollectedSpan]]:
+    """A request with two images by URL, and what gateway and models say of it, all of it."""
     trace_id, headers = new_trace()
 
     async def ask() -> int:
@@ -106,9 +118,19 @@ def test_a_request_with_images_by_url_is_one_trace_down_to_each_step(traced: Tra
                 return (await client.post(f"{traced.gateway.address}/score", json=body, headers=headers)).status_code
 
     assert asyncio.run(ask()) == 200
-    collected = traced.collector
-    collected.wait_for(lambda spans: sum(s.trace_id == trace_id and s.name == "nms" for s in spans) == 2)
-    trace = collected.trace(trace_id, "POST /score", "InferRequest", *STEPS)
+    ours = {"POST /score": 1, "image": 2, "triton": 2, **{f"steps of {model}": 2 for model in MODELS}}
+    return headers, traced.collector.whole_trace(trace_id, ours)
+
+
+def test_a_request_with_images_by_url_is_one_trace_down_to_each_step(traced: Traced) -> None:
+    for _ in range(_TRIES):
+        headers, trace = asked_with_urls(traced)
+        if has_been_traced_by_triton(trace):
+            break
+    else:
+        pytest.fail("Triton has traced none of these requests")
+    trace_id = trace[0].trace_id
+    trace = traced.collector.whole_trace(trace_id, {"InferRequest": 2, "vfnet": 2, "compute": 6})
     names = [span.name for span in trace]
     for once in ("POST /score", "read", "parse", "inference"):
         assert names.count(once) == 1, once
@@ -124,6 +146,8 @@ def test_a_request_with_images_by_url_is_one_trace_down_to_each_step(traced: Tra
     root = next(span for span in trace if span.name == "POST /score")
     assert root.parent_id == headers["traceparent"].split("-")[2]
     assert root.is_server
+    assert root.attributes["vfnet.answered_by"] == "vfnet"
+    assert re.fullmatch("[0-9a-f]{16}", root.attributes["vfnet.checkpoint"])
     inside = [span for span in trace if span.service == root.service]
     assert all(root.started <= span.started and span.ended <= root.ended for span in inside)
     detector = next(span for span in trace if span.name == "steps of vfnet_detector")
@@ -143,7 +167,7 @@ def test_whoever_sampled_decides_for_all(traced: Traced) -> None:
     with traced.gateway.client() as client:
         for each in (headers, {"b3": "0"}, {}, last):
             assert client.post("/score", json=score_body(SAMPLE_PICTURE.read_bytes()), headers=each).status_code == 200
-    traced.collector.trace(sampled, "POST /score", "nms", "vfnet")
+    traced.collector.trace(sampled, "POST /score", "steps of vfnet_postprocess")
     assert {span.trace_id for span in traced.collector.spans} - before == {sampled}
     assert unsampled != sampled
 
@@ -165,7 +189,8 @@ def test_an_error_says_which_image_and_why_and_nothing_that_was_sent(traced: Tra
         body = score_body(SAMPLE_PICTURE.read_bytes(), SECRET.encode(), urls)
         answered = client.post("/score", json=body, headers=headers | {"authorization": f"Bearer {SECRET}"})
     assert answered.status_code == 422
-    trace = traced.collector.trace(trace_id, "POST /score", "steps of vfnet_preprocess", "fetch", "nms")
+    ours = {"POST /score": 1, "image": 3, "steps of vfnet_preprocess": 2, "steps of vfnet_postprocess": 1}
+    trace = traced.collector.whole_trace(trace_id, ours)
     failed = {span.attributes["vfnet.image.index"]: span.error for span in trace if span.name == "image"}
     assert failed[0] is None
     assert "not an image in a known format" in str(failed[1])
@@ -186,11 +211,21 @@ def test_stock_clients_of_triton_and_of_kserve_are_traced_by_their_header(traced
     for url, headers in ((traced.server.grpc_url, direct_headers), (traced.gateway.grpc_address, gated_headers)):
         with tritonclient.grpc.InferenceServerClient(url.partition("//")[2]) as client:
             client.infer("vfnet", infer_inputs(tritonclient.grpc, image), headers=headers)
-    assert "gRPC /inference.GRPCInferenceService/ModelInfer" in {
-        span.name for span in traced.collector.trace(gated, "nms", "gRPC /inference.GRPCInferenceService/ModelInfer")
-    }
-    services = {span.service for span in traced.collector.trace(direct, "nms", "InferRequest")}
+    traced.collector.trace(gated, "nms", "gRPC /inference.GRPCInferenceService/ModelInfer")
+    services = {span.service for span in traced.collector.trace(direct, *STEPS)}
     assert services == {"vfnet-triton"}
+
+
+def test_triton_traces_each_request_over_http(traced: Traced) -> None:
+    """There a header's value ends where it is read to end, so that nothing is missing from any of them."""
+    image, traces = SAMPLE_PICTURE.read_bytes(), [new_trace() for _ in range(30)]
+    with tritonclient.http.InferenceServerClient(traced.server.http_url.partition("//")[2]) as client:
+        for _, headers in traces:
+            client.infer("vfnet", infer_inputs(tritonclient.http, image), headers=headers)
+    for trace_id, _ in traces:
+        whole = {"InferRequest": 1, "vfnet": 1, "compute": 3, **dict.fromkeys(STEPS, 1)}
+        trace = traced.collector.whole_trace(trace_id, whole | {f"steps of {model}": 1 for model in MODELS})
+        assert has_been_traced_by_triton(trace)
 
 
 def test_our_clients_go_on_with_the_applications_trace(traced: Traced) -> None:
@@ -216,7 +251,7 @@ def test_our_clients_go_on_with_the_applications_trace(traced: Traced) -> None:
             client.detect(image)
     assert trace.get_current_span().get_span_context().trace_id == 0
     for trace_id in expected:
-        traced.collector.trace(trace_id, "nms", "vfnet")
+        traced.collector.trace(trace_id, "steps of vfnet_postprocess")
     assert {span.trace_id for span in traced.collector.spans} - before == expected
 
 
@@ -226,6 +261,28 @@ def test_a_server_logs_for_machines(traced: Traced) -> None:
     assert all(set(line) >= {"time", "level", "logger", "message"} for line in lines)
     assert {line["logger"] for line in lines} >= {"vfnet serve"}
     assert any("ready after" in line["message"] for line in lines)
+
+
+def test_what_waits_is_sent_when_a_process_is_told_to_stop(
+    demo_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spans that would wait for ten minutes: of the gateway, of Triton and of each model."""
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "600000")
+    (trace_id, headers), (direct, direct_headers) = new_trace(), new_trace()
+    image = SAMPLE_PICTURE.read_bytes()
+    with running_collector(tmp_path) as collector:
+        with (
+            serving(demo_repository, tmp_path, NO_OP, f"--otlp={collector.url}") as server,
+            running_gateway(server.grpc_url, tmp_path, f"--otlp={collector.url}") as gateway,
+        ):
+            with gateway.client() as client:
+                assert client.post("/score", json=score_body(image), headers=headers).status_code == 200
+            with tritonclient.http.InferenceServerClient(server.http_url.partition("//")[2]) as triton:
+                triton.infer("vfnet", infer_inputs(tritonclient.http, image), headers=direct_headers)
+            assert collector.spans == []
+        steps = {f"steps of {model}": 1 for model in MODELS}
+        collector.whole_trace(trace_id, {"POST /score": 1, **steps})
+        collector.whole_trace(direct, {"InferRequest": 1, **steps})
 
 
 def test_a_collector_that_is_away_loses_spans_and_nothing_else(demo_repository: Path, tmp_path: Path) -> None:

@@ -99,5 +99,5 @@ class InProcessDetector:
         self._threads.shutdown(cancel_futures=True)
 
 
-def _say(message: str) -> None:
+def _say(message: str, _level: str) -> None:
     print(printable_lines(f"vfnet batch: {message}"), file=sys.stderr, flush=True)

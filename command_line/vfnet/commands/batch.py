@@ -20,6 +20,7 @@ from vfnet_client.commands.options import (
 )
 from vfnet_client.commands.settings_options import add_options, settings_from
 from vfnet_client.commands.settings_parser import SettingsParser
+from vfnet_client.json_log import write_as
 from vfnet_client.model_names import MODEL
 from vfnet_client.safe_text import printable_lines
 from vfnet_client.transport import DEFAULT_SERVER
@@ -114,6 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Score and print the summary."""
     from vfnet_batch.batch import opened_batch
 
+    write_as(arguments.log_format)
     served = _own_server(arguments)
     with opened_batch(_settings(arguments), lambda: _identify(arguments, served)) as batch:
         if batch.todo:

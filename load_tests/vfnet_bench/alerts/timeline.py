@@ -49,7 +49,7 @@ def draw(
         hour: how many seconds stood for one.
     """
     names = sorted({each.alert for each in ringing})
-    figure = Figure(figsize=(10, 3.4 + 0.3 * len(names)), layout="constrained")
+    figure = Figure(figsize=(10, 3.9 + 0.3 * len(names)), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, max(1.0, 0.35 * len(names) + 0.3)])
     for axis in (above, below):
         for fault in faults:
@@ -58,13 +58,16 @@ def draw(
         times, values = zip(*_with_gaps(points), strict=True)
         above.plot(times, values, color=_COLOURS.get(objective, "black"), label=objective, linewidth=1.2)
     above.axhline(14.4, color="#999999", linewidth=0.8, linestyle="--")
-    above.annotate("14.4", (0, 14.4), fontsize=7, color="#777777", va="bottom")
+    above.annotate("14.4", (1, 14.4), fontsize=7, color="#777777", va="bottom")
     above.set_yscale("symlog", linthresh=1)
     above.set_ylim(0, 400)
     above.set_ylabel("burn rate, short window")
-    above.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=8, frameon=False)
+    figure.legend(loc="outside upper right", ncols=2, fontsize=8, frameon=False)
     for fault in faults:
-        above.annotate(fault.name, (fault.began + 1, 330), fontsize=8, va="top", ha="left", rotation=90)
+        above.annotate(
+            fault.name, (fault.began, 1.02), xycoords=("data", "axes fraction"), fontsize=8, va="bottom", ha="left",
+            rotation=20,
+        )  # fmt: skip
     for each in ringing:
         colour = "#b3261e" if each.severity == "critical" else "#e0a100"
         below.barh(names.index(each.alert), each.ended - each.began, left=each.began, height=0.6, color=colour)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from vfnet_bench.alerts.scaled_rules import write_scaled
 from vfnet_bench.alerts.slow_network import SlowNetwork
 from vfnet_bench.alerts.steady_callers import SteadyCallers
 from vfnet_bench.alerts.timeline import Fault, Ringing, draw
+from vfnet_bench.errors import BenchmarkError
 from vfnet_bench.options import add_json_argument, add_repository_argument
 from vfnet_bench.progress import Progress
 from vfnet_bench.report import publish, table
@@ -24,6 +25,8 @@ from vfnet_bench.sample_photo import sample_jpeg
 from vfnet_bench.served_repository import WITHOUT_NETWORK, repository_or_demo, with_fixed_time
 from vfnet_bench.servers.fleet import fleet, gateway_to
 from vfnet_client.atomic_files import write_whole
+from vfnet_client.bounded_files import read_text
+from vfnet_client.bounded_json import parse_json
 from vfnet_client.commands.options import seconds
 from vfnet_serve.machine import this_machine
 
@@ -31,6 +34,8 @@ _RULES = Path(__file__).parents[3] / "build" / "docker" / "prometheus"
 _MILLISECONDS, _RATE, _OBJECTIVE = 40.0, 8.0, "0.5"
 _SETTLE_S, _CALM_S, _LONGEST_CALM_S, _LOOK_S = 15.0, 30.0, 150.0, 0.5
 _JPEG_BYTES = 60_000
+_MOST_BYTES = 64 << 20
+"""Of a result."""
 _SLOWLY = "BurnsSlowly"
 """These look at days, and go on ringing when all else is over."""
 
@@ -57,11 +62,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rules", type=Path, default=_RULES, metavar="DIR", help="the rules (default: the checkout's)")
     parser.add_argument("--fault", action="append", choices=list(FAULTS), help="only this one; may be repeated")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw the timeline, as PNG")
+    parser.add_argument(
+        "--drawn-from", type=Path, metavar="FILE", help="draw what --json once wrote; nothing is started (needs --plot)"
+    )
     add_json_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Inflict the faults and print a table; 1 where an alert did not ring, or did not fall silent."""
+    if arguments.drawn_from is not None:
+        return _draw_again(arguments.drawn_from, arguments.plot)
     progress = Progress("alerts")
     with tempfile.TemporaryDirectory(prefix="vfnet-bench-") as name:
         scratch = Path(name)
@@ -80,15 +90,45 @@ def run(arguments: argparse.Namespace) -> int:
                 for series in watching.range("vfnet:burn_rate:5m", began, ended)
             }
             statuses = dict(scene.callers.statuses)
-    faults = [each.fault for each in told]
+    figures = {
+        "told": [asdict(each) for each in told],
+        "ringing": [asdict(each) for each in ringing],
+        "burn_rates": burning,
+        "seconds": ended - began,
+        "hour": arguments.hour,
+        "statuses": statuses,
+    }
     if arguments.plot:
-        write_whole(arguments.plot, draw(faults, ringing, burning, ended - began, arguments.hour))
-    publish(
-        _text(told, statuses, arguments.hour),
-        {"told": [asdict(each) for each in told], "ringing": [asdict(each) for each in ringing], "statuses": statuses},
-        arguments.json,
-    )
+        write_whole(arguments.plot, _picture(figures))
+    publish(_text(told, statuses, arguments.hour), figures, arguments.json)
     return int(any(each.missed or each.silent_after >= _LONGEST_CALM_S for each in told))
+
+
+def _picture(figures: Mapping[str, Any]) -> bytes:
+    """A PNG of what `--json` writes."""
+    return draw(
+        [Fault(**each["fault"]) for each in figures["told"]],
+        [Ringing(**each) for each in figures["ringing"]],
+        figures["burn_rates"],
+        figures["seconds"],
+        figures["hour"],
+    )
+
+
+def _draw_again(file: Path, plot: Path | None) -> int:
+    """
+    Raises:
+        BenchmarkError: there is nothing to draw, or nowhere to draw it.
+    """
+    if plot is None:
+        raise BenchmarkError("--drawn-from draws a picture: --plot FILE says where")
+    try:
+        figures: Any = parse_json(read_text(file, _MOST_BYTES))
+        picture = _picture(figures)
+    except (ValueError, KeyError, TypeError) as error:
+        raise BenchmarkError(f"{file} is nothing that vfnet bench alerts --json wrote: {error!r}") from error
+    write_whole(plot, picture)
+    return 0
 
 
 @contextmanager

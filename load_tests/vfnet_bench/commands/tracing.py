@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ import psutil
 
 from vfnet_bench.gateway.ways import SCORE, WARM_UP_S, load_way
 from vfnet_bench.load import Load
-from vfnet_bench.measurement import Measurement, ratios
+from vfnet_bench.measurement import Measurement, median_interval, quartiles, ratios
 from vfnet_bench.options import (
     add_json_argument,
     add_repository_argument,
@@ -23,7 +23,7 @@ from vfnet_bench.options import (
     add_seconds_argument,
 )
 from vfnet_bench.progress import Progress
-from vfnet_bench.report import measurement_table, publish
+from vfnet_bench.report import publish, table
 from vfnet_bench.rounds import Contestant, run_rounds
 from vfnet_bench.sample_photo import sample_jpeg
 from vfnet_bench.served_repository import CALLERS_WAIT, WITHOUT_NETWORK, ServedRepository, repository_or_demo, serving
@@ -78,15 +78,49 @@ def run(arguments: argparse.Namespace) -> int:
 
         contestants = [Contestant(name, "images/s", partial(measure, name)) for name in by_name]
         measured = run_rounds(contestants, arguments.rounds, progress)
-    rows = measured + [ratios(f"{each.name} / off", each, measured[0], None) for each in measured[1:]]
-    rows += [Measurement(f"processor, {name}", "ms an image", tuple(each[1:])) for name, each in spent.items()]
+    processor = [Measurement(f"processor, {name}", "ms an image", tuple(each[1:])) for name, each in spent.items()]
     setting = (
         f"/score, {arguments.callers} callers in turn, JPEG {arguments.size} of {len(image)} bytes, "
-        f"{'the network' if arguments.network else 'detector without a network'}"
+        f"{'the network' if arguments.network else 'detector without a network'}, {arguments.rounds} rounds"
     )
-    figures = {"setting": setting, "measurements": [each.to_json() for each in rows]}
-    publish(f"{setting}\n\n{measurement_table(rows)}", figures, arguments.json)
+    rates = [ratios(f"{each.name} / off", each, measured[0], None) for each in measured[1:]]
+    more = [_difference(each, processor[0]) for each in processor[1:]]
+    every = [*measured, *rates, *processor, *more]
+    figures = {
+        "setting": setting,
+        "measurements": [each.to_json() | {"interval": median_interval(each.values)} for each in every],
+    }
+    publish(f"{setting}\n\n{_table(measured, rates, processor, more)}", figures, arguments.json)
     return 0
+
+
+def _difference(each: Measurement, off: Measurement) -> Measurement:
+    """Of the same rounds."""
+    values = tuple(own - other for own, other in zip(each.values, off.values, strict=True))
+    return Measurement(f"{each.name} - off", each.unit, values)
+
+
+def _table(
+    measured: Sequence[Measurement],
+    rates: Sequence[Measurement],
+    processor: Sequence[Measurement],
+    more: Sequence[Measurement],
+) -> str:
+    """A row for each share; in brackets is where 95 % of what drawing the rounds again gives lies."""
+    rows = []
+    for number, rate in enumerate(measured):
+        row = [rate.name, f"{quartiles(rate.values).median:.0f}", "1"]
+        row += [f"{quartiles(processor[number].values).median:.2f}", "0"]
+        if number:
+            row[2], row[4] = (f"{_shown(part[number - 1].values, digits)}" for part, digits in ((rates, 3), (more, 2)))
+        rows.append(row)
+    head = ("", "images/s", "of those without, round by round", "processor, ms an image", "more than without")
+    return table(head, rows)
+
+
+def _shown(values: Sequence[float], digits: int) -> str:
+    low, high = median_interval(values)
+    return f"{quartiles(values).median:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def _processor_seconds(served: ServedRepository) -> float:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vfnet_runtime.step_times import NETWORK, WAIT, ImageSteps, StepTimes
 from vfnet_runtime.tickets import TicketLedger, ledger_path
 from vfnet_runtime.triton_models import checked_inputs
+from vfnet_runtime.triton_models.answer_about import hand_on
 from vfnet_runtime.triton_models.checked_inputs import InvalidInputError, PixelsContract
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
 from vfnet_runtime.triton_models.responses import cancelled, error_of, invalid_argument, send_only_response
@@ -109,6 +110,7 @@ class DetectorRequests:
     def leave(self, image: ReceivedImage, response: Any) -> None:
         """This will be the image's answer: it goes on to postprocessing, or an error ends its way."""
         if image.ticket:
+            hand_on(self.ledger, image.ticket, DETECTOR, image.steps)
             (self.ledger.give_back if response.has_error() else self.ledger.leave_detector)(image.ticket)
 
     def finish(self, image: ReceivedImage, response: Any) -> None:

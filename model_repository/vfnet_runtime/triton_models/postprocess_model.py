@@ -14,6 +14,7 @@ from vfnet_runtime.step_times import SUPPRESS, WRITE, ImageSteps, StepTimes
 from vfnet_runtime.suppression import ClassNames, Suppression
 from vfnet_runtime.tickets import TicketLedger, ledger_path
 from vfnet_runtime.triton_models import checked_inputs
+from vfnet_runtime.triton_models.answer_about import AnswerAbout
 from vfnet_runtime.triton_models.checked_inputs import InvalidInputError
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
 from vfnet_runtime.triton_models.requested_suppression import requested_suppression
@@ -34,6 +35,7 @@ class TritonPythonModel:
         self.classes = labels.read_text(encoding="utf-8-sig").splitlines()
         self.class_names = ClassNames(self.classes)
         self.ledger = TicketLedger(ledger_path(args["model_name"]))
+        self.about = AnswerAbout(args["model_name"], parameters.get("checkpoint", ""), self.ledger)
         self.activity = ProcessActivity()
         self.step_times = StepTimes(args["model_name"], pb_utils.Logger.log_warn)
         self.histograms = StepHistograms(args["model_name"], OF_POSTPROCESS, POSTPROCESS)
@@ -58,7 +60,7 @@ class TritonPythonModel:
         except InvalidInputError as error:
             return invalid_argument(str(error))
         try:
-            response = pb_utils.InferenceResponse(output_tensors=self.postprocess(request, steps))
+            response = pb_utils.InferenceResponse(output_tensors=self.postprocess(request, steps, ticket))
             if (ages := self.ledger.ages(ticket)) is not None:
                 self.histograms.count(ENSEMBLE, ages.inside)
             return response
@@ -69,7 +71,7 @@ class TritonPythonModel:
         finally:
             self.ledger.give_back(ticket)
 
-    def postprocess(self, request: Any, steps: ImageSteps) -> list[Any]:
+    def postprocess(self, request: Any, steps: ImageSteps, ticket: int) -> list[Any]:
         """Candidates and GEOMETRY -> DETECTIONS, BOXES, SCORES, LABELS, those the caller wants."""
         suppression = requested_suppression(request, self.suppression, self.class_names)
         given = checked_inputs.candidates(request, self.max_candidates, len(self.classes))
@@ -83,8 +85,9 @@ class TritonPythonModel:
         ]
         if "DETECTIONS" in wanted:
             with steps.measure(WRITE):
-                document = found.to_json(self.classes, given.width, given.height).encode()
-            tensors.append(pb_utils.Tensor("DETECTIONS", np.array([document], np.object_)))
+                document = found.to_json(self.classes, given.width, given.height)
+            document = self.about.added_to(document, ticket, steps)
+            tensors.append(pb_utils.Tensor("DETECTIONS", np.array([document.encode()], np.object_)))
         return [tensor for tensor in tensors if tensor.name() in wanted]
 
     def finalize(self) -> None:

@@ -17,6 +17,7 @@ from vfnet_runtime.freed_memory import FreedMemory
 from vfnet_runtime.resizing import as_stored_or_resized, resize_onto_canvas
 from vfnet_runtime.step_times import DECODE, RESIZE, WAIT, ImageSteps, StepTimes
 from vfnet_runtime.tickets import TicketLedger, ledger_path
+from vfnet_runtime.triton_models.answer_about import hand_on
 from vfnet_runtime.triton_models.checked_inputs import InvalidInputError, image_bytes
 from vfnet_runtime.triton_models.lasting_counters import LastingCounters
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
@@ -96,6 +97,7 @@ class TritonPythonModel:
             if response.has_error():
                 self.admission.leave(ticket)
             else:
+                hand_on(self.ledger, ticket, PREPROCESS, steps)
                 self.ledger.pass_on(ticket)
         return response
 

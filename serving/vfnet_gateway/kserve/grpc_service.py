@@ -230,7 +230,7 @@ class InferenceService(grpc.GenericRpcHandler):  # type: ignore[misc]
         """Around every call: its id, its log line, its metrics, and errors in gRPC's words."""
         headers = _headers(context)
         call = Call(context, headers, RequestRecord(_request_id(headers)))
-        call.record.steps.begin()
+        call.record.steps.begin(self._metrics.image_step)
         trace = None if self._tracing is None else self._tracing.begin("gRPC", route, headers, call.record)
         task = asyncio.current_task()
         assert task is not None

@@ -160,6 +160,8 @@ function readRetryAfter(value) {
 /* One picture through POST /score. */
 
 const SCORE = "../score";
+/** Asks for the times of the models' own steps, in Server-Timing. */
+const ABOUT = { "X-VFNet-About": "steps" };
 /** Where callers find the endpoint. */
 export const SCORE_URL = new URL(SCORE, document.baseURI).href;
 
@@ -192,7 +194,7 @@ export function base64(blob, name) {
 async function score(body, { size, limit, signal }) {
   let response, text;
   try {
-    const headers = { "Content-Type": "application/json", ...authorization(), ...Object.fromEntries(modelHeaders({ model })) };
+    const headers = { "Content-Type": "application/json", ...ABOUT, ...authorization(), ...Object.fromEntries(modelHeaders({ model })) };
     response = await fetch(SCORE, { method: "POST", headers, body, signal, cache: "no-store" });
     text = await response.text();
   } catch (error) {
@@ -225,46 +227,13 @@ function parseServerTiming(header) {
   return found;
 }
 
-/* What the gateway tells about itself: what it serves, its limits, and Triton's running totals by model. */
+/* What the gateway tells about itself: what it serves, and its limits. */
 
-const TRIES = 5;
-const PAUSE_MS = 40;
-const offered = { info: true, stages: true };
+const offered = { info: true };
 
 /** `{classes, untrained, limits, …}`; empty where it is not told, `{needsKey: true}` where a key is missing or wrong. */
 export async function info() {
   return (await ask("info")) ?? {};
-}
-
-/** Triton's totals since its start, by model: `{count, queue_ns, compute_ns}`; null where they are not told. */
-function stages() {
-  return ask("stages");
-}
-
-/** The totals once they have this visit's picture in them: Triton counts a moment after it answers. */
-async function stagesAfter(before) {
-  let after = await stages();
-  for (let tries = 0; tries < TRIES && before && after && !hasGrown(before, after); tries++) {
-    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
-    after = await stages();
-  }
-  return after;
-}
-
-function hasGrown(before, after) {
-  return Object.entries(after).every(([model, { count }]) => count > (before[model]?.count ?? 0));
-}
-
-/** What happened between two answers of `stages`: [{model, count, queueMs, computeMs}], times per image. */
-function between(before, after) {
-  if (!before || !after) return [];
-  return Object.entries(after).flatMap(([model, now]) => {
-    const then = before[model] ?? { count: 0, queue_ns: 0, compute_ns: 0 };
-    const count = now.count - then.count;
-    if (count < 1) return []; // served from elsewhere, or Triton has started anew
-    const each = (name) => (now[name] - then[name]) / 1e6 / count;
-    return [{ model, count, queueMs: each("queue_ns"), computeMs: each("compute_ns") }];
-  });
 }
 
 async function ask(name) {
@@ -330,16 +299,14 @@ export class Detecting {
     const started = performance.now();
     const body = requestBody(await itemOf(picture));
     const encodeMs = performance.now() - started;
-    const before = await stages();
     const sent = performance.now();
     const options = { size: picture.blob?.size ?? 0, limit: this.limits().max_body_bytes, signal };
     const { text, boxes, serverTiming } = await score(body, options);
     const answerMs = performance.now() - sent;
-    const models = between(before, await stagesAfter(before));
     if (picture.url && !picture.blob) picture.blob = await pictureAt(picture.url, signal);
     picture.boxes = boxes;
     picture.responseText = text;
-    picture.timing = { encodeMs, answerMs, serverTiming, models, drawMs: null };
+    picture.timing = { encodeMs, answerMs, serverTiming, drawMs: null };
   }
 
   #becomes(picture, state) {

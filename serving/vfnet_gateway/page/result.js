@@ -296,6 +296,11 @@ function row({ box, label, score }, index, size) {
 
 const STAGE_NAMES = { read: "body read", parse: "JSON parsed", inference: "inference", write: "answer written" };
 const IMAGE_STEP_NAMES = { fetch: "image fetched", wait: "waiting for a place", triton: "Triton asked" }; // of inference
+const MODEL_STEP_NAMES = {
+  preprocess: { wait: "let in", decode: "image decoded", resize: "resized" },
+  detector: { wait: "waiting for its batch", network: "network", candidates: "best candidates" },
+  postprocess: { nms: "overlaps removed", write: "JSON written" },
+};
 
 /** Fill #timings for a picture that is done. */
 function showTimings(timing) {
@@ -309,17 +314,19 @@ function showTimings(timing) {
 
 /** [{name, ms, queueMs, depth}]: the browser's stages, the gateway's within them, Triton's models within those.
  *
- * The gateway's are what it measured for the spans of this very request; Triton's what it counted meanwhile. */
-function rowsOf({ encodeMs, answerMs, serverTiming, models, drawMs }) {
-  const gateway = serverTiming.filter(({ name }) => name !== "total" && !(name in IMAGE_STEP_NAMES));
-  const ofImage = serverTiming.filter(({ name }) => name in IMAGE_STEP_NAMES);
-  const steps = ofImage.map(({ name, ms }) => ({ name: `Gateway: ${IMAGE_STEP_NAMES[name]}`, ms, depth: 2 }));
-  const ofModels = modelRows(models, steps.length === 0 ? 2 : 3);
+ * The gateway's and the models' are what they measured for the spans of this very request. */
+function rowsOf({ encodeMs, answerMs, serverTiming, drawMs }) {
+  const ofModels = modelRows(serverTiming);
+  const own = serverTiming.filter(({ name }) => name !== "total" && !isOfModel(name));
+  const gateway = own.filter(({ name }) => !(name in IMAGE_STEP_NAMES));
+  const steps = own.filter(({ name }) => name in IMAGE_STEP_NAMES).flatMap(({ name, ms }) => {
+    const row = { name: `Gateway: ${IMAGE_STEP_NAMES[name]}`, ms, depth: 2 };
+    return name === "triton" ? [row, ...ofModels] : [row];
+  });
   const inner = gateway.flatMap(({ name, ms }) => {
     const row = { name: `Gateway: ${STAGE_NAMES[name] ?? name}`, ms, depth: 1 };
-    return name === "inference" ? [row, ...steps, ...ofModels] : [row];
+    return name === "inference" ? [row, ...steps] : [row];
   });
-  if (!gateway.some(({ name }) => name === "inference")) inner.push(...ofModels);
   return [
     { name: "Browser: base64", ms: encodeMs, depth: 0 },
     { name: "Upload and wait", ms: answerMs, depth: 0 },
@@ -328,9 +335,19 @@ function rowsOf({ encodeMs, answerMs, serverTiming, models, drawMs }) {
   ];
 }
 
-function modelRows(models, depth) {
-  return models.map(({ model, queueMs, computeMs }) => {
-    return { name: model.replace(/^.*_/, "Triton: "), ms: queueMs + computeMs, queueMs, depth };
+function isOfModel(name) {
+  return name.split(".")[0] in MODEL_STEP_NAMES;
+}
+
+/** A row for each model, with how long the image was on its way there, and one for each of its steps. */
+function modelRows(serverTiming) {
+  const ofModels = serverTiming.filter(({ name }) => isOfModel(name));
+  return ofModels.flatMap(({ name, ms }) => {
+    const [model, step] = name.split(".");
+    if (step === "queue") return [];
+    if (step !== undefined) return [{ name: `${model}: ${MODEL_STEP_NAMES[model][step] ?? step}`, ms, depth: 4 }];
+    const queueMs = ofModels.find((other) => other.name === `${model}.queue`)?.ms ?? null;
+    return [{ name: `Triton: ${model}`, ms: ms + (queueMs ?? 0), queueMs, depth: 3 }];
   });
 }
 
@@ -349,12 +366,10 @@ function tableRow({ name, ms, queueMs = null, depth }, longest) {
   );
 }
 
-function noteOn({ models }) {
-  if (models.length === 0) return "Triton’s own times are not known: its statistics could not be read.";
-  const most = Math.max(...models.map(({ count }) => count));
-  return most === 1
-    ? "Indented stages are part of the one above. Triton counted this picture alone."
-    : `Indented stages are part of the one above. Triton served ${most} images meanwhile, others’ among them: its times are averages over all of them.`;
+function noteOn({ serverTiming }) {
+  const known = serverTiming.some(({ name }) => isOfModel(name));
+  const told = "Indented stages are part of the one above; all are of this picture.";
+  return known ? told : `${told} The models do not tell theirs: they were built before they could.`;
 }
 
 /* Why the picture looked at has no detections, and what can be done. */

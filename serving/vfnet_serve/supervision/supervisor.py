@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from vfnet_client.atomic_files import write_inside
-from vfnet_client.json_log import json_line
+from vfnet_client.json_log import json_line, message_of
 from vfnet_serve.local_http import fetch
 from vfnet_serve.scratch_folder import remove_abandoned
 from vfnet_serve.supervision.log_files import append, rotate_if_large, size_of, tail
@@ -259,7 +259,7 @@ class _Supervisor:
             role.enter("waiting")
             role.next_start = time.monotonic()
             return
-        last = tail(Path(wanted.log), role.log_start)
+        last = "\n".join(map(message_of, tail(Path(wanted.log), role.log_start).splitlines()))
         line = last.splitlines()[-1] if last else ""
         if code is None:
             self._plan(role, f"the {role.name} ended", by_itself=False)

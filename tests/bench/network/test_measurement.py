@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vfnet_bench.measurement import Measurement, Target, quartiles, ratios
+from vfnet_bench.measurement import Measurement, Target, median_interval, quartiles, ratios
 
 AT_MOST_TWO = Target(2.0, at_most=True)
 
@@ -62,3 +62,10 @@ def test_the_json_keeps_every_value_in_order() -> None:
         "target": {"at_most": 2.0},
         "met": True,
     }
+
+
+def test_an_interval_holds_the_median_and_narrows_with_the_rounds() -> None:
+    few, many = median_interval([0.9, 1.0, 1.1]), median_interval([0.9, 1.0, 1.1] * 20)
+    assert few == (0.9, 1.1)
+    assert few[0] < many[0] <= 1.0 <= many[1] < few[1]
+    assert median_interval([2.0]) == (2.0, 2.0)
