@@ -33,7 +33,7 @@ def detections(served: ServedRepository, asked: str | None) -> list[bytes]:
     )  # fmt: skip
     for protocol, address in ways:
         with protocol.InferenceServerClient(address) as client:
-            inputs = infer_inputs(protocol, SAMPLE_PICTURE.read_bytes(), None)
+            inputs = infer_inputs(protocol, SAMPLE_PICTURE.read_bytes())
             found.append(client.infer("vfnet", inputs, headers=headers).as_numpy("DETECTIONS")[0])
     return found
 

@@ -210,7 +210,7 @@ def test_stock_clients_of_triton_and_of_kserve_are_traced_by_their_header(traced
     gated, gated_headers = new_trace()
     for url, headers in ((traced.server.grpc_url, direct_headers), (traced.gateway.grpc_address, gated_headers)):
         with tritonclient.grpc.InferenceServerClient(url.partition("//")[2]) as client:
-            client.infer("vfnet", infer_inputs(tritonclient.grpc, image, None), headers=headers)
+            client.infer("vfnet", infer_inputs(tritonclient.grpc, image), headers=headers)
     traced.collector.trace(gated, "nms", "gRPC /inference.GRPCInferenceService/ModelInfer")
     services = {span.service for span in traced.collector.trace(direct, *STEPS)}
     assert services == {"vfnet-triton"}
@@ -221,7 +221,7 @@ def test_triton_traces_each_request_over_http(traced: Traced) -> None:
     image, traces = SAMPLE_PICTURE.read_bytes(), [new_trace() for _ in range(30)]
     with tritonclient.http.InferenceServerClient(traced.server.http_url.partition("//")[2]) as client:
         for _, headers in traces:
-            client.infer("vfnet", infer_inputs(tritonclient.http, image, None), headers=headers)
+            client.infer("vfnet", infer_inputs(tritonclient.http, image), headers=headers)
     for trace_id, _ in traces:
         whole = {"InferRequest": 1, "vfnet": 1, "compute": 3, **dict.fromkeys(STEPS, 1)}
         trace = traced.collector.whole_trace(trace_id, whole | {f"steps of {model}": 1 for model in MODELS})
@@ -278,7 +278,7 @@ def test_what_waits_is_sent_when_a_process_is_told_to_stop(
             with gateway.client() as client:
                 assert client.post("/score", json=score_body(image), headers=headers).status_code == 200
             with tritonclient.http.InferenceServerClient(server.http_url.partition("//")[2]) as triton:
-                triton.infer("vfnet", infer_inputs(tritonclient.http, image, None), headers=direct_headers)
+                triton.infer("vfnet", infer_inputs(tritonclient.http, image), headers=direct_headers)
             assert collector.spans == []
         steps = {f"steps of {model}": 1 for model in MODELS}
         collector.whole_trace(trace_id, {"POST /score": 1, **steps})
