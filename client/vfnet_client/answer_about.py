@@ -71,7 +71,7 @@ def _read(text: bytes) -> About | None:
         answered_by, checkpoint = told["answered_by"], told["checkpoint"]
         steps = tuple((name, float(milliseconds)) for name, milliseconds in told.get("steps", ())[:_MOST_STEPS])
         is_fine = bool(_NAME.fullmatch(answered_by) and _CHECKPOINT.fullmatch(checkpoint))
-        is_fine = is_fine and all(_STEP.fullmatch(name) and 0 <= each < math.inf for name, each in steps)
+        is_fine &= all(_STEP.fullmatch(name) is not None and 0 <= each < math.inf for name, each in steps)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
     return About(answered_by, checkpoint, steps) if is_fine else None
