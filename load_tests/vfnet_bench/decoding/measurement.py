@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vfnet_bench.decoding.pictures import Pictures
+from vfnet_bench.errors import BenchmarkError
 from vfnet_bench.measurement import Measurement, ratios
 from vfnet_bench.progress import Progress
 from vfnet_bench.rounds import Contestant, run_rounds
@@ -71,13 +72,14 @@ def measure(pictures: Pictures, rounds: int, progress: Progress) -> Costs:
     """Every step on every picture, once a round.
 
     Raises:
-        AssertionError: Pillow makes other pixels of one than what is served.
+        BenchmarkError: one has other pixels as it is served than by Pillow, which is a fault.
     """
     cv2.setNumThreads(1)  # as in the model
     same = 0
     for encoded in pictures.encoded:
         pixels, other = decode_image(encoded), _opencv(encoded)
-        assert np.array_equal(pixels, decode_with_pillow(encoded)), pictures.name
+        if not np.array_equal(pixels, decode_with_pillow(encoded)):
+            raise BenchmarkError(f"{pictures.name}: served with other pixels than Pillow makes, a fault")
         same += other is not None and np.array_equal(pixels, other)
     steps = {
         "Pillow": partial(_decoding, decode_with_pillow, pictures),
@@ -87,7 +89,8 @@ def measure(pictures: Pictures, rounds: int, progress: Progress) -> Costs:
     }
     progress.say(pictures.name)
     measured = run_rounds([Contestant(name, _MS, step) for name, step in steps.items()], rounds, progress)
-    return Costs(pictures, *measured, same=same)
+    pillow, served, opencv, resize = measured
+    return Costs(pictures, pillow, served, opencv, resize, same)
 
 
 def _decoding(decode: Callable[[bytes], Pixels | None], pictures: Pictures) -> float:

@@ -53,8 +53,8 @@ def own_pictures(folder: Path, most: int) -> list[Pictures]:
     by_kind: dict[str, list[bytes]] = {}
     left = most
     for source in expand([str(folder)]):
-        assert isinstance(source.image, Path)
-        encoded = read_file(source.image, MAX_FILE_BYTES)
+        assert isinstance(source.location, Path)
+        encoded = read_file(source.location, MAX_FILE_BYTES)
         kind = claimed_kind(encoded)
         try:
             decode_image(encoded)
