@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -61,16 +62,16 @@ def both_servers(repository: Path, scratch: Path) -> Iterator[dict[str, ServedRe
     Raises:
         ServerError: one does not start.
     """
-    without = scratch / "without"
-    without.mkdir()
-    (without / "simplejpeg.py").write_text("raise ImportError\n")
+    # The model's own folder is the first in which its process looks for packages.
+    before = shutil.copytree(repository, scratch / "before", ignore=shutil.ignore_patterns("network.*"))
+    for version in (before / "vfnet_preprocess").glob("[0-9]*"):
+        (version / "simplejpeg.py").write_text("raise ImportError\n")
     with ExitStack() as stopped:
         found = {}
-        for name, environment in ((_BEFORE, {"PYTHONPATH": str(without)}), (_NOW, {})):
-            root = scratch / name
+        for name, served in ((_BEFORE, before), (_NOW, repository)):
+            root = scratch / f"server-{name}"
             root.mkdir()
-            options = [WITHOUT_NETWORK, CALLERS_WAIT]
-            found[name] = stopped.enter_context(serving(repository, root, options, environment=environment))
+            found[name] = stopped.enter_context(serving(served, root, [WITHOUT_NETWORK, CALLERS_WAIT]))
         yield found
 
 
