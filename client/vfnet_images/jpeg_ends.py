@@ -50,7 +50,7 @@ def endings(data: bytes) -> Iterator[bytes] | None:
     The first is what libjpeg makes of it. If all of them have the same pixels, none is missing from `data`.
     """
     frame, has_restarts = _frame(data)
-    if not all(level == 0 for levels in frame.values() for level in levels) or not frame:
+    if not _is_complete(frame):
         return None
     start = data[:-1] if data.endswith(b"\xff") else data
     tails = list(_TAILS)
@@ -59,6 +59,15 @@ def endings(data: bytes) -> Iterator[bytes] | None:
         number = (last[0][0] + 1) % 8 if last else 0
         tails += [bytes([0xFF, 0xD0 + number]) + tail for tail in _TAILS[2:]]
     return (start + tail + END for tail in (b"", *tails))
+
+
+def has_all_scans(data: bytes) -> bool:
+    """Whether the scans of a JPEG hold every bit of every coefficient of every component."""
+    return _is_complete(_frame(data)[0])
+
+
+def _is_complete(frame: dict[int, list[int]]) -> bool:
+    return bool(frame) and all(level == 0 for levels in frame.values() for level in levels)
 
 
 def _frame(data: bytes) -> tuple[dict[int, list[int]], bool]:

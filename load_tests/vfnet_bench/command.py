@@ -27,6 +27,7 @@ BENCHMARKS = {
         "gpu": "the torch engine on a GPU",
         "instances": "how long a GPU would wait between batches, with a clock in its place",
         "alerts": "real faults, and what a real Prometheus rings of them",
+        "decoding": "what decoding and resizing an image takes, and the cores a GPU wants for it",
         "kernels": "what the compiler makes of the GPU's kernels, without one",
     }.items()
 }
