@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vfnet_build.engines import libtorch, openvino, pytorch, tensorrt, torch_aoti
-from vfnet_build.engines.native_code import compile_deformable_convolution
+from vfnet_build.engines.native_code import compile_convolutions
 from vfnet_build.repository import EngineError, RepositoryError, build_versions, check_replaceable, write_repository
 from vfnet_build.template import template_sha256
 from vfnet_client.json_log import say
@@ -131,8 +131,8 @@ def _exporter(
 
     def export_openvino(directory: Path) -> None:
         openvino.export(network, directory)
-        if reason := compile_deformable_convolution(directory):
-            _say(f"WARNING: OpenVINO's own deformable convolutions, in f32, will take longer: {reason}")
+        if reason := compile_convolutions(directory):
+            _say(f"WARNING: OpenVINO's own convolutions will take longer: {reason}")
         if options.precision == "int8":
             accuracy = quantizing.quantize_checked(checkpoint.config, directory, data, quantization)
             quantizing.write_accuracy(accuracy, directory.parents[1])

@@ -23,7 +23,7 @@ def group_processes(
     for process in _listeners(triton_port):
         groups[TRITON].append(process)
         for child in _descendants(process):
-            groups[_model_of(child) or TRITON].append(child)
+            groups[model_of(child) or TRITON].append(child)
     for process in _listeners(gateway_port):
         groups[GATEWAY] += [process, *_descendants(process)]
     with suppress(psutil.Error):
@@ -48,7 +48,7 @@ def _descendants(process: psutil.Process) -> list[psutil.Process]:
     return []
 
 
-def _model_of(process: psutil.Process) -> str | None:
+def model_of(process: psutil.Process) -> str | None:
     """The model whose Python process this is."""
     with suppress(psutil.Error):
         words = " ".join(process.cmdline())

@@ -15,7 +15,7 @@ import torch
 from real_mmdet import needs_mmdet, run_in_mmdet
 from shared_data import SHARED
 from vfnet_build.engines import openvino
-from vfnet_build.engines.native_code import compile_deformable_convolution
+from vfnet_build.engines.native_code import compile_convolutions
 from vfnet_model.checkpoints.config_text import parse_config_text
 from vfnet_model.checkpoints.loading import Checkpoint, build_network, load_checkpoint
 from vfnet_model.checkpoints.model_config import read_model_config
@@ -69,7 +69,7 @@ def compare_with_mmdet(stem: str, overrides: dict[str, object], folder: Path) ->
     served = folder / "1"
     served.mkdir()
     openvino.export(predictor.network, served)
-    compile_deformable_convolution(served)
+    compile_convolutions(served)
     engine = OpenVINOEngine(served / openvino.NETWORK)
     exported = engine.compute(pixels, valid_shape)
     engine.close()

@@ -1,4 +1,4 @@
-"""deformable_convolution.c -> the library that `vfnet_detector` loads."""
+"""convolutions.c -> the library that `vfnet_detector` loads."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import vfnet_runtime.engines.deformable
+import vfnet_runtime.engines.convolutions
 from vfnet_client.atomic_files import write_inside
-from vfnet_runtime.engines.deformable.deformable_convolution import LIBRARY
+from vfnet_runtime.engines.convolutions.library import LIBRARY
 
-SOURCE = "deformable_convolution.c"
-_SOURCES = Path(vfnet_runtime.engines.deformable.__file__).parent
+SOURCE = "convolutions.c"
+_SOURCES = Path(vfnet_runtime.engines.convolutions.__file__).parent
 _COMPILERS = ("cc", "gcc", "clang")
 COMPILED = "VFNET_COMPILED"
 """Variable that names a folder in which the library of these sources is compiled already: images without a compiler."""
@@ -21,7 +21,7 @@ COMPILED = "VFNET_COMPILED"
 _FLAGS = ("-std=gnu11", "-O3", "-shared", "-fPIC", "-pthread")
 
 
-def compile_deformable_convolution(directory: Path, sources: Path | None = None) -> str | None:
+def compile_convolutions(directory: Path, sources: Path | None = None) -> str | None:
     """Compile the library into `directory` (`vfnet_detector/1`), where the network is.
 
     $CC names another compiler than `cc`. Where $VFNET_COMPILED has the library, it is copied.
@@ -30,7 +30,7 @@ def compile_deformable_convolution(directory: Path, sources: Path | None = None)
         sources: their folder; None: the runtime's own.
 
     Returns:
-        None, or why there is no library: OpenVINO's own deformable convolutions do, in more time.
+        None, or why there is no library: OpenVINO's own convolutions do, in more time.
     """
     ready = Path(os.environ.get(COMPILED, ""), LIBRARY)
     if sources is None and ready.is_absolute() and ready.is_file():

@@ -13,6 +13,7 @@ from vfnet_bench.errors import BenchmarkError
 from vfnet_bench.measurement import Measurement, Target, ratios
 from vfnet_bench.network.agreement import Agreement, compare_detections
 from vfnet_bench.network.bare_network import BareNetwork, Concurrency
+from vfnet_bench.network.core_time import BARE, CALLERS, CoreClock, CoreTimes
 from vfnet_bench.network.opponents.choosing import OPPONENTS
 from vfnet_bench.network.opponents.opponent import Conditions, Opponent
 from vfnet_bench.network.report import Report
@@ -82,7 +83,8 @@ def compare(root: Path, options: BenchmarkOptions) -> Report:
         progress.say("finding the bare network's best throughput")
         best = network.find_best_concurrency(progress)
         images = max(_IMAGES_PER_THROUGHPUT, 3 * best.requests, 2 * options.concurrency)
-        contestants = _contestants(network, best, served, options.concurrency, images)
+        clocks = CoreClock(network.threads, BARE), CoreClock(network.threads, CALLERS, served.process)
+        contestants = _contestants(network, best, served, options.concurrency, images, clocks)
         contestants += [Contestant(f"{each.name}, {each.manner}", each.unit, each.measure) for each in opponents]
         measured = run_rounds(contestants, options.rounds, progress)
         resident = served.resident_bytes() / 2**30
@@ -110,7 +112,7 @@ def compare(root: Path, options: BenchmarkOptions) -> Report:
         "machine": machine,
         "versions": _versions(served, opponents),
     }
-    return Report(measurements, setting, agreements)
+    return Report(measurements, setting, agreements, CoreTimes(*(clock.typical() for clock in clocks)))
 
 
 def _conditions(options: BenchmarkOptions, threads: int, scratch: Path) -> Conditions:
@@ -140,13 +142,24 @@ def _agreements(
 
 
 def _contestants(
-    network: BareNetwork, best: Concurrency, served: ServedDetector, concurrency: int, images: int
+    network: BareNetwork,
+    best: Concurrency,
+    served: ServedDetector,
+    concurrency: int,
+    images: int,
+    clocks: tuple[CoreClock, CoreClock],
 ) -> list[Contestant]:
+    def bare_throughput() -> float:
+        return clocks[0].measure(images, lambda: network.throughput(best, images))
+
+    def served_throughput() -> float:
+        return clocks[1].measure(images, lambda: served.throughput(images))
+
     return [
         Contestant("bare network, one at a time", "s", lambda: _typical(network.latency)),
         Contestant("served, one at a time", "s", lambda: _typical(served.latency)),
-        Contestant(f"bare network, {best}", "images/s", lambda: network.throughput(best, images)),
-        Contestant(f"served, {concurrency} in flight", "images/s", lambda: served.throughput(images)),
+        Contestant(f"bare network, {best}", "images/s", bare_throughput),
+        Contestant(f"served, {concurrency} in flight", "images/s", served_throughput),
     ]
 
 

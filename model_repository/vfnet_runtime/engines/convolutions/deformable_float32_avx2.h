@@ -5,8 +5,6 @@
 
 #include "deformable_sampling.h"
 
-#define AVX2_TARGET __attribute__((target("avx2,fma")))
-
 enum { AVX2_LANES = 8, AVX2_ROWS = 6, AVX2_TILE = 48, AVX2_STEP = 256 };
 
 AVX2_TARGET static void lay_out_input_avx2(void *context, int chunk) {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,48 +14,21 @@ import psutil
 import pytest
 import torch
 
-import vfnet_runtime.engines.deformable
-from vfnet_build.engines.native_code import COMPILED, SOURCE, compile_deformable_convolution
 from vfnet_runtime.architecture.deform_conv import deform_conv2d
-from vfnet_runtime.engines.deformable.deformable_convolution import (
-    LIBRARY,
+from vfnet_runtime.engines.convolutions.deformable_convolution import (
     PRECISIONS,
-    Kernel,
+    DeformableKernel,
     LoweredDeformableConvolution,
     lay_out_channels,
-    load_library,
     lower_deformable_convolutions,
     pack_weight,
 )
+from vfnet_runtime.engines.convolutions.library import load_library
 from vfnet_runtime.engines.openvino_engine import openvino_core
 
 ROUNDING = {"f32": 1e-6, "bf16": 6e-3, "int8": 2e-2}
 """Of the output's root mean square. f32: sums in another order. bf16: samples and weights have 8 bits of mantissa.
 int8: columns and weights of normally distributed numbers reach 4.5 deviations in 127 steps, which is 1 % each."""
-
-
-@pytest.fixture(scope="module", params=["", "#define VFNET_WITHOUT_AVX512\n"], ids=["", "without AVX-512"])
-def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The source, compiled, once as it is and once as if the processor had no AVX-512."""
-    folder = tmp_path_factory.mktemp("library")
-    sources = Path(vfnet_runtime.engines.deformable.__file__).parent
-    for path in sources.glob("*.h"):
-        shutil.copy(path, folder)
-    (folder / SOURCE).write_text(request.param + (sources / SOURCE).read_text())
-    if reason := compile_deformable_convolution(folder, folder):
-        pytest.skip(reason)
-    return folder / LIBRARY
-
-
-def test_a_library_that_is_compiled_already_needs_no_compiler(
-    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As in the images; of other sources it is not taken."""
-    monkeypatch.setenv(COMPILED, str(library.parent))
-    monkeypatch.setenv("CC", "/nowhere/cc")
-    assert compile_deformable_convolution(tmp_path) is None
-    assert (tmp_path / LIBRARY).read_bytes() == library.read_bytes()
-    assert compile_deformable_convolution(tmp_path, library.parent) is not None
 
 
 @pytest.fixture(params=PRECISIONS)
@@ -93,7 +65,7 @@ class Layer:
         mask = self.mask if modulated else None
         return deform_conv2d(self.input, self.offset, self.weight, stride=self.stride, padding=1, mask=mask).numpy()
 
-    def kernel(self, library: Path, precision: str, threads: int = 1) -> Kernel:
+    def kernel(self, library: Path, precision: str, threads: int = 1) -> DeformableKernel:
         loaded = load_library(library)
         assert loaded is not None
         weight = self.weight.numpy()
@@ -101,12 +73,13 @@ class Layer:
         assert layout is not None
         packed = pack_weight(weight, self.groups, layout, precision)
         stride = (self.stride, self.stride)
-        return Kernel(loaded, packed, layout, precision, threads, weight.shape, stride, (1, 1), (1, 1))
+        return DeformableKernel(loaded, packed, layout, precision, threads, weight.shape, stride, (1, 1), (1, 1))
 
-    def compute(self, kernel: Kernel, modulated: bool = True, output: np.ndarray | None = None) -> np.ndarray:
+    def compute(self, kernel: DeformableKernel, modulated: bool = True, output: np.ndarray | None = None) -> np.ndarray:
         if output is None:
             output = np.full((1, len(self.weight), *self.offset.shape[2:]), np.nan, np.float32)
-        kernel(self.input.numpy(), self.offset.numpy(), self.mask.numpy() if modulated else None, output)
+        masks = [self.mask.numpy()] if modulated else []
+        kernel([self.input.numpy(), self.offset.numpy(), *masks], output)
         return output
 
 
@@ -296,12 +269,3 @@ def test_threads_that_end_leave_nothing_behind(precision: str, library: Path) ->
 
     grown_after(2)
     assert grown_after(15) < 50e6
-
-
-def test_openvinos_own_stay_where_ours_cannot_be(demo_repository: Path, tmp_path: Path) -> None:
-    network = demo_repository / "vfnet_detector" / "1" / "network.xml"
-    damaged = tmp_path / LIBRARY
-    damaged.write_text("no library")
-    for precision, path in (("f32", damaged), ("int8", tmp_path / "missing.so"), ("bf16", damaged)):
-        model = openvino_core().read_model(network)
-        assert lower_deformable_convolutions(model, precision, 1, path, {}) == 0

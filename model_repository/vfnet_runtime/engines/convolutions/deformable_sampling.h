@@ -4,16 +4,15 @@
 
 #include <immintrin.h>
 #include <math.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/mman.h>
 
-enum { LANES = 16, PIXELS_PER_CHUNK = 1024 };
+#include "processor.h"
+#include "thread_buffers.h"
+
+enum { PIXELS_PER_CHUNK = 1024 };
 enum { BF16 = 1, INT8 = 2, F32 = 4 }; /* also the bits of vfnet_deform_precisions */
-
-#define BASE_TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
 
 typedef struct {
     const float *input;  /* [channels, height, width] */
@@ -33,45 +32,6 @@ typedef struct {
     int32_t precision; /* BF16, INT8 or F32 */
     int32_t threads;
 } Convolution;
-
-/* A buffer that grows and stays with its thread, until that ends: these are needed 33 times an image. Mapped, because
- * what is freed by a thread that ends, `free` keeps for the next that begins, in as many heaps as there were at once. */
-typedef struct {
-    void *memory;
-    size_t size;
-} Buffer;
-
-static __thread Buffer table_buffer, tile_buffer;
-static pthread_once_t once_for_all_threads = PTHREAD_ONCE_INIT;
-static pthread_key_t has_buffers;
-static int has_key;
-
-static void give_back(Buffer *buffer) {
-    if (buffer->memory) munmap(buffer->memory, buffer->size);
-    buffer->memory = NULL;
-    buffer->size = 0;
-}
-
-static void give_back_buffers(void *unused) {
-    (void)unused;
-    give_back(&table_buffer);
-    give_back(&tile_buffer);
-}
-
-static void make_key(void) { has_key = pthread_key_create(&has_buffers, give_back_buffers) == 0; }
-
-static void *room(Buffer *buffer, size_t size) {
-    if (buffer->size < size) {
-        pthread_once(&once_for_all_threads, make_key);
-        if (has_key) pthread_setspecific(has_buffers, buffer); /* any value: so that a thread that ends is noticed */
-        give_back(buffer);
-        void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (memory == MAP_FAILED) return NULL;
-        buffer->memory = memory;
-        buffer->size = size;
-    }
-    return buffer->memory;
-}
 
 typedef struct {
     size_t corner[4]; /* where in the table */
@@ -95,29 +55,6 @@ typedef struct Task {
     atomic_int is_negative; /* some input is */
     atomic_int out_of_memory;
 } Task;
-
-BASE_TARGET static inline void transpose16(__m512 r[16]) {
-    __m512 t[16];
-    for (int i = 0; i < 16; i += 4) {
-        __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[i], r[i + 1]));
-        __m512d b = _mm512_castps_pd(_mm512_unpackhi_ps(r[i], r[i + 1]));
-        __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[i + 2], r[i + 3]));
-        __m512d d = _mm512_castps_pd(_mm512_unpackhi_ps(r[i + 2], r[i + 3]));
-        t[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
-        t[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
-        t[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
-        t[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
-    }
-    for (int i = 0; i < 4; i++) {
-        __m512 low = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x88), high = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd);
-        __m512 low2 = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0x88);
-        __m512 high2 = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0xdd);
-        r[i] = _mm512_shuffle_f32x4(low, low2, 0x88);
-        r[i + 4] = _mm512_shuffle_f32x4(high, high2, 0x88);
-        r[i + 8] = _mm512_shuffle_f32x4(low, low2, 0xdd);
-        r[i + 12] = _mm512_shuffle_f32x4(high, high2, 0xdd);
-    }
-}
 
 /* float32 -> bfloat16, to nearest even; NaN stays NaN often enough for our purposes (it never traps). */
 BASE_TARGET static inline __m256i to_bf16(__m512 values) {

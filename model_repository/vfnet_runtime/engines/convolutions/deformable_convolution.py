@@ -1,16 +1,14 @@
 """OpenVINO's deformable convolutions in float32, bfloat16 or 8-bit integers, by deformable_convolution.c.
 
 OpenVINO 2026.4 computes them in float32 whatever the rest of a network is in, and takes longer for it.
-`lower_deformable_convolutions` puts ours in their place where a compiled library lies beside this module and the
-processor can; else OpenVINO's own go on.
+`lower_deformable_convolutions` puts ours in their place where there is the compiled library and the processor can; else
+OpenVINO's own go on.
 """
 
 from __future__ import annotations
 
 import ctypes
-import functools
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,16 +18,18 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-LIBRARY = "libdeformable_convolution.so"
+from vfnet_runtime.engines.convolutions.kernel_operation import KernelOperation, constant
+from vfnet_runtime.engines.convolutions.library import aligned, load_library
+
 PRECISIONS = {"bf16": 1, "int8": 2, "f32": 4}
-"""Numbers and bits of deformable_convolution.c."""
+"""Numbers and bits of deformable_sampling.h."""
 _LANES = 16
 _LANE_WIDTH = {"bf16": 2, "int8": 4, "f32": 1}
 _INT8_LARGEST = 127
 
 
 class _Convolution(ctypes.Structure):
-    """`Convolution` of deformable_convolution.c."""
+    """`Convolution` of deformable_sampling.h."""
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("input", "offset", "mask", "weight", "scale", "weight_sum", "output")),
@@ -43,17 +43,6 @@ class _Convolution(ctypes.Structure):
             )
         ),
     )
-
-
-@functools.cache
-def load_library(path: Path) -> ctypes.CDLL | None:
-    """The compiled library; None where there is none or it does not fit this system."""
-    try:
-        library = ctypes.CDLL(str(path))
-    except OSError:
-        return None
-    library.vfnet_deform_conv2d.argtypes = [ctypes.POINTER(_Convolution)]
-    return library
 
 
 @dataclass(frozen=True)
@@ -117,7 +106,7 @@ def pack_weight(weight: NDArray[Any], groups: int, layout: ChannelLayout, precis
         values = to_bfloat16(rows) if precision == "bf16" else rows
     packed = values.reshape(len(rows) // _LANES, _LANES, -1, _LANE_WIDTH[precision]).transpose(0, 2, 1, 3)
     sums = values.astype(np.int32).sum(axis=1, dtype=np.int32) if precision == "int8" else np.zeros(len(rows), np.int32)
-    return PackedWeight(_aligned(packed), scale.astype(np.float32), sums)
+    return PackedWeight(aligned(packed), scale.astype(np.float32), sums)
 
 
 def to_bfloat16(values: NDArray[Any]) -> NDArray[Any]:
@@ -126,17 +115,8 @@ def to_bfloat16(values: NDArray[Any]) -> NDArray[Any]:
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 
 
-def _aligned(values: NDArray[Any]) -> NDArray[Any]:
-    """A contiguous copy that begins at a multiple of 64 bytes."""
-    memory = np.empty(values.nbytes + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    copy = memory[start : start + values.nbytes].view(values.dtype).reshape(values.shape)
-    copy[...] = values
-    return copy
-
-
 @dataclass(frozen=True, eq=False)
-class Kernel:
+class DeformableKernel:
     """One layer's weights and geometry."""
 
     library: ctypes.CDLL
@@ -149,24 +129,23 @@ class Kernel:
     pads: tuple[int, int]
     dilations: tuple[int, int]
 
-    def __call__(
-        self, input: NDArray[Any], offset: NDArray[Any], mask: NDArray[Any] | None, output: NDArray[Any]
-    ) -> None:
+    def __call__(self, inputs: Sequence[NDArray[Any]], output: NDArray[Any]) -> None:
         """Convolve one image.
 
         Args:
-            input: float32 [1, channels, height, width].
-            offset: float32 [1, offset_groups * 2 * taps, out_height, out_width], (dy, dx) per tap, in input pixels.
-            mask: float32 [1, offset_groups * taps, out_height, out_width], or None for 1.
+            inputs: float32 [1, channels, height, width]; the offsets [1, offset_groups * 2 * taps, out_height,
+                out_width], (dy, dx) per tap, in input pixels; and, if modulated, the masks [1, offset_groups * taps,
+                out_height, out_width], else 1.
             output: float32 [1, out_channels, out_height, out_width], written to.
 
         Raises:
             MemoryError: memory is short.
         """
+        input, offset, *masks = inputs
         convolution = _Convolution(
             input.ctypes.data,
             offset.ctypes.data,
-            None if mask is None else mask.ctypes.data,
+            masks[0].ctypes.data if masks else None,
             self.packed.weight.ctypes.data,
             self.packed.scale.ctypes.data,
             self.packed.weight_sum.ctypes.data,
@@ -188,63 +167,14 @@ class Kernel:
             raise MemoryError("no memory for a deformable convolution")
 
 
-class LoweredDeformableConvolution(ov.Op):  # type: ignore[misc]
-    """`DeformableConvolution` of opset 8, batch 1, computed by a `Kernel`."""
+class LoweredDeformableConvolution(KernelOperation):
+    """`DeformableConvolution` of opset 8, batch 1, computed by a `DeformableKernel`."""
 
     class_type_info = ov.DiscreteTypeInfo("LoweredDeformableConvolution", "vfnet")
 
-    def __init__(self, inputs: list[Any] | None = None, kernel: Kernel | None = None) -> None:
-        super().__init__(self)
-        self.kernel = kernel
-        self._for_shapes: dict[int, LoweredDeformableConvolution] = {}
-        if inputs is not None:
-            self.set_arguments(inputs)
-            self.constructor_validate_and_infer_types()
-
-    def validate_and_infer_types(self) -> None:
+    def output_shape(self, inputs: Sequence[Any]) -> list[Any]:
         """The offsets' height and width, as many channels as the weights have."""
-        assert self.kernel is not None
-        offset = self.get_input_partial_shape(1)
-        shape = ov.PartialShape([1, self.kernel.weight_shape[0], offset[2], offset[3]])
-        self.set_output_type(0, ov.Type.f32, shape)
-
-    def clone_with_new_inputs(self, new_inputs: list[Any]) -> LoweredDeformableConvolution:
-        """The same kernel on other inputs.
-
-        For every inference OpenVINO wants a copy whose inputs are parameters and constants, only to ask it for its
-        shape, and never frees it (2026.4; 10 kB each). So a thread gets the same one again. Within a network one of the
-        inputs always is something else.
-        """
-        if any(value.get_node().get_type_name() not in ("Parameter", "Constant") for value in new_inputs):
-            return LoweredDeformableConvolution(new_inputs, self.kernel)
-        thread = threading.get_ident()
-        if thread in self._for_shapes:
-            self._for_shapes[thread].set_arguments(new_inputs)
-        else:
-            self._for_shapes[thread] = LoweredDeformableConvolution(new_inputs, self.kernel)
-        return self._for_shapes[thread]
-
-    def get_type_info(self) -> ov.DiscreteTypeInfo:
-        """OpenVINO's name of this operation."""
-        return LoweredDeformableConvolution.class_type_info
-
-    def visit_attributes(self, visitor: Any) -> bool:
-        """Nothing that could be written into a file; but which kernel it is: OpenVINO (2026.4) makes one of two
-        operations whose inputs and attributes are equal."""
-        visitor.on_attributes({"kernel": str(id(self.kernel))})
-        return True
-
-    def has_evaluate(self) -> bool:
-        """It computes."""
-        return True
-
-    def evaluate(self, outputs: list[ov.Tensor], inputs: list[ov.Tensor]) -> bool:
-        """`inputs`: input, offset and, if modulated, mask."""
-        assert self.kernel is not None
-        arrays = [tensor.data for tensor in inputs]
-        outputs[0].shape = [1, self.kernel.weight_shape[0], *arrays[1].shape[2:]]
-        self.kernel(arrays[0], arrays[1], arrays[2] if len(arrays) > 2 else None, outputs[0].data)
-        return True
+        return [1, self.kernel.weight_shape[0], inputs[1][2], inputs[1][3]]
 
 
 PackedWeights = dict[tuple[tuple[int, ...], ChannelLayout, bytes], PackedWeight]
@@ -259,7 +189,7 @@ def lower_deformable_convolutions(
     Args:
         precision: one of `PRECISIONS`; f32 takes its place where the processor does not compute in it.
         threads: each may use.
-        library_path: deformable_convolution.c, compiled.
+        library_path: convolutions.c, compiled.
         packed: kernels packed before, for this precision and library; new ones are added.
 
     Returns:
@@ -270,7 +200,7 @@ def lower_deformable_convolutions(
     if library is None or computed_in is None:
         return 0
 
-    def make_kernel(weight: NDArray[Any], attributes: dict[str, Any]) -> Kernel | None:
+    def make_kernel(weight: NDArray[Any], attributes: dict[str, Any]) -> DeformableKernel | None:
         groups = attributes["group"]
         layout = lay_out_channels(weight.shape[1] * groups, groups, attributes["deformable_group"])
         if layout is None:
@@ -279,7 +209,9 @@ def lower_deformable_convolutions(
         if key not in packed:
             packed[key] = pack_weight(weight, groups, layout, computed_in)
         strides, pads, dilations = (tuple(attributes[name]) for name in ("strides", "pads_begin", "dilations"))
-        return Kernel(library, packed[key], layout, computed_in, threads, weight.shape, strides, pads, dilations)
+        return DeformableKernel(
+            library, packed[key], layout, computed_in, threads, weight.shape, strides, pads, dilations
+        )
 
     nodes = [node for node in model.get_ordered_ops() if node.get_type_name() == "DeformableConvolution"]
     return sum(_lower(node, make_kernel) for node in nodes)
@@ -291,8 +223,8 @@ def _nearest_precision(library: ctypes.CDLL, wanted: str) -> str | None:
     return next((name for name in (wanted, "f32") if offered & PRECISIONS[name]), None)
 
 
-def _lower(node: Any, make_kernel: Callable[[NDArray[Any], dict[str, Any]], Kernel | None]) -> bool:
-    weight = _constant(node.input_value(2).get_node())
+def _lower(node: Any, make_kernel: Callable[[NDArray[Any], dict[str, Any]], DeformableKernel | None]) -> bool:
+    weight = constant(node.input_value(2).get_node())
     attributes = node.get_attributes()
     batch = node.get_output_partial_shape(0)[0]
     if weight is None or batch.is_dynamic or batch.get_length() != 1 or not attributes["bilinear_interpolation_pad"]:
@@ -305,10 +237,3 @@ def _lower(node: Any, make_kernel: Callable[[NDArray[Any], dict[str, Any]], Kern
     lowered.set_friendly_name(node.get_friendly_name())
     node.output(0).replace(lowered.output(0))
     return True
-
-
-def _constant(node: Any) -> NDArray[Any] | None:
-    """The values of a constant, through what only converts it; None where it is computed."""
-    while node.get_type_name() == "Convert":
-        node = node.input_value(0).get_node()
-    return np.asarray(node.data, np.float32) if node.get_type_name() == "Constant" else None

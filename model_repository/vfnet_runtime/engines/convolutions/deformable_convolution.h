@@ -1,8 +1,10 @@
 /* Deformable convolution, v1 and modulated v2, of one image: bilinear sampling and matrix product in one pass, so that
  * the sampled columns never leave the cache. In float32, in bfloat16 or in 8-bit integers; OpenVINO 2026.4 computes in
- * float32 only, and there more slowly. `vfnet build` compiles it to libdeformable_convolution.so; the Python side
- * is deformable_convolution.py. Nothing but the C library and POSIX threads is needed.
+ * float32 only, and there more slowly. The Python side is deformable_convolution.py.
  */
+#ifndef VFNET_DEFORMABLE_CONVOLUTION_H
+#define VFNET_DEFORMABLE_CONVOLUTION_H
+
 #include "deformable_float32.h"
 #include "deformable_float32_avx2.h"
 #include "deformable_low_precision.h"
@@ -34,20 +36,10 @@ static void convolve_chunk(void *context, int chunk) {
     }
 }
 
-static int has_avx512(void) {
-#ifdef VFNET_WITHOUT_AVX512 /* for tests of the rest, where there is */
-    return 0;
-#else
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-#endif
-}
-
 /* Which of BF16, INT8 and F32 this processor computes. */
 int vfnet_deform_precisions(void) {
     __builtin_cpu_init();
-    if (!has_avx512()) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? F32 : 0;
+    if (!has_avx512()) return has_avx2() ? F32 : 0;
     return F32 | (__builtin_cpu_supports("avx512bf16") ? BF16 : 0) | (__builtin_cpu_supports("avx512vnni") ? INT8 : 0);
 }
 
@@ -94,3 +86,5 @@ int vfnet_deform_conv2d(const Convolution *convolution) {
     parallel(convolution->threads, (positions + per_chunk - 1) / per_chunk, convolve_chunk, &task);
     return task.out_of_memory ? -1 : 0;
 }
+
+#endif

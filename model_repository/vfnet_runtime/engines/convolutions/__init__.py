@@ -1,0 +1,1 @@
+"""Convolutions for CPUs in C, and their place in an OpenVINO network."""

@@ -1,1 +1,0 @@
-"""Deformable convolutions for CPUs in C, and their place in an OpenVINO network."""
