@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ def connected(address: str, cpus: float, error: type[VFNetError]) -> Iterator[No
     if address == LOCAL:
         if "ray" not in sys.modules:
             os.environ.setdefault(_BEYOND_THIS_MACHINE, "0")
-        options = {"include_dashboard": False, "num_cpus": max(os.cpu_count() or 1, cpus)}
+        options = {"include_dashboard": False, "num_cpus": max(os.cpu_count() or 1, math.ceil(cpus))}
     import ray
 
     try:

@@ -45,7 +45,7 @@ def make_scheduler(settings: SweepSettings, curves: Sequence[Sequence[float]]) -
             grace_period=least,
             min_samples_required=_LEAST_OTHERS,
             # A trial that has too few others to be compared with goes on, and does not make room for them.
-            min_time_slice=float("inf"),  # type: ignore[arg-type]
+            min_time_slice=float("inf"),
         )
     elif settings.early_termination == "bandit":
         scheduler = BanditPolicy(settings)

@@ -12,6 +12,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from vfnet_client.atomic_files import write_inside
 from vfnet_client.safe_text import markdown_text
@@ -139,7 +140,7 @@ def _draw_curves(axes: Axes, results: SweepResults) -> None:
         if each.outcome.kind == STOPPED:
             axes.plot(epochs[-1], figures[-1], marker="x", color=_STOPPED_COLOUR, markersize=7)
     axes.set(title="x: stopped early", xlabel="epoch", ylabel=results.metric)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     if results.best is not None:
         axes.legend(fontsize=8)
@@ -148,7 +149,7 @@ def _draw_curves(axes: Axes, results: SweepResults) -> None:
 def _draw_option(axes: Axes, results: SweepResults, name: str) -> None:
     counted = [each for each in results.results if each.figure is not None]
     values: list[Value] = [each.trial.point[name] for each in counted]
-    figures = [each.figure for each in counted]
+    figures = [each.figure or 0.0 for each in counted]
     colours = [_BEST_COLOUR if each is results.best else _OTHER_COLOUR for each in counted]
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     if values and len(numbers) == len(values):

@@ -18,7 +18,7 @@ from vfnet_runtime.processor_cores import available_cores
 from vfnet_train.errors import FinetuneError, InterruptedTrainingError
 from vfnet_train.interruption import noticed_signals
 from vfnet_train.preparation import prepare
-from vfnet_train.run_folder import BEST_CHECKPOINT, claim_folder
+from vfnet_train.run_folder import BEST_CHECKPOINT, LAST_CHECKPOINT, claim_folder
 from vfnet_train.settings import FinetuneSettings, identity
 from vfnet_train.sweep.ray_runner import Resources, run_trials
 from vfnet_train.sweep.results import SweepResults, write_results
@@ -162,7 +162,11 @@ def _keep_best(results: SweepResults, folder: Path) -> Path | None:
     """Copy the best trial's checkpoint to the top."""
     if results.best is None:
         return None
-    source, target = results.best.trial.settings.output / BEST_CHECKPOINT, folder / BEST_CHECKPOINT
+    own, target = results.best.trial.settings.output, folder / BEST_CHECKPOINT
+    # There is no best one where nothing could be counted, or where the trial was killed before it was written.
+    source = next((own / name for name in (BEST_CHECKPOINT, LAST_CHECKPOINT) if (own / name).exists()), None)
+    if source is None:
+        return None
     with source.open("rb") as weights, durable_file(target) as file:
         shutil.copyfileobj(weights, file)
     return target
