@@ -1,10 +1,11 @@
-"""A sweep on a Ray cluster of this machine: interrupted, killed, and gone on with."""
+"""A sweep on a Ray cluster of this machine: interrupted, terminated, and gone on with."""
 
 from __future__ import annotations
 
 import csv
 import ipaddress
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Callable
@@ -44,7 +45,8 @@ def arguments_of(command: str, checkpoint: Path, scenes: Path, output: Path, *mo
 
 
 def run_until(arguments: list[str], is_far_enough: Callable[[], bool], number: int) -> Ended:
-    with subprocess.Popen([VFNET, *arguments], stderr=subprocess.PIPE, text=True) as sweep:
+    command = [VFNET, *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as sweep:
         try:
             assert eventually(lambda: is_far_enough() or sweep.poll() is not None, 200)
             started = psutil.Process(sweep.pid).children(recursive=True)
@@ -55,16 +57,18 @@ def run_until(arguments: list[str], is_far_enough: Callable[[], bool], number: i
                 for connection in process.net_connections()
                 if connection.status == psutil.CONN_LISTEN
             }
-            sweep.send_signal(number)
+            if number == signal.SIGINT:
+                os.killpg(sweep.pid, number)  # as a terminal sends Ctrl-C to all of them
+            else:
+                sweep.send_signal(number)
             _, said = sweep.communicate(timeout=100)
         finally:
             sweep.kill()
-    # After a SIGKILL Ray's own processes end by themselves, within a minute.
-    left = psutil.wait_procs(started, timeout=10)[1] if number != signal.SIGKILL else []
+    left = psutil.wait_procs(started, timeout=10)[1]
     return Ended(sweep.returncode, said, {process.name() for process in left}, listened_at)
 
 
-def test_interrupted_and_killed_it_goes_on_and_keeps_the_best(
+def test_interrupted_and_terminated_it_goes_on_and_keeps_the_best(
     tiny_checkpoint: Path, scenes: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     space, output = tmp_path / "space.toml", tmp_path / "run"
@@ -80,8 +84,9 @@ def test_interrupted_and_killed_it_goes_on_and_keeps_the_best(
     assert interrupted.left == set()
     assert interrupted.listened_at
     assert all(ipaddress.ip_address(address).is_loopback for address in interrupted.listened_at)
-    killed = run_until(arguments, first.with_name("0001.json").exists, signal.SIGKILL)
-    assert killed.code == -signal.SIGKILL
+    terminated = run_until(arguments, first.with_name("0001.json").exists, signal.SIGTERM)
+    assert terminated.code == 143, terminated.said
+    assert terminated.left == set()
 
     ended = subprocess.run([VFNET, *arguments], capture_output=True, text=True, timeout=200, check=False)
     assert ended.returncode == 0, ended.stderr

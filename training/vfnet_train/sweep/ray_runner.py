@@ -11,7 +11,7 @@ from typing import Any
 
 from vfnet_batch.ray_runner.cluster import connected
 from vfnet_train.errors import FinetuneError
-from vfnet_train.interruption import Interruption
+from vfnet_train.interruption import Interruption, noticed_signals
 from vfnet_train.metrics import Record
 from vfnet_train.sweep.search_space import shown
 from vfnet_train.sweep.settings import SweepSettings
@@ -44,16 +44,15 @@ def run_trials(
     todo: Sequence[Trial],
     settings: SweepSettings,
     resources: Resources,
-    interruption: Interruption,
     say: Callable[[str], None],
-) -> dict[int, str]:
+) -> tuple[dict[int, str], int]:
     """Run what is left to do, until a signal comes.
 
     Args:
         trials: all of them; early termination compares with those that are over.
 
     Returns:
-        Why trials could not be finished, by number.
+        Why trials could not be finished, by number; and the number of the signal, or 0.
 
     Raises:
         FinetuneError: there is no such cluster.
@@ -61,11 +60,12 @@ def run_trials(
     os.environ.update({name: os.environ.get(name, value) for name, value in _VARIABLES.items()})
     folder = todo[0].settings.output.parent.parent / _RAY_FOLDER
     needed = resources.concurrent * resources.cpus + 1
-    with connected(settings.ray, needed, FinetuneError):
+    # Ray sets a handler of its own for SIGTERM, which ends the process: ours comes behind it.
+    with connected(settings.ray, needed, FinetuneError), noticed_signals() as interruption:
         try:
-            return _run(trials, todo, settings, resources, interruption, say, str(folder))
+            return _run(trials, todo, settings, resources, interruption, say, str(folder)), 0
         except _InterruptError:
-            return {}
+            return {}, interruption.signal_number
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

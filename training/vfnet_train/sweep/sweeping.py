@@ -16,7 +16,6 @@ from vfnet_client.bounded_files import read_text
 from vfnet_client.safe_text import printable_lines
 from vfnet_runtime.processor_cores import available_cores
 from vfnet_train.errors import FinetuneError, InterruptedTrainingError
-from vfnet_train.interruption import noticed_signals
 from vfnet_train.preparation import prepare
 from vfnet_train.run_folder import BEST_CHECKPOINT, LAST_CHECKPOINT, claim_folder
 from vfnet_train.settings import FinetuneSettings, identity
@@ -75,20 +74,19 @@ def _run(base: FinetuneSettings, settings: SweepSettings, trials: Sequence[Trial
     todo = [trial for trial in trials if trial.outcome is None]
     _say(f"{len(trials)} trials, {len(todo)} to run; best by {base.best_metric}; early termination: {settings.policy}")
     failures: dict[int, str] = {}
-    with noticed_signals() as interruption:
-        try:
-            if todo:
-                resources = _resources(base, settings)
-                todo = [replace(trial, settings=_on(trial.settings, resources)) for trial in todo]
-                failures = run_trials(trials, todo, settings, resources, interruption, _say)
-        finally:
-            results = SweepResults.of(trials, base.best_metric)
-            write_results(results, base.output)
-            checkpoint = _keep_best(results, base.output)
-    if interruption.signal_number:
+    signal_number = 0
+    try:
+        if todo:
+            resources = _resources(base, settings)
+            todo = [replace(trial, settings=_on(trial.settings, resources)) for trial in todo]
+            failures, signal_number = run_trials(trials, todo, settings, resources, _say)
+    finally:
+        results = SweepResults.of(trials, base.best_metric)
+        write_results(results, base.output)
+        checkpoint = _keep_best(results, base.output)
+    if signal_number:
         raise InterruptedTrainingError(
-            f"stopped; what was trained is saved in {base.output}: the same command goes on from there",
-            interruption.signal_number,
+            f"stopped; what was trained is saved in {base.output}: the same command goes on from there", signal_number
         )
     if failures:
         number, reason = next(iter(failures.items()))
