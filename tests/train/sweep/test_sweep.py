@@ -1,4 +1,4 @@
-"""A sweep on a Ray cluster of this machine: interrupted, terminated, and gone on with."""
+"""A sweep on a Ray cluster of this machine: interrupted, and gone on with."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from tiny_training import VFNET, finetune_arguments
 from vfnet_client.cli import main
+from vfnet_train.settings import FinetuneSettings
+from vfnet_train.sweep import ray_runner
+from vfnet_train.sweep.settings import SweepSettings
+from vfnet_train.sweep.trials import make_trial
 from waiting import eventually
 
 pytestmark = pytest.mark.training
@@ -30,7 +36,7 @@ schedule = ["constant"]
 
 @dataclass(frozen=True)
 class Ended:
-    """What is left of a command that was sent a signal."""
+    """What is left of a command after Ctrl-C."""
 
     code: int
     said: str
@@ -44,7 +50,7 @@ def arguments_of(command: str, checkpoint: Path, scenes: Path, output: Path, *mo
     return [command, *finetune_arguments(scenes, checkpoint, output, *more)[1:]]
 
 
-def run_until(arguments: list[str], is_far_enough: Callable[[], bool], number: int) -> Ended:
+def interrupt_when(arguments: list[str], is_far_enough: Callable[[], bool]) -> Ended:
     command = [VFNET, *arguments]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as sweep:
         try:
@@ -57,10 +63,7 @@ def run_until(arguments: list[str], is_far_enough: Callable[[], bool], number: i
                 for connection in process.net_connections()
                 if connection.status == psutil.CONN_LISTEN
             }
-            if number == signal.SIGINT:
-                os.killpg(sweep.pid, number)  # as a terminal sends Ctrl-C to all of them
-            else:
-                sweep.send_signal(number)
+            os.killpg(sweep.pid, signal.SIGINT)  # as a terminal sends Ctrl-C to all of them
             _, said = sweep.communicate(timeout=100)
         finally:
             sweep.kill()
@@ -68,7 +71,7 @@ def run_until(arguments: list[str], is_far_enough: Callable[[], bool], number: i
     return Ended(sweep.returncode, said, {process.name() for process in left}, listened_at)
 
 
-def test_interrupted_and_terminated_it_goes_on_and_keeps_the_best(
+def test_interrupted_it_goes_on_and_keeps_the_best(
     tiny_checkpoint: Path, scenes: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     space, output = tmp_path / "space.toml", tmp_path / "run"
@@ -77,20 +80,18 @@ def test_interrupted_and_terminated_it_goes_on_and_keeps_the_best(
     arguments = arguments_of("sweep", tiny_checkpoint, scenes, output, *more)
     first, second = output / "trials" / "0001", output / "trials" / "0002"
 
-    interrupted = run_until(arguments, lambda: (first / "best.pth").exists(), signal.SIGINT)
+    interrupted = interrupt_when(arguments, lambda: (first / "best.pth").exists())
     assert interrupted.code == 130, interrupted.said
     assert "the same command goes on from there" in interrupted.said
     assert "trial 1 of 2: learning-rate 0.001, schedule constant" in interrupted.said
     assert interrupted.left == set()
     assert interrupted.listened_at
     assert all(ipaddress.ip_address(address).is_loopback for address in interrupted.listened_at)
-    terminated = run_until(arguments, first.with_name("0001.json").exists, signal.SIGTERM)
-    assert terminated.code == 143, terminated.said
-    assert terminated.left == set()
 
     ended = subprocess.run([VFNET, *arguments], capture_output=True, text=True, timeout=200, check=False)
     assert ended.returncode == 0, ended.stderr
-    assert "2 trials, 1 to run" in ended.stderr
+    assert "2 trials, 2 to run" in ended.stderr
+    assert "going on after step" in first.with_name("0001.log").read_text()
     assert "trial 2 failed: the training diverged" in ended.stderr
     heading, *rows = csv.reader((output / "results.csv").read_text().splitlines())
     assert heading == [
@@ -116,6 +117,28 @@ def test_interrupted_and_terminated_it_goes_on_and_keeps_the_best(
     assert not (second / "best.pth").exists()
     assert main([*arguments, "--seed", "7"]) == 1
     assert "holds another sweep: seed was 42 and is 7" in capfd.readouterr().err
+
+
+def test_a_signal_is_noticed_whatever_handler_ray_has_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    @contextmanager
+    def connected(*_: object) -> Iterator[None]:
+        before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("Ray ends the process"))
+        yield
+        signal.signal(signal.SIGTERM, before)
+
+    def run(
+        _trials: object, _todo: object, _settings: object, _resources: object, interruption: Any, *_: object
+    ) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        assert interruption.signal_number == signal.SIGTERM
+        raise ray_runner._InterruptError
+
+    monkeypatch.setattr(ray_runner, "connected", connected)
+    monkeypatch.setattr(ray_runner, "_run", run)
+    trial = make_trial(1, {"learning-rate": 1e-3}, FinetuneSettings((Path("a"),), "demo", tmp_path))
+    resources = ray_runner.Resources(1, 0, 1)
+    found = ray_runner.run_trials([trial], [trial], SweepSettings(Path("space.toml")), resources, lambda _: None)
+    assert found == ({}, signal.SIGTERM)
 
 
 def test_it_needs_validation_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
