@@ -47,6 +47,9 @@ COMMANDS = {
     "finetune": Subcommand(
         "vfnet.commands.finetune", "train a checkpoint on your own annotated images", "train", "build,train"
     ),
+    "sweep": Subcommand(
+        "vfnet.commands.sweep", "train with several settings, and keep the best", "train", "build,sweep,train"
+    ),
     "evaluate": Subcommand(
         "vfnet.commands.evaluate",
         "score a server or a checkpoint as COCO does, or compare two",

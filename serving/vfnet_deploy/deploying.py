@@ -19,8 +19,8 @@ from vfnet_client.model_names import MODEL, deployment_name
 from vfnet_data.dataset import DetectionDataset
 from vfnet_deploy.comparing import Comparison, Limits, compare
 from vfnet_deploy.errors import DeployError, NoRoomError
-from vfnet_deploy.free_memory import free_memory
 from vfnet_deploy.running_server import RunningServer
+from vfnet_model.free_memory import free_memory
 from vfnet_model.manifest import Manifest
 from vfnet_serve.deployments.wanted import (
     WANTED,

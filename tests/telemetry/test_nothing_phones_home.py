@@ -151,6 +151,7 @@ time.sleep(1)
 def test_ray(guard: Guard) -> None:
     guard.python("""
 import vfnet_batch
+import vfnet_train.sweep.early_termination
 from ray._common.usage.usage_lib import usage_stats_enabled
 assert not usage_stats_enabled()
 """)

@@ -138,3 +138,37 @@ def test_an_interrupt_is_noticed_once_and_then_takes_its_usual_course() -> None:
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+OPTIONS = {
+    "fp16, accumulation, max steps, cosine, another metric, a rate for other batches": (
+        "--precision fp16 --gradient-accumulation 2 --batch-size 2 --max-steps 5 --schedule warmup_cosine "
+        "--warmup-steps 2 --best-metric AR100 --base-batch-size 8",
+        AT_STEP.format(step=4, signal=9),
+    ),
+    "bf16, step, SGD, early stopping": (
+        "--precision bf16 --optimizer sgd --schedule step --step-epochs 1 --early-stopping 1 --epochs 4 "
+        "--learning-rate 1e-9",  # so that nothing becomes better after the first evaluation
+        AT_STEP.format(step=3, signal=9),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_with_each_option_a_killed_training_ends_as_one_that_was_not(
+    name: str, tiny_checkpoint: Path, scenes: Path, tmp_path: Path
+) -> None:
+    options, code = OPTIONS[name]
+    found, expected = (
+        finetune_arguments(scenes, tiny_checkpoint, tmp_path / each, *options.split()) for each in ("found", "expected")
+    )
+    killed = run_python(code, found)
+    assert killed.returncode == -9, killed.stderr
+    assert main(found) == 0
+    assert main(expected) == 0
+    assert_equal_folders(tmp_path / "found", tmp_path / "expected")
+    epochs = [record for record in metrics_of(tmp_path / "found") if record["kind"] == "epoch"]
+    if "early-stopping" in options:
+        assert len(epochs) == 2  # of four
+    if "max-steps" in options:
+        assert epochs[-1]["step"] == 5

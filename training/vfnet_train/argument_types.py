@@ -6,6 +6,7 @@ import argparse
 import math
 from pathlib import Path
 
+from vfnet_client.commands.options import at_least_one
 from vfnet_model.checkpoints.class_names import read_class_list
 from vfnet_model.checkpoints.errors import CheckpointError
 
@@ -23,6 +24,11 @@ def not_negative(text: str) -> float:
 def norm_or_none(text: str) -> float | None:
     """A number above 0; None for 0."""
     return not_negative(text) or None
+
+
+def count_or_auto(text: str) -> int | None:
+    """A whole number from 1 on; None for auto."""
+    return None if text == "auto" else at_least_one(text)
 
 
 def class_names(text: str) -> tuple[str, ...]:

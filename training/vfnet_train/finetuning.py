@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from vfnet_client.safe_text import printable_lines
+from vfnet_train.batch_size import with_batch_size
 from vfnet_train.batches import AugmentedImages, Batches, BatchOrder
 from vfnet_train.interruption import Interruption, noticed_signals
 from vfnet_train.loop import Loop
 from vfnet_train.losses import VFNetLoss
-from vfnet_train.metrics import Metrics
+from vfnet_train.metrics import Metrics, Record
 from vfnet_train.moving_average import MovingAverage
 from vfnet_train.optimisation import Schedule, make_optimizer
 from vfnet_train.precision import MEMORY_FORMAT, gradient_scaler, keep_in_float32
@@ -40,8 +42,12 @@ class FinetuneOutcome:
     """Whether this process is the one that speaks."""
 
 
-def finetune(settings: FinetuneSettings) -> FinetuneOutcome:
+def finetune(settings: FinetuneSettings, on_epoch: Callable[[Record], None] | None = None) -> FinetuneOutcome:
     """Train, or go on with the training that `settings.output` holds. Progress is told on stderr.
+
+    Args:
+        on_epoch: called in the main process with each finished epoch's figures, once they are saved; first with those
+            of the epochs that were finished before. It may raise to stop.
 
     Raises:
         DatasetError: the data cannot be used; nothing was computed or written.
@@ -58,13 +64,22 @@ def finetune(settings: FinetuneSettings) -> FinetuneOutcome:
                 claim_folder(settings.output, identity)
                 for note in preparation.notes:
                     _say(note)
-        best = _train(settings, preparation, processes, interruption)
+        chosen = with_batch_size(settings, preparation, processes, _say)
+        if chosen != settings:
+            found = {"batch size": str(chosen.batch_size), "learning rate": f"{chosen.optimizer.learning_rate:.6g}"}
+            found = {f"{name} that was chosen": value for name, value in found.items()}
+            preparation = replace(preparation, identity={**preparation.identity, **found})
+        best = _train(chosen, preparation, processes, interruption, on_epoch)
         kept = LAST_CHECKPOINT if best is None else BEST_CHECKPOINT
         return FinetuneOutcome(settings.output / kept, best, processes.is_main)
 
 
 def _train(
-    settings: FinetuneSettings, preparation: Preparation, processes: Processes, interruption: Interruption
+    settings: FinetuneSettings,
+    preparation: Preparation,
+    processes: Processes,
+    interruption: Interruption,
+    on_epoch: Callable[[Record], None] | None,
 ) -> float | None:
     """Run the loop to its end and write the report; the best figure, if there was an evaluation."""
     network = preparation.network.to(processes.device)
@@ -79,6 +94,7 @@ def _train(
     resumed = state.restore(settings.output)
 
     rank, world_size = processes.rank, processes.world_size
+    assert settings.batch_size is not None
     order = BatchOrder(
         preparation.training, settings.batch_size, settings.seed, rank, world_size, settings.gradient_accumulation
     )
@@ -92,6 +108,10 @@ def _train(
         _say(_plan(settings, preparation, schedule, processes))
         if resumed:
             _say(_where(settings, position, schedule))
+        if on_epoch is not None:
+            for record in metrics.read():
+                if record["kind"] == "epoch":
+                    on_epoch(record)
     with TrainingProgress(
         schedule.total_steps, schedule.steps_per_epoch, position.step, shown=processes.is_main
     ) as progress:
@@ -115,6 +135,7 @@ def _train(
             processes,
             interruption,
             progress,
+            on_epoch,
         )
         loop.run()
     if processes.is_main:

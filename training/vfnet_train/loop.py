@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from vfnet_data.dataset import DetectionDataset
@@ -11,7 +12,7 @@ from vfnet_train.batches import Batches
 from vfnet_train.errors import InterruptedTrainingError
 from vfnet_train.evaluation import evaluate_network
 from vfnet_train.interruption import Interruption
-from vfnet_train.metrics import Metrics
+from vfnet_train.metrics import Metrics, Record
 from vfnet_train.optimisation import Schedule, set_learning_rate
 from vfnet_train.output_checkpoint import write_checkpoint
 from vfnet_train.processes import Processes
@@ -37,6 +38,8 @@ class Loop:
     processes: Processes
     interruption: Interruption
     progress: TrainingProgress
+    on_epoch: Callable[[Record], None] | None = None
+    """See `finetune`."""
     last_save: float = 0.0
 
     def run(self) -> None:
@@ -115,11 +118,14 @@ class Loop:
             position.best_epoch, position.evaluations_since_best = position.epoch, 0
         elif figures:
             position.evaluations_since_best += 1
+        record["seconds"] = round(position.seconds, 3)
         if self.processes.is_main:
-            self.metrics.add(record | {"seconds": round(position.seconds, 3)})
+            self.metrics.add(record)
             self._write_checkpoints(figures, best)
         self.save()
         self.progress.say(_describe(position.epoch, means, figures, best))
+        if self.on_epoch is not None and self.processes.is_main:
+            self.on_epoch(record)
 
     def _evaluation_due(self, epoch: int) -> bool:
         return epoch % self.settings.evaluate_every == 0 or epoch == self.schedule.epochs

@@ -16,7 +16,7 @@ from vfnet_client.commands.options import at_least_one, count, fraction, scale
 from vfnet_client.commands.settings_options import Count, Folder
 from vfnet_data.box_layouts import LAYOUTS
 from vfnet_evaluate.coco_evaluation import FIGURES
-from vfnet_train.argument_types import class_names, norm_or_none, not_negative, positive
+from vfnet_train.argument_types import class_names, count_or_auto, norm_or_none, not_negative, positive
 from vfnet_train.errors import FinetuneError
 
 SCHEDULES = ("warmup_linear", "warmup_cosine", "step", "constant")
@@ -113,8 +113,13 @@ class FinetuneSettings:
     epochs: Count = 15
     max_steps: Count | None = None
     """Stop after so many steps, whatever --epochs says; the schedule ends there."""
-    batch_size: Count = 4
-    """Images a batch and process."""
+    batch_size: Annotated[int | None, count_or_auto, "N|auto"] = 4
+    """Images a batch and process; auto: what fits on a GPU, what is fastest on a CPU.
+
+    None: auto."""
+    base_batch_size: Count | None = None
+    """Images a step that --learning-rate is meant for: it grows and shrinks with those there are, as by mmdet's
+    auto_scale_lr (default: 4 with --batch-size auto, otherwise the rate stays as given)."""
     gradient_accumulation: Count = 1
     """Batches whose gradients are averaged before the weights change: as a larger batch, without its memory."""
     keep_empty_images: bool = False
@@ -189,6 +194,8 @@ def identity(settings: FinetuneSettings) -> dict[str, str]:
             value = getattr(part, field.name)
             if field.name not in CHANGEABLE and not isinstance(value, (OptimizerSettings, AugmentationSettings)):
                 found[field.name] = repr(value)
+    if settings.batch_size is None:
+        found["batch_size"] = "auto"
     return found
 
 
@@ -232,10 +239,11 @@ def _problems(settings: FinetuneSettings) -> list[str]:
     for name, number in (
         ("epochs", settings.epochs),
         ("batch size", settings.batch_size),
+        ("base batch size", settings.base_batch_size),
         ("gradient accumulation", settings.gradient_accumulation),
-        ("max steps", 1 if settings.max_steps is None else settings.max_steps),
+        ("max steps", settings.max_steps),
         ("evaluate every", settings.evaluate_every),
     ):
-        if number < 1:
+        if number is not None and number < 1:
             problems.append(f"{name} is {number}; it is 1 at least")
     return problems

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +15,10 @@ from vfnet_batch.batch import Batch
 from vfnet_batch.errors import BatchError, InterruptedBatchError
 from vfnet_batch.ledger import cut
 from vfnet_batch.ray_runner.actor import CellScorer
+from vfnet_batch.ray_runner.cluster import connected
 from vfnet_batch.ray_runner.columns import pack_entries, unpack_scored
 from vfnet_batch.ray_runner.detectors import DetectorRecipe
 
-LOCAL = "local"
 _CELLS_AT_ONCE = 2
 """Of one actor."""
 
@@ -45,9 +44,12 @@ def score_on_ray(batch: Batch, cluster: ClusterSettings, recipe: DetectorRecipe)
         BatchError: the cluster cannot be reached, an actor could not go on, or the output cannot be written. What was
             done is saved.
     """
-    import ray
+    needed = cluster.min_actors * cluster.cpus + 1
+    with connected(cluster.address, needed, BatchError), _raised_signals():
+        import ray
 
-    with _connected(cluster), _raised_signals():
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
         cells = _cells(batch)
         actors = ray.data.ActorPoolStrategy(
             min_size=cluster.min_actors,
@@ -87,27 +89,6 @@ def _cells(batch: Batch) -> list[dict[str, Any]]:
     spans = list(cut(iter(batch.todo), batch.settings.shard_images))
     entries = (entry for _, entry in batch.plan.entries(spans))
     return [{"first": span.first, "entries": pack_entries(list(islice(entries, len(span))))} for span in spans]
-
-
-@contextmanager
-def _connected(cluster: ClusterSettings) -> Iterator[None]:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    import ray
-
-    options: dict[str, Any] = {"include_dashboard": False} if cluster.address == LOCAL else {}
-    if cluster.address == LOCAL:
-        options["num_cpus"] = max(os.cpu_count() or 1, cluster.min_actors * cluster.cpus + 1)
-    try:
-        ray.init(cluster.address, log_to_driver=True, logging_level="warning", **options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise BatchError(f"cannot reach a Ray cluster at {cluster.address}: {error}") from error
-    try:
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        logging.getLogger("ray.data").setLevel(logging.WARNING)
-        yield
-    finally:
-        ray.shutdown()
 
 
 @contextmanager

@@ -81,6 +81,33 @@ def settings_from(settings: type[Settings], arguments: argparse.Namespace, /, **
     return settings(**values, **others)
 
 
+def fields_by_option(settings: type[DataclassInstance]) -> dict[str, str]:
+    """The fields that can be options, by the options' names without dashes before them, such as `save-every`."""
+    hints = get_type_hints(settings, include_extras=True)
+    kinds = {field.name: _Kind.of(hints[field.name]) for field in fields(settings)}
+    return {kind.option(name).strip("-"): name for name, kind in kinds.items() if kind is not None}
+
+
+def read_value(settings: type[DataclassInstance], field: str, value: object) -> Any:
+    """What a field becomes of a value as TOML has it: a text, a number, true or false, or a list of such.
+
+    Raises:
+        ValueError: it is none of the field's; the message says why.
+    """
+    kind = _Kind.of(get_type_hints(settings, include_extras=True)[field])
+    if kind is None:
+        raise TypeError(f"{settings.__name__}.{field} cannot be read from one word")
+    if kind.type is bool or isinstance(value, bool):
+        if kind.type is not bool or not isinstance(value, bool):
+            raise ValueError(f"{value!r} is {'neither true nor false' if kind.type is bool else 'no value of it'}")
+        return value
+    words = value if isinstance(value, list) else [value]
+    if not words or (len(words) > 1 and not kind.is_many) or not all(isinstance(w, str | int | float) for w in words):
+        raise ValueError(f"{value!r} is {'no list of values' if kind.is_many else 'not one value'} of it")
+    read = tuple(kind.read_word(str(word)) for word in words)
+    return read if kind.is_many else read[0]
+
+
 @cache
 def meanings(settings: type[DataclassInstance]) -> Mapping[str, str]:
     """What stands below each field of a dataclass at the top of its module: the first paragraph, as part of a line."""
@@ -118,6 +145,18 @@ class _Kind:
         is_many = get_origin(hint) is tuple
         kind = cls(get_args(hint)[0] if is_many else hint, is_many=is_many)
         return kind if kind.is_marked or kind.type in (*_PLAIN, bool) else None
+
+    def read_word(self, text: str) -> Any:
+        """The value that a word is; raises ValueError with the reason."""
+        try:
+            value = self.read(text)
+        except argparse.ArgumentTypeError as error:
+            raise ValueError(str(error)) from None
+        except (TypeError, ValueError):
+            raise ValueError(f"{text!r} is not valid") from None
+        if self.choices is not None and value not in self.choices:
+            raise ValueError(f"{text!r} is none of {', '.join(map(str, self.choices))}")
+        return value
 
     def option(self, field: str) -> str:
         """Its name."""

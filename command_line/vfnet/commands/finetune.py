@@ -30,20 +30,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(parser.add_argument_group("augmentation"), AugmentationSettings)
     add_options(
         parser.add_argument_group("run"), FinetuneSettings,
-        "output", "epochs", "max_steps", "batch_size", "gradient_accumulation", "evaluate_every", "early_stopping",
-        "best_metric", "precision", "seed", "device", "threads",
+        "output", "epochs", "max_steps", "batch_size", "base_batch_size", "gradient_accumulation", "evaluate_every",
+        "early_stopping", "best_metric", "precision", "seed", "device", "threads",
         "workers", "save_minutes", "save_steps", "log_steps",
     )  # fmt: skip
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Train; 0."""
-    settings = settings_from(
+def settings_of(arguments: argparse.Namespace) -> FinetuneSettings:
+    """The training that a command line describes."""
+    return settings_from(
         FinetuneSettings,
         arguments,
         optimizer=settings_from(OptimizerSettings, arguments),
         augmentation=settings_from(AugmentationSettings, arguments),
     )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train; 0."""
+    settings = settings_of(arguments)
     outcome = finetune(settings)
     if outcome.is_main:
         best = "" if outcome.best_figure is None else f" ({settings.best_metric} {outcome.best_figure:.4f})"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-
-import psutil
 
 _GROUPS = (
     # What it may use, what it uses, and what of that the kernel gives up at once: control groups 2, and 1.
@@ -15,7 +14,7 @@ _GROUPS = (
 
 def free_memory(groups: Path = Path("/sys/fs/cgroup")) -> int:
     """Bytes that programs here can still have without another losing any."""
-    free = int(psutil.virtual_memory().available)
+    free = _available()
     for limit, usage, statistics, name in _GROUPS:
         try:
             most = (groups / limit).read_text().strip()
@@ -27,3 +26,12 @@ def free_memory(groups: Path = Path("/sys/fs/cgroup")) -> int:
         except (OSError, ValueError):
             continue
     return max(free, 0)
+
+
+def _available(statistics: Path = Path("/proc/meminfo")) -> int:
+    """Of the machine: what Linux reckons can be had without swapping, elsewhere what nobody has."""
+    try:
+        lines = dict(line.split(":", 1) for line in statistics.read_text().splitlines())
+        return int(lines["MemAvailable"].split()[0]) << 10
+    except (OSError, ValueError, KeyError):
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
