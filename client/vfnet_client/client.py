@@ -18,6 +18,7 @@ from vfnet_client.exceptions import ServerUnavailableError, VFNetClientError
 from vfnet_client.images import ImageLike
 from vfnet_client.servers.membership import Told
 from vfnet_client.transport import DEFAULT_SERVER
+from vfnet_tiling.tiling import Tiling
 
 T = TypeVar("T")
 
@@ -57,15 +58,17 @@ class VFNetClient:
         self._thread.start()
         self._lock, self._is_closed = threading.Lock(), False
 
-    def detect(self, image: ImageLike, *, score_threshold: float | None = None) -> Detections:
+    def detect(
+        self, image: ImageLike, *, score_threshold: float | None = None, tiling: Tiling | None = None
+    ) -> Detections:
         """See `AsyncVFNetClient.detect`."""
-        return self._submit(self._client.detect(image, score_threshold=score_threshold)).result()
+        return self._submit(self._client.detect(image, score_threshold=score_threshold, tiling=tiling)).result()
 
     def detect_many(
-        self, images: Iterable[ImageLike], *, score_threshold: float | None = None
+        self, images: Iterable[ImageLike], *, score_threshold: float | None = None, tiling: Tiling | None = None
     ) -> Iterator[ImageResult]:
         """See `AsyncVFNetClient.detect_many`. `images` is read by the calling thread."""
-        detection, pending = self._client.detection_of_many(score_threshold), deque[Future[ImageResult]]()
+        detection, pending = self._client.detection_of_many(score_threshold, tiling), deque[Future[ImageResult]]()
         try:
             for position, image in enumerate(images):
                 pending.append(self._submit(detection(position, image)))

@@ -79,6 +79,10 @@ class ScoreEndpoint:
         except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
             raise InferenceError(f"{self._url} does not answer like a /score endpoint") from error
 
+    async def step_parameters(self, step: str, *, timeout: float | None = None) -> dict[str, str]:  # noqa: ARG002
+        """See `Transport.step_parameters`."""
+        return {}
+
     async def is_ready(self, *, timeout: float | None = None) -> bool:
         """See `Transport.is_ready`: whether the root of the endpoint says that it is healthy."""
         try:

@@ -99,6 +99,14 @@ class ServerPool:
 
         return await self._ask(ask, timeout)
 
+    async def step_parameters(self, step: str, *, timeout: float | None = None) -> dict[str, str]:
+        """See `Transport.step_parameters`: of the least busy, since all serve one model."""
+
+        async def ask(transport: Transport, left: float | None) -> dict[str, str]:
+            return await transport.step_parameters(step, timeout=left)
+
+        return await self._ask(ask, timeout)
+
     async def post(self, body: bytes, *, timeout: float | None = None) -> ScoreReply:
         """See `ScoreEndpoint.post`, where all servers are such."""
 
