@@ -17,6 +17,7 @@ from vfnet_client.exceptions import (
     VFNetClientError,
 )
 from vfnet_client.retry_policy import jittered
+from vfnet_tiling.tiling import Tiling
 
 BATCH_PRIORITY = 2
 """Of Triton's two levels the one that waits; interactive requests have 1."""
@@ -32,9 +33,10 @@ class ServedDetector:
 
     Args:
         servers: of one model, however often it is served; `patience` is for the time that all of them are away.
-        concurrency: images in flight at once.
+        concurrency: images in flight at once; tiles, where there is a tiling.
         say: takes a sentence about a server that went or came.
         ending: why no server can come back, once that is so.
+        tiling: see `vfnet_batch.settings.BatchSettings`.
     """
 
     def __init__(
@@ -44,7 +46,9 @@ class ServedDetector:
         score_threshold: float | None,
         say: Callable[[str], None],
         ending: Callable[[], str | None] = lambda: None,
+        tiling: Tiling | None = None,
     ) -> None:
+        self._tiling = tiling
         self._threshold, self._patience, self._say, self._ending = score_threshold, servers.patience, say, ending
         self._client = AsyncVFNetClient(
             servers.urls,  # several, also where it is one: so that it is left out, and told of, as others are
@@ -78,7 +82,7 @@ class ServedDetector:
         failures = 0
         while True:
             try:
-                found = await self._client.detect(encoded, score_threshold=self._threshold)
+                found = await self._client.detect(encoded, score_threshold=self._threshold, tiling=self._tiling)
                 self._last_answer = monotonic()
                 return found
             except ServerUnavailableError as error:

@@ -12,6 +12,7 @@ from vfnet_client.commands.settings_options import Count, Folder, Seconds
 from vfnet_client.credentials import Credentials
 from vfnet_client.json_log import LOG_FORMATS
 from vfnet_client.transport import DEFAULT_SERVER
+from vfnet_tiling.tiling import Tiling
 
 FORMATS = ("jsonl", "parquet", "coco", "csv")
 
@@ -51,8 +52,10 @@ class BatchSettings:
     """Of the boxes on annotated pictures; None makes no pictures."""
     score_threshold: Annotated[float, fraction, "T", "--threshold"] | None = None
     """Only boxes that score higher."""
+    tiling: Tiling | None = None
+    """Detect in tiles of each image, too; None: not."""
     concurrency: Count = 16
-    """Images in flight."""
+    """Images in flight, or tiles."""
     shard_images: int = 1000
     shard_seconds: Seconds = 30.0
     """A file is finished after so long, however few it holds.
@@ -73,6 +76,7 @@ class BatchSettings:
             "format": self.format,
             "draw_threshold": self.draw_threshold,
             "score_threshold": self.score_threshold,
+            "tiling": None if self.tiling is None else str(self.tiling),
             "column": self.column,
             "model": model,
             **self.fetching.to_json(),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from vfnet_tiling.tiling import MOST_TILES, SMALLEST_SIDE, Tiling, TilingError, shown
+from vfnet_tiling.tiling import MOST_TILES, SMALLEST_SIDE, Tiling, TilingError
 
 
 class Tile(NamedTuple):
@@ -41,25 +41,22 @@ def whole(width: int, height: int) -> Tile:
 def tiles_of(tiling: Tiling, width: int, height: int, most: int = MOST_TILES) -> list[Tile]:
     """The tiles of an image of this size, column by column, without the image as a whole.
 
-    Of tiles of a size, none is left of an image that fits into one, and none is larger than the image.
+    An image that fits into one tile of the size asked for has none, and neither has one of which a grid's tiles would
+    have a side below `SMALLEST_SIDE`. No tile is larger than the image.
 
     Args:
         most: more are refused.
 
     Raises:
-        TilingError: there would be more, or smaller ones than `SMALLEST_SIDE`.
+        TilingError: there would be more.
     """
     if tiling.tile_grid_size is not None:
         columns, rows = tiling.tile_grid_size
         _check_count(columns * rows, most, width, height)
         across = _grid_spans(width, columns, tiling.tile_overlap_ratio)
         down = _grid_spans(height, rows, tiling.tile_overlap_ratio)
-        smallest = min(across[0][1], down[0][1])
-        if smallest < SMALLEST_SIDE:
-            raise TilingError(
-                f"a grid of {shown(tiling.tile_grid_size)} makes tiles of {smallest} pixels of an image of {width} x "
-                f"{height}; each side is {SMALLEST_SIDE} at least, so ask for fewer tiles"
-            )
+        if min(across[0][1], down[0][1]) < SMALLEST_SIDE:
+            return []
     else:
         assert tiling.tile_size is not None
         if tiling.tile_size[0] >= width and tiling.tile_size[1] >= height:

@@ -1,0 +1,204 @@
+"""The client with tiles, against a detector that sees red squares that are large enough in what it is shown."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vfnet_client import AsyncVFNetClient, Detections, InvalidImageError, ServerUnavailableError, Tiling
+from vfnet_images.decoding import ImageError, decode_image
+
+GRID = Tiling(tile_grid_size=(4, 3))
+RED = (255, 0, 0)
+
+
+class SeesRed:
+    """A transport: one box around the red pixels, if that is a tenth as wide as the image."""
+
+    def __init__(self, parameters: dict[str, str] | None = None, *, fails_at: int | None = None) -> None:
+        self.parameters, self.fails_at = parameters, fails_at
+        self.images: list[bytes] = []
+        self.inside = self.most_inside = self.answered = self.asked_for_terms = 0
+        self.outputs: set[tuple[str, ...]] = set()
+
+    async def infer(self, image: bytes, *, outputs: Sequence[str], **_others: Any) -> dict[str, Any]:
+        self.images.append(image)
+        self.outputs.add(tuple(outputs))
+        number = len(self.images)
+        self.inside += 1
+        self.most_inside = max(self.most_inside, self.inside)
+        try:
+            await asyncio.sleep(0.001 if number == self.fails_at else 0.02)
+            if number == self.fails_at:
+                raise ServerUnavailableError("gone")
+            self.answered += 1
+            return self.answer(image)
+        finally:
+            self.inside -= 1
+
+    def answer(self, image: bytes) -> dict[str, Any]:
+        try:
+            pixels = decode_image(image)
+        except ImageError as error:
+            raise InvalidImageError(str(error)) from error
+        ys, xs = np.nonzero((pixels[:, :, 0] > 200) & (pixels[:, :, 1] < 50))
+        height, width = pixels.shape[:2]
+        boxes = []
+        if len(xs) and xs.max() + 1 - xs.min() >= width / 10:
+            corners = {
+                "topX": xs.min() / width, "topY": ys.min() / height,
+                "bottomX": (xs.max() + 1) / width, "bottomY": (ys.max() + 1) / height,
+            }  # fmt: skip
+            boxes.append({"box": corners, "label": "red", "score": 0.5 + len(xs) / pixels.size})
+        return {"DETECTIONS": [json.dumps({"boxes": boxes}).encode()], "LABELS": np.zeros(len(boxes), np.int32)}
+
+    async def step_parameters(self, step: str, *, timeout: float | None = None) -> dict[str, str]:  # noqa: ARG002
+        self.asked_for_terms += 1
+        if self.parameters is None:
+            raise ServerUnavailableError("it does not tell")
+        return self.parameters
+
+    async def close(self) -> None:
+        pass
+
+
+def picture(square: tuple[int, int, int], size: tuple[int, int] = (800, 600)) -> Image.Image:
+    """Green, with a red square at x, y of so many pixels."""
+    x, y, side = square
+    image = Image.new("RGB", size, (0, 120, 0))
+    image.paste(RED, (x, y, x + side, y + side))
+    return image
+
+
+def encoded(image: Image.Image, name: str = "PNG", **how: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, name, **how)
+    return out.getvalue()
+
+
+def client_of(transport: SeesRed, server: str = "grpc://127.0.0.1:1", **how: Any) -> AsyncVFNetClient:
+    client = AsyncVFNetClient(server, retries=0, **how)
+    client._opened = transport  # type: ignore[assignment]
+    return client
+
+
+def detect(transport: SeesRed, image: Any, tiling: Tiling | None, **how: Any) -> Detections:
+    async def run() -> Detections:
+        async with client_of(transport, **how) as client:
+            return await client.detect(image, tiling=tiling)
+
+    return asyncio.run(run())
+
+
+def test_a_small_object_is_found_in_a_tile_where_it_lies() -> None:
+    image = encoded(picture((700, 500, 30)))
+    assert detect(SeesRed(), image, None).boxes == []
+    (box,) = detect(SeesRed(), image, GRID).boxes
+    assert box.label == "red"
+    assert box.in_pixels(800, 600) == pytest.approx((700, 500, 730, 530))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_tiles_lie_in_the_stored_pixels_whatever_exif_says(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = encoded(picture((96, 400, 32)), "JPEG", quality=100, subsampling=0, exif=exif)
+    (box,) = detect(SeesRed(), image, GRID).boxes
+    assert box.in_pixels(800, 600) == pytest.approx((96, 400, 128, 432), abs=2)
+
+
+def test_the_image_itself_is_sent_as_it_is_and_its_tiles_with_it() -> None:
+    transport, image = SeesRed(), encoded(picture((0, 0, 500)), "JPEG")
+    found = detect(transport, image, GRID)
+    assert len(transport.images) == 13
+    assert transport.images.count(image) == 1
+    assert transport.most_inside == 13
+    assert any(box.in_pixels(800, 600) == pytest.approx((0, 0, 500, 500), abs=2) for box in found.boxes)
+    only = SeesRed()
+    detect(only, image, Tiling(tile_grid_size=(4, 3), whole_image=False))
+    assert image not in only.images
+    assert len(only.images) == 12
+
+
+def test_no_more_are_in_flight_than_concurrency_says() -> None:
+    transport = SeesRed()
+    detect(transport, encoded(picture((0, 0, 50))), GRID, concurrency=3)
+    assert transport.most_inside == 3
+
+
+def test_an_image_that_fits_into_a_tile_is_sent_once_and_answered_as_without() -> None:
+    transport, image = SeesRed(), encoded(picture((0, 0, 200)))
+    tiling = Tiling(tile_size=(2000, 2000))
+    assert detect(transport, image, tiling) == detect(SeesRed(), image, None)
+    assert transport.images == [image]
+
+
+def test_what_fails_for_one_tile_fails_for_the_image_and_ends_the_others() -> None:
+    transport = SeesRed(fails_at=4)
+    with pytest.raises(ServerUnavailableError, match="gone"):
+        detect(transport, encoded(picture((0, 0, 50))), GRID)
+    assert transport.inside == 0
+    assert transport.answered < 12
+
+
+def test_what_cannot_be_tiled_is_the_image_s_fault() -> None:
+    for image, tiling, words in (
+        (b"no image", GRID, "not an image in a known format"),
+        (encoded(picture((0, 0, 9), (800, 600))), Tiling(tile_size=(16, 16)), "at most 1000 are made of one"),
+    ):
+        transport = SeesRed()
+        with pytest.raises(InvalidImageError, match=words):
+            detect(transport, image, tiling)
+        assert transport.images == []
+
+
+def test_the_server_s_terms_are_asked_for_once_and_apply() -> None:
+    """Two squares that the image shows as one box, of which the tiles show a half each."""
+    image = encoded(picture((350, 250, 100)))
+
+    async def counts(transport: SeesRed, tiling: Tiling) -> list[int]:
+        async with client_of(transport) as client:
+            return [len((await client.detect(image, tiling=tiling)).boxes) for _ in range(2)]
+
+    two_by_one = Tiling(tile_grid_size=(2, 1), tile_overlap_ratio=0)
+    lenient, strict = (SeesRed({"iou_threshold": text, "max_per_img": "100"}) for text in ("0.6", "0.4"))
+    assert asyncio.run(counts(lenient, two_by_one)) == [3, 3]  # halves, and the whole
+    assert asyncio.run(counts(strict, two_by_one)) == [1, 1]
+    assert lenient.asked_for_terms == 1
+    one = SeesRed({"iou_threshold": "0.6", "max_per_img": "2"})
+    assert asyncio.run(counts(one, two_by_one)) == [2, 2]
+    chosen = Tiling(tile_grid_size=(2, 1), tile_overlap_ratio=0, tile_predictions_nms_thresh=0.4)
+    assert asyncio.run(counts(lenient, chosen)) == [1, 1]
+    silent = SeesRed()
+    assert asyncio.run(counts(silent, two_by_one)) == [3, 3]  # MMDetection's 0.6
+
+
+def test_many_images_say_in_how_many_tiles_they_were_detected() -> None:
+    small, large, broken = encoded(picture((0, 0, 50), (100, 100))), encoded(picture((0, 0, 50))), b"broken"
+    transport = SeesRed()
+
+    async def run() -> list[Any]:
+        async with client_of(transport, concurrency=5) as client:
+            images = [large, small, broken, large]
+            return [each async for each in client.detect_many(images, tiling=Tiling(tile_size=(400, 400)))]
+
+    results = asyncio.run(run())
+    assert [result.tiles for result in results] == [6, 0, 0, 6]
+    assert isinstance(results[2].error, InvalidImageError)
+    assert [result.position for result in results] == [0, 1, 2, 3]
+    assert results[0].image == large
+    assert transport.most_inside == 5
+
+
+def test_an_endpoint_is_asked_for_the_documented_answer_only() -> None:
+    transport = SeesRed()
+    (box,) = detect(transport, encoded(picture((700, 500, 30))), GRID, server="http://127.0.0.1:1/score").boxes
+    assert box.label == "red"
+    assert transport.outputs == {("DETECTIONS",)}
