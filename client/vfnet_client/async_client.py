@@ -30,7 +30,7 @@ from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
 from vfnet_client.server_errors import deadline_exceeded
 from vfnet_client.servers.membership import Told
 from vfnet_client.servers.pool import ServerPool
-from vfnet_client.tiled_detection import OUTPUTS, Encode, SuppressionTerms, TiledAnswer, detect_tiled
+from vfnet_client.tiled_detection import OUTPUTS, Encode, ServerTerms, TiledAnswer, detect_tiled
 from vfnet_client.trace_context import client_span
 from vfnet_client.transport import (
     DEFAULT_SERVER,
@@ -126,8 +126,7 @@ class AsyncVFNetClient:
         self._parts = asyncio.Semaphore(concurrency)
         """Tiles of all calls of `detect` in flight at once."""
         self._tiled = asyncio.Semaphore(_TILED_AT_ONCE)
-        self._terms: SuppressionTerms | None = None
-        """The server's, once they were asked for."""
+        self._terms = ServerTerms(lambda: self._transport().step_parameters("postprocess", timeout=timeout))
 
     async def detect(
         self, image: ImageLike, *, score_threshold: float | None = None, tiling: Tiling | None = None
@@ -374,17 +373,7 @@ class AsyncVFNetClient:
                     await encode(), score_threshold, fair_retry, is_known_to_be_away=is_away, outputs=outputs
                 )
 
-        return await detect_tiled(image, tiling, send, await self._suppression_terms())
-
-    async def _suppression_terms(self) -> SuppressionTerms:
-        """The server's, asked for once; of a gateway or an endpoint, which do not tell, those of MMDetection."""
-        if self._terms is None:
-            try:
-                parameters = await self._transport().step_parameters("postprocess", timeout=self.timeout)
-            except VFNetClientError:  # whoever is away or denies access says so when the image is sent
-                return SuppressionTerms()
-            self._terms = SuppressionTerms.of_postprocess(parameters)
-        return self._terms
+        return await detect_tiled(image, tiling, send, await self._terms.current())
 
     async def _prove(self, timeout: float) -> None:
         await self._transport().infer(proof_picture(), timeout=timeout)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from vfnet_client.detections import DetectedBox, Detections, typed
-from vfnet_client.exceptions import InvalidImageError
+from vfnet_client.exceptions import InvalidImageError, VFNetClientError
 from vfnet_tiling.tiling import MOST_TILES, Tiling, TilingError
 
 if TYPE_CHECKING:  # NumPy and Pillow are not imported before an image is tiled
@@ -22,6 +23,7 @@ Send = Callable[[Encode], Awaitable[Mapping[str, Any]]]
 """Waits until there is room for one more inference, encodes a part of the image then and not before, and returns the
 ensemble's `OUTPUTS`: `LABELS` may be missing."""
 OUTPUTS = ("DETECTIONS", "LABELS")
+_KNOWN_FOR_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,28 @@ class SuppressionTerms:
             )
         except ValueError:
             return cls()
+
+
+class ServerTerms:
+    """What a server says of its model, asked again every minute: another model may serve by then.
+
+    Args:
+        ask: for the parameters of the model's last step, as `Transport.step_parameters`.
+    """
+
+    def __init__(self, ask: Callable[[], Awaitable[Mapping[str, str]]]) -> None:
+        self._ask = ask
+        self._terms, self._asked_at = SuppressionTerms(), -_KNOWN_FOR_S
+
+    async def current(self) -> SuppressionTerms:
+        """Of a gateway or an endpoint, which do not tell, MMDetection's."""
+        if monotonic() - self._asked_at >= _KNOWN_FOR_S:
+            try:
+                self._terms = SuppressionTerms.of_postprocess(await self._ask())
+            except VFNetClientError:  # whoever is away or denies access says so when the image is sent
+                return self._terms
+            self._asked_at = monotonic()
+        return self._terms
 
 
 @dataclass(frozen=True)
