@@ -76,9 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
             answers.append(None if found is None else json.dumps(found.to_json()).encode())
             progress.advance()
         if untiled:
-            progress.write(
-                f"vfnet detect: {untiled} of {len(sources)} images fit into one tile, so they have no others"
-            )
+            progress.write(f"vfnet detect: {untiled} of {len(sources)} images are too small for such tiles: not tiled")
     _write_json(arguments.json, score_response(answers) + b"\n")
     return 1 if failures else 0
 
