@@ -16,6 +16,7 @@ from vfnet_batch.ray_runner.columns import pack_entries, unpack_entries, unpack_
 from vfnet_batch.ray_runner.detectors import AskServers, DetectorRecipe, HoldCheckpoint, HoldRepository
 from vfnet_batch.rows import Row
 from vfnet_batch.settings import ServerSettings
+from vfnet_tiling.tiling import Tiling
 
 THRESHOLD = 0.06
 
@@ -31,10 +32,10 @@ def strips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def rows_from(recipe: DetectorRecipe, folder: Path) -> list[Row]:
+def rows_from(recipe: DetectorRecipe, folder: Path, tiling: Tiling | None = None) -> list[Row]:
     """One cell of work, as Ray would give it to an actor."""
     entries = [Entry(f"{i}.png", str(folder / f"{i}.png"), i + 1) for i in range(4)]
-    answer = CellScorer(recipe, 2, None, THRESHOLD)({"first": 70, "entries": pack_entries(entries)})
+    answer = CellScorer(recipe, 2, None, THRESHOLD, tiling=tiling)({"first": 70, "entries": pack_entries(entries)})
     scored = unpack_scored(answer["scored"])
     assert [each.position for each in scored] == [70, 71, 72, 73] == list(range(answer["first"], 74))
     return [each.row for each in scored]
@@ -55,6 +56,17 @@ def test_a_held_repository_answers_as_its_server(asked: list[Row], demo_reposito
 
 def test_a_held_checkpoint_answers_as_its_server(asked: list[Row], demo_checkpoint: Path, strips: Path) -> None:
     assert_equal_rows(rows_from(HoldCheckpoint(str(demo_checkpoint)), strips), asked)
+
+
+def test_in_tiles_they_agree_as_well(
+    asked: list[Row], server: ServedRepository, demo_repository: Path, demo_checkpoint: Path, strips: Path
+) -> None:
+    tiling = Tiling(tile_grid_size=(2, 1))
+    expected = rows_from(AskServers(ServerSettings((server.grpc_url,))), strips, tiling)
+    assert [row.boxes for row in expected[:3]] != [row.boxes for row in asked[:3]]
+    assert expected[3].error is not None
+    for recipe in (HoldRepository(demo_repository, 1), HoldCheckpoint(str(demo_checkpoint))):
+        assert_equal_rows(rows_from(recipe, strips, tiling), expected)
 
 
 def assert_equal_rows(found: list[Row], expected: list[Row]) -> None:
