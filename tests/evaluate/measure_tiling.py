@@ -37,15 +37,15 @@ PHOTOS = ROOT.parent / "shared" / "data" / "odFridgeObjects"
 FIGURES = ("AP", "AP50", "APs", "APm", "APl", "AR100")
 TILINGS: tuple[Tiling | None, ...] = (
     None,
-    Tiling(tile_grid_size=(2, 1)),
     Tiling(tile_grid_size=(3, 2)),
     Tiling(tile_grid_size=(4, 3)),
-    Tiling(tile_grid_size=(4, 3), tile_predictions_nms_thresh=0.25),
-    Tiling(tile_grid_size=(4, 3), whole_image=False),
     Tiling(tile_grid_size=(6, 5)),
     Tiling(tile_grid_size=(6, 5), tile_predictions_nms_thresh=0.25),
-    Tiling(tile_size=(416, 320), tile_overlap_ratio=0.2),
+    Tiling(tile_grid_size=(6, 5), whole_image=False),
+    Tiling(tile_size=(340, 300), tile_overlap_ratio=0.2),
 )
+DRAWN = 3
+"""Of `TILINGS`."""
 
 
 def main() -> None:
@@ -77,7 +77,7 @@ def main() -> None:
         for tiling in TILINGS:
             rows.append(measured(client, dataset, classes, tiling, rows[0]["seconds"] if rows else None))
             print("| " + " | ".join(cells(rows[-1])) + " |", flush=True)
-        tiling = TILINGS[3]
+        tiling = TILINGS[DRAWN]
         assert tiling is not None
         picture = dataset.images[0].path
         drawn = draw(picture, [client.detect(picture), client.detect(picture, tiling=tiling)], tiling)
@@ -124,7 +124,7 @@ def draw(path: Path, found: list[Detections], tiling: Tiling) -> bytes:
         pixels = picture.convert("RGB").resize((picture.width // 2, picture.height // 2), Image.Resampling.LANCZOS)
         size = picture.size
     figure = Figure(figsize=(11, 4.4), layout="constrained")
-    titles = ("the image as a whole", f"and {tiling.tile_grid_size} tiles".replace("(4, 3)", "4x3"))
+    titles = ("the image as a whole", f"and {tiling.tile_grid_size} tiles".replace("(6, 5)", "6x5"))
     for axes, detections, title in zip(figure.subplots(1, 2), found, titles, strict=True):
         axes.imshow(pixels, extent=(0, size[0], size[1], 0))
         shown = [box for box in detections.boxes if box.score > 0.3]
