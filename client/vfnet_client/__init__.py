@@ -23,10 +23,12 @@ if TYPE_CHECKING:
         FatalImageError,
         InferenceError,
         InvalidImageError,
+        InvalidOptionsError,
         ModelProcessDiedError,
         RequestError,
         ServerBusyError,
         ServerUnavailableError,
+        UnsupportedOptionsError,
         VFNetClientError,
     )
     from vfnet_tiling.tiling import Tiling, TilingError
@@ -42,6 +44,7 @@ __all__ = [
     "ImageResult",
     "InferenceError",
     "InvalidImageError",
+    "InvalidOptionsError",
     "ModelProcessDiedError",
     "RequestError",
     "ScoreReply",
@@ -49,6 +52,7 @@ __all__ = [
     "ServerUnavailableError",
     "Tiling",
     "TilingError",
+    "UnsupportedOptionsError",
     "VFNetClient",
     "VFNetClientError",
     "draw_detections",

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from vfnet_client import contract
 from vfnet_client.contract import ImageURL, ScoreReply, ScoreRequest
 from vfnet_client.credentials import Credentials
+from vfnet_client.detection_options import NO_OPTIONS, DetectionOptions
 from vfnet_client.detections import Detections, ImageResult, typed
 from vfnet_client.exceptions import (
     DeadlineExceededError,
     InvalidImageError,
+    InvalidOptionsError,
     RequestError,
     ServerUnavailableError,
     VFNetClientError,
@@ -59,7 +61,7 @@ _TILED_AT_ONCE = 4
 class _Call:
     """What the images of one `detect_many` or `score` share."""
 
-    score_threshold: float | None
+    options: DetectionOptions
     slots: asyncio.Semaphore
     """Images read and in flight at once."""
     fair_retry: FairRetry
@@ -129,30 +131,52 @@ class AsyncVFNetClient:
         self._terms = ServerTerms(lambda: self._transport().step_parameters("postprocess", timeout=timeout))
 
     async def detect(
-        self, image: ImageLike, *, score_threshold: float | None = None, tiling: Tiling | None = None
+        self,
+        image: ImageLike,
+        *,
+        score_threshold: float | None = None,
+        classes: Sequence[str | int] | None = None,
+        max_detections: int | None = None,
+        nms_iou: float | None = None,
+        tiling: Tiling | None = None,
     ) -> Detections:
         """Detect on one image.
 
         Args:
             image: encoded bytes, a path, an http(s) URL, a PIL image, or uint8 [H, W, 3] in RGB order.
-            score_threshold: raises the checkpoint's own threshold.
+            score_threshold: only boxes that score higher; the model's own threshold stays.
+            classes: only boxes of these: a class's name or, where none is called so, its number.
+            max_detections: at most so many boxes, of the classes wanted.
+            nms_iou: of two boxes of a class that overlap more, the better one stays.
             tiling: also detect in its tiles, `concurrency` of them in flight at once; each may take `timeout`.
 
         Raises:
+            ValueError: an option makes no sense.
+            InvalidOptionsError: an option makes no sense to the model; `UnsupportedOptionsError`: it is too old for it.
             InvalidImageError, ServerBusyError, ServerUnavailableError, AccessDeniedError, DeadlineExceededError,
             InferenceError.
         """
+        options = DetectionOptions.chosen(
+            score_threshold=score_threshold, classes=classes, max_detections=max_detections, nms_iou=nms_iou
+        )
         with client_span("vfnet detect"):
             encoded = await self._loader.load(image)
             fair_retry = self._new_fair_retry() if self.retries == 0 else self._fair_retry
             if tiling is not None:
                 async with self._tiled:
-                    answer = await self._infer_tiled(encoded, tiling, score_threshold, fair_retry, self._parts)
+                    answer = await self._infer_tiled(encoded, tiling, options, fair_retry, self._parts)
                 return answer.detections
-            return typed(await self._infer(encoded, score_threshold, fair_retry, Deadline.after(self.timeout)))
+            return typed(await self._infer(encoded, options, fair_retry, Deadline.after(self.timeout)))
 
     async def detect_many(
-        self, images: Iterable[ImageLike], *, score_threshold: float | None = None, tiling: Tiling | None = None
+        self,
+        images: Iterable[ImageLike],
+        *,
+        score_threshold: float | None = None,
+        classes: Sequence[str | int] | None = None,
+        max_detections: int | None = None,
+        nms_iou: float | None = None,
+        tiling: Tiling | None = None,
     ) -> AsyncIterator[ImageResult]:
         """Detect on many images, `concurrency` of them at once; results come in the order of `images`.
 
@@ -160,9 +184,16 @@ class AsyncVFNetClient:
         image that finds the server full of others of the same call waits for one of those, which costs no time.
 
         Args:
-            score_threshold, tiling: as of `detect`; `concurrency` then counts tiles.
+            score_threshold, classes, max_detections, nms_iou, tiling: see `detect`; with tiles, `concurrency` counts
+                those.
+
+        Raises:
+            ValueError: an option makes no sense.
         """
-        detection, pending = self.detection_of_many(score_threshold, tiling), deque[asyncio.Task[ImageResult]]()
+        options = DetectionOptions.chosen(
+            score_threshold=score_threshold, classes=classes, max_detections=max_detections, nms_iou=nms_iou
+        )
+        detection, pending = self.detection_of_many(options, tiling), deque[asyncio.Task[ImageResult]]()
         try:
             for position, image in enumerate(images):
                 pending.append(asyncio.create_task(detection(position, image)))
@@ -175,10 +206,10 @@ class AsyncVFNetClient:
                 task.cancel()
 
     def detection_of_many(
-        self, score_threshold: float | None, tiling: Tiling | None = None
+        self, options: DetectionOptions = NO_OPTIONS, tiling: Tiling | None = None
     ) -> Callable[[int, ImageLike], Coroutine[Any, Any, ImageResult]]:
         """How one `detect_many` detects on each of its images: position and image in, a result out."""
-        return partial(self._result, self._call(score_threshold, tiling))
+        return partial(self._result, self._call(options, tiling))
 
     async def score(self, request: bytes | Mapping[str, Any], *, fetch: Fetch | None = None) -> ScoreReply:
         """Answer a documented scoring request.
@@ -205,7 +236,10 @@ class AsyncVFNetClient:
             parsed = contract.parse_score_request(request)
         except RequestError as error:
             return ScoreReply(error.status, contract.error_body(error))
-        answers = await self._answers(parsed, fetch or self._loader.fetch)
+        try:
+            answers = await self._answers(parsed, fetch or self._loader.fetch)
+        except InvalidOptionsError as error:
+            return ScoreReply(error.status, contract.error_body(error))
         results = [answer if isinstance(answer, bytes) else None for answer in answers]
         reasons = {i: str(answer) for i, answer in enumerate(answers) if not isinstance(answer, bytes)}
         if reasons:
@@ -213,14 +247,14 @@ class AsyncVFNetClient:
         return ScoreReply(200, contract.score_response(results))
 
     async def _answers(self, request: ScoreRequest, fetch: Fetch) -> list[bytes | InvalidImageError]:
-        call = self._call(request.score_threshold, None)
+        call = self._call(request.parameters.options, None)
 
         async def answer(item: Any) -> bytes | InvalidImageError:
             try:
                 async with call.slots:
                     found = contract.decode_image_item(item)
                     image = await fetch(found.url) if isinstance(found, ImageURL) else found
-                    return await self._infer(image, call.score_threshold, call.fair_retry)
+                    return await self._infer(image, call.options, call.fair_retry)
             except InvalidImageError as error:
                 return error
 
@@ -276,9 +310,9 @@ class AsyncVFNetClient:
         patience = 0.0 if self.retries == 0 else inf if self.timeout is None else self.timeout
         return FairRetry(patience)
 
-    def _call(self, score_threshold: float | None, tiling: Tiling | None) -> _Call:
+    def _call(self, options: DetectionOptions, tiling: Tiling | None) -> _Call:
         slots = asyncio.Semaphore(self.concurrency)
-        return _Call(score_threshold, slots, self._new_fair_retry(), tiling, asyncio.Event())
+        return _Call(options, slots, self._new_fair_retry(), tiling, asyncio.Event())
 
     async def _result(self, call: _Call, position: int, image: ImageLike) -> ImageResult:
         if call.tiling is not None:
@@ -289,7 +323,7 @@ class AsyncVFNetClient:
                 with client_span("vfnet detect", **{"vfnet.image.index": position}):
                     encoded = await self._loader.load(image)
                     answer = await self._infer(
-                        encoded, call.score_threshold, call.fair_retry, is_known_to_be_away=call.is_lost.is_set()
+                        encoded, call.options, call.fair_retry, is_known_to_be_away=call.is_lost.is_set()
                     )
             call.is_lost.clear()
             return ImageResult(position, detections=typed(answer), image=encoded)
@@ -305,7 +339,7 @@ class AsyncVFNetClient:
                 with client_span("vfnet detect", **{"vfnet.image.index": position}):
                     encoded = await self._loader.load(image)
                     answer = await self._infer_tiled(
-                        encoded, tiling, call.score_threshold, call.fair_retry, call.slots, call.is_lost
+                        encoded, tiling, call.options, call.fair_retry, call.slots, call.is_lost
                     )
             call.is_lost.clear()
             return ImageResult(position, detections=answer.detections, image=encoded, tiles=answer.tiles)
@@ -325,22 +359,20 @@ class AsyncVFNetClient:
     async def _infer(
         self,
         image: bytes,
-        score_threshold: float | None,
+        options: DetectionOptions,
         fair_retry: FairRetry,
         deadline: Deadline | None = None,
         *,
         is_known_to_be_away: bool = False,
     ) -> bytes:
-        found = await self._outputs(
-            image, score_threshold, fair_retry, deadline, is_known_to_be_away=is_known_to_be_away
-        )
+        found = await self._outputs(image, options, fair_retry, deadline, is_known_to_be_away=is_known_to_be_away)
         answer: bytes = found["DETECTIONS"][0]
         return answer
 
     async def _outputs(
         self,
         image: bytes,
-        score_threshold: float | None,
+        options: DetectionOptions,
         fair_retry: FairRetry,
         deadline: Deadline | None = None,
         *,
@@ -349,7 +381,7 @@ class AsyncVFNetClient:
     ) -> dict[str, Any]:
         async def infer(left: float | None) -> dict[str, Any]:
             return await self._transport().infer(
-                image, score_threshold=score_threshold, outputs=outputs, timeout=left, priority=self.priority
+                image, options=options, outputs=outputs, timeout=left, priority=self.priority
             )
 
         return await self._ask(infer, fair_retry, deadline, is_known_to_be_away=is_known_to_be_away)
@@ -358,7 +390,7 @@ class AsyncVFNetClient:
         self,
         image: bytes,
         tiling: Tiling,
-        score_threshold: float | None,
+        options: DetectionOptions,
         fair_retry: FairRetry,
         slots: asyncio.Semaphore,
         is_lost: asyncio.Event | None = None,
@@ -370,10 +402,11 @@ class AsyncVFNetClient:
             async with slots:
                 is_away = is_lost is not None and is_lost.is_set()
                 return await self._outputs(
-                    await encode(), score_threshold, fair_retry, is_known_to_be_away=is_away, outputs=outputs
+                    await encode(), options, fair_retry, is_known_to_be_away=is_away, outputs=outputs
                 )
 
-        return await detect_tiled(image, tiling, send, await self._terms.current())
+        terms = (await self._terms.current()).changed(options)
+        return await detect_tiled(image, tiling, send, terms)
 
     async def _prove(self, timeout: float) -> None:
         await self._transport().infer(proof_picture(), timeout=timeout)

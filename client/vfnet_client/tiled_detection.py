@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from vfnet_client.detection_options import DetectionOptions
 from vfnet_client.detections import DetectedBox, Detections, typed
 from vfnet_client.exceptions import InvalidImageError, VFNetClientError
 from vfnet_tiling.tiling import MOST_TILES, Tiling, TilingError
@@ -34,6 +35,13 @@ class SuppressionTerms:
     """Of two boxes of a class whose IoU is greater the better one stays."""
     max_per_img: int = 100
     """Detections of an image."""
+
+    def changed(self, options: DetectionOptions) -> SuppressionTerms:
+        """As one request wants them."""
+        return SuppressionTerms(
+            self.iou_threshold if options.nms_iou is None else options.nms_iou,
+            self.max_per_img if options.max_detections is None else options.max_detections,
+        )
 
     @classmethod
     def of_postprocess(cls, parameters: Mapping[str, str]) -> SuppressionTerms:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from vfnet_client.bounded_files import read_file
+from vfnet_client.detection_options import DetectionOptions
 from vfnet_client.exceptions import InvalidImageError
 from vfnet_client.images import MAX_FILE_BYTES
 from vfnet_images.decoding import ImageError, decode_image
 from vfnet_model.augmentations import Augmentations
+from vfnet_model.detectors.chosen_suppression import chosen_suppression
 from vfnet_model.detectors.image_detections import ImageDetections
 from vfnet_model.detectors.test_time_augmentation import View, merged, views_of
 from vfnet_model.detectors.tiled_pixels import merged_tiles, tiled
@@ -23,6 +26,7 @@ from vfnet_runtime.answers import detect
 from vfnet_runtime.architecture.config import VFNetConfig
 from vfnet_runtime.candidates import CandidateSettings, select_candidates
 from vfnet_runtime.resizing import ResizedImage, resize_onto_canvas
+from vfnet_runtime.suppression import Suppression
 from vfnet_tiling.geometry import Tile
 from vfnet_tiling.tiling import Tiling
 
@@ -52,6 +56,7 @@ class NetworkDetector:
         self._predict = predict
         self._augmentations, self._tiling = augmentations, tiling
         self.config = config
+        self._suppression = Suppression(config.test.iou_threshold, config.test.max_per_img)
         self._settings = CandidateSettings(
             strides=config.head.strides,
             point_offset=config.head.point_offset,
@@ -63,6 +68,16 @@ class NetworkDetector:
     def classes(self) -> tuple[str, ...]:
         """Names of the labels."""
         return self.config.classes
+
+    def with_options(self, options: DetectionOptions) -> Self:
+        """The same, and the same network in memory, for a caller that wants its detections otherwise.
+
+        Raises:
+            InvalidOptionsError: they make no sense to this model.
+        """
+        other = copy.copy(self)
+        other._suppression = chosen_suppression(self._suppression, self.classes, options)
+        return other
 
     def detect(self, image: bytes | Path) -> ImageDetections:
         """Detect in one image, encoded or in a file; `labels` index `classes`.
@@ -103,16 +118,15 @@ class NetworkDetector:
 
     def _detect(self, parts: list[tuple[Tile, list[View]]]) -> ImageDetections:
         """`vfnet_detector` for each view, `vfnet_postprocess` for each part, and what a client does with tiles."""
-        test = self.config.test
         found = [self._detect_part(views) for _, views in parts]
         if len(found) == 1:
             return found[0]
-        return merged_tiles([tile for tile, _ in parts], found, self._tiling, test.iou_threshold, test.max_per_img)
+        own = self._suppression
+        return merged_tiles([tile for tile, _ in parts], found, self._tiling, own.iou_threshold, own.max_per_img)
 
     def _detect_part(self, views: list[View]) -> ImageDetections:
         candidates = merged(views, [self._find_candidates(view.image) for view in views])
-        test = self.config.test
-        found = detect(*candidates, np.ones(2, np.float32), test.iou_threshold, test.max_per_img)
+        found = detect(*candidates, np.ones(2, np.float32), self._suppression)
         return ImageDetections(
             found.boxes.astype(np.float64), found.scores.astype(np.float64), found.labels.astype(np.int64)
         )

@@ -7,10 +7,12 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from vfnet_client.detection_options import DetectionOptions
 from vfnet_client.detections import Detections
 from vfnet_client.exceptions import InvalidImageError
 from vfnet_client.model_names import MODEL, EnsembleNames
 from vfnet_images.decoding import ImageError, decode_image
+from vfnet_model.detectors.chosen_suppression import chosen_suppression
 from vfnet_model.detectors.image_detections import ImageDetections, as_fractions
 from vfnet_model.detectors.tiled_pixels import merged_tiles, tiled
 from vfnet_model.served_repository import check_runtime, served_parameters
@@ -18,6 +20,7 @@ from vfnet_runtime import answers
 from vfnet_runtime.candidates import CandidateSettings, select_candidates
 from vfnet_runtime.engines.openvino_engine import OpenVINOEngine
 from vfnet_runtime.resizing import ResizedImage, resize_onto_canvas
+from vfnet_runtime.suppression import Suppression
 from vfnet_tiling.tiling import Tiling
 
 
@@ -54,8 +57,7 @@ class RepositoryDetector:
             int(detector["num_streams"]),
             threads or int(detector["inference_num_threads"]),
         )
-        self._iou_threshold = float(postprocess["iou_threshold"])
-        self._max_per_img = int(postprocess["max_per_img"])
+        self._suppression = Suppression(float(postprocess["iou_threshold"]), int(postprocess["max_per_img"]))
         self.classes = (repository / names.postprocess / "labels.txt").read_text(encoding="utf-8-sig").splitlines()
 
     def at_scale(self, scale: tuple[int, int]) -> RepositoryDetector:
@@ -64,7 +66,17 @@ class RepositoryDetector:
         other.scale = scale
         return other
 
-    def detect(self, encoded: bytes, score_threshold: float = 0.0, tiling: Tiling | None = None) -> Detections:
+    def with_options(self, options: DetectionOptions) -> RepositoryDetector:
+        """The same, and the same network in memory, for a caller that wants its detections otherwise.
+
+        Raises:
+            InvalidOptionsError: they make no sense to this model.
+        """
+        other = copy.copy(self)
+        other._suppression = chosen_suppression(self._suppression, self.classes, options)
+        return other
+
+    def detect(self, encoded: bytes, tiling: Tiling | None = None) -> Detections:
         """What a server of the repository answers, or what a client makes of its answers to an image and its tiles.
 
         Raises:
@@ -76,20 +88,18 @@ class RepositoryDetector:
             raise InvalidImageError(str(error)) from error
         height, width = image.shape[:2]
         tiles = tiled(image, tiling)
-        found = [self._detect(tile.of(image), score_threshold) for tile in tiles]
+        found = [self._detect(tile.of(image)) for tile in tiles]
         if len(found) == 1:
             return Detections.from_json(found[0].to_json(self.classes, float(width), float(height)))
         parts = [ImageDetections(each.boxes, each.scores, each.labels) for each in found]
-        merged = merged_tiles(tiles, parts, tiling, self._iou_threshold, self._max_per_img)
+        merged = merged_tiles(tiles, parts, tiling, self._suppression.iou_threshold, self._suppression.max_per_img)
         return as_fractions(merged, self.classes, (width, height))
 
-    def _detect(self, image: Any, score_threshold: float) -> answers.Detections:
+    def _detect(self, image: Any) -> answers.Detections:
         """In pixels of the image."""
         resized = resize_onto_canvas(image, self.scale, self._divisor)
         boxes, scores, labels = self._candidates_of(resized)
-        return answers.detect(
-            boxes, scores, labels, resized.geometry[0, 2:], self._iou_threshold, self._max_per_img, score_threshold
-        )
+        return answers.detect(boxes, scores, labels, resized.geometry[0, 2:], self._suppression)
 
     def _candidates_of(self, resized: ResizedImage) -> Any:
         answer: Future[Any] = Future()

@@ -44,7 +44,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.5,
         help="of the boxes drawn (default: %(default)s); rows have all",
     )
-    add_options(parser, BatchSettings, "score_threshold", "images", "column", "skip_invalid")
+    add_options(
+        parser,
+        BatchSettings,
+        "score_threshold",
+        "max_detections",
+        "nms_iou",
+        "classes",
+        "images",
+        "column",
+        "skip_invalid",
+    )
     parser.add_argument(
         "--allow-urls-to",
         action="append",
