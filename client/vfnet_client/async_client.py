@@ -247,14 +247,21 @@ class AsyncVFNetClient:
         return ScoreReply(200, contract.score_response(results))
 
     async def _answers(self, request: ScoreRequest, fetch: Fetch) -> list[bytes | InvalidImageError]:
-        call = self._call(request.parameters.options, None)
+        call = self._call(request.parameters.options, request.parameters.tiling)
+
+        async def image_of(item: Any) -> bytes:
+            found = contract.decode_image_item(item)
+            return await fetch(found.url) if isinstance(found, ImageURL) else found
 
         async def answer(item: Any) -> bytes | InvalidImageError:
             try:
+                if call.tiling is not None:
+                    async with self._tiled:
+                        image = await image_of(item)
+                        tiled = await self._infer_tiled(image, call.tiling, call.options, call.fair_retry, call.slots)
+                    return json.dumps(tiled.detections.to_json()).encode()
                 async with call.slots:
-                    found = contract.decode_image_item(item)
-                    image = await fetch(found.url) if isinstance(found, ImageURL) else found
-                    return await self._infer(image, call.options, call.fair_retry)
+                    return await self._infer(await image_of(item), call.options, call.fair_retry)
             except InvalidImageError as error:
                 return error
 

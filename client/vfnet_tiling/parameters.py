@@ -16,6 +16,8 @@ from vfnet_tiling.tiling import (
 
 GRID_SIZE, TILE_SIZE = "tile_grid_size", "tile_size"
 OVERLAP_RATIO, NMS_THRESH, WHOLE_IMAGE = "tile_overlap_ratio", "tile_predictions_nms_thresh", "tile_whole_image"
+TILING_PARAMETERS = frozenset({GRID_SIZE, TILE_SIZE, OVERLAP_RATIO, NMS_THRESH, WHOLE_IMAGE})
+"""Keys that `tiling_of` reads."""
 
 
 def tiling_of(params: Mapping[str, Any]) -> Tiling | None:
