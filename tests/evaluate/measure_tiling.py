@@ -32,6 +32,7 @@ from vfnet_data.reading import read_dataset
 from vfnet_evaluate.coco_evaluation import evaluate_detections
 from vfnet_evaluate.sources import as_detected
 from vfnet_tiling.geometry import tiles_of
+from vfnet_tiling.tiling import parse_grid_size
 
 PHOTOS = ROOT.parent / "shared" / "data" / "odFridgeObjects"
 FIGURES = ("AP", "AP50", "APs", "APm", "APl", "AR100")
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, default=PHOTOS / "coco_val.json", help="whose photos scenes are made of")
     parser.add_argument("--scenes", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--grids", nargs="+", type=parse_grid_size, metavar="3x2", help="only without tiles, and these")
     parser.add_argument("--only-compose", action="store_true", help="write the scenes and end")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -74,7 +76,8 @@ def main() -> None:
         serving(repository, arguments.output) as served,
         VFNetClient(served.grpc_url, concurrency=16, timeout=300) as client,
     ):
-        for tiling in TILINGS:
+        grids = [Tiling(tile_grid_size=grid) for grid in arguments.grids or ()]
+        for tiling in (None, *grids) if grids else TILINGS:
             rows.append(measured(client, dataset, classes, tiling, rows[0]["seconds"] if rows else None))
             print("| " + " | ".join(cells(rows[-1])) + " |", flush=True)
         tiling = TILINGS[DRAWN]
@@ -138,9 +141,10 @@ def draw(path: Path, found: list[Detections], tiling: Tiling) -> bytes:
         axes.add_patch(
             Rectangle((tile.left, tile.top), tile.width, tile.height, fill=False, lw=1.2, ls="--", color=colour)
         )
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
+    drawn, packed = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=110)
+    Image.open(drawn).convert("RGB").quantize(128).save(packed, "PNG", optimize=True)
+    return packed.getvalue()
 
 
 if __name__ == "__main__":
