@@ -75,6 +75,7 @@ def add_detection_options(parser: argparse.ArgumentParser) -> None:
         metavar="CLASS",
         type=class_name,
         action="append",
+        default=[],
         help="only boxes of this class: its name or, where none is called so, its number; may be repeated",
     )
     parser.add_argument(
@@ -89,7 +90,7 @@ def detection_options(arguments: argparse.Namespace) -> DetectionOptions:
     """What was given of `add_detection_options`."""
     return DetectionOptions.chosen(
         score_threshold=arguments.threshold,
-        classes=arguments.classes,
+        classes=arguments.classes or None,
         max_detections=arguments.max_detections,
         nms_iou=arguments.nms_iou,
     )
