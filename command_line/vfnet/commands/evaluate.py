@@ -169,7 +169,9 @@ def _check_targets(arguments: argparse.Namespace) -> None:
     augmentations = augmentations_from(arguments)
     augmentations.check()
     tiling = tiling_from(arguments)
-    if tiling is not None and arguments.detections is not None:
+    compared = arguments.compare or ()
+    only_files = arguments.detections is not None or (compared and all(each.detections for each in compared))
+    if tiling is not None and only_files:
         raise CommandError(f"{tiling}: only for --server and --checkpoint; detections in a file are there already")
     if arguments.compare is not None:
         check_comparison(arguments, settings, augmentations)
