@@ -163,7 +163,7 @@ def test_options_that_do_not_go_with_a_comparison_are_refused(
         (["--flip"], "flip: only for checkpoints"),
         (
             ["--tile-grid-size", "3x2"],
-            "tile-grid-size 3x2, tile-overlap-ratio 0.25: only for --server and --checkpoint",
+            "tile-overlap-ratio 0.25: only for --server and --checkpoint",
         ),
         (["--model", "vfnet"], "--model vfnet: only for servers"),
         (["--output", str(tmp_path / "file")], "cannot write into"),
