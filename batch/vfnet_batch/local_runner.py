@@ -51,7 +51,9 @@ def check_servers(servers: ServerSettings) -> None:
 
 async def _score(batch: Batch, servers: ServerSettings, ending: Ending) -> None:
     settings = batch.settings
-    detector = ServedDetector(servers, settings.concurrency, settings.options, batch.progress.say, ending)
+    detector = ServedDetector(
+        servers, settings.concurrency, settings.options, batch.progress.say, ending, settings.tiling
+    )
     scorer = Scorer(detector, settings.concurrency, settings.draw_threshold, settings.fetching)
     try:
         await detector.check()

@@ -19,6 +19,7 @@ from vfnet_client.exceptions import (
     VFNetClientError,
 )
 from vfnet_client.retry_policy import jittered
+from vfnet_tiling.tiling import Tiling
 
 BATCH_PRIORITY = 2
 """Of Triton's two levels the one that waits; interactive requests have 1."""
@@ -34,9 +35,10 @@ class ServedDetector:
 
     Args:
         servers: of one model, however often it is served; `patience` is for the time that all of them are away.
-        concurrency: images in flight at once.
+        concurrency: images in flight at once; tiles, where there is a tiling.
         say: takes a sentence about a server that went or came, and its level.
         ending: why no server can come back, once that is so.
+        tiling: see `vfnet_batch.settings.BatchSettings`.
     """
 
     def __init__(
@@ -46,7 +48,9 @@ class ServedDetector:
         options: DetectionOptions,
         say: Callable[[str, str], None],
         ending: Callable[[], str | None] = lambda: None,
+        tiling: Tiling | None = None,
     ) -> None:
+        self._tiling = tiling
         self._options, self._patience, self._say, self._ending = asdict(options), servers.patience, say, ending
         self._client = AsyncVFNetClient(
             servers.urls,  # several, also where it is one: so that it is left out, and told of, as others are
@@ -80,7 +84,7 @@ class ServedDetector:
         failures = 0
         while True:
             try:
-                found = await self._client.detect(encoded, **self._options)
+                found = await self._client.detect(encoded, **self._options, tiling=self._tiling)
                 self._last_answer = monotonic()
                 return found
             except ServerUnavailableError as error:

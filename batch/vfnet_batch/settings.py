@@ -13,6 +13,7 @@ from vfnet_client.credentials import Credentials
 from vfnet_client.detection_options import DetectionOptions
 from vfnet_client.json_log import LOG_FORMATS
 from vfnet_client.transport import DEFAULT_SERVER
+from vfnet_tiling.tiling import Tiling
 
 FORMATS = ("jsonl", "parquet", "coco", "csv")
 
@@ -58,8 +59,10 @@ class BatchSettings:
     """At most so many boxes of an image (default: as the model was built)."""
     nms_iou: Annotated[float, fraction, "IOU"] | None = None
     """Of two boxes of a class that overlap more, the better one stays (default: as the model was built)."""
+    tiling: Tiling | None = None
+    """Detect in tiles of each image, too; None: not."""
     concurrency: Count = 16
-    """Images in flight."""
+    """Images in flight, or tiles."""
     shard_images: int = 1000
     shard_seconds: Seconds = 30.0
     """A file is finished after so long, however few it holds.
@@ -93,6 +96,7 @@ class BatchSettings:
             "classes": list(self.classes) or None,
             "max_detections": self.max_detections,
             "nms_iou": self.nms_iou,
+            "tiling": None if self.tiling is None else str(self.tiling),
             "column": self.column,
             "model": model,
             **self.fetching.to_json(),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         UnsupportedOptionsError,
         VFNetClientError,
     )
+    from vfnet_tiling.tiling import Tiling, TilingError
 
 __all__ = [
     "AccessDeniedError",
@@ -49,6 +50,8 @@ __all__ = [
     "ScoreReply",
     "ServerBusyError",
     "ServerUnavailableError",
+    "Tiling",
+    "TilingError",
     "UnsupportedOptionsError",
     "VFNetClient",
     "VFNetClientError",
@@ -69,12 +72,14 @@ _HOME = {
     "draw_detections": "drawing",
     "score": "client",
 }
+_ELSEWHERE = dict.fromkeys(("Tiling", "TilingError"), "vfnet_tiling.tiling")
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME.get(name, 'exceptions')}"), name)
+    module = _ELSEWHERE.get(name) or f"{__name__}.{_HOME.get(name, 'exceptions')}"
+    return getattr(import_module(module), name)
 
 
 def __dir__() -> list[str]:

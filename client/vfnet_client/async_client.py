@@ -32,6 +32,7 @@ from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
 from vfnet_client.server_errors import deadline_exceeded
 from vfnet_client.servers.membership import Told
 from vfnet_client.servers.pool import ServerPool
+from vfnet_client.tiled_detection import OUTPUTS, Encode, ServerTerms, TiledAnswer, detect_tiled
 from vfnet_client.trace_context import client_span
 from vfnet_client.transport import (
     DEFAULT_SERVER,
@@ -44,6 +45,7 @@ from vfnet_client.transport import (
 
 if TYPE_CHECKING:
     from vfnet_client.score_endpoint import ScoreEndpoint
+    from vfnet_tiling.tiling import Tiling
 
 T = TypeVar("T")
 Fetch = Callable[[str], Awaitable[bytes]]
@@ -51,6 +53,8 @@ READ_AHEAD = 2
 """Times `concurrency`, images asked for or answered, and not yet taken: keeps all slots busy behind a slow image."""
 
 _MOMENT_S = 0.1
+_TILED_AT_ONCE = 4
+"""Images of which pixels are in memory; each has several tiles in flight."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class _Call:
     slots: asyncio.Semaphore
     """Images read and in flight at once."""
     fair_retry: FairRetry
+    tiling: Tiling | None
     is_lost: asyncio.Event
     """Whether an image of the call has waited for the server in vain: the others need not wait as long each."""
 
@@ -108,6 +113,7 @@ class AsyncVFNetClient:
             raise ValueError("at least one server must be named")
         parsed = [parse_server_url(url) for url in urls]
         self._is_endpoint = all(map(is_score_endpoint, parsed))
+        self._gives_labels = not any(map(is_score_endpoint, parsed))
         if concurrency < 1 or (retries is not None and retries < 0):
             raise ValueError(f"concurrency must be at least 1 and retries 0, got {concurrency} and {retries}")
         self.server, self.concurrency, self.timeout = ", ".join(urls), concurrency, timeout
@@ -119,6 +125,10 @@ class AsyncVFNetClient:
         self._policy = RetryPolicy(self._prove, retries, on_waiting)
         self._fair_retry = self._new_fair_retry()
         """Of all calls of `detect`: those that come later do not overtake one that the server refused."""
+        self._parts = asyncio.Semaphore(concurrency)
+        """Tiles of all calls of `detect` in flight at once."""
+        self._tiled = asyncio.Semaphore(_TILED_AT_ONCE)
+        self._terms = ServerTerms(lambda: self._transport().step_parameters("postprocess", timeout=timeout))
 
     async def detect(
         self,
@@ -128,6 +138,7 @@ class AsyncVFNetClient:
         classes: Sequence[str | int] | None = None,
         max_detections: int | None = None,
         nms_iou: float | None = None,
+        tiling: Tiling | None = None,
     ) -> Detections:
         """Detect on one image.
 
@@ -137,6 +148,7 @@ class AsyncVFNetClient:
             classes: only boxes of these: a class's name or, where none is called so, its number.
             max_detections: at most so many boxes, of the classes wanted.
             nms_iou: of two boxes of a class that overlap more, the better one stays.
+            tiling: also detect in its tiles, `concurrency` of them in flight at once; each may take `timeout`.
 
         Raises:
             ValueError: an option makes no sense.
@@ -150,6 +162,10 @@ class AsyncVFNetClient:
         with client_span("vfnet detect"):
             encoded = await self._loader.load(image)
             fair_retry = self._new_fair_retry() if self.retries == 0 else self._fair_retry
+            if tiling is not None:
+                async with self._tiled:
+                    answer = await self._infer_tiled(encoded, tiling, options, fair_retry, self._parts)
+                return answer.detections
             return typed(await self._infer(encoded, options, fair_retry, Deadline.after(self.timeout)))
 
     async def detect_many(
@@ -160,6 +176,7 @@ class AsyncVFNetClient:
         classes: Sequence[str | int] | None = None,
         max_detections: int | None = None,
         nms_iou: float | None = None,
+        tiling: Tiling | None = None,
     ) -> AsyncIterator[ImageResult]:
         """Detect on many images, `concurrency` of them at once; results come in the order of `images`.
 
@@ -167,7 +184,8 @@ class AsyncVFNetClient:
         image that finds the server full of others of the same call waits for one of those, which costs no time.
 
         Args:
-            score_threshold, classes, max_detections, nms_iou: see `detect`.
+            score_threshold, classes, max_detections, nms_iou, tiling: see `detect`; with tiles, `concurrency` counts
+                those.
 
         Raises:
             ValueError: an option makes no sense.
@@ -175,7 +193,7 @@ class AsyncVFNetClient:
         options = DetectionOptions.chosen(
             score_threshold=score_threshold, classes=classes, max_detections=max_detections, nms_iou=nms_iou
         )
-        detection, pending = self.detection_of_many(options), deque[asyncio.Task[ImageResult]]()
+        detection, pending = self.detection_of_many(options, tiling), deque[asyncio.Task[ImageResult]]()
         try:
             for position, image in enumerate(images):
                 pending.append(asyncio.create_task(detection(position, image)))
@@ -188,10 +206,10 @@ class AsyncVFNetClient:
                 task.cancel()
 
     def detection_of_many(
-        self, options: DetectionOptions = NO_OPTIONS
+        self, options: DetectionOptions = NO_OPTIONS, tiling: Tiling | None = None
     ) -> Callable[[int, ImageLike], Coroutine[Any, Any, ImageResult]]:
         """How one `detect_many` detects on each of its images: position and image in, a result out."""
-        return partial(self._result, self._call(options))
+        return partial(self._result, self._call(options, tiling))
 
     async def score(self, request: bytes | Mapping[str, Any], *, fetch: Fetch | None = None) -> ScoreReply:
         """Answer a documented scoring request.
@@ -229,14 +247,21 @@ class AsyncVFNetClient:
         return ScoreReply(200, contract.score_response(results))
 
     async def _answers(self, request: ScoreRequest, fetch: Fetch) -> list[bytes | InvalidImageError]:
-        call = self._call(request.parameters.options)
+        call = self._call(request.parameters.options, request.parameters.tiling)
+
+        async def image_of(item: Any) -> bytes:
+            found = contract.decode_image_item(item)
+            return await fetch(found.url) if isinstance(found, ImageURL) else found
 
         async def answer(item: Any) -> bytes | InvalidImageError:
             try:
+                if call.tiling is not None:
+                    async with self._tiled:
+                        image = await image_of(item)
+                        tiled = await self._infer_tiled(image, call.tiling, call.options, call.fair_retry, call.slots)
+                    return json.dumps(tiled.detections.to_json()).encode()
                 async with call.slots:
-                    found = contract.decode_image_item(item)
-                    image = await fetch(found.url) if isinstance(found, ImageURL) else found
-                    return await self._infer(image, call.options, call.fair_retry)
+                    return await self._infer(await image_of(item), call.options, call.fair_retry)
             except InvalidImageError as error:
                 return error
 
@@ -292,10 +317,13 @@ class AsyncVFNetClient:
         patience = 0.0 if self.retries == 0 else inf if self.timeout is None else self.timeout
         return FairRetry(patience)
 
-    def _call(self, options: DetectionOptions) -> _Call:
-        return _Call(options, asyncio.Semaphore(self.concurrency), self._new_fair_retry(), asyncio.Event())
+    def _call(self, options: DetectionOptions, tiling: Tiling | None) -> _Call:
+        slots = asyncio.Semaphore(self.concurrency)
+        return _Call(options, slots, self._new_fair_retry(), tiling, asyncio.Event())
 
     async def _result(self, call: _Call, position: int, image: ImageLike) -> ImageResult:
+        if call.tiling is not None:
+            return await self._tiled_result(call, call.tiling, position, image)
         encoded = None
         try:
             async with call.slots:
@@ -306,6 +334,22 @@ class AsyncVFNetClient:
                     )
             call.is_lost.clear()
             return ImageResult(position, detections=typed(answer), image=encoded)
+        except VFNetClientError as error:
+            if isinstance(error, ServerUnavailableError):
+                call.is_lost.set()
+            return ImageResult(position, error=error, image=encoded)
+
+    async def _tiled_result(self, call: _Call, tiling: Tiling, position: int, image: ImageLike) -> ImageResult:
+        encoded = None
+        try:
+            async with self._tiled:
+                with client_span("vfnet detect", **{"vfnet.image.index": position}):
+                    encoded = await self._loader.load(image)
+                    answer = await self._infer_tiled(
+                        encoded, tiling, call.options, call.fair_retry, call.slots, call.is_lost
+                    )
+            call.is_lost.clear()
+            return ImageResult(position, detections=answer.detections, image=encoded, tiles=answer.tiles)
         except VFNetClientError as error:
             if isinstance(error, ServerUnavailableError):
                 call.is_lost.set()
@@ -328,12 +372,48 @@ class AsyncVFNetClient:
         *,
         is_known_to_be_away: bool = False,
     ) -> bytes:
-        async def infer(left: float | None) -> bytes:
-            outputs = await self._transport().infer(image, options=options, timeout=left, priority=self.priority)
-            answer: bytes = outputs["DETECTIONS"][0]
-            return answer
+        found = await self._outputs(image, options, fair_retry, deadline, is_known_to_be_away=is_known_to_be_away)
+        answer: bytes = found["DETECTIONS"][0]
+        return answer
+
+    async def _outputs(
+        self,
+        image: bytes,
+        options: DetectionOptions,
+        fair_retry: FairRetry,
+        deadline: Deadline | None = None,
+        *,
+        is_known_to_be_away: bool = False,
+        outputs: Sequence[str] = ("DETECTIONS",),
+    ) -> dict[str, Any]:
+        async def infer(left: float | None) -> dict[str, Any]:
+            return await self._transport().infer(
+                image, options=options, outputs=outputs, timeout=left, priority=self.priority
+            )
 
         return await self._ask(infer, fair_retry, deadline, is_known_to_be_away=is_known_to_be_away)
+
+    async def _infer_tiled(
+        self,
+        image: bytes,
+        tiling: Tiling,
+        options: DetectionOptions,
+        fair_retry: FairRetry,
+        slots: asyncio.Semaphore,
+        is_lost: asyncio.Event | None = None,
+    ) -> TiledAnswer:
+        """To be called by whoever holds `_tiled`. Each part of the image waits for a slot and then has `timeout`."""
+        outputs = OUTPUTS if self._gives_labels else OUTPUTS[:1]
+
+        async def send(encode: Encode) -> dict[str, Any]:
+            async with slots:
+                is_away = is_lost is not None and is_lost.is_set()
+                return await self._outputs(
+                    await encode(), options, fair_retry, is_known_to_be_away=is_away, outputs=outputs
+                )
+
+        terms = (await self._terms.current()).changed(options)
+        return await detect_tiled(image, tiling, send, terms)
 
     async def _prove(self, timeout: float) -> None:
         await self._transport().infer(proof_picture(), timeout=timeout)

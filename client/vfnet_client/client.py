@@ -19,6 +19,7 @@ from vfnet_client.exceptions import ServerUnavailableError, VFNetClientError
 from vfnet_client.images import ImageLike
 from vfnet_client.servers.membership import Told
 from vfnet_client.transport import DEFAULT_SERVER
+from vfnet_tiling.tiling import Tiling
 
 T = TypeVar("T")
 
@@ -66,6 +67,7 @@ class VFNetClient:
         classes: Sequence[str | int] | None = None,
         max_detections: int | None = None,
         nms_iou: float | None = None,
+        tiling: Tiling | None = None,
     ) -> Detections:
         """See `AsyncVFNetClient.detect`."""
         detection = self._client.detect(
@@ -74,6 +76,7 @@ class VFNetClient:
             classes=classes,
             max_detections=max_detections,
             nms_iou=nms_iou,
+            tiling=tiling,
         )
         return self._submit(detection).result()
 
@@ -85,12 +88,13 @@ class VFNetClient:
         classes: Sequence[str | int] | None = None,
         max_detections: int | None = None,
         nms_iou: float | None = None,
+        tiling: Tiling | None = None,
     ) -> Iterator[ImageResult]:
         """See `AsyncVFNetClient.detect_many`. `images` is read by the calling thread."""
         options = DetectionOptions.chosen(
             score_threshold=score_threshold, classes=classes, max_detections=max_detections, nms_iou=nms_iou
         )
-        detection, pending = self._client.detection_of_many(options), deque[Future[ImageResult]]()
+        detection, pending = self._client.detection_of_many(options, tiling), deque[Future[ImageResult]]()
         try:
             for position, image in enumerate(images):
                 pending.append(self._submit(detection(position, image)))

@@ -143,6 +143,8 @@ class ImageResult:
     error: VFNetClientError | None = None
     image: bytes | None = None
     """The encoded bytes that were sent; None where there were none to send."""
+    tiles: int = 0
+    """In which it was detected, beside the image as a whole."""
 
     def result(self) -> Detections:
         """The detections; raises the error instead where there is one."""

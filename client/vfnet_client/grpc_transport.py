@@ -11,8 +11,8 @@ from urllib.parse import SplitResult
 from vfnet_client.answer_about import about_headers
 from vfnet_client.credentials import Credentials
 from vfnet_client.detection_options import NO_OPTIONS, DetectionOptions
-from vfnet_client.exceptions import InferenceError
-from vfnet_client.model_names import MODEL
+from vfnet_client.exceptions import InferenceError, VFNetClientError
+from vfnet_client.model_names import MODEL, EnsembleNames
 from vfnet_client.server_errors import error_for
 from vfnet_client.trace_context import trace_headers
 
@@ -80,8 +80,7 @@ class GRPCTransport:
                 headers={**self._headers, **trace_headers(), **about_headers()},
             )
         except InferenceServerException as error:
-            status = str(error.status()).removeprefix("StatusCode.")
-            raise error_for(status, str(error.message()), self._server, timeout) from error
+            raise self._error(error, timeout) from error
         try:
             found = {name: result.as_numpy(name) for name in outputs}
         except Exception as error:  # tritonclient believes what shapes and lengths say
@@ -89,6 +88,18 @@ class GRPCTransport:
         if any(tensor is None or (not tensor.size and name == "DETECTIONS") for name, tensor in found.items()):
             raise InferenceError(f"{self._server} does not answer like a Triton server")
         return found
+
+    async def step_parameters(self, step: str, *, timeout: float | None = None) -> dict[str, str]:
+        """See `Transport.step_parameters`."""
+        from tritonclient.utils import InferenceServerException
+
+        try:
+            answer = await self._client.get_model_config(
+                EnsembleNames(self._model).step(step), client_timeout=timeout, headers=self._headers
+            )
+        except InferenceServerException as error:
+            raise self._error(error, timeout) from error
+        return {name: value.string_value for name, value in answer.config.parameters.items()}
 
     async def is_ready(self, *, timeout: float | None = None) -> bool:
         """See `Transport.is_ready`."""
@@ -102,6 +113,11 @@ class GRPCTransport:
     async def close(self) -> None:
         """See `Transport.close`."""
         await self._client.close()
+
+    def _error(self, error: Any, timeout: float | None) -> VFNetClientError:
+        """Of an `InferenceServerException`."""
+        status = str(error.status()).removeprefix("StatusCode.")
+        return error_for(status, str(error.message()), self._server, timeout)
 
 
 def infer_inputs(protocol: ModuleType, image: bytes, options: DetectionOptions = NO_OPTIONS) -> list[Any]:

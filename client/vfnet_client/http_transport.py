@@ -22,7 +22,7 @@ from vfnet_client.bounded_json import parse_json
 from vfnet_client.credentials import Credentials
 from vfnet_client.detection_options import NO_OPTIONS, DetectionOptions
 from vfnet_client.exceptions import InferenceError, VFNetClientError
-from vfnet_client.model_names import MODEL
+from vfnet_client.model_names import MODEL, EnsembleNames
 from vfnet_client.safe_text import printable_line
 from vfnet_client.server_errors import deadline_exceeded, error_for, unavailable
 from vfnet_client.trace_context import trace_headers
@@ -123,7 +123,7 @@ class HTTPTransport:
 
     def __init__(self, server: SplitResult, credentials: Credentials, model: str = MODEL) -> None:
         self._server = server.geturl()
-        self._model = f"{self._server}/v2/models/{model}"
+        self._model, self._names = f"{self._server}/v2/models/{model}", EnsembleNames(model)
         self._connection = HTTPConnection(self._server, credentials, secure=server.scheme == "https")
 
     async def infer(
@@ -156,6 +156,18 @@ class HTTPTransport:
             found = {output["name"]: _array(output) for output in document["outputs"]}
             return {name: found[name] for name in outputs}
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise InferenceError(f"{self._server} does not answer like a Triton server") from error
+
+    async def step_parameters(self, step: str, *, timeout: float | None = None) -> dict[str, str]:
+        """See `Transport.step_parameters`."""
+        url = f"{self._server}/v2/models/{self._names.step(step)}/config"
+        answer = await self._connection.request("GET", url, timeout=timeout)
+        if answer.status_code != 200:
+            raise self._refusal(answer, timeout)
+        try:
+            document: Any = parse_json(answer.content, _MOST_CONTAINERS)
+            return {name: str(value["string_value"]) for name, value in document["parameters"].items()}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InferenceError(f"{self._server} does not answer like a Triton server") from error
 
     async def is_ready(self, *, timeout: float | None = None) -> bool:

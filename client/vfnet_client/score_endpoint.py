@@ -93,6 +93,10 @@ class ScoreEndpoint:
         except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
             raise InferenceError(f"{self._url} does not answer like a /score endpoint") from error
 
+    async def step_parameters(self, step: str, *, timeout: float | None = None) -> dict[str, str]:  # noqa: ARG002
+        """See `Transport.step_parameters`."""
+        return {}
+
     def _check_understood(self, parameters: Iterable[str], answer: httpx.Response) -> None:
         """Raise UnsupportedOptionsError where a parameter was ignored, which the answer does not show.
 

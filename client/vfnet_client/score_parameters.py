@@ -17,6 +17,8 @@ from typing import Any
 
 from vfnet_client.detection_options import NO_OPTIONS, DetectionOptions, check_option
 from vfnet_client.exceptions import RequestError
+from vfnet_tiling.parameters import TILING_PARAMETERS, tiling_of
+from vfnet_tiling.tiling import Tiling, TilingError
 
 THRESHOLD_PARAMETER = "box_score_threshold"
 """AutoML's name of the option `score_threshold`."""
@@ -37,6 +39,8 @@ class ScoreParameters:
     """What `params` of one request wants, for all its images."""
 
     options: DetectionOptions = NO_OPTIONS
+    tiling: Tiling | None = None
+    """Detect in tiles of each image, too; None: not."""
     known: tuple[str, ...] = ()
     """The keys that were understood, in alphabetical order."""
 
@@ -57,7 +61,13 @@ def read_parameters(params: Any) -> ScoreParameters:
     if not isinstance(params, Mapping):
         return NO_PARAMETERS
     options, known = _options(params)
-    return ScoreParameters(options, tuple(sorted(known))) if known else NO_PARAMETERS
+    try:
+        tiling = tiling_of(params)
+    except TilingError as error:
+        raise RequestError(400, str(error)) from error
+    if tiling is not None:
+        known |= TILING_PARAMETERS & {key for key, value in params.items() if value is not None}
+    return ScoreParameters(options, tiling, tuple(sorted(known))) if known else NO_PARAMETERS
 
 
 def written_parameters(options: DetectionOptions) -> dict[str, Any]:

@@ -46,6 +46,14 @@ class Transport(Protocol):
         """
         ...
 
+    async def step_parameters(self, step: str, *, timeout: float | None = None) -> dict[str, str]:
+        """The parameters in the configuration of one of the model's `STEPS`. An endpoint tells none.
+
+        Raises:
+            VFNetClientError: the server cannot be reached, or does not tell; a gateway does not.
+        """
+        ...
+
     async def is_ready(self, *, timeout: float | None = None) -> bool:
         """Whether the server says that it could serve the ensemble. False also when it cannot be reached."""
         ...

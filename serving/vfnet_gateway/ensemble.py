@@ -14,6 +14,7 @@ from vfnet_client.fair_retry import FairRetry
 from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
 from vfnet_client.server_errors import deadline_exceeded
 from vfnet_client.servers.pool import ServerPool
+from vfnet_client.tiled_detection import ServerTerms, SuppressionTerms
 from vfnet_client.transport import Transport, server_urls
 from vfnet_gateway.admission import ImagePlaces, Place, Places, Priority, RequestPlaces
 from vfnet_gateway.answer_origin import asking, taken_from
@@ -74,6 +75,7 @@ class Ensemble:
         )
         # All requests share them: an image that Triton refuses waits for one that it answers, and none pushes in.
         self._fair_retries = fair_retries() if retries is None else retries
+        self._terms = ServerTerms(lambda: transport.step_parameters("postprocess", timeout=_READY_PATIENCE_S))
         self._was_ready, self._asked_at = False, -_READY_FOR_S
         self._asking: asyncio.Task[bool] | None = None
         if isinstance(transport, ServerPool):
@@ -108,6 +110,10 @@ class Ensemble:
     def newcomers(self) -> int:
         """Requests waiting for their first place."""
         return self._image_places.newcomers
+
+    async def suppression_terms(self) -> SuppressionTerms:
+        """On which the model suppresses boxes, as Triton says."""
+        return await self._terms.current()
 
     async def is_ready(self) -> bool:
         """Whether an image that is sent now would be answered.

@@ -60,6 +60,7 @@ class GatewayMetrics:
             "vfnet_gateway_images", "Images of answered requests: detected or unreadable.", ["outcome"],
             registry=self.registry,
         )  # fmt: skip
+        self.tiles = Counter("vfnet_gateway_tiles", "Tiles of detected images, beside these.", registry=self.registry)
         self.received = Counter("vfnet_gateway_received_bytes", "Bytes of request bodies.", registry=self.registry)
         self.requests_in_flight = Gauge(
             "vfnet_gateway_requests_in_flight", "Requests being answered.", registry=self.registry,

@@ -113,6 +113,7 @@ class ScoreRoutes:
                 record.has_failed_images = answers.has_failed_images
         self.metrics.images.labels("detected").inc(len(index) - len(answers.reasons))
         self.metrics.images.labels("unreadable").inc(len(answers.reasons))
+        self.metrics.tiles.inc(answers.tiles)
         with record.stage("write"):
             if not answers.reasons:
                 body = await _built(answers, lambda: frame(contract.score_response(answers.results)))

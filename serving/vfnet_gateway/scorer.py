@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,11 +17,14 @@ from vfnet_client.exceptions import (
 )
 from vfnet_client.retry_policy import Deadline
 from vfnet_client.safe_text import printable_line
+from vfnet_client.tiled_detection import OUTPUTS, Encode
 from vfnet_gateway.admission import Priority, RequestPlaces
 from vfnet_gateway.service_levels import ServiceLevels
 from vfnet_gateway.settings import GatewaySettings
 from vfnet_gateway.steps import FETCH, IMAGE, step
+from vfnet_gateway.tiled_scoring import TiledScoring
 from vfnet_gateway.traffic.deployments import Destination
+from vfnet_tiling.tiling import Tiling
 
 Fetch = Callable[[str], Awaitable[bytes]]
 _DECODE_ON_A_THREAD_FROM = 1 << 20
@@ -40,6 +43,8 @@ class Answers:
     """Triton's `DETECTIONS`; None where there is a reason instead."""
     reasons: dict[int, str] = field(default_factory=dict)
     """By position, why an image could not be read."""
+    tiles: int = 0
+    """Of the images that were answered."""
     has_failed_images: bool = False
     """Whether one of these ended the model's process each time that it had it."""
 
@@ -53,6 +58,8 @@ class _Batch:
     places: RequestPlaces
     deadline: Deadline
     answers: Answers
+    window: asyncio.Semaphore
+    """Tiles in the ensemble at once; images are bounded by how many are at work."""
 
 
 class Scorer:
@@ -62,6 +69,7 @@ class Scorer:
         self.settings, self._fetch, self._levels = settings, fetch, levels
         # As many fetched images are in memory as there are places to send them to.
         self._fetches = asyncio.Semaphore(settings.max_in_flight)
+        self._tiled = TiledScoring(settings.max_tiles)
 
     async def answer(
         self, request: ScoreRequest, destination: Destination, priority: Priority = Priority.INTERACTIVE
@@ -83,6 +91,7 @@ class Scorer:
             destination.of_a_request(priority),
             Deadline.after(timeout),
             Answers([None] * len(request.items)),
+            asyncio.Semaphore(self._window_of(destination)),
         )
         try:
             async with asyncio.timeout(timeout + _MOMENT_S):
@@ -95,7 +104,7 @@ class Scorer:
 
     async def _run(self, batch: _Batch) -> None:
         positions = iter(range(len(batch.request.items)))
-        workers = min(len(batch.request.items), self.settings.request_window * batch.destination.ensemble.servers)
+        workers = min(len(batch.request.items), self._window_of(batch.destination))
         if workers <= 1:
             return await self._work(batch, positions)
         tasks = [asyncio.create_task(self._work(batch, positions)) for _ in range(workers)]
@@ -106,6 +115,9 @@ class Scorer:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)  # what waited has left the queue when this returns
         return None
+
+    def _window_of(self, destination: Destination) -> int:
+        return self.settings.request_window * destination.ensemble.servers
 
     async def _work(self, batch: _Batch, positions: Iterator[int]) -> None:
         for position in positions:
@@ -127,6 +139,9 @@ class Scorer:
         return await self._send(batch, item)
 
     async def _send(self, batch: _Batch, item: Any) -> bytes:
+        tiling = batch.request.parameters.tiling
+        if tiling is not None:
+            return await self._send_tiled(batch, item, tiling)
         with self._levels.image(batch.places.priority):
             async with batch.places.place() as place:
                 image = item if isinstance(item, bytes) else await decode_item(item)
@@ -134,6 +149,24 @@ class Scorer:
                     place, image, batch.deadline, options=batch.request.parameters.options
                 )
         answer: bytes = outputs["DETECTIONS"][0]
+        return answer
+
+    async def _send_tiled(self, batch: _Batch, item: Any, tiling: Tiling) -> bytes:
+        image = item if isinstance(item, bytes) else await decode_item(item)
+        options, of_tiles = batch.request.parameters.options, batch.destination.for_tiles()
+        priority = batch.places.priority
+
+        async def send(encode: Encode) -> Mapping[str, Any]:
+            async with batch.window:
+                with self._levels.image(priority):  # each is as much work as an image
+                    async with batch.places.place() as place:
+                        part = await encode()
+                        destination = batch.destination if part is image else of_tiles
+                        return await destination.infer(place, part, batch.deadline, options=options, outputs=OUTPUTS)
+
+        terms = (await batch.destination.ensemble.suppression_terms()).changed(options)
+        answer, tiles = await self._tiled.detect(image, tiling, terms, priority, send)
+        batch.answers.tiles += tiles
         return answer
 
 

@@ -47,6 +47,10 @@ class GatewaySettings:
     """Images of one request.
 
     A request with more is refused with 413, and one with very many values or deep nesting before it is parsed."""
+    max_tiles: Count = 64
+    """Tiles of one image.
+
+    An image that would have more, by the `params` of its request, is one that cannot be read."""
     max_held_bytes: Bytes = 256 << 20
     """All bodies read or worked on together; others are left unread until there is room.
 

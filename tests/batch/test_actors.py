@@ -18,6 +18,7 @@ from vfnet_batch.ray_runner.detectors import AskServers, DetectorRecipe, HoldChe
 from vfnet_batch.rows import Row
 from vfnet_batch.settings import ServerSettings
 from vfnet_client.detection_options import DetectionOptions
+from vfnet_tiling.tiling import Tiling
 
 OPTIONS = DetectionOptions(score_threshold=0.06, nms_iou=0.5)
 FEW = DetectionOptions(classes=("carton", "2", "3"), max_detections=3)
@@ -34,14 +35,18 @@ def strips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def answer_of(recipe: DetectorRecipe, folder: Path, options: DetectionOptions) -> dict[str, Any]:
+def answer_of(
+    recipe: DetectorRecipe, folder: Path, options: DetectionOptions, tiling: Tiling | None = None
+) -> dict[str, Any]:
     """One cell of work, as Ray would give it to an actor."""
     entries = [Entry(f"{i}.png", str(folder / f"{i}.png"), i + 1) for i in range(4)]
-    return CellScorer(recipe, 2, None, options)({"first": 70, "entries": pack_entries(entries)})
+    return CellScorer(recipe, 2, None, options, tiling=tiling)({"first": 70, "entries": pack_entries(entries)})
 
 
-def rows_from(recipe: DetectorRecipe, folder: Path, options: DetectionOptions = OPTIONS) -> list[Row]:
-    answer = answer_of(recipe, folder, options)
+def rows_from(
+    recipe: DetectorRecipe, folder: Path, options: DetectionOptions = OPTIONS, tiling: Tiling | None = None
+) -> list[Row]:
+    answer = answer_of(recipe, folder, options, tiling)
     assert answer["failure"] == ""
     scored = unpack_scored(answer["scored"])
     assert [each.position for each in scored] == [70, 71, 72, 73] == list(range(answer["first"], 74))
@@ -90,6 +95,17 @@ def test_a_class_that_the_model_does_not_have_ends_it(
     for recipe in (AskServers(ServerSettings((server.grpc_url,))), HoldCheckpoint(str(demo_checkpoint))):
         answer = answer_of(recipe, strips, wrong)
         assert "CLASSES has 'cans', which is no class of this model; did you mean 'can'?" in answer["failure"]
+
+
+def test_in_tiles_they_agree_as_well(
+    asked: list[Row], server: ServedRepository, demo_repository: Path, demo_checkpoint: Path, strips: Path
+) -> None:
+    tiling = Tiling(tile_grid_size=(2, 1))
+    expected = rows_from(AskServers(ServerSettings((server.grpc_url,))), strips, tiling=tiling)
+    assert [row.boxes for row in expected[:3]] != [row.boxes for row in asked[:3]]
+    assert expected[3].error is not None
+    for recipe in (HoldRepository(demo_repository, 1), HoldCheckpoint(str(demo_checkpoint))):
+        assert_equal_rows(rows_from(recipe, strips, tiling=tiling), expected)
 
 
 def assert_equal_rows(found: list[Row], expected: list[Row]) -> None:

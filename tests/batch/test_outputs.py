@@ -20,6 +20,7 @@ from batch_command import rows_of, run_batch, unfinished_files, write_images
 from triton_server import ServedRepository
 from vfnet_client import VFNetClient
 from vfnet_client.safe_text import is_printable_line
+from vfnet_tiling.tiling import Tiling
 
 pytestmark = pytest.mark.served
 
@@ -43,6 +44,24 @@ def test_every_image_has_a_row_in_the_order_of_names(scored_photos: Path, photos
         "part-000000050-000000061.jsonl",
     ]
     assert unfinished_files(scored_photos) == []
+
+
+def test_a_batch_in_tiles_is_what_the_client_finds_and_goes_on_in_the_same_tiles_only(
+    server_url: str, tmp_path: Path
+) -> None:
+    source = tmp_path / "photos"
+    source.mkdir()
+    Image.new("RGB", (300, 200), (90, 120, 30)).save(source / "a.png")
+    Image.new("RGB", (30, 20), (90, 120, 30)).save(source / "b.png")
+    run_batch(source, tmp_path / "out", server_url, "--tile-size=120", "--tile-overlap-ratio=0.1")
+    tiling = Tiling(tile_size=(120, 120), tile_overlap_ratio=0.1)
+    with VFNetClient(server_url) as client:
+        large, small = (client.detect(source / name, tiling=tiling).to_json()["boxes"] for name in ("a.png", "b.png"))
+        assert client.detect(source / "b.png").to_json()["boxes"] == small
+        assert client.detect(source / "a.png").to_json()["boxes"] != large
+    assert [row["boxes"] for row in rows_of(tmp_path / "out")] == [large, small]
+    refused = run_batch(source, tmp_path / "out", server_url, code=1)
+    assert "tiling was 'tile-size 120x120, tile-overlap-ratio 0.1' and is now None" in refused.stderr
 
 
 @pytest.fixture

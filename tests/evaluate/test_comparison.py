@@ -161,6 +161,10 @@ def test_options_that_do_not_go_with_a_comparison_are_refused(
         (["--save-detections", str(tmp_path / "x")], "--save-detections is for one source"),
         (["--scale", "480x800"], "scale 800x480: only for checkpoints"),
         (["--flip"], "flip: only for checkpoints"),
+        (
+            ["--tile-grid-size", "3x2"],
+            "tile-overlap-ratio 0.25: only for --server and --checkpoint",
+        ),
         (["--model", "vfnet"], "--model vfnet: only for servers"),
         (["--output", str(tmp_path / "file")], "cannot write into"),
         (["--json", str(tmp_path)], "it is a folder"),

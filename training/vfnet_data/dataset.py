@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from vfnet_client.exceptions import VFNetError
 from vfnet_data.problems import Problems
+from vfnet_tiling.geometry import Tile
 
 UNTRAINED = ("", "marked ignore", "less than a pixel wide or high", "of area 0")
 """Why MMDetection 2.28 trains on a box no more than on what is not annotated: `CocoDataset._parse_ann_info`."""
@@ -38,6 +39,8 @@ class AnnotatedImage:
     """[n], indices into `UNTRAINED`: why MMDetection does not train on a box, 0 where it does; None: it does on all."""
     left_out: int = 0
     """How many more boxes are annotated, which make no sense."""
+    tile: Tile | None = None
+    """The part of the stored image that this is, where it is not all of it; `width`, `height` and `boxes` are its."""
 
     @property
     def object_areas(self) -> npt.NDArray[np.float64]:

@@ -18,6 +18,7 @@ from vfnet_data.dataset import AnnotatedImage, DetectionDataset
 from vfnet_evaluate.errors import EvaluationError
 from vfnet_evaluate.label_names import reconcile
 from vfnet_model.detectors.image_detections import ImageDetections
+from vfnet_tiling.tiling import Tiling
 
 if TYPE_CHECKING:  # evaluating a server needs nothing of vfnet_build
     from vfnet_model.detectors.network_detector import NetworkDetector
@@ -63,12 +64,14 @@ def detect_with_server(
     timeout: float | None = 60.0,
     model: str | None = None,
     options: DetectionOptions = NO_OPTIONS,
+    tiling: Tiling | None = None,
 ) -> DetectedDataset:
     """Ask a running server about every image, as any client would.
 
     Args:
         model: the one to ask where the server has several.
         options: what is wanted of the detections otherwise than the model was built.
+        tiling: ask about tiles of each image, too.
 
     Raises:
         ServerUnavailableError: it cannot be reached.
@@ -79,7 +82,8 @@ def detect_with_server(
     failures = dict[int, str]()
     boxes, names = 0, dict[str, None]()
     with VFNetClient(server, concurrency, timeout, model=model) as client:
-        outcomes = client.detect_many((image.path for image in dataset.images), **asdict(options))
+        images = (image.path for image in dataset.images)
+        outcomes = client.detect_many(images, **asdict(options), tiling=tiling)
         for outcome in with_progress(outcomes, len(dataset.images), "detecting"):
             answers.append(_answer(outcome, failures))
             if outcome.detections is not None:

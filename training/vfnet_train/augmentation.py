@@ -52,6 +52,8 @@ def augment(
         FinetuneError: the image file cannot be read.
     """
     stored = decode_image_file(image.path)
+    if image.tile is not None:
+        stored = np.ascontiguousarray(image.tile.of(stored))
     pixels = resize_to_fit(stored, choose_scale(settings, preprocess.img_scale, random))
     boxes = resize_boxes(image.boxes[~image.crowd], stored.shape[:2], pixels.shape[:2])
     if settings.photometric_distortion:  # after the resize, unlike mmdet: on fewer pixels

@@ -10,21 +10,27 @@ from vfnet_evaluate.coco_evaluation import Evaluation, evaluate_detections
 from vfnet_model.detectors.checkpoint_detector import CheckpointDetector
 from vfnet_model.detectors.image_detections import ImageDetections
 from vfnet_runtime.architecture.vfnet import VFNet
+from vfnet_tiling.tiling import Tiling
 from vfnet_train.processes import Processes
 
 
 def evaluate_network(
-    network: VFNet, dataset: DetectionDataset, processes: Processes, check: Callable[[], None]
+    network: VFNet,
+    dataset: DetectionDataset,
+    processes: Processes,
+    check: Callable[[], None],
+    tiling: Tiling | None = None,
 ) -> Evaluation:
     """Detect in every image, each process in its share, with the steps that are served, in float32.
 
     Args:
         check: called after each image; may raise to stop.
+        tiling: detect in tiles of each, too.
 
     Raises:
         InvalidImageError: an image cannot be read.
     """
-    detector = CheckpointDetector(network)
+    detector = CheckpointDetector(network, tiling=tiling)
     rank, world_size = processes.rank, processes.world_size
     share = dataset.images[rank::world_size]
 

@@ -107,7 +107,9 @@ class Loop:
         figures: dict[str, float] = {}
         best = False
         if self.validation is not None and self._evaluation_due(position.epoch + 1):
-            evaluation = evaluate_network(self.evaluated_network, self.validation, self.processes, self._check)
+            evaluation = evaluate_network(
+                self.evaluated_network, self.validation, self.processes, self._check, self.settings.tiling
+            )
             figures = evaluation.figures
             record |= figures
             record["per_class_AP"] = {name: found.AP for name, found in evaluation.per_class.items()}

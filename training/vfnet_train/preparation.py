@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from vfnet_data.dataset import AnnotatedImage, DatasetError, DetectionDataset
+from vfnet_data.tiled_images import tile_images
 from vfnet_model.checkpoints.loading import Checkpoint
 from vfnet_model.checkpoints.resolve import open_checkpoint
 from vfnet_runtime.architecture.config import VFNetConfig
 from vfnet_runtime.architecture.vfnet import VFNet
-from vfnet_train.data import TrainingImages, read_sources, trainable_images
+from vfnet_tiling.tiling import Tiling, TilingError
+from vfnet_train.data import SMALLEST_SIDE, TrainingImages, read_sources, trainable_images
 from vfnet_train.errors import FinetuneError
 from vfnet_train.settings import FinetuneSettings, choose_test_scale, identity
 
@@ -55,6 +57,8 @@ def prepare(settings: FinetuneSettings) -> Preparation:
     training, validation = _read_data(settings, checkpoint.config.classes)
     chosen = trainable_images(training, settings.keep_empty_images)
     _check_trainable(settings, training, chosen)
+    if settings.tiling is not None:
+        chosen = _tiled(chosen, settings.tiling, settings.keep_empty_images)
     config = _configure(checkpoint.config, training.classes, settings)
     network, notes = _build(checkpoint, config, settings.seed)
     notes = [*training.notes, *(validation.notes if validation is not None else ()), *chosen.notes, *notes]
@@ -68,6 +72,19 @@ def prepare(settings: FinetuneSettings) -> Preparation:
     return Preparation(
         config, network, checkpoint, chosen.images, validation, identity(settings) | digests, tuple(notes)
     )
+
+
+def _tiled(chosen: TrainingImages, tiling: Tiling, keep_empty: bool) -> TrainingImages:
+    """The same with tiles of each image. Raises FinetuneError: an image cannot be tiled."""
+    try:
+        tiled = tile_images(chosen.images, tiling, smallest_side=SMALLEST_SIDE, keep_empty=keep_empty)
+    except TilingError as error:
+        raise FinetuneError(str(error)) from error
+    if not tiled.tiles:
+        raise FinetuneError(f"{tiling}: no image is large enough for such tiles, or no box reaches into one")
+    left_out = f", {tiled.empty:,} more have no box and are left out" if tiled.empty else ""
+    note = f"{len(chosen.images):,} images are trained on with {tiled.tiles:,} tiles of them ({tiling}){left_out}"
+    return TrainingImages(tiled.images, (*chosen.notes, note))
 
 
 def _check_trainable(settings: FinetuneSettings, training: DetectionDataset, chosen: TrainingImages) -> None:

@@ -16,6 +16,7 @@ from vfnet_client.commands.options import at_least_one, count, fraction, scale
 from vfnet_client.commands.settings_options import Count, Folder
 from vfnet_data.box_layouts import LAYOUTS
 from vfnet_evaluate.coco_evaluation import FIGURES
+from vfnet_tiling.tiling import Tiling
 from vfnet_train.argument_types import class_names, count_or_auto, norm_or_none, not_negative, positive
 from vfnet_train.errors import FinetuneError
 
@@ -135,6 +136,8 @@ class FinetuneSettings:
     See `choose_test_scale`."""
     optimizer: OptimizerSettings = OptimizerSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
+    tiling: Tiling | None = None
+    """Train on tiles of each image, too, and evaluate in tiles; None: not."""
     ema_decay: Annotated[float, fraction, "SHARE"] | None = None
     """Evaluate and keep a moving average of the weights, such as 0.999; helps with few images (default: off)."""
     precision: Annotated[str, PRECISIONS] = "f32"
@@ -192,6 +195,8 @@ def identity(settings: FinetuneSettings) -> dict[str, str]:
     for part in (settings, settings.optimizer, settings.augmentation):
         for field in fields(part):
             value = getattr(part, field.name)
+            if field.name == "tiling" and value is None:
+                continue  # trainings from before there were tiles go on
             if field.name not in CHANGEABLE and not isinstance(value, (OptimizerSettings, AugmentationSettings)):
                 found[field.name] = repr(value)
     if settings.batch_size is None:

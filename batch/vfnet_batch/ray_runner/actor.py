@@ -13,6 +13,7 @@ from vfnet_batch.ray_runner.detectors import DetectorRecipe
 from vfnet_batch.shard_scoring import Scored, Scorer, score_in_order
 from vfnet_client.detection_options import DetectionOptions
 from vfnet_client.exceptions import VFNetError
+from vfnet_tiling.tiling import Tiling
 
 
 class CellScorer:
@@ -22,6 +23,7 @@ class CellScorer:
         recipe: of its detector.
         concurrency: images in flight at once, over all cells.
         fetching: where images by URL may come from.
+        tiling: see `BatchSettings`.
     """
 
     def __init__(
@@ -31,12 +33,14 @@ class CellScorer:
         draw_threshold: float | None,
         options: DetectionOptions,
         fetching: FetchSettings | None = None,
+        tiling: Tiling | None = None,
     ) -> None:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="vfnet-batch", daemon=True).start()
 
         async def open_scorer() -> Scorer:
-            return Scorer(recipe.open(concurrency, options), concurrency, draw_threshold, fetching)
+            detector = recipe.open(concurrency, options, tiling)
+            return Scorer(detector, concurrency, draw_threshold, fetching)
 
         self._scorer = self._result(open_scorer())
 

@@ -19,12 +19,13 @@ from vfnet_client.detections import Detections
 from vfnet_client.exceptions import InvalidImageError
 from vfnet_client.model_names import MODEL
 from vfnet_client.safe_text import printable_lines
+from vfnet_tiling.tiling import Tiling
 
 
 class DetectorRecipe(Protocol):
     """Travels to an actor and becomes a detector there."""
 
-    def open(self, concurrency: int, options: DetectionOptions) -> Detector:
+    def open(self, concurrency: int, options: DetectionOptions, tiling: Tiling | None = None) -> Detector:
         """To be called inside the event loop that will use it."""
         ...
 
@@ -35,9 +36,9 @@ class AskServers:
 
     servers: ServerSettings
 
-    def open(self, concurrency: int, options: DetectionOptions) -> Detector:
+    def open(self, concurrency: int, options: DetectionOptions, tiling: Tiling | None = None) -> Detector:
         """See `DetectorRecipe.open`."""
-        return ServedDetector(self.servers, concurrency, options, _say)
+        return ServedDetector(self.servers, concurrency, options, _say, tiling=tiling)
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,13 @@ class HoldRepository:
     model: str = MODEL
     """Of the repository's, which may be several."""
 
-    def open(self, concurrency: int, options: DetectionOptions) -> Detector:
+    def open(self, concurrency: int, options: DetectionOptions, tiling: Tiling | None = None) -> Detector:
         """See `DetectorRecipe.open`."""
         from vfnet_model.detectors.repository_detector import RepositoryDetector
 
         held = RepositoryDetector(self.repository, self.threads, self.model)
         # Options that the model refuses are so with each image: an error here would come out of Ray in its own words.
-        return InProcessDetector(lambda encoded: held.with_options(options).detect(encoded), concurrency)
+        return InProcessDetector(lambda encoded: held.with_options(options).detect(encoded, tiling), concurrency)
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,18 @@ class HoldCheckpoint:
     checkpoint: str
     """A path on every machine of the cluster, a URL, `coco` or `demo`."""
 
-    def open(self, concurrency: int, options: DetectionOptions) -> Detector:  # noqa: ARG002
+    def open(
+        self,
+        concurrency: int,  # noqa: ARG002
+        options: DetectionOptions,
+        tiling: Tiling | None = None,
+    ) -> Detector:
         """See `DetectorRecipe.open`. One image at a time."""
         from vfnet_model.checkpoints.resolve import open_checkpoint
         from vfnet_model.detectors.checkpoint_detector import CheckpointDetector, load_network
         from vfnet_model.detectors.image_detections import as_fractions
 
-        held = CheckpointDetector(load_network(open_checkpoint(self.checkpoint)))
+        held = CheckpointDetector(load_network(open_checkpoint(self.checkpoint)), tiling=tiling)
 
         def detect(encoded: bytes) -> Detections:
             found, size = held.with_options(options).detect(encoded), stored_size(encoded)

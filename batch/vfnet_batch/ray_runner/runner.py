@@ -68,6 +68,7 @@ def score_on_ray(batch: Batch, cluster: ClusterSettings, recipe: DetectorRecipe)
                 settings.draw_threshold,
                 settings.options,
                 settings.fetching,
+                settings.tiling,
             ),
             compute=actors,
             num_cpus=cluster.cpus,

@@ -17,6 +17,7 @@ from vfnet_model.checkpoints.loading import Checkpoint, build_network, load_chec
 from vfnet_model.detectors.network_detector import ONE_VIEW, NetworkDetector
 from vfnet_runtime.architecture.detector import DensePredictor
 from vfnet_runtime.architecture.vfnet import VFNet
+from vfnet_tiling.tiling import Tiling
 
 
 def load_network(checkpoint: Checkpoint, device: str | None = None) -> VFNet:
@@ -39,18 +40,20 @@ class CheckpointDetector(NetworkDetector):
     as they are at that moment and where they are (CPU or GPU), in float32 without autocast. Not for several threads.
     """
 
-    def __init__(self, model: VFNet | Path, augmentations: Augmentations = ONE_VIEW) -> None:
+    def __init__(
+        self, model: VFNet | Path, augmentations: Augmentations = ONE_VIEW, tiling: Tiling | None = None
+    ) -> None:
         """Take a network, or load a checkpoint file.
 
         Args:
             model: a network (of a DDP wrapper its `.module`), or a path.
-            augmentations: see `NetworkDetector`.
+            augmentations, tiling: see `NetworkDetector`.
 
         Raises:
             CheckpointError: the file is no checkpoint that can be used.
         """
         network = model if isinstance(model, VFNet) else build_network(load_checkpoint(model))
-        super().__init__(network.config, self.predict, augmentations)
+        super().__init__(network.config, self.predict, augmentations, tiling)
         self._predictor = DensePredictor(network)
 
     def predict(

@@ -21,11 +21,14 @@ from vfnet_model.augmentations import Augmentations
 from vfnet_model.detectors.chosen_suppression import chosen_suppression
 from vfnet_model.detectors.image_detections import ImageDetections
 from vfnet_model.detectors.test_time_augmentation import View, merged, views_of
+from vfnet_model.detectors.tiled_pixels import merged_tiles, tiled
 from vfnet_runtime.answers import detect
 from vfnet_runtime.architecture.config import VFNetConfig
 from vfnet_runtime.candidates import CandidateSettings, select_candidates
 from vfnet_runtime.resizing import ResizedImage, resize_onto_canvas
 from vfnet_runtime.suppression import Suppression
+from vfnet_tiling.geometry import Tile
+from vfnet_tiling.tiling import Tiling
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -40,11 +43,18 @@ class NetworkDetector:
 
     Args:
         augmentations: the views of each image; the candidates of all go through one suppression.
+        tiling: each image is detected in as a whole and in its tiles, in every view of each.
     """
 
-    def __init__(self, config: VFNetConfig, predict: Predict, augmentations: Augmentations = ONE_VIEW) -> None:
+    def __init__(
+        self,
+        config: VFNetConfig,
+        predict: Predict,
+        augmentations: Augmentations = ONE_VIEW,
+        tiling: Tiling | None = None,
+    ) -> None:
         self._predict = predict
-        self._augmentations = augmentations
+        self._augmentations, self._tiling = augmentations, tiling
         self.config = config
         self._suppression = Suppression(config.test.iou_threshold, config.test.max_per_img)
         self._settings = CandidateSettings(
@@ -73,13 +83,14 @@ class NetworkDetector:
         """Detect in one image, encoded or in a file; `labels` index `classes`.
 
         Raises:
-            InvalidImageError: it cannot be read.
+            InvalidImageError: it cannot be read, or not be tiled.
         """
-        return self._detect(self._prepare_views(image))
+        return self._detect(self._prepare_parts(image))
 
     def detect_many(self, images: Iterable[bytes | Path]) -> Iterator[ImageDetections | InvalidImageError]:
         """Detect in many images, in their order; a bad one gives its error. The next are decoded meanwhile."""
-        for prepared in read_ahead(self._prepare_or_error, images):
+        # Of tiles, one image's are many pixels.
+        for prepared in read_ahead(self._prepare_or_error, images, *((4, 2) if self._tiling is None else (1, 1))):
             yield prepared if isinstance(prepared, InvalidImageError) else self._detect(prepared)
 
     def prepare(self, image: bytes | Path) -> ResizedImage:
@@ -91,18 +102,29 @@ class NetworkDetector:
         preprocess = self.config.preprocess
         return resize_onto_canvas(_decode(image), preprocess.img_scale, preprocess.size_divisor)
 
-    def _prepare_views(self, image: bytes | Path) -> list[View]:
+    def _prepare_parts(self, image: bytes | Path) -> list[tuple[Tile, list[View]]]:
         preprocess = self.config.preprocess
-        return views_of(_decode(image), self._augmentations, preprocess.img_scale, preprocess.size_divisor)
+        pixels = _decode(image)
+        return [
+            (tile, views_of(tile.of(pixels), self._augmentations, preprocess.img_scale, preprocess.size_divisor))
+            for tile in tiled(pixels, self._tiling)
+        ]
 
-    def _prepare_or_error(self, image: bytes | Path) -> list[View] | InvalidImageError:
+    def _prepare_or_error(self, image: bytes | Path) -> list[tuple[Tile, list[View]]] | InvalidImageError:
         try:
-            return self._prepare_views(image)
+            return self._prepare_parts(image)
         except InvalidImageError as error:
             return error
 
-    def _detect(self, views: list[View]) -> ImageDetections:
-        """`vfnet_detector` for each view, and `vfnet_postprocess`."""
+    def _detect(self, parts: list[tuple[Tile, list[View]]]) -> ImageDetections:
+        """`vfnet_detector` for each view, `vfnet_postprocess` for each part, and what a client does with tiles."""
+        found = [self._detect_part(views) for _, views in parts]
+        if len(found) == 1:
+            return found[0]
+        own = self._suppression
+        return merged_tiles([tile for tile, _ in parts], found, self._tiling, own.iou_threshold, own.max_per_img)
+
+    def _detect_part(self, views: list[View]) -> ImageDetections:
         candidates = merged(views, [self._find_candidates(view.image) for view in views])
         found = detect(*candidates, np.ones(2, np.float32), self._suppression)
         return ImageDetections(

@@ -13,12 +13,15 @@ from vfnet_client.exceptions import InvalidImageError
 from vfnet_client.model_names import MODEL, EnsembleNames
 from vfnet_images.decoding import ImageError, decode_image
 from vfnet_model.detectors.chosen_suppression import chosen_suppression
+from vfnet_model.detectors.image_detections import ImageDetections, as_fractions
+from vfnet_model.detectors.tiled_pixels import merged_tiles, tiled
 from vfnet_model.served_repository import check_runtime, served_parameters
-from vfnet_runtime.answers import detect
+from vfnet_runtime import answers
 from vfnet_runtime.candidates import CandidateSettings, select_candidates
 from vfnet_runtime.engines.openvino_engine import OpenVINOEngine
 from vfnet_runtime.resizing import ResizedImage, resize_onto_canvas
 from vfnet_runtime.suppression import Suppression
+from vfnet_tiling.tiling import Tiling
 
 
 class RepositoryDetector:
@@ -73,21 +76,30 @@ class RepositoryDetector:
         other._suppression = chosen_suppression(self._suppression, self.classes, options)
         return other
 
-    def detect(self, encoded: bytes) -> Detections:
-        """What a server of the repository answers.
+    def detect(self, encoded: bytes, tiling: Tiling | None = None) -> Detections:
+        """What a server of the repository answers, or what a client makes of its answers to an image and its tiles.
 
         Raises:
-            InvalidImageError: it is not an image that can be read.
+            InvalidImageError: it is not an image that can be read, or not be tiled.
         """
         try:
             image = decode_image(encoded, self._max_image_pixels)
         except ImageError as error:
             raise InvalidImageError(str(error)) from error
+        height, width = image.shape[:2]
+        tiles = tiled(image, tiling)
+        found = [self._detect(tile.of(image)) for tile in tiles]
+        if len(found) == 1:
+            return Detections.from_json(found[0].to_json(self.classes, float(width), float(height)))
+        parts = [ImageDetections(each.boxes, each.scores, each.labels) for each in found]
+        merged = merged_tiles(tiles, parts, tiling, self._suppression.iou_threshold, self._suppression.max_per_img)
+        return as_fractions(merged, self.classes, (width, height))
+
+    def _detect(self, image: Any) -> answers.Detections:
+        """In pixels of the image."""
         resized = resize_onto_canvas(image, self.scale, self._divisor)
         boxes, scores, labels = self._candidates_of(resized)
-        width, height = resized.geometry[0, :2]
-        found = detect(boxes, scores, labels, resized.geometry[0, 2:], self._suppression)
-        return Detections.from_json(found.to_json(self.classes, float(width), float(height)))
+        return answers.detect(boxes, scores, labels, resized.geometry[0, 2:], self._suppression)
 
     def _candidates_of(self, resized: ResizedImage) -> Any:
         answer: Future[Any] = Future()

@@ -17,6 +17,7 @@ from vfnet_client.commands.options import (
     connected,
     detection_options,
 )
+from vfnet_client.commands.tiling_options import add_tiling_arguments, tiling_from
 from vfnet_client.contract import score_response
 from vfnet_client.detections import Detections, ImageResult
 from vfnet_client.exceptions import (
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--concurrency", metavar="N", type=at_least_one, default=16, help="images in flight (default: %(default)s)"
     )
+    add_tiling_arguments(parser)
     add_server_options(parser)
     parser.epilog = (
         "An image that cannot be read is null in the JSON and named on stderr; the others are done all the same. "
@@ -56,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Detect on every image in turn. A bad image is reported and passed over; a dead or closed server ends it,
     and so does what the model cannot be asked for."""
+    tiling, untiled = tiling_from(arguments), 0
     passed_over = PassedOver()
     sources = expand(arguments.images, passed_over)
     _check_targets(arguments)
@@ -70,9 +73,10 @@ def run(arguments: argparse.Namespace) -> int:
             progress.write(f"vfnet detect: {passed_over}")
         progress.begin()
         options = asdict(detection_options(arguments))
-        outcomes = client.detect_many((source.location for source in sources), **options)
+        outcomes = client.detect_many((source.location for source in sources), **options, tiling=tiling)
         for source, outcome in zip(sources, outcomes, strict=True):
             found, reason = outcome.detections, _failure(outcome)
+            untiled += tiling is not None and found is not None and outcome.tiles == 0
             if found is not None and arguments.json is None:
                 progress.write(summary(source.name, found), sys.stdout)
             if found is not None and outcome.image is not None and lacks_end_marker(outcome.image):
@@ -84,6 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
                 progress.write(printable_line(f"vfnet detect: {source.name}: {reason}", _LONGEST_LINE))
             answers.append(None if found is None else json.dumps(found.to_json()).encode())
             progress.advance()
+        if untiled:
+            progress.write(f"vfnet detect: {untiled} of {len(sources)} images are too small for such tiles: not tiled")
     _write_json(arguments.json, score_response(answers) + b"\n")
     return 1 if failures else 0
 

@@ -98,6 +98,14 @@ class ServerPool:
 
         return await self._ask(ask, timeout)
 
+    async def step_parameters(self, step: str, *, timeout: float | None = None) -> dict[str, str]:
+        """See `Transport.step_parameters`: of the least busy. A server that does not tell is not left out for that."""
+        await self._membership.open()
+        server = self._least_busy(set(), is_refused=False)
+        if server is None:
+            raise self._membership.nobody()
+        return await server.transport.step_parameters(step, timeout=timeout)
+
     async def post(self, body: bytes, *, timeout: float | None = None) -> ScoreReply:
         """See `ScoreEndpoint.post`, where all servers are such."""
 

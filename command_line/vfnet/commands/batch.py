@@ -20,6 +20,7 @@ from vfnet_client.commands.options import (
 )
 from vfnet_client.commands.settings_options import add_options, settings_from
 from vfnet_client.commands.settings_parser import SettingsParser
+from vfnet_client.commands.tiling_options import add_tiling_arguments, tiling_from
 from vfnet_client.json_log import write_as
 from vfnet_client.model_names import MODEL
 from vfnet_client.safe_text import printable_lines
@@ -81,6 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     served.add_argument(
         "--repository", type=Path, metavar="DIR", help="serve what vfnet build wrote, for the batch alone"
     )
+    add_tiling_arguments(parser)
     _add_ray_options(parser.add_argument_group("on a Ray cluster"))
     add_server_options(parser, retries=3)
     parser.epilog = (
@@ -185,6 +187,7 @@ def _settings(arguments: argparse.Namespace) -> BatchSettings:
         draw_threshold=arguments.draw_threshold if arguments.draw else None,
         shard_images=arguments.shard_images or (1000 if arguments.ray is None else 200),
         fetching=_fetching(arguments),
+        tiling=tiling_from(arguments),
     )
 
 

@@ -14,6 +14,7 @@ from vfnet.commands.compared_sources import check_comparison, compared_source, r
 from vfnet.commands.detection_settings import add_detection_arguments, detection_settings_from, requested_settings
 from vfnet_client.atomic_files import write_whole
 from vfnet_client.commands.options import GivenOnce, at_least_one, ensemble_name, seconds, server_url
+from vfnet_client.commands.tiling_options import add_tiling_arguments, tiling_from
 from vfnet_client.exceptions import CommandError
 from vfnet_client.safe_text import printable_lines
 from vfnet_data.box_layouts import LAYOUTS
@@ -69,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_detection_arguments(parser)
     add_augmentation_arguments(parser)
+    add_tiling_arguments(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="write a report with curves and pictures")
     parser.add_argument(
@@ -128,6 +130,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _detect(arguments: argparse.Namespace, dataset: DetectionDataset) -> tuple[str, DetectedDataset]:
     """What is evaluated, in words, and its detections."""
+    tiling = tiling_from(arguments)
+    tiles = "" if tiling is None else str(tiling)
     if arguments.server is not None:
         settings = DetectionSettings() if arguments.compare is not None else detection_settings_from(arguments)
         found = detect_with_server(
@@ -137,9 +141,11 @@ def _detect(arguments: argparse.Namespace, dataset: DetectionDataset) -> tuple[s
             arguments.timeout,
             arguments.model,
             requested_settings(settings),
+            tiling,
         )
         told = f"({settings})" if settings else None
-        return " ".join(filter(None, ("server", arguments.server, arguments.model, told))), found
+        words = " ".join(filter(None, ("server", arguments.server, arguments.model, told)))
+        return ", ".join(filter(None, (words, tiles))), found
     if arguments.detections is not None:
         return f"detections {arguments.detections}", DetectedDataset(read_coco_results(dataset, arguments.detections))
     # Here, so that a server can be evaluated without torch.
@@ -151,8 +157,8 @@ def _detect(arguments: argparse.Namespace, dataset: DetectionDataset) -> tuple[s
     network = load_network(checkpoint, arguments.device)
     _say(checkpoint.description)
     augmentations = augmentations_from(arguments)
-    found = detect_with_network(dataset, CheckpointDetector(network, augmentations))
-    description = ", ".join(filter(None, (checkpoint.description, str(settings), str(augmentations))))
+    found = detect_with_network(dataset, CheckpointDetector(network, augmentations, tiling))
+    description = ", ".join(filter(None, (checkpoint.description, str(settings), str(augmentations), tiles)))
     return f"checkpoint {checkpoint.path.name} ({description})", found
 
 
@@ -162,6 +168,11 @@ def _check_targets(arguments: argparse.Namespace) -> None:
     settings.check()
     augmentations = augmentations_from(arguments)
     augmentations.check()
+    tiling = tiling_from(arguments)
+    compared = arguments.compare or ()
+    only_files = arguments.detections is not None or (compared and all(each.detections for each in compared))
+    if tiling is not None and only_files:
+        raise CommandError(f"{tiling}: only for --server and --checkpoint; detections in a file are there already")
     if arguments.compare is not None:
         check_comparison(arguments, settings, augmentations)
     elif settings and arguments.detections is not None:

@@ -6,6 +6,7 @@ import argparse
 
 from vfnet_client.commands.settings_options import add_options, settings_from
 from vfnet_client.commands.settings_parser import SettingsParser
+from vfnet_client.commands.tiling_options import add_tiling_arguments, tiling_from
 from vfnet_client.safe_text import printable_lines
 from vfnet_train.finetuning import finetune
 from vfnet_train.settings import AugmentationSettings, FinetuneSettings, OptimizerSettings
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(optimiser, OptimizerSettings)
     add_options(optimiser, FinetuneSettings, "ema_decay")
     add_options(parser.add_argument_group("augmentation"), AugmentationSettings)
+    add_tiling_arguments(parser, "tiles: also train on parts of each image, for small objects, and evaluate in them")
     add_options(
         parser.add_argument_group("run"), FinetuneSettings,
         "output", "epochs", "max_steps", "batch_size", "base_batch_size", "gradient_accumulation", "evaluate_every",
@@ -43,6 +45,7 @@ def settings_of(arguments: argparse.Namespace) -> FinetuneSettings:
         arguments,
         optimizer=settings_from(OptimizerSettings, arguments),
         augmentation=settings_from(AugmentationSettings, arguments),
+        tiling=tiling_from(arguments),
     )
 
 

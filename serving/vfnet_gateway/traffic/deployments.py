@@ -71,6 +71,10 @@ class Destination:
         """See `Ensemble.of_a_request`."""
         return self.ensemble.of_a_request(priority)
 
+    def for_tiles(self) -> Destination:
+        """The same for tiles of images, which are no images that somebody sent: not kept, copied or looked at."""
+        return replace(self, capture=None, mirror=None, drift=None)
+
     async def infer(
         self,
         place: Place,

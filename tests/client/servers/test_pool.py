@@ -51,6 +51,11 @@ class FakeServer:
             raise self.error
         return ANSWER
 
+    async def step_parameters(self, step: str, **_others: Any) -> dict[str, str]:
+        if self.error is not None:
+            raise self.error
+        return {"of": step}
+
     async def is_ready(self, **_others: Any) -> bool:
         return self.error is None
 
@@ -132,6 +137,19 @@ async def until(holds: Callable[[], bool], seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
         while not holds():
             await asyncio.sleep(0.005)
+
+
+def test_a_server_that_does_not_tell_how_it_suppresses_still_gets_images() -> None:
+    async def scenario(servers: Servers) -> None:
+        assert await servers.pool.step_parameters("postprocess") == {"of": "postprocess"}
+        for server in servers.made.values():
+            server.error = WrongServerError("a gateway tells nothing of steps")
+        with pytest.raises(WrongServerError):
+            await servers.pool.step_parameters("postprocess")
+        assert servers.said == []
+        assert servers.pool.number_in == len(URLS)
+
+    run(scenario)
 
 
 def test_images_go_to_the_least_busy() -> None:

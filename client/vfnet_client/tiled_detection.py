@@ -1,0 +1,207 @@
+"""One image and its tiles, each an inference of its own, in flight together, merged on the server's terms."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from vfnet_client.detection_options import DetectionOptions
+from vfnet_client.detections import DetectedBox, Detections, typed
+from vfnet_client.exceptions import InvalidImageError, VFNetClientError
+from vfnet_tiling.tiling import MOST_TILES, Tiling, TilingError
+
+if TYPE_CHECKING:  # NumPy and Pillow are not imported before an image is tiled
+    import numpy as np
+    import numpy.typing as npt
+
+    from vfnet_tiling.geometry import Tile
+
+Encode = Callable[[], Awaitable[bytes]]
+Send = Callable[[Encode], Awaitable[Mapping[str, Any]]]
+"""Waits until there is room for one more inference, encodes a part of the image then and not before, and returns the
+ensemble's `OUTPUTS`: `LABELS` may be missing."""
+OUTPUTS = ("DETECTIONS", "LABELS")
+_KNOWN_FOR_S = 60.0
+
+
+@dataclass(frozen=True)
+class SuppressionTerms:
+    """On which a served model suppresses boxes. As it stands those of MMDetection's configs/vfnet."""
+
+    iou_threshold: float = 0.6
+    """Of two boxes of a class whose IoU is greater the better one stays."""
+    max_per_img: int = 100
+    """Detections of an image."""
+
+    def changed(self, options: DetectionOptions) -> SuppressionTerms:
+        """As one request wants them."""
+        return SuppressionTerms(
+            self.iou_threshold if options.nms_iou is None else options.nms_iou,
+            self.max_per_img if options.max_detections is None else options.max_detections,
+        )
+
+    @classmethod
+    def of_postprocess(cls, parameters: Mapping[str, str]) -> SuppressionTerms:
+        """Of the parameters in the configuration of a model's last step; of what is not there, MMDetection's."""
+        try:
+            return cls(
+                float(parameters.get("iou_threshold", cls.iou_threshold)),
+                int(parameters.get("max_per_img", cls.max_per_img)),
+            )
+        except ValueError:
+            return cls()
+
+
+class ServerTerms:
+    """What a server says of its model, asked again every minute: another model may serve by then.
+
+    Args:
+        ask: for the parameters of the model's last step, as `Transport.step_parameters`.
+    """
+
+    def __init__(self, ask: Callable[[], Awaitable[Mapping[str, str]]]) -> None:
+        self._ask = ask
+        self._terms, self._asked_at = SuppressionTerms(), -_KNOWN_FOR_S
+
+    async def current(self) -> SuppressionTerms:
+        """Of a gateway or an endpoint, which do not tell, MMDetection's."""
+        if monotonic() - self._asked_at >= _KNOWN_FOR_S:
+            try:
+                self._terms = SuppressionTerms.of_postprocess(await self._ask())
+            except VFNetClientError:  # whoever is away or denies access says so when the image is sent
+                return self._terms
+            self._asked_at = monotonic()
+        return self._terms
+
+
+@dataclass(frozen=True)
+class TiledAnswer:
+    """What was found in an image and its tiles."""
+
+    detections: Detections
+    tiles: int
+    """Beside the whole image; 0 where it fits into one."""
+
+
+async def detect_tiled(
+    image: bytes,
+    tiling: Tiling,
+    send: Send,
+    terms: SuppressionTerms,
+    *,
+    most_tiles: int = MOST_TILES,
+    max_image_pixels: int | None = None,
+) -> TiledAnswer:
+    """Detect in an image and in its tiles, and merge. The first inference that fails ends the others.
+
+    The image is sent as it is, tiles are cut from its stored pixels (EXIF orientation ignored, as the server does).
+
+    Args:
+        image: encoded.
+        max_image_pixels: as of `vfnet_images.decoding.decode_image`; None: its default.
+
+    Raises:
+        InvalidImageError: it cannot be read, or not be tiled as asked. What `send` raises is passed on.
+    """
+    from vfnet_tiling.geometry import whole
+
+    pixels, tiles = await asyncio.to_thread(_cut, image, tiling, most_tiles, max_image_pixels)
+    height, width = pixels.shape[:2]
+    parts = [whole(width, height), *tiles] if tiling.whole_image or not tiles else tiles
+
+    def encode_of(tile: Tile) -> Encode:
+        async def encode() -> bytes:
+            if tile == parts[0] and (tile.width, tile.height) == (width, height):
+                return image
+            from vfnet_tiling.cutting import encode_tile
+
+            return await asyncio.to_thread(encode_tile, tile.of(pixels))
+
+        return encode
+
+    tasks = [asyncio.ensure_future(send(encode_of(tile))) for tile in parts]
+    try:
+        outputs = await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    threshold = tiling.tile_predictions_nms_thresh
+    return TiledAnswer(
+        _merged(
+            parts,
+            outputs,
+            (width, height),
+            terms.iou_threshold if threshold is None else threshold,
+            terms.max_per_img,
+        ),
+        len(tiles),
+    )
+
+
+def _cut(
+    image: bytes, tiling: Tiling, most_tiles: int, max_image_pixels: int | None
+) -> tuple[npt.NDArray[np.uint8], list[Tile]]:
+    """Pixels [height, width, 3], and where the tiles lie in them."""
+    from vfnet_images.decoding import MAX_IMAGE_PIXELS, ImageError, decode_image, stored_size
+    from vfnet_tiling.geometry import tiles_of
+
+    most_pixels = MAX_IMAGE_PIXELS if max_image_pixels is None else max_image_pixels
+    try:
+        tiles = tiles_of(tiling, *stored_size(image, most_pixels), most_tiles)  # refused before it is decoded
+        return decode_image(image, most_pixels), tiles
+    except (ImageError, TilingError) as error:
+        raise InvalidImageError(str(error)) from error
+
+
+def _merged(
+    tiles: Sequence[Tile],
+    outputs: Sequence[Mapping[str, Any]],
+    size: tuple[int, int],
+    iou_threshold: float,
+    most: int,
+) -> Detections:
+    import numpy as np
+
+    from vfnet_tiling.merging import Found, surviving
+
+    answers = [typed(each["DETECTIONS"][0]).boxes for each in outputs]
+    found = [
+        Found(
+            np.array([box.in_pixels(tile.width, tile.height) for box in boxes], np.float64).reshape(-1, 4),
+            np.array([box.score for box in boxes], np.float64),
+            np.array(labels, np.int64),
+        )
+        for tile, boxes, labels in zip(tiles, answers, _labels(answers, outputs), strict=True)
+    ]
+    all_boxes = [_in_image(box, tile, size) for tile, boxes in zip(tiles, answers, strict=True) for box in boxes]
+    return Detections([all_boxes[position] for position in surviving(tiles, found, iou_threshold, most)])
+
+
+def _labels(answers: Sequence[Sequence[DetectedBox]], outputs: Sequence[Mapping[str, Any]]) -> list[Sequence[int]]:
+    """Class indices of each answer's boxes: the model's where it says them, else in the order the answers name them."""
+    counts = list(map(len, answers))
+    if [len(each.get("LABELS", ())) for each in outputs] == counts and any(counts):
+        return [each.get("LABELS", ()) for each in outputs]
+    named = dict.fromkeys(box.label for boxes in answers for box in boxes)
+    index_of = {name: index for index, name in enumerate(named)}
+    return [[index_of[box.label] for box in boxes] for boxes in answers]
+
+
+def _in_image(box: DetectedBox, tile: Tile, size: tuple[int, int]) -> DetectedBox:
+    """A tile's box with corners as fractions of the image."""
+    width, height = size
+    if (tile.width, tile.height) == size:
+        return box
+    x1, y1, x2, y2 = box.in_pixels(tile.width, tile.height)
+    return DetectedBox(
+        (tile.left + x1) / width,
+        (tile.top + y1) / height,
+        (tile.left + x2) / width,
+        (tile.top + y2) / height,
+        box.label,
+        box.score,
+    )

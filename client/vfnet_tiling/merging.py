@@ -1,0 +1,85 @@
+"""Detections of the tiles of an image as those of the image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vfnet_tiling.geometry import Tile
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What was found in one image or tile."""
+
+    boxes: NDArray[np.float64]
+    """[n, 4] x1 y1 x2 y2 in its pixels."""
+    scores: NDArray[np.float64]
+    """[n]."""
+    labels: NDArray[np.int64]
+    """[n], class indices."""
+
+
+def merged(tiles: Sequence[Tile], found: Sequence[Found], iou_threshold: float, most: int) -> Found:
+    """One answer of those to an image and its tiles: what `surviving` lets stay, with boxes in pixels of the image."""
+    boxes, scores, labels, _ = _together(tiles, found)
+    kept = surviving(tiles, found, iou_threshold, most)
+    return Found(boxes[kept], scores[kept], labels[kept])
+
+
+def surviving(tiles: Sequence[Tile], found: Sequence[Found], iou_threshold: float, most: int) -> NDArray[np.int64]:
+    """Which boxes of an image and its tiles stay, as AutoML merges them.
+
+    Over all boxes by falling score, each that stays removes those of its class that overlap it more than allowed and
+    come from another tile: those of its own have been through the model's suppression.
+
+    Args:
+        tiles: the image itself is one of them, where it was detected in.
+        found: of each tile.
+        iou_threshold: a box goes when its IoU with a better one is greater.
+        most: the best so many stay; AutoML keeps all.
+
+    Returns:
+        [k] positions in all boxes, tile after tile: by class index, inside a class by falling score.
+    """
+    boxes, scores, labels, origins = _together(tiles, found)
+    order = np.argsort(-scores, kind="stable")
+    kept = order[_survivors(boxes[order], labels[order], origins[order], iou_threshold, most)]
+    return kept[np.argsort(labels[kept], kind="stable")]
+
+
+def _together(
+    tiles: Sequence[Tile], found: Sequence[Found]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Boxes [n, 4] in pixels of the image, scores [n], labels [n] and positions of their tiles [n]."""
+    corners = np.array([(tile.left, tile.top) * 2 for tile in tiles], np.float64).reshape(-1, 4)
+    origins = np.repeat(np.arange(len(tiles)), [len(each.scores) for each in found])
+    boxes = np.concatenate([np.zeros((0, 4)), *(each.boxes for each in found)]) + corners[origins]
+    scores = np.concatenate([np.zeros(0), *(each.scores for each in found)])
+    labels = np.concatenate([np.zeros(0, np.int64), *(each.labels for each in found)])
+    return boxes, scores, labels, origins
+
+
+def _survivors(
+    boxes: NDArray[np.float64], labels: NDArray[Any], origins: NDArray[Any], iou_threshold: float, most: int
+) -> NDArray[np.int64]:
+    """Positions, in their order, of boxes by falling score that no better one removes; `most` of them."""
+    x1, y1, x2, y2 = np.ascontiguousarray(boxes.T)
+    areas = (x2 - x1) * (y2 - y1)
+    remaining = np.arange(len(boxes))
+    kept: list[int] = []
+    while len(remaining) and len(kept) < most:
+        best, remaining = remaining[0], remaining[1:]
+        kept.append(int(best))
+        width = np.minimum(x2[best], x2[remaining]) - np.maximum(x1[best], x1[remaining])
+        height = np.minimum(y2[best], y2[remaining]) - np.maximum(y1[best], y1[remaining])
+        intersection = np.maximum(width, 0) * np.maximum(height, 0)
+        # Multiplied out: the union of two empty boxes is 0, and they remove nothing.
+        overlaps = intersection > iou_threshold * (areas[best] + areas[remaining] - intersection)
+        rivals = (labels[remaining] == labels[best]) & (origins[remaining] != origins[best])
+        remaining = remaining[~(overlaps & rivals)]
+    return np.array(kept, np.int64)

@@ -1,0 +1,67 @@
+"""Tiling as a request's `params` ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from vfnet_tiling.tiling import (
+    DEFAULT_OVERLAP_RATIO,
+    Pair,
+    Tiling,
+    TilingError,
+    parse_grid_size,
+    parse_tile_size,
+)
+
+GRID_SIZE, TILE_SIZE = "tile_grid_size", "tile_size"
+OVERLAP_RATIO, NMS_THRESH, WHOLE_IMAGE = "tile_overlap_ratio", "tile_predictions_nms_thresh", "tile_whole_image"
+TILING_PARAMETERS = frozenset({GRID_SIZE, TILE_SIZE, OVERLAP_RATIO, NMS_THRESH, WHOLE_IMAGE})
+"""Keys that `tiling_of` reads."""
+
+
+def tiling_of(params: Mapping[str, Any]) -> Tiling | None:
+    """What `params` say of tiling; null is as good as absent. None: neither a grid nor a size of tiles is asked for.
+
+    `"tile_grid_size": "3x2"` or `[3, 2]`, or `"tile_size": 640`, `"640x480"` or `[640, 480]`. With them, and of no
+    effect without, numbers as `tile_overlap_ratio` and `tile_predictions_nms_thresh`, and `"tile_whole_image": false`.
+
+    Raises:
+        TilingError: one of them is none; the message names it.
+    """
+    given = {name: value for name, value in params.items() if value is not None}
+    if GRID_SIZE not in given and TILE_SIZE not in given:
+        return None
+    whole_image = given.get(WHOLE_IMAGE, True)
+    if not isinstance(whole_image, bool):
+        raise TilingError(f'"{WHOLE_IMAGE}" must be true or false')
+    return Tiling(
+        tile_grid_size=_pair(given, GRID_SIZE, parse_grid_size),
+        tile_size=_pair(given, TILE_SIZE, parse_tile_size),
+        tile_overlap_ratio=_number(given, OVERLAP_RATIO, DEFAULT_OVERLAP_RATIO),
+        tile_predictions_nms_thresh=_number(given, NMS_THRESH, None),
+        whole_image=whole_image,
+    )
+
+
+def _pair(given: Mapping[str, Any], name: str, parse: Callable[[str], Pair]) -> Pair | None:
+    value = given.get(name)
+    if value is None:
+        return None
+    if isinstance(value, list):
+        value = "x".join(str(side)[:10] for side in value[:3])
+    elif isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)[:10]
+    if not isinstance(value, str):
+        raise TilingError(f'"{name}" must be text such as "3x2", or a list of two whole numbers')
+    try:
+        return parse(value)
+    except TilingError as error:
+        raise TilingError(f'"{name}": {error}') from None
+
+
+def _number(given: Mapping[str, Any], name: str, default: Any) -> Any:
+    value = given.get(name, default)
+    if value is not default and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise TilingError(f'"{name}" must be a number from 0 to 1')
+    return value
