@@ -21,7 +21,7 @@ _TAKES_AZUREML = "_vfnet_takes_input_data"
 _logger = logging.getLogger(__name__)
 
 
-def take_azureml_requests(model_type: type) -> None:
+def take_azureml_requests(model_type: type[Any]) -> None:
     """Let the scoring server of this process, if it is one, answer bodies with `input_data` as `/score` does.
 
     Its function `invocations`, which turns every body into an answer, is asked for these no more. Where a version of
@@ -63,10 +63,10 @@ def forget_telemetry() -> None:
         set_telemetry_client()
 
 
-def _scorer_of(model: Any, model_type: type) -> Any:
+def _scorer_of(model: Any, model_type: type[Any]) -> Any:
     """Of a loaded model of the type, else None."""
     with suppress(Exception):  # of other kinds of models, MLflow's own
-        unwrapped = model.unwrap_python_model()
+        unwrapped: Any = model.unwrap_python_model()
         return unwrapped.scorer if isinstance(unwrapped, model_type) else None
     return None
 

@@ -18,6 +18,7 @@ from sklearn.datasets import load_sample_image
 
 from score_requests import GOOD, strip_png, table
 from vfnet.command_table import COMMANDS
+from vfnet.commands import finetune
 from vfnet_build import mlflow_folder
 from vfnet_client.cli import main
 from vfnet_mlflow import scoring_server
@@ -25,9 +26,10 @@ from vfnet_mlflow.detector import FolderDetector
 from vfnet_mlflow.scoring import FolderScorer
 from vfnet_model.checkpoints.resolve import open_checkpoint
 from vfnet_model.detectors.repository_detector import RepositoryDetector
-from vfnet_model.manifest import Manifest
+from vfnet_model.manifest import BuildOptions, Manifest
 from vfnet_runtime.architecture.config import VFNetConfig
 from vfnet_runtime.engines.deformable.deformable_convolution import LIBRARY
+from vfnet_train.finetuning import FinetuneOutcome
 
 pytestmark = pytest.mark.slow
 
@@ -156,6 +158,25 @@ def test_nothing_else_is_overwritten(tmp_path: Path, kept: str, capsys: pytest.C
 def test_another_engine_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert write(tmp_path / "model", tmp_path / "not_looked_at.pth", "--engine", "torch") == 1
     assert "leave --engine out" in capsys.readouterr().err
+
+
+def test_training_writes_the_best_checkpoint_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    best, written = tmp_path / "run" / "best.pth", list[Any]()
+    monkeypatch.setattr(finetune, "finetune", lambda _: FinetuneOutcome(best, 0.5, is_main=True))
+    monkeypatch.setattr(mlflow_folder, "write_mlflow_folder", lambda *given: written.append(given))
+    command = ["finetune", "--data=train.json", f"--output={best.parent}", f"--mlflow={tmp_path / 'model'}"]
+    assert main(command, more=COMMANDS) == 0
+    assert written == [(str(best), tmp_path / "model", BuildOptions())]
+
+
+def test_before_it_trains_it_looks_where_the_folder_is_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(finetune, "finetune", lambda _: pytest.fail("hours of work"))
+    (tmp_path / "photo.jpg").touch()
+    command = ["finetune", "--data=train.json", f"--output={tmp_path / 'run'}", f"--mlflow={tmp_path}"]
+    assert main(command, more=COMMANDS) == 1
+    assert "choose another folder" in capsys.readouterr().err
 
 
 def test_a_checkpoint_that_cannot_be_read_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
