@@ -165,7 +165,7 @@ def main() -> int:
     parser.add_argument("--blocks", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--requests", type=int, default=20_000)
-    parser.add_argument("--only", choices=("cost", "overload", "bounds"))
+    parser.add_argument("--only", choices=("cost", "slow-cost", "overload", "bounds"))
     arguments = parser.parse_args()
     vfnet_process.may_serve = True
     arguments.folder.mkdir(parents=True, exist_ok=True)
@@ -177,6 +177,8 @@ def main() -> int:
         with_fixed_time(repository, arguments.folder / "slow", OVERLOAD_MS)
     if arguments.only in (None, "cost"):
         cost(measurement, repository, arguments.folder, arguments.blocks)
+    if arguments.only in (None, "slow-cost"):
+        cost(measurement, arguments.folder / "slow", arguments.folder, arguments.blocks // 5)
     if arguments.only in (None, "overload"):
         overload(measurement, arguments.folder / "slow", arguments.folder, arguments.rounds)
     if arguments.only in (None, "bounds"):
@@ -190,6 +192,7 @@ def _folder(parent: Path, name: str) -> Path:
 
 
 def cost(measurement: Measurement, repository: Path, parent: Path, blocks: int) -> None:
+    """One by one: without a detector's time, or with that of a slow one (`OVERLOAD_MS`)."""
     with ExitStack() as stack:
         served = stack.enter_context(serving(repository, _folder(parent, "server"), NO_OP))
         full = stack.enter_context(small_disk(parent / "full"))
