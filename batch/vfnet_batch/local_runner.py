@@ -13,6 +13,7 @@ from vfnet_batch.errors import InterruptedBatchError
 from vfnet_batch.served_detector import ServedDetector
 from vfnet_batch.settings import ServerSettings
 from vfnet_batch.shard_scoring import Scored, Scorer, ScoringWindow
+from vfnet_client.detection_options import NO_OPTIONS
 
 _SECONDS_TO_FINISH = 20.0
 """What is in flight gets so long when a signal has come."""
@@ -39,7 +40,7 @@ def check_servers(servers: ServerSettings) -> None:
     """Prove each with a real inference; for whoever asks them from elsewhere. Raises as `ServedDetector.check`."""
 
     async def check() -> None:
-        detector = ServedDetector(servers, 1, None, print)
+        detector = ServedDetector(servers, 1, NO_OPTIONS, print)
         try:
             await detector.check()
         finally:
@@ -50,7 +51,7 @@ def check_servers(servers: ServerSettings) -> None:
 
 async def _score(batch: Batch, servers: ServerSettings, ending: Ending) -> None:
     settings = batch.settings
-    detector = ServedDetector(servers, settings.concurrency, settings.score_threshold, batch.progress.say, ending)
+    detector = ServedDetector(servers, settings.concurrency, settings.options, batch.progress.say, ending)
     scorer = Scorer(detector, settings.concurrency, settings.draw_threshold, settings.fetching)
     try:
         await detector.check()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import asdict
 from time import monotonic
 
 from vfnet_batch.settings import ServerSettings
 from vfnet_client.async_client import AsyncVFNetClient
+from vfnet_client.detection_options import DetectionOptions
 from vfnet_client.detections import Detections
 from vfnet_client.exceptions import (
     DeadlineExceededError,
@@ -41,11 +43,11 @@ class ServedDetector:
         self,
         servers: ServerSettings,
         concurrency: int,
-        score_threshold: float | None,
+        options: DetectionOptions,
         say: Callable[[str], None],
         ending: Callable[[], str | None] = lambda: None,
     ) -> None:
-        self._threshold, self._patience, self._say, self._ending = score_threshold, servers.patience, say, ending
+        self._options, self._patience, self._say, self._ending = asdict(options), servers.patience, say, ending
         self._client = AsyncVFNetClient(
             servers.urls,  # several, also where it is one: so that it is left out, and told of, as others are
             concurrency,
@@ -73,12 +75,12 @@ class ServedDetector:
 
         Raises:
             InvalidImageError, RequestError, InferenceError, DeadlineExceededError: about this image.
-            ServerUnavailableError, ServerBusyError, AccessDeniedError: about all of them.
+            ServerUnavailableError, ServerBusyError, AccessDeniedError, InvalidOptionsError: about all of them.
         """
         failures = 0
         while True:
             try:
-                found = await self._client.detect(encoded, score_threshold=self._threshold)
+                found = await self._client.detect(encoded, **self._options)
                 self._last_answer = monotonic()
                 return found
             except ServerUnavailableError as error:

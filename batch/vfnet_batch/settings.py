@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from vfnet_batch.fetch_settings import FetchSettings
-from vfnet_client.commands.options import fraction
+from vfnet_client.commands.options import class_name, fraction
 from vfnet_client.commands.settings_options import Count, Folder, Seconds
 from vfnet_client.credentials import Credentials
+from vfnet_client.detection_options import DetectionOptions
 from vfnet_client.json_log import LOG_FORMATS
 from vfnet_client.transport import DEFAULT_SERVER
 
@@ -51,6 +52,12 @@ class BatchSettings:
     """Of the boxes on annotated pictures; None makes no pictures."""
     score_threshold: Annotated[float, fraction, "T", "--threshold"] | None = None
     """Only boxes that score higher."""
+    classes: tuple[Annotated[str, class_name, "CLASS"], ...] = ()
+    """Only boxes of these: names or, where none is called so, numbers of classes."""
+    max_detections: Count | None = None
+    """At most so many boxes of an image (default: as the model was built)."""
+    nms_iou: Annotated[float, fraction, "IOU"] | None = None
+    """Of two boxes of a class that overlap more, the better one stays (default: as the model was built)."""
     concurrency: Count = 16
     """Images in flight."""
     shard_images: int = 1000
@@ -63,6 +70,16 @@ class BatchSettings:
     fetching: FetchSettings = field(default_factory=FetchSettings)
     """Where images by URL may come from."""
 
+    @property
+    def options(self) -> DetectionOptions:
+        """What is wanted of the detections."""
+        return DetectionOptions.chosen(
+            score_threshold=self.score_threshold,
+            classes=self.classes or None,
+            max_detections=self.max_detections,
+            nms_iou=self.nms_iou,
+        )
+
     def of_the_output(self, model: str | None) -> dict[str, Any]:
         """What the output depends on, to be the same whenever the batch goes on.
 
@@ -73,6 +90,9 @@ class BatchSettings:
             "format": self.format,
             "draw_threshold": self.draw_threshold,
             "score_threshold": self.score_threshold,
+            "classes": list(self.classes) or None,
+            "max_detections": self.max_detections,
+            "nms_iou": self.nms_iou,
             "column": self.column,
             "model": model,
             **self.fetching.to_json(),

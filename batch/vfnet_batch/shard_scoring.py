@@ -17,6 +17,7 @@ from vfnet_client.exceptions import (
     DeadlineExceededError,
     InferenceError,
     InvalidImageError,
+    InvalidOptionsError,
     RequestError,
     VFNetClientError,
 )
@@ -86,7 +87,7 @@ class Scorer:
             async with self._slots:
                 found = await self._detector.detect(encoded)
         except VFNetClientError as error:
-            if not isinstance(error, _ABOUT_ONE_IMAGE):
+            if not isinstance(error, _ABOUT_ONE_IMAGE) or isinstance(error, InvalidOptionsError):
                 raise
             reason = printable_line(str(error), _LONGEST_REASON)
             return Scored(position, Row(name, image_id, error=reason))

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from vfnet_client import contract
 from vfnet_client.contract import ImageURL, ScoreReply, ScoreRequest
 from vfnet_client.credentials import Credentials
+from vfnet_client.detection_options import NO_OPTIONS, DetectionOptions
 from vfnet_client.detections import Detections, ImageResult, typed
 from vfnet_client.exceptions import (
     DeadlineExceededError,
     InvalidImageError,
+    InvalidOptionsError,
     RequestError,
     ServerUnavailableError,
     VFNetClientError,
@@ -55,7 +57,7 @@ _MOMENT_S = 0.1
 class _Call:
     """What the images of one `detect_many` or `score` share."""
 
-    score_threshold: float | None
+    options: DetectionOptions
     slots: asyncio.Semaphore
     """Images read and in flight at once."""
     fair_retry: FairRetry
@@ -118,31 +120,62 @@ class AsyncVFNetClient:
         self._fair_retry = self._new_fair_retry()
         """Of all calls of `detect`: those that come later do not overtake one that the server refused."""
 
-    async def detect(self, image: ImageLike, *, score_threshold: float | None = None) -> Detections:
+    async def detect(
+        self,
+        image: ImageLike,
+        *,
+        score_threshold: float | None = None,
+        classes: Sequence[str | int] | None = None,
+        max_detections: int | None = None,
+        nms_iou: float | None = None,
+    ) -> Detections:
         """Detect on one image.
 
         Args:
             image: encoded bytes, a path, an http(s) URL, a PIL image, or uint8 [H, W, 3] in RGB order.
-            score_threshold: raises the checkpoint's own threshold.
+            score_threshold: only boxes that score higher; the model's own threshold stays.
+            classes: only boxes of these: a class's name or, where none is called so, its number.
+            max_detections: at most so many boxes, of the classes wanted.
+            nms_iou: of two boxes of a class that overlap more, the better one stays.
 
         Raises:
+            ValueError: an option makes no sense.
+            InvalidOptionsError: an option makes no sense to the model; `UnsupportedOptionsError`: it is too old for it.
             InvalidImageError, ServerBusyError, ServerUnavailableError, AccessDeniedError, DeadlineExceededError,
             InferenceError.
         """
+        options = DetectionOptions.chosen(
+            score_threshold=score_threshold, classes=classes, max_detections=max_detections, nms_iou=nms_iou
+        )
         with client_span("vfnet detect"):
             encoded = await self._loader.load(image)
             fair_retry = self._new_fair_retry() if self.retries == 0 else self._fair_retry
-            return typed(await self._infer(encoded, score_threshold, fair_retry, Deadline.after(self.timeout)))
+            return typed(await self._infer(encoded, options, fair_retry, Deadline.after(self.timeout)))
 
     async def detect_many(
-        self, images: Iterable[ImageLike], *, score_threshold: float | None = None
+        self,
+        images: Iterable[ImageLike],
+        *,
+        score_threshold: float | None = None,
+        classes: Sequence[str | int] | None = None,
+        max_detections: int | None = None,
+        nms_iou: float | None = None,
     ) -> AsyncIterator[ImageResult]:
         """Detect on many images, `concurrency` of them at once; results come in the order of `images`.
 
         Nothing is raised for an image: its result says what went wrong. `images` is read as answers are taken. An
         image that finds the server full of others of the same call waits for one of those, which costs no time.
+
+        Args:
+            score_threshold, classes, max_detections, nms_iou: see `detect`.
+
+        Raises:
+            ValueError: an option makes no sense.
         """
-        detection, pending = self.detection_of_many(score_threshold), deque[asyncio.Task[ImageResult]]()
+        options = DetectionOptions.chosen(
+            score_threshold=score_threshold, classes=classes, max_detections=max_detections, nms_iou=nms_iou
+        )
+        detection, pending = self.detection_of_many(options), deque[asyncio.Task[ImageResult]]()
         try:
             for position, image in enumerate(images):
                 pending.append(asyncio.create_task(detection(position, image)))
@@ -155,10 +188,10 @@ class AsyncVFNetClient:
                 task.cancel()
 
     def detection_of_many(
-        self, score_threshold: float | None
+        self, options: DetectionOptions = NO_OPTIONS
     ) -> Callable[[int, ImageLike], Coroutine[Any, Any, ImageResult]]:
         """How one `detect_many` detects on each of its images: position and image in, a result out."""
-        return partial(self._result, self._call(score_threshold))
+        return partial(self._result, self._call(options))
 
     async def score(self, request: bytes | Mapping[str, Any], *, fetch: Fetch | None = None) -> ScoreReply:
         """Answer a documented scoring request.
@@ -185,7 +218,10 @@ class AsyncVFNetClient:
             parsed = contract.parse_score_request(request)
         except RequestError as error:
             return ScoreReply(error.status, contract.error_body(error))
-        answers = await self._answers(parsed, fetch or self._loader.fetch)
+        try:
+            answers = await self._answers(parsed, fetch or self._loader.fetch)
+        except InvalidOptionsError as error:
+            return ScoreReply(error.status, contract.error_body(error))
         results = [answer if isinstance(answer, bytes) else None for answer in answers]
         reasons = {i: str(answer) for i, answer in enumerate(answers) if not isinstance(answer, bytes)}
         if reasons:
@@ -193,14 +229,14 @@ class AsyncVFNetClient:
         return ScoreReply(200, contract.score_response(results))
 
     async def _answers(self, request: ScoreRequest, fetch: Fetch) -> list[bytes | InvalidImageError]:
-        call = self._call(request.score_threshold)
+        call = self._call(request.parameters.options)
 
         async def answer(item: Any) -> bytes | InvalidImageError:
             try:
                 async with call.slots:
                     found = contract.decode_image_item(item)
                     image = await fetch(found.url) if isinstance(found, ImageURL) else found
-                    return await self._infer(image, call.score_threshold, call.fair_retry)
+                    return await self._infer(image, call.options, call.fair_retry)
             except InvalidImageError as error:
                 return error
 
@@ -256,8 +292,8 @@ class AsyncVFNetClient:
         patience = 0.0 if self.retries == 0 else inf if self.timeout is None else self.timeout
         return FairRetry(patience)
 
-    def _call(self, score_threshold: float | None) -> _Call:
-        return _Call(score_threshold, asyncio.Semaphore(self.concurrency), self._new_fair_retry(), asyncio.Event())
+    def _call(self, options: DetectionOptions) -> _Call:
+        return _Call(options, asyncio.Semaphore(self.concurrency), self._new_fair_retry(), asyncio.Event())
 
     async def _result(self, call: _Call, position: int, image: ImageLike) -> ImageResult:
         encoded = None
@@ -266,7 +302,7 @@ class AsyncVFNetClient:
                 with client_span("vfnet detect", **{"vfnet.image.index": position}):
                     encoded = await self._loader.load(image)
                     answer = await self._infer(
-                        encoded, call.score_threshold, call.fair_retry, is_known_to_be_away=call.is_lost.is_set()
+                        encoded, call.options, call.fair_retry, is_known_to_be_away=call.is_lost.is_set()
                     )
             call.is_lost.clear()
             return ImageResult(position, detections=typed(answer), image=encoded)
@@ -286,16 +322,14 @@ class AsyncVFNetClient:
     async def _infer(
         self,
         image: bytes,
-        score_threshold: float | None,
+        options: DetectionOptions,
         fair_retry: FairRetry,
         deadline: Deadline | None = None,
         *,
         is_known_to_be_away: bool = False,
     ) -> bytes:
         async def infer(left: float | None) -> bytes:
-            outputs = await self._transport().infer(
-                image, score_threshold=score_threshold, timeout=left, priority=self.priority
-            )
+            outputs = await self._transport().infer(image, options=options, timeout=left, priority=self.priority)
             answer: bytes = outputs["DETECTIONS"][0]
             return answer
 

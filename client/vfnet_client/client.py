@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 from vfnet_client.async_client import READ_AHEAD, AsyncVFNetClient, Fetch
 from vfnet_client.contract import ScoreReply
 from vfnet_client.credentials import Credentials
+from vfnet_client.detection_options import DetectionOptions
 from vfnet_client.detections import Detections, ImageResult
 from vfnet_client.exceptions import ServerUnavailableError, VFNetClientError
 from vfnet_client.images import ImageLike
@@ -57,15 +58,39 @@ class VFNetClient:
         self._thread.start()
         self._lock, self._is_closed = threading.Lock(), False
 
-    def detect(self, image: ImageLike, *, score_threshold: float | None = None) -> Detections:
+    def detect(
+        self,
+        image: ImageLike,
+        *,
+        score_threshold: float | None = None,
+        classes: Sequence[str | int] | None = None,
+        max_detections: int | None = None,
+        nms_iou: float | None = None,
+    ) -> Detections:
         """See `AsyncVFNetClient.detect`."""
-        return self._submit(self._client.detect(image, score_threshold=score_threshold)).result()
+        detection = self._client.detect(
+            image,
+            score_threshold=score_threshold,
+            classes=classes,
+            max_detections=max_detections,
+            nms_iou=nms_iou,
+        )
+        return self._submit(detection).result()
 
     def detect_many(
-        self, images: Iterable[ImageLike], *, score_threshold: float | None = None
+        self,
+        images: Iterable[ImageLike],
+        *,
+        score_threshold: float | None = None,
+        classes: Sequence[str | int] | None = None,
+        max_detections: int | None = None,
+        nms_iou: float | None = None,
     ) -> Iterator[ImageResult]:
         """See `AsyncVFNetClient.detect_many`. `images` is read by the calling thread."""
-        detection, pending = self._client.detection_of_many(score_threshold), deque[Future[ImageResult]]()
+        options = DetectionOptions.chosen(
+            score_threshold=score_threshold, classes=classes, max_detections=max_detections, nms_iou=nms_iou
+        )
+        detection, pending = self._client.detection_of_many(options), deque[Future[ImageResult]]()
         try:
             for position, image in enumerate(images):
                 pending.append(self._submit(detection(position, image)))

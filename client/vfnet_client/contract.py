@@ -19,10 +19,10 @@ from urllib.parse import unquote_to_bytes
 from vfnet_client.bounded_gzip import MAGIC
 from vfnet_client.exceptions import ImageItemError, InvalidImageError, RequestError
 from vfnet_client.safe_text import printable_line
+from vfnet_client.score_parameters import NO_PARAMETERS, ScoreParameters, read_parameters
 from vfnet_images.kinds import HEAD_BYTES, kind_of
 
 IMAGE_COLUMN = "image"
-THRESHOLD_PARAMETER = "box_score_threshold"
 _BASE64_BLOCK = 1 << 20
 """Characters decoded at once (a multiple of 4). Python changes threads only between calls, so that a large image
 decoded on a thread of its own leaves the others their turns."""
@@ -42,8 +42,8 @@ class ScoreRequest:
     """JSON values, not yet looked at: see `decode_image_item`."""
     index: list[Any]
     """The caller's own names for the images; 0, 1, ... where none were given."""
-    score_threshold: float | None = None
-    """Raises the checkpoint's own threshold; None leaves it."""
+    parameters: ScoreParameters = NO_PARAMETERS
+    """What its `params` want."""
 
 
 class ScoreReply(NamedTuple):
@@ -121,7 +121,7 @@ def read_invocation(document: Any) -> ScoreRequest:
         if not isinstance(record, Mapping) or IMAGE_COLUMN not in record:
             raise RequestError(400, f'record {position} of "dataframe_records" has no "{IMAGE_COLUMN}"')
     items = [record[IMAGE_COLUMN] for record in records]
-    return ScoreRequest(items, list(range(len(items))), _threshold(document.get("params")))
+    return ScoreRequest(items, list(range(len(items))), read_parameters(document.get("params")))
 
 
 def decode_image_item(item: Any) -> bytes | ImageURL:
@@ -228,7 +228,7 @@ def _read_table(document: Mapping[str, Any], name: str) -> ScoreRequest:
     index = list(range(len(items))) if table.get("index") is None else _list_at(table, "index", accepted)
     if len(index) != len(items):
         raise RequestError(400, f'"index" has {len(index)} entries but "data" has {len(items)}')
-    return ScoreRequest(items, index, _threshold(document.get("params")))
+    return ScoreRequest(items, index, read_parameters(document.get("params")))
 
 
 def _list_at(table: Mapping[str, Any], key: str, accepted: str) -> list[Any]:
@@ -249,15 +249,6 @@ def _cell(row: Any, position: int, column: int, columns: int) -> Any:
     if len(row) == 1:
         return row[0]
     raise RequestError(400, f'row {position} of "data" has {len(row)} values for {columns} columns')
-
-
-def _threshold(params: Any) -> float | None:
-    if not isinstance(params, Mapping) or THRESHOLD_PARAMETER not in params:
-        return None
-    value = params[THRESHOLD_PARAMETER]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise RequestError(400, f'"{THRESHOLD_PARAMETER}" must be a number from 0 to 1')
-    return float(value)
 
 
 def _decode_base64(text: str) -> bytes:

@@ -33,6 +33,17 @@ class RequestError(VFNetClientError):
         self.status = status
 
 
+class InvalidOptionsError(RequestError):
+    """What is wanted of the detections makes no sense to the model, whatever the image: a class it does not know."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(400, message)
+
+
+class UnsupportedOptionsError(InvalidOptionsError):
+    """What is wanted of the detections cannot be chosen there: the model or the endpoint is from before that."""
+
+
 class InvalidImageError(VFNetClientError):
     """The image cannot be detected on: the caller's fault. `str()` is the reason."""
 

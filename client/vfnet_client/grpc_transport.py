@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import SplitResult
 
 from vfnet_client.credentials import Credentials
+from vfnet_client.detection_options import NO_OPTIONS, DetectionOptions
 from vfnet_client.exceptions import InferenceError
 from vfnet_client.model_names import MODEL
 from vfnet_client.server_errors import error_for
@@ -17,6 +18,7 @@ from vfnet_client.trace_context import trace_headers
 _INT32_MAX = 2**31 - 1
 _MOST_ANSWER = 256 << 20
 """Bytes, as over HTTP."""
+_DTYPES = {"BYTES": "object", "FP32": "float32", "INT32": "int32"}
 CHANNEL_ARGUMENTS = [
     ("grpc.max_send_message_length", _INT32_MAX),
     ("grpc.max_receive_message_length", _MOST_ANSWER),
@@ -59,7 +61,7 @@ class GRPCTransport:
         self,
         image: bytes,
         *,
-        score_threshold: float | None = None,
+        options: DetectionOptions = NO_OPTIONS,
         outputs: Sequence[str] = ("DETECTIONS",),
         timeout: float | None = None,
         priority: int = 0,
@@ -70,7 +72,7 @@ class GRPCTransport:
         try:
             result = await self._client.infer(
                 self._model,
-                infer_inputs(self._protocol, image, score_threshold),
+                infer_inputs(self._protocol, image, options),
                 outputs=[self._protocol.InferRequestedOutput(name) for name in outputs],
                 priority=priority,
                 client_timeout=timeout,
@@ -101,14 +103,15 @@ class GRPCTransport:
         await self._client.close()
 
 
-def infer_inputs(protocol: ModuleType, image: bytes, score_threshold: float | None) -> list[Any]:
+def infer_inputs(protocol: ModuleType, image: bytes, options: DetectionOptions = NO_OPTIONS) -> list[Any]:
     """The ensemble's input tensors, by `tritonclient.grpc` or its `aio`."""
     import numpy as np
 
     # dtype object: NumPy's own bytes type drops trailing zeros
     tensors = [protocol.InferInput("IMAGE", [1], "BYTES")]
     tensors[0].set_data_from_numpy(np.array([image], dtype=np.object_))
-    if score_threshold is not None:
-        tensors.append(protocol.InferInput("SCORE_THRESHOLD", [1], "FP32"))
-        tensors[1].set_data_from_numpy(np.array([score_threshold], dtype=np.float32))
+    for option in options.tensors():
+        values = [value.encode() for value in option.values] if option.datatype == "BYTES" else option.values
+        tensors.append(protocol.InferInput(option.name, [len(values)], option.datatype))
+        tensors[-1].set_data_from_numpy(np.array(values, _DTYPES[option.datatype]))
     return tensors

@@ -19,6 +19,7 @@ import httpx
 
 from vfnet_client.bounded_json import parse_json
 from vfnet_client.credentials import Credentials
+from vfnet_client.detection_options import NO_OPTIONS, DetectionOptions
 from vfnet_client.exceptions import InferenceError, VFNetClientError
 from vfnet_client.model_names import MODEL
 from vfnet_client.safe_text import printable_line
@@ -128,13 +129,13 @@ class HTTPTransport:
         self,
         image: bytes,
         *,
-        score_threshold: float | None = None,
+        options: DetectionOptions = NO_OPTIONS,
         outputs: Sequence[str] = ("DETECTIONS",),
         timeout: float | None = None,
         priority: int = 0,
     ) -> dict[str, Any]:
         """See `Transport.infer`."""
-        head, tensor = infer_request(image, score_threshold, outputs, priority)
+        head, tensor = infer_request(image, options, outputs, priority)
         answer = await self._connection.request(
             "POST",
             f"{self._model}/infer",
@@ -179,15 +180,16 @@ class HTTPTransport:
 
 
 def infer_request(
-    image: bytes, score_threshold: float | None, outputs: Sequence[str], priority: int
+    image: bytes, options: DetectionOptions, outputs: Sequence[str], priority: int
 ) -> tuple[bytes, bytes]:
     """A request's JSON head, and the tensor after it: the image after its length in four bytes, little-endian."""
     tensor = len(image).to_bytes(4, "little") + image
     inputs: list[dict[str, Any]] = [
         {"name": "IMAGE", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(tensor)}}
     ]
-    if score_threshold is not None:
-        inputs.append({"name": "SCORE_THRESHOLD", "shape": [1], "datatype": "FP32", "data": [float(score_threshold)]})
+    for option in options.tensors():
+        shape = [len(option.values)]
+        inputs.append({"name": option.name, "shape": shape, "datatype": option.datatype, "data": option.values})
     head: dict[str, Any] = {"inputs": inputs, "outputs": [{"name": name} for name in outputs]}
     if priority:
         head["parameters"] = {"priority": priority}

@@ -25,6 +25,7 @@ from vfnet_client.exceptions import (
     InferenceError,
     InvalidImageError,
     ModelProcessDiedError,
+    RequestError,
     ServerBusyError,
     ServerUnavailableError,
     VFNetClientError,
@@ -190,7 +191,7 @@ class RetryPolicy:
             if isinstance(error, ModelProcessDiedError):
                 self._died_at = self._away_at
             raise
-        except (InvalidImageError, ServerBusyError):
+        except (InvalidImageError, RequestError, ServerBusyError):
             self._answered_at = monotonic()
             raise
         self._answered_at = monotonic()

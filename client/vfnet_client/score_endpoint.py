@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import SplitResult
 
 import httpx
 
 from vfnet_client.bounded_json import parse_json
-from vfnet_client.contract import THRESHOLD_PARAMETER, ScoreReply
+from vfnet_client.contract import ScoreReply
 from vfnet_client.credentials import Credentials
-from vfnet_client.exceptions import InferenceError, InvalidImageError, RequestError, VFNetClientError
+from vfnet_client.detection_options import NO_OPTIONS, DetectionOptions
+from vfnet_client.exceptions import (
+    InferenceError,
+    InvalidImageError,
+    RequestError,
+    UnsupportedOptionsError,
+    VFNetClientError,
+)
 from vfnet_client.http_transport import HTTPConnection, retry_after
 from vfnet_client.safe_text import printable_line
-from vfnet_client.server_errors import error_for
+from vfnet_client.score_parameters import PARAMETERS_HEADER, THRESHOLD_PARAMETER, written_parameters
+from vfnet_client.server_errors import about_options, error_for
 from vfnet_client.trace_context import trace_headers
 
 ENDPOINT_PATH = "/score"
@@ -49,17 +57,21 @@ class ScoreEndpoint:
             AccessDeniedError, ServerBusyError, ServerUnavailableError, DeadlineExceededError, InferenceError: the
                 request is not at fault.
         """
+        answer = await self._post(body, timeout)
+        return ScoreReply(answer.status_code, answer.content)
+
+    async def _post(self, body: bytes, timeout: float | None) -> httpx.Response:
         headers = {**self._headers, **trace_headers()}
         answer = await self._connection.request("POST", self._url, content=body, headers=headers, timeout=timeout)
         if answer.status_code in (*_ANSWERS, *_CALLERS_FAULT):
-            return ScoreReply(answer.status_code, answer.content)
+            return answer
         raise error_for(str(answer.status_code), _message(answer), self._url, timeout, retry_after(answer))
 
     async def infer(
         self,
         image: bytes,
         *,
-        score_threshold: float | None = None,
+        options: DetectionOptions = NO_OPTIONS,
         outputs: Sequence[str] = ("DETECTIONS",),
         timeout: float | None = None,
         priority: int = 0,  # noqa: ARG002
@@ -68,16 +80,31 @@ class ScoreEndpoint:
         if tuple(outputs) != ("DETECTIONS",):
             raise ValueError(f"a /score endpoint gives DETECTIONS only, not {', '.join(outputs)}")
         request: dict[str, Any] = {"input_data": {"columns": ["image"], "data": [base64.b64encode(image).decode()]}}
-        if score_threshold is not None:
-            request["params"] = {THRESHOLD_PARAMETER: score_threshold}
-        reply = await self.post(json.dumps(request).encode(), timeout=timeout)
+        parameters = written_parameters(options)
+        if parameters:
+            request["params"] = parameters
+        reply = await self._post(json.dumps(request).encode(), timeout)
         try:
-            answer: Any = parse_json(reply.body)
-            if reply.status == 200:
+            answer: Any = parse_json(reply.content)
+            if reply.status_code == 200:
+                self._check_understood(parameters, reply)
                 return {"DETECTIONS": [json.dumps(answer[0]).encode()]}
-            raise _refusal(reply.status, answer)
+            raise _refusal(reply.status_code, answer)
         except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
             raise InferenceError(f"{self._url} does not answer like a /score endpoint") from error
+
+    def _check_understood(self, parameters: Iterable[str], answer: httpx.Response) -> None:
+        """Raise UnsupportedOptionsError where a parameter was ignored, which the answer does not show.
+
+        All gateways know the threshold; AzureML's endpoint ignores it, and always did.
+        """
+        understood = {key.strip() for key in answer.headers.get(PARAMETERS_HEADER, "").split(",")}
+        ignored = [key for key in parameters if key not in understood and key != THRESHOLD_PARAMETER]
+        if ignored:
+            raise UnsupportedOptionsError(
+                f"{self._url} ignores {', '.join(ignored)}: AzureML's own endpoint does, and gateways from before a "
+                "request could choose this; ask the server itself (grpc://) or leave it out"
+            )
 
     async def is_ready(self, *, timeout: float | None = None) -> bool:
         """See `Transport.is_ready`: whether the root of the endpoint says that it is healthy."""
@@ -96,7 +123,8 @@ def _refusal(status: int, answer: dict[str, Any]) -> VFNetClientError:
     """Of one image: its own reason, or that of the request around it."""
     if status == InvalidImageError.status:
         return InvalidImageError(printable_line(str(answer["errors"][0]["reason"]), _LONGEST_REASON))
-    return RequestError(status, printable_line(str(answer["message"]), _LONGEST_REASON))
+    message = printable_line(str(answer["message"]), _LONGEST_REASON)
+    return (about_options(message) if status == 400 else None) or RequestError(status, message)
 
 
 def _message(answer: httpx.Response) -> str:

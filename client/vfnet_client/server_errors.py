@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+from vfnet_client.detection_options import INPUT_NAMES, LATER_INPUTS
 from vfnet_client.exceptions import (
     AccessDeniedError,
     DeadlineExceededError,
     InferenceError,
     InvalidImageError,
+    InvalidOptionsError,
     ModelProcessDiedError,
     ServerBusyError,
     ServerUnavailableError,
+    UnsupportedOptionsError,
     VFNetClientError,
     WrongServerError,
 )
@@ -37,6 +41,14 @@ _AWAY = re.compile(
     r"|rst_stream|goaway|stream removed|socket closed|connection reset|broken pipe",
     re.IGNORECASE,
 )
+_OPTION = re.compile(rf"^(?:input )?(?:{'|'.join(INPUT_NAMES)})\b")
+"""How the models and the gateway begin what they say of an option."""
+_NO_SUCH_INPUT = re.compile(
+    r"^(?:\[request id: [^]]*\] )?"
+    r"(?:unexpected inference input '|there is no input '|expected number of inputs between )"
+    rf".*?\b(?:{'|'.join(LATER_INPUTS)})\b",
+)
+"""What Triton and a gateway say of an input that they do not have."""
 _FAILED = frozenset({"INTERNAL", "UNKNOWN", "500"})
 _PROCESS_BACK_AFTER_S = 2.0
 """Seconds after which it is worth asking again for a model process that died; most are replaced in two to four."""
@@ -59,7 +71,7 @@ def error_for(
     if status in ("INVALID_ARGUMENT", "400"):
         if _UNKNOWN_MODEL.search(reason):  # so some versions answer over HTTP while a model is reloaded
             return unavailable(server, reason, retry_after)
-        return InvalidImageError(reason)
+        return about_options(reason) or InvalidImageError(reason)
     if status in ("UNAUTHENTICATED", "PERMISSION_DENIED", "401", "403"):
         return AccessDeniedError(f"{server} does not accept the key or certificate: {reason}")
     if status in ("RESOURCE_EXHAUSTED", "429") or (status in ("UNAVAILABLE", "503") and _BUSY.search(reason)):
@@ -74,6 +86,15 @@ def error_for(
     if status in ("DEADLINE_EXCEEDED", "504"):
         return deadline_exceeded(server, timeout)
     return InferenceError(f"the server at {server} failed: {reason}")
+
+
+def about_options(reason: str) -> InvalidOptionsError | None:
+    """The error for what a model or the gateway says of one of `DetectionOptions`; None: it is about something else."""
+    if _OPTION.search(reason):
+        return InvalidOptionsError(reason)
+    if _NO_SUCH_INPUT.search(reason):
+        return unsupported_options([name for name in LATER_INPUTS if re.search(rf"\b{name}\b", reason.split(";")[0])])
+    return None
 
 
 def unavailable(server: str, reason: str, retry_after: float | None = None) -> ServerUnavailableError:
@@ -94,3 +115,11 @@ def deadline_exceeded(server: str, timeout: float | None) -> DeadlineExceededErr
     """No answer in the seconds allowed."""
     within = "in time" if timeout is None else f"within {timeout:g} s"
     return DeadlineExceededError(f"no answer from {server} {within}")
+
+
+def unsupported_options(names: Sequence[str]) -> UnsupportedOptionsError:
+    """Options were sent to a model, or through a gateway, that is from before they could be chosen."""
+    return UnsupportedOptionsError(
+        f"{', '.join(names)}: the model there was built before a request could choose this. Build it anew with "
+        "vfnet build and serve that, or leave it out"
+    )

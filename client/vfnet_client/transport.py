@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from vfnet_client.credentials import Credentials
+from vfnet_client.detection_options import NO_OPTIONS, DetectionOptions
 from vfnet_client.model_names import MODEL
 
 DEFAULT_SERVER = "grpc://127.0.0.1:8001"
@@ -23,7 +24,7 @@ class Transport(Protocol):
         self,
         image: bytes,
         *,
-        score_threshold: float | None = None,
+        options: DetectionOptions = NO_OPTIONS,
         outputs: Sequence[str] = ("DETECTIONS",),
         timeout: float | None = None,
         priority: int = 0,
@@ -31,7 +32,7 @@ class Transport(Protocol):
         """Run the ensemble on one encoded image.
 
         Args:
-            score_threshold: raises the checkpoint's own threshold.
+            options: what is wanted otherwise than the model was built.
             outputs: which of `DETECTIONS` (object [1], bytes of JSON), `BOXES` (float32 [n, 4], x1 y1 x2 y2 in
                 stored pixels), `SCORES` (float32 [n]) and `LABELS` (int32 [n]) to send back.
             timeout: seconds for the answer to arrive; None waits forever.
@@ -41,7 +42,7 @@ class Transport(Protocol):
             NumPy arrays by output name.
 
         Raises:
-            VFNetClientError: one of the subclasses, by what went wrong.
+            VFNetClientError: one of the subclasses, by what went wrong; `InvalidOptionsError` for the options.
         """
         ...
 

@@ -54,7 +54,7 @@ class GRPCCall(Call):
         grpc.experimental.gevent.init_gevent()
         self._protocol = protocol
         self._client = protocol.InferenceServerClient(targets.grpc, channel_args=CHANNEL_ARGUMENTS)
-        self._inputs = cache(lambda picture: infer_inputs(protocol, picture.jpeg, None))
+        self._inputs = cache(lambda picture: infer_inputs(protocol, picture.jpeg))
         self._outputs = [protocol.InferRequestedOutput(name) for name in _OUTPUTS]
 
     def ask(self, picture: Picture) -> bytes:

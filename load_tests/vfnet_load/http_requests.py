@@ -6,6 +6,7 @@ import base64
 import json
 from dataclasses import dataclass
 
+from vfnet_client.detection_options import NO_OPTIONS
 from vfnet_client.http_transport import infer_request
 from vfnet_client.model_names import MODEL
 
@@ -30,7 +31,7 @@ def triton_path(model: str = MODEL) -> str:
 
 def triton_request(jpeg: bytes, priority: int = 0, model: str = MODEL) -> HTTPRequest:
     """KServe v2, the image as a binary tensor; 0 is Triton's default priority."""
-    head, tensor = infer_request(jpeg, None, _OUTPUTS, priority)
+    head, tensor = infer_request(jpeg, NO_OPTIONS, _OUTPUTS, priority)
     headers = {"inference-header-content-length": str(len(head)), "content-type": "application/octet-stream"}
     return HTTPRequest(triton_path(model), headers, head + tensor)
 

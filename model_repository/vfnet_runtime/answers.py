@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vfnet_runtime.non_maximum_suppression import batched_nms
+from vfnet_runtime.suppression import Suppression
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,7 @@ def detect(
     candidate_scores: NDArray[Any],
     candidate_labels: NDArray[Any],
     scale_factor: NDArray[Any],
-    iou_threshold: float,
-    max_per_img: int,
-    score_threshold: float = 0.0,
+    suppression: Suppression,
 ) -> Detections:
     """Rescale, suppress, cap and order the candidates of one image (reference: mmdet's `_bbox_post_process`).
 
@@ -56,9 +55,7 @@ def detect(
         candidate_scores: float32 [K]; 0 where there is no candidate. Best by falling score: else they are sorted here.
         candidate_labels: int32 [K].
         scale_factor: float32 [2], resized / stored width and height.
-        iou_threshold: see `batched_nms`.
-        max_per_img: at most so many detections.
-        score_threshold: only what scores higher; the candidates' own threshold is already applied.
+        suppression: which of them become detections.
     """
     if (candidate_scores[:-1] < candidate_scores[1:]).any():  # not every engine can sort so many
         order = np.argsort(-candidate_scores, kind="stable")
@@ -68,8 +65,9 @@ def detect(
     boxes, scores, labels = candidate_boxes[:count], candidate_scores[:count], candidate_labels[:count]
     # mmdet suppresses in the stored image's coordinates.
     boxes = boxes / np.concatenate([scale_factor, scale_factor]).astype(np.float32)
-    kept = batched_nms(boxes, labels, iou_threshold, max_per_img)
+    is_wanted = None if suppression.is_wanted is None else suppression.is_wanted[labels]
+    kept = batched_nms(boxes, labels, suppression.iou_threshold, suppression.max_per_img, is_wanted)
     # The threshold comes after: what is dropped scores lower and has suppressed nothing above it.
-    kept = kept[scores[kept] > np.float32(score_threshold)]
+    kept = kept[scores[kept] > np.float32(suppression.score_threshold)]
     kept = kept[np.argsort(labels[kept], kind="stable")]
     return Detections(boxes[kept], scores[kept], labels[kept])

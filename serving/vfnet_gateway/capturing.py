@@ -14,12 +14,15 @@ from vfnet_capture.messages import DROP_REASONS, DROPPED, HOLDS, KEPT, REMOVED, 
 from vfnet_capture.selection import Selection
 from vfnet_capture.sending import Sender
 from vfnet_capture.settings import CaptureSettings
+from vfnet_client.detection_options import DetectionOptions
 from vfnet_gateway.metrics import GatewayMetrics
 
 CAPTURE_HEADER = "x-vfnet-capture"
 """A caller's word on its images. `yes` is as good as none. Every other value says that they are not kept: who writes it
 in a way that is not known here more likely means that."""
 _YES = "yes"
+RESTRICTED = "restricted"
+"""Why an image was not kept: its caller chose classes, a number of boxes or an IoU, so that boxes may be missing."""
 
 Note = Callable[[str, str], None]
 
@@ -50,7 +53,7 @@ class Capture:
         self._is_well = Gauge("vfnet_gateway_capture_works", "0 while captured images cannot be written.",
                               registry=registry, multiprocess_mode="livemin")  # fmt: skip
         self._is_well.set(1)
-        for reason in DROP_REASONS:
+        for reason in (*DROP_REASONS, RESTRICTED):
             self._dropped.labels(reason)
 
     def start(self) -> None:
@@ -67,26 +70,30 @@ class Capture:
             return None
         return RequestCapture(self, request_id, deployment)
 
-    def consider(self, capture: RequestCapture, image: bytes, detections: bytes, threshold: float | None) -> bool:
+    def consider(self, capture: RequestCapture, image: bytes, detections: bytes, options: DetectionOptions) -> bool:
         """Keep an image if the rules say so; whether they do."""
         reasons = self._selection.reasons(detections)
         if reasons:
-            self._offer(capture, image, detections, threshold, reasons)
+            self._offer(capture, image, detections, options, reasons)
         return bool(reasons)
 
-    def disagreed(self, capture: RequestCapture, image: bytes, detections: bytes, threshold: float | None) -> None:
+    def disagreed(self, capture: RequestCapture, image: bytes, detections: bytes, options: DetectionOptions) -> None:
         """Another deployment has answered an image differently, which was not kept yet."""
         if self._of_disagreements:
-            self._offer(capture, image, detections, threshold, (DISAGREEMENT,))
+            self._offer(capture, image, detections, options, (DISAGREEMENT,))
 
     def _offer(
         self,
         capture: RequestCapture,
         image: bytes,
         detections: bytes,
-        threshold: float | None,
+        options: DetectionOptions,
         reasons: tuple[str, ...],
     ) -> None:
+        if options.restricts:  # what is missing because nobody asked for it would be learnt as not being there
+            self._dropped.labels(RESTRICTED).inc()
+            return
+        threshold = options.score_threshold
         self._sender.offer(
             Offer(image, detections, capture.request_id, capture.deployment, threshold, reasons, time.time())
         )
@@ -119,10 +126,10 @@ class RequestCapture:
     request_id: str
     deployment: str
 
-    def consider(self, image: bytes, detections: bytes, score_threshold: float | None) -> bool:
+    def consider(self, image: bytes, detections: bytes, options: DetectionOptions) -> bool:
         """See `Capture.consider`."""
-        return self.capture.consider(self, image, detections, score_threshold)
+        return self.capture.consider(self, image, detections, options)
 
-    def disagreed(self, image: bytes, detections: bytes, score_threshold: float | None) -> None:
+    def disagreed(self, image: bytes, detections: bytes, options: DetectionOptions) -> None:
         """See `Capture.disagreed`."""
-        self.capture.disagreed(self, image, detections, score_threshold)
+        self.capture.disagreed(self, image, detections, options)

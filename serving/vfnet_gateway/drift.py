@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from vfnet_client.detection_options import DetectionOptions
 from vfnet_profile.features import FoundBox, Observation, observe
 from vfnet_profile.profile import Profile, read_profile
 from vfnet_profile.window import Window
@@ -91,9 +92,10 @@ class DeploymentDrift:
         self._next = 0.0
         self._task: asyncio.Task[None] | None = None
 
-    def wants(self, score_threshold: float | None) -> bool:
-        """Whether the next image is to be offered: not where its caller wants the best boxes only."""
-        if score_threshold is not None and score_threshold > self._watch.reference.score_from:
+    def wants(self, options: DetectionOptions) -> bool:
+        """Whether the next image is to be offered: not where its caller wants some boxes only, or others."""
+        threshold = options.score_threshold
+        if options.restricts or (threshold is not None and threshold > self._watch.reference.score_from):
             return False
         return self._task is None and monotonic() >= self._next
 

@@ -8,6 +8,7 @@ from contextvars import Context
 from time import monotonic
 from typing import Any
 
+from vfnet_client.detection_options import NO_OPTIONS, DetectionOptions
 from vfnet_client.fair_retry import FairRetry
 from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
 from vfnet_client.server_errors import deadline_exceeded
@@ -139,7 +140,7 @@ class Ensemble:
         image: bytes,
         deadline: Deadline,
         *,
-        score_threshold: float | None = None,
+        options: DetectionOptions = NO_OPTIONS,
         outputs: Sequence[str] = ("DETECTIONS",),
         gives_up_soon: bool = False,
     ) -> dict[str, Any]:
@@ -152,6 +153,7 @@ class Ensemble:
 
         Raises:
             InvalidImageError: the image is at fault, also where it kills the model's process.
+            InvalidOptionsError: the options are.
             ServerBusyError, ServerUnavailableError, DeadlineExceededError, InferenceError: it is not.
         """
 
@@ -162,16 +164,14 @@ class Ensemble:
             fair_retry.keep(inference)
 
         async def once(left: float | None) -> dict[str, Any]:
-            inference = self._transport.infer(
-                image, score_threshold=score_threshold, outputs=outputs, priority=place.priority
-            )
+            inference = self._transport.infer(image, options=options, outputs=outputs, priority=place.priority)
             return await self._answer(inference, left, keep)
 
         with step(TRITON):
             return await fair_retry.send(lambda: self._policy.ask(once, deadline, is_known_to_be_away=gives_up_soon))
 
     async def answer_copy(
-        self, image: bytes, patience: float, *, score_threshold: float | None = None
+        self, image: bytes, patience: float, *, options: DetectionOptions = NO_OPTIONS
     ) -> dict[str, Any]:
         """One try at low priority, without a place, for a copy of an image whose caller has its answer already.
 
@@ -181,7 +181,7 @@ class Ensemble:
         Raises:
             VFNetClientError: as of `infer`; also where asking again would have helped.
         """
-        copy = self._transport.infer(image, score_threshold=score_threshold, priority=Priority.BATCH)
+        copy = self._transport.infer(image, options=options, priority=Priority.BATCH)
         return await self._answer(copy, patience)
 
     async def close(self, patience: float) -> None:

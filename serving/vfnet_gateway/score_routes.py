@@ -76,6 +76,7 @@ class ScoreRoutes:
                         )
                 record.images = len(wanted.items)
                 response = await self._detect(request, record, wanted, destination, priority, frame)
+                response.headers.update(wanted.parameters.headers())
         except VFNetClientError as error:
             record.reason = printable_line(str(error), LONGEST_REASON)
             response = error_response(error)

@@ -73,7 +73,8 @@ class Scorer:
         Its `items` are let go as they are sent.
 
         Raises:
-            ServerBusyError, ServerUnavailableError, DeadlineExceededError, InferenceError: of the whole request.
+            InvalidOptionsError, ServerBusyError, ServerUnavailableError, DeadlineExceededError, InferenceError: of the
+                whole request.
         """
         timeout = self.settings.timeout
         batch = _Batch(
@@ -130,7 +131,7 @@ class Scorer:
             async with batch.places.place() as place:
                 image = item if isinstance(item, bytes) else await decode_item(item)
                 outputs = await batch.destination.infer(
-                    place, image, batch.deadline, score_threshold=batch.request.score_threshold
+                    place, image, batch.deadline, options=batch.request.parameters.options
                 )
         answer: bytes = outputs["DETECTIONS"][0]
         return answer

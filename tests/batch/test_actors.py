@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +17,10 @@ from vfnet_batch.ray_runner.columns import pack_entries, unpack_entries, unpack_
 from vfnet_batch.ray_runner.detectors import AskServers, DetectorRecipe, HoldCheckpoint, HoldRepository
 from vfnet_batch.rows import Row
 from vfnet_batch.settings import ServerSettings
+from vfnet_client.detection_options import DetectionOptions
 
-THRESHOLD = 0.06
+OPTIONS = DetectionOptions(score_threshold=0.06, nms_iou=0.5)
+FEW = DetectionOptions(classes=("carton", "2", "3"), max_detections=3)
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +34,15 @@ def strips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def rows_from(recipe: DetectorRecipe, folder: Path) -> list[Row]:
+def answer_of(recipe: DetectorRecipe, folder: Path, options: DetectionOptions) -> dict[str, Any]:
     """One cell of work, as Ray would give it to an actor."""
     entries = [Entry(f"{i}.png", str(folder / f"{i}.png"), i + 1) for i in range(4)]
-    answer = CellScorer(recipe, 2, None, THRESHOLD)({"first": 70, "entries": pack_entries(entries)})
+    return CellScorer(recipe, 2, None, options)({"first": 70, "entries": pack_entries(entries)})
+
+
+def rows_from(recipe: DetectorRecipe, folder: Path, options: DetectionOptions = OPTIONS) -> list[Row]:
+    answer = answer_of(recipe, folder, options)
+    assert answer["failure"] == ""
     scored = unpack_scored(answer["scored"])
     assert [each.position for each in scored] == [70, 71, 72, 73] == list(range(answer["first"], 74))
     return [each.row for each in scored]
@@ -49,12 +57,39 @@ def asked(server: ServedRepository, strips: Path) -> list[Row]:
     return rows
 
 
-def test_a_held_repository_answers_as_its_server(asked: list[Row], demo_repository: Path, strips: Path) -> None:
-    assert_equal_rows(rows_from(HoldRepository(demo_repository, 1), strips), asked)
+@pytest.fixture(scope="module")
+def few(server: ServedRepository, strips: Path) -> list[Row]:
+    """The same of some classes, and at most three boxes an image."""
+    rows = rows_from(AskServers(ServerSettings((server.grpc_url,))), strips, FEW)
+    boxes = [row.boxes or [] for row in rows]
+    assert max(map(len, boxes)) == 3
+    assert {box["label"] for each in boxes for box in each} <= {"carton", "milk_bottle", "water_bottle"}
+    return rows
 
 
-def test_a_held_checkpoint_answers_as_its_server(asked: list[Row], demo_checkpoint: Path, strips: Path) -> None:
-    assert_equal_rows(rows_from(HoldCheckpoint(str(demo_checkpoint)), strips), asked)
+def test_a_held_repository_answers_as_its_server(
+    asked: list[Row], few: list[Row], demo_repository: Path, strips: Path
+) -> None:
+    held = HoldRepository(demo_repository, 1)
+    assert_equal_rows(rows_from(held, strips), asked)
+    assert_equal_rows(rows_from(held, strips, FEW), few)
+
+
+def test_a_held_checkpoint_answers_as_its_server(
+    asked: list[Row], few: list[Row], demo_checkpoint: Path, strips: Path
+) -> None:
+    held = HoldCheckpoint(str(demo_checkpoint))
+    assert_equal_rows(rows_from(held, strips), asked)
+    assert_equal_rows(rows_from(held, strips, FEW), few)
+
+
+def test_a_class_that_the_model_does_not_have_ends_it(
+    server: ServedRepository, demo_checkpoint: Path, strips: Path
+) -> None:
+    wrong = DetectionOptions(classes=("cans",))
+    for recipe in (AskServers(ServerSettings((server.grpc_url,))), HoldCheckpoint(str(demo_checkpoint))):
+        answer = answer_of(recipe, strips, wrong)
+        assert "CLASSES has 'cans', which is no class of this model; did you mean 'can'?" in answer["failure"]
 
 
 def assert_equal_rows(found: list[Row], expected: list[Row]) -> None:

@@ -243,10 +243,11 @@ def test_what_differs_from_the_batch_that_was_begun_is_refused(
     rows = lines_of(output)
     (source / "000" / "new.jpg").write_bytes((source / "000" / "00001.jpg").read_bytes())
     (source / "001" / "00031.jpg").unlink()
-    refused = run_batch(source, output, url, "--threshold=0.5", "--format=csv", code=1).stderr
+    refused = run_batch(source, output, url, "--threshold=0.5", "--format=csv", "--nms-iou=0.5", code=1).stderr
     assert "1 images are new, the first 000/new.jpg; 1 images are gone, the first 001/00031.jpg" in refused
     assert "format was 'jsonl' and is now 'csv'; " in refused
     assert "score_threshold was None and is now 0.5" in refused
+    assert "nms_iou was None and is now 0.5" in refused
     assert f"the input was {source} and is now {photos}" in run_batch(photos, output, url, code=1).stderr
     assert lines_of(output) == rows == lines_of(scored_photos)
     (source / "file.txt").write_text("no batch")

@@ -18,6 +18,7 @@ from vfnet_client.contract import (
     score_response,
 )
 from vfnet_client.exceptions import ImageItemError, RequestError
+from vfnet_client.score_parameters import NO_PARAMETERS
 
 IMAGE = bytes(range(256)) + b"\xfb\xff\xfe\xff\x00"  # its base64 has + and /, and needs padding
 BASE64 = base64.b64encode(IMAGE).decode()
@@ -74,14 +75,14 @@ def test_a_row_that_fits_no_columns_is_refused_with_its_position() -> None:
 
 @pytest.mark.parametrize("params", [None, [], "x", {}, {"iou_threshold": 7}])
 def test_other_params_are_ignored(params: Any) -> None:
-    assert parse_score_request({"input_data": {"columns": ["image"]}, "params": params}).score_threshold is None
+    assert parse_score_request({"input_data": {"columns": ["image"]}, "params": params}).parameters == NO_PARAMETERS
 
 
 @pytest.mark.parametrize("threshold", [0, 1, 0.3])
 def test_box_score_threshold_is_passed_on(threshold: float) -> None:
     params = {"box_score_threshold": threshold}
     parsed = parse_score_request({"input_data": {"columns": ["image"]}, "params": params})
-    assert parsed.score_threshold == threshold
+    assert parsed.parameters.options.score_threshold == threshold
 
 
 @pytest.mark.parametrize("threshold", ["0.5", None, True, -0.1, 1.1, float("nan"), float("inf"), [0.5], 10**400])

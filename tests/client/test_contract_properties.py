@@ -36,9 +36,15 @@ TABLES = st.fixed_dictionaries(
         "surplus": JSON,
     },
 )
+PARAMETERS = {
+    "box_score_threshold": st.floats(0, 1) | JSON,
+    "nms_iou": st.floats(0, 1) | JSON,
+    "max_detections": st.integers() | JSON,
+    "classes": st.lists(st.text(st.characters(), max_size=3) | st.integers(), max_size=3) | JSON,
+}
 BODIES = st.fixed_dictionaries(
     {"input_data": TABLES | JSON},
-    optional={"params": JSON | st.fixed_dictionaries({"box_score_threshold": JSON}), "more": JSON},
+    optional={"params": JSON | st.fixed_dictionaries({}, optional=PARAMETERS), "more": JSON},
 )
 
 
@@ -65,7 +71,10 @@ def test_any_json_is_understood_or_refused(body: dict[str, Any]) -> None:
         assert parsed == 400
         return
     assert len(parsed.items) == len(parsed.index)
-    assert parsed.score_threshold is None or 0 <= parsed.score_threshold <= 1
+    options = parsed.parameters.options
+    assert options.score_threshold is None or 0 <= options.score_threshold <= 1
+    assert options.max_detections is None or options.max_detections >= 1
+    assert options.classes is None or (options.classes and all(map(str.encode, options.classes)))
     reasons = dict.fromkeys(range(len(parsed.items)), "reason")
     answer = json.loads(partial_failure([None] * len(parsed.items), reasons, parsed.index))
     assert [error["position"] for error in answer["errors"]] == list(range(len(parsed.items)))

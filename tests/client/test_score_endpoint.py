@@ -19,13 +19,16 @@ from vfnet_client import (
     DeadlineExceededError,
     InferenceError,
     InvalidImageError,
+    InvalidOptionsError,
     RequestError,
     ServerBusyError,
     ServerUnavailableError,
+    UnsupportedOptionsError,
     VFNetClient,
     VFNetClientError,
 )
 from vfnet_client.cli import main
+from vfnet_client.score_parameters import PARAMETERS_HEADER
 
 RESULT = {"boxes": [{"box": {"topX": 0.1, "topY": 0.2, "bottomX": 0.8, "bottomY": 0.7}, "label": "cat", "score": 0.9}]}
 REQUEST = {"input_data": {"columns": ["image"], "data": ["aW1hZ2U="]}}
@@ -178,6 +181,23 @@ def test_single_images_go_through_an_endpoint_too(endpoint: Start) -> None:
     first = json.loads(made.bodies[0])
     assert base64.b64decode(first["input_data"]["data"][0]) == b"image"
     assert first["params"] == {"box_score_threshold": 0.5}
+
+
+def test_an_endpoint_that_ignores_what_it_is_asked_for_is_found_out(endpoint: Start) -> None:
+    obeyed = endpoint((200, [RESULT], (PARAMETERS_HEADER, "classes, max_detections")))
+    with VFNetClient(obeyed.url) as client:
+        assert client.detect(b"image", classes=["can", 3], max_detections=5).to_json() == RESULT
+    assert json.loads(obeyed.bodies[0])["params"] == {"classes": ["can", "3"], "max_detections": 5}
+    ignored = endpoint((200, [RESULT]))
+    with VFNetClient(ignored.url) as client, pytest.raises(UnsupportedOptionsError, match="ignores classes, nms_iou"):
+        client.detect(b"image", classes=["can"], nms_iou=0.5, score_threshold=0.5)
+
+
+def test_what_an_endpoint_says_of_an_option_ends_it(endpoint: Start) -> None:
+    made = endpoint((400, {"message": "CLASSES has 'cam', which is no class of this model; did you mean 'can'?"}))
+    with VFNetClient(made.url) as client, pytest.raises(InvalidOptionsError, match="did you mean 'can'"):
+        client.detect(b"image", classes=["cam"])
+    assert len(made.bodies) == 1
 
 
 @pytest.mark.parametrize(

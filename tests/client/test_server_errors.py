@@ -7,9 +7,11 @@ import pytest
 from vfnet_client.exceptions import (
     InferenceError,
     InvalidImageError,
+    InvalidOptionsError,
     ModelProcessDiedError,
     ServerBusyError,
     ServerUnavailableError,
+    UnsupportedOptionsError,
     VFNetClientError,
     WrongServerError,
 )
@@ -76,3 +78,38 @@ def test_what_another_try_does_not_help_is_something_else(
     status: str, message: str, kind: type[VFNetClientError]
 ) -> None:
     assert type(told(status, message)) is kind
+
+
+@pytest.mark.parametrize("status", ["INVALID_ARGUMENT", "400"])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "in ensemble 'vfnet', CLASSES has 'cam', which is no class of this model; did you mean 'can'?",
+        "input NMS_IOU must be a number from 0 to 1",
+    ],
+)
+def test_what_is_said_of_an_option_is_not_the_images_fault(message: str, status: str) -> None:
+    error = told(status, message)
+    assert type(error) is InvalidOptionsError
+    assert error.status == 400
+    assert str(error) == message.removeprefix("in ensemble 'vfnet', ")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "[request id: <id_unknown>] unexpected inference input 'NMS_IOU' for model 'vfnet'",
+        "unexpected inference input 'NMS_IOU' for model 'vfnet'",
+        "[request id: x] expected number of inputs between 1 and 2 but got 3 inputs for model 'vfnet'. Got input(s) "
+        "['IMAGE','SCORE_THRESHOLD','NMS_IOU'], but missing required input(s) [].",
+        "there is no input 'NMS_IOU'; there are: IMAGE, SCORE_THRESHOLD",
+    ],
+)
+def test_a_model_from_before_an_option_is_said_to_be(message: str) -> None:
+    error = told("INVALID_ARGUMENT", message)
+    assert type(error) is UnsupportedOptionsError
+    assert str(error).startswith("NMS_IOU: the model there was built before")
+
+
+def test_another_unknown_input_is_no_option() -> None:
+    assert type(told("INVALID_ARGUMENT", "unexpected inference input 'PIXELS' for model 'vfnet'")) is InvalidImageError

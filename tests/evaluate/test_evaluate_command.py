@@ -83,6 +83,10 @@ def test_test_settings_belong_to_a_checkpoint_and_have_limits(
     command = ["evaluate", "--annotations", str(annotations)]
     assert main([*command, "--detections", str(results), "--scale", "480x800"]) == 1
     assert "scale 800x480: only for --checkpoint" in capsys.readouterr().err
+    assert main([*command, "--detections", str(results), "--nms-iou", "0.5"]) == 1
+    assert "nms-iou 0.5: only for --checkpoint and --server" in capsys.readouterr().err
+    assert main([*command, "--server", "grpc://127.0.0.1:1", "--nms-iou", "0.5", "--nms-pre", "300"]) == 1
+    assert "nms-pre 300: only for --checkpoint" in capsys.readouterr().err
     assert main([*command, "--checkpoint", "demo", "--scale", "9000x480"]) == 1
     assert "--scale 9000x480: each side may be 32 to 4,096 pixels" in capsys.readouterr().err
     assert main([*command, "--checkpoint", "demo", "--scale", "800"]) == 2

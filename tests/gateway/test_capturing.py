@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from captured_images import DOUBTFUL, SURE, Box, detections
 from vfnet_capture.messages import DROPPED, HOLDS, KEPT, REMOVED, TROUBLE, WELL, Offer
 from vfnet_capture.settings import CaptureSettings
+from vfnet_client.detection_options import NO_OPTIONS, DetectionOptions
 from vfnet_gateway.capturing import Capture
 from vfnet_gateway.metrics import GatewayMetrics
 from vfnet_gateway.traffic.deployment_metrics import DeploymentMetrics
@@ -34,7 +35,7 @@ class Capturing:
         return self.metrics.registry.get_sample_value(f"vfnet_gateway_{name}", labels)
 
 
-def compared(capturing: Capturing, answer: list[Box], other: list[Box]) -> None:
+def compared(capturing: Capturing, answer: list[Box], other: list[Box], options: DetectionOptions = NO_OPTIONS) -> None:
     """The live deployment's answer is compared with a mirrored one's."""
 
     async def run() -> None:
@@ -45,7 +46,7 @@ def compared(capturing: Capturing, answer: list[Box], other: list[Box]) -> None:
         target = MirrorTarget(SimpleNamespace(answer_copy=answer_copy), counts, 100.0)  # type: ignore[arg-type]
         copies = Copies(4, lambda: 1, lambda: 0)
         request = capturing.capture.of_a_request({}, "a-request", "vfnet")
-        Mirror([target], copies).offer(IMAGE, None, detections(answer), request)
+        Mirror([target], copies).offer(IMAGE, options, detections(answer), request)
         await asyncio.gather(*copies._tasks)
 
     asyncio.run(run())
@@ -74,7 +75,7 @@ def test_a_caller_decides(headers: dict[str, str], kept: int) -> None:
     capturing = Capturing(share=100.0)
     request = capturing.capture.of_a_request(headers, "a-request", "vfnet")
     if request is not None:
-        assert request.consider(IMAGE, detections(), 0.5)
+        assert request.consider(IMAGE, detections(), DetectionOptions(score_threshold=0.5))
     assert len(capturing.offers) == kept
     assert all(offer.score_threshold == 0.5 for offer in capturing.offers)
 
@@ -83,9 +84,22 @@ def test_what_no_rule_chooses_is_not_offered() -> None:
     capturing = Capturing(share=0.0, below=0.4)
     request = capturing.capture.of_a_request({}, "a-request", "vfnet")
     assert request is not None
-    assert not request.consider(IMAGE, detections(SURE), None)
-    assert request.consider(IMAGE, detections(DOUBTFUL), None)
+    assert not request.consider(IMAGE, detections(SURE), NO_OPTIONS)
+    assert request.consider(IMAGE, detections(DOUBTFUL), NO_OPTIONS)
     assert [offer.reasons for offer in capturing.offers] == [("below",)]
+
+
+@pytest.mark.parametrize("options", [{"classes": ("can",)}, {"max_detections": 5}, {"nms_iou": 0.5}])
+def test_an_answer_that_may_lack_boxes_is_not_kept_for_truth(options: dict[str, Any]) -> None:
+    chosen, capturing = DetectionOptions(**options), Capturing(share=0.0, below=0.4, disagreements=True)
+    request = capturing.capture.of_a_request({}, "a-request", "vfnet")
+    assert request is not None
+    request.consider(IMAGE, detections(SURE), chosen)  # which no rule would have kept
+    assert capturing.metric("capture_dropped_images_total", reason="restricted") == 0
+    request.consider(IMAGE, detections(DOUBTFUL), chosen)
+    compared(capturing, list(SURE), list(DOUBTFUL), chosen)
+    assert capturing.metric("capture_dropped_images_total", reason="restricted") == 2
+    assert capturing.offers == []
 
 
 def test_what_the_keeper_says_is_counted_and_logged() -> None:

@@ -16,6 +16,7 @@ from gateway_process import running_gateway
 from score_requests import GOOD, post, table
 from triton_server import ServedRepository
 from vfnet_client.cli import main
+from vfnet_client.detection_options import NO_OPTIONS, DetectionOptions
 from vfnet_gateway.drift import DriftWatch
 from vfnet_profile.features import FoundBox, observe
 from vfnet_profile.profile import Profile
@@ -56,11 +57,13 @@ def test_effects_are_told_by_feature_once_enough_is_known(monkeypatch: pytest.Mo
             if i == LEAST_IMAGES - 1:
                 watch.refresh()
                 assert effect(registry, "brightness") is None, "too little is known yet"
-            assert drift.wants(None)
+            assert drift.wants(NO_OPTIONS)
             drift.offer(jpeg(40 + i % 50), detections("can"))
             while drift._task is not None:
                 await asyncio.sleep(0)
-        assert not drift.wants(0.5), "its caller wants the best boxes only"
+        assert not drift.wants(DetectionOptions(score_threshold=0.5)), "its caller wants the best boxes only"
+        for other in ({"classes": ("can",)}, {"max_detections": 5}, {"nms_iou": 0.5}):
+            assert not drift.wants(DetectionOptions(**other)), "its caller wants other boxes"  # type: ignore[arg-type]
         watch.refresh()
         watch.stop()
 
@@ -86,13 +89,13 @@ def test_an_image_that_takes_long_is_followed_by_a_rest(monkeypatch: pytest.Monk
 
         monkeypatch.setattr(watch, "observed", slowly)
         drift.offer(jpeg(1), detections("can"))
-        assert not drift.wants(None), "one at a time"
+        assert not drift.wants(NO_OPTIONS), "one at a time"
         while drift._task is not None:
             await asyncio.sleep(0)
         now[0] = 100.4 + 0.4 * 18
-        assert not drift.wants(None)
+        assert not drift.wants(NO_OPTIONS)
         now[0] = 100.4 + 0.4 * 20
-        assert drift.wants(None)
+        assert drift.wants(NO_OPTIONS)
         watch.stop()
 
     asyncio.run(scenario())

@@ -27,7 +27,7 @@ def meaning(read: Any, body: bytes) -> str:
             items.append(repr(decode_image_item(item)))
         except ImageItemError as error:
             items.append(str(error))
-    return repr((items, request.index, request.score_threshold))
+    return repr((items, request.index, request.parameters.options))
 
 
 @pytest.mark.parametrize(

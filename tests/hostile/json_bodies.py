@@ -141,6 +141,14 @@ def _documents() -> dict[str, Any]:
         "threshold of 10^400": b'{"input_data":{"columns":["image"],"data":[]},"params":{"box_score_threshold":1e400}}',
         "threshold true": {"input_data": good, "params": {"box_score_threshold": True}},
         "threshold a list": {"input_data": good, "params": {"box_score_threshold": [0.5]}},
+        "classes nested": {"input_data": good, "params": {"classes": [deeper]}},
+        "class of a megabyte": {"input_data": good, "params": {"classes": ["k" * 1_000_000]}},
+        "6,000 classes": {"input_data": good, "params": {"classes": ["can"] * 6000}},
+        "class of half a character": b'{"input_data":{"columns":["image"],"data":[]},"params":{"classes":["\\ud800"]}}',
+        "detections of 10^400": b'{"input_data":{"columns":["image"],"data":[]},"params":{"max_detections":1'
+        + b"0" * 400
+        + b"}}",
+        "IoU NaN": b'{"input_data":{"columns":["image"],"data":[]},"params":{"nms_iou":NaN}}',
         "unknown key of a megabyte": {"input_data": {**good, "k" * 1_000_000: 1}},
         "unknown keys with line ends": {"input_data": {**good, "a\r\nb\x1b[31m": 1}},
         "input_data twice": b'{"input_data":{"columns":["image"],"data":[]},"input_data":{"columns":["image"],"data":[1]}}',

@@ -202,6 +202,9 @@ def _of_the_ensemble() -> list[tuple[str, Tensors, Allowed]]:
     def with_threshold(*values: float, datatype: str = "FP32", shape: list[int] | None = None) -> Tensors:
         return image_request().add("SCORE_THRESHOLD", np.array(values, np.float32), datatype, shape)
 
+    def with_option(name: str, datatype: str, shape: list[int], value: Any) -> Tensors:
+        return image_request().add(name, value, datatype, shape)
+
     def input_of(datatype: str, shape: list[int], value: Any, name: str = "IMAGE") -> Tensors:
         return Tensors("vfnet", [(name, datatype, shape, value)])
 
@@ -257,6 +260,21 @@ def _of_the_ensemble() -> list[tuple[str, Tensors, Allowed]]:
         ("threshold as INT32", with_threshold(0.5, datatype="INT32")),
         ("threshold as FP64 of half the bytes", with_threshold(0.5, datatype="FP64")),
         ("threshold as BYTES", with_threshold(0.5, datatype="BYTES")),
+        ("no class", with_option("CLASSES", "BYTES", [0], [])),
+        ("200,000 classes", with_option("CLASSES", "BYTES", [200_000], [b"can"] * 200_000)),
+        ("class of a megabyte", with_option("CLASSES", "BYTES", [1], [b"can" * 400_000])),
+        ("class of no UTF-8", with_option("CLASSES", "BYTES", [1], [b"\xff\xfe"])),
+        ("class with line ends", with_option("CLASSES", "BYTES", [1], [b"a\r\nb\x1b[31m"])),
+        ("class of another number", with_option("CLASSES", "BYTES", [1], [b"9" * 1000])),
+        ("classes cut off", with_option("CLASSES", "BYTES", [2], b"\x03\x00\x00\x00can\x03")),
+        ("classes as INT32", with_option("CLASSES", "INT32", [1], np.zeros(1, np.int32))),
+        ("0 detections", with_option("MAX_DETECTIONS", "INT32", [1], np.zeros(1, np.int32))),
+        ("2^31-1 detections", with_option("MAX_DETECTIONS", "INT32", [1], np.full(1, 2**31 - 1, np.int32))),
+        ("-2^31 detections", with_option("MAX_DETECTIONS", "INT32", [1], np.full(1, -(2**31), np.int32))),
+        ("two numbers of detections", with_option("MAX_DETECTIONS", "INT32", [2], np.ones(2, np.int32))),
+        ("IoU NaN", with_option("NMS_IOU", "FP32", [1], np.full(1, np.nan, np.float32))),
+        ("IoU infinite", with_option("NMS_IOU", "FP32", [1], np.full(1, -np.inf, np.float32))),
+        ("IoU 1.5", with_option("NMS_IOU", "FP32", [1], np.full(1, 1.5, np.float32))),
         ("unknown output", output(("NOTHING", {}))),
         ("an inner output", output(("TICKET", {}))),
         ("shared memory of an unknown region", output(("BOXES", {"shared_memory_region": "r", "shared_memory_byte_size": 64}))),

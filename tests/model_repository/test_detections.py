@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from vfnet_runtime.answers import Detections, detect
+from vfnet_runtime.suppression import Suppression
 
 CLASSES = ("can", "carton", "milk_bottle", "water_bottle")
 UNSCALED = np.ones(2, np.float32)
+OWN = Suppression(iou_threshold=0.6, max_per_img=100)
 
 
 def candidates(*rows: tuple[float, int], padding: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -22,7 +24,7 @@ def candidates(*rows: tuple[float, int], padding: int = 0) -> tuple[np.ndarray, 
 
 
 def found(*rows: tuple[float, int], max_per_img: int = 100, score_threshold: float = 0.0) -> list[tuple[float, int]]:
-    result = detect(*candidates(*rows, padding=3), UNSCALED, 0.6, max_per_img, score_threshold)
+    result = detect(*candidates(*rows, padding=3), UNSCALED, Suppression(0.6, max_per_img, score_threshold))
     assert result.boxes.dtype == result.scores.dtype == np.float32
     assert result.labels.dtype == np.int32
     return [
@@ -36,7 +38,7 @@ def test_they_are_ordered_by_class_then_by_falling_score() -> None:
 
 def test_equal_scores_keep_their_order() -> None:
     boxes, scores, labels = candidates((0.5, 1), (0.5, 1), (0.5, 1))
-    assert detect(boxes, scores, labels, UNSCALED, 0.6, 100).boxes.tolist() == boxes.tolist()
+    assert detect(boxes, scores, labels, UNSCALED, OWN).boxes.tolist() == boxes.tolist()
 
 
 def test_the_best_are_taken_whatever_their_class() -> None:
@@ -45,7 +47,7 @@ def test_the_best_are_taken_whatever_their_class() -> None:
 
 def test_what_has_no_score_is_no_detection() -> None:
     assert found() == []
-    result = detect(*candidates(padding=5), UNSCALED, 0.6, 100)
+    result = detect(*candidates(padding=5), UNSCALED, OWN)
     assert result.boxes.shape == (0, 4)
     assert result.scores.shape == result.labels.shape == (0,)
 
@@ -64,10 +66,10 @@ def test_the_threshold_only_drops_and_never_lets_in() -> None:
     boxes = np.concatenate([corners, corners + rng.uniform(5, 60, (400, 2))], axis=1).astype(np.float32)
     scores = np.sort(rng.uniform(0.05, 1, 400).astype(np.float32))[::-1].copy()
     labels = rng.integers(0, 4, 400).astype(np.int32)
-    whole = detect(boxes, scores, labels, UNSCALED, 0.6, 100)
+    whole = detect(boxes, scores, labels, UNSCALED, OWN)
     assert len(whole.scores) == 100
     for threshold in (0.05, 0.5, 0.8, 0.95):
-        raised = detect(boxes, scores, labels, UNSCALED, 0.6, 100, threshold)
+        raised = detect(boxes, scores, labels, UNSCALED, Suppression(0.6, 100, threshold))
         above = whole.scores > np.float32(threshold)
         np.testing.assert_array_equal(raised.boxes, whole.boxes[above])
         np.testing.assert_array_equal(raised.scores, whole.scores[above])
@@ -76,10 +78,10 @@ def test_the_threshold_only_drops_and_never_lets_in() -> None:
 
 def test_boxes_are_divided_by_the_scale_of_their_axis_before_suppression() -> None:
     boxes = np.array([[0, 0, 100, 100], [0, 45, 100, 145]], np.float32)  # IoU 55 / 145 in either frame
-    result = detect(boxes, np.float32([0.9, 0.8]), np.int32([0, 0]), np.float32([2, 0.5]), 0.6, 100)
+    result = detect(boxes, np.float32([0.9, 0.8]), np.int32([0, 0]), np.float32([2, 0.5]), OWN)
     assert result.boxes.tolist() == [[0, 0, 50, 200], [0, 90, 50, 290]]
     # As mmdet, in float32: 3 / 1.1 there is not 3 / 1.1 in float64.
-    result = detect(np.float32([[0, 0, 3, 3]]), np.float32([0.9]), np.int32([0]), np.float32([1.1, 1.1]), 0.6, 100)
+    result = detect(np.float32([[0, 0, 3, 3]]), np.float32([0.9]), np.int32([0]), np.float32([1.1, 1.1]), OWN)
     assert result.boxes[0, 2] == np.float32(3) / np.float32(1.1)
 
 

@@ -22,10 +22,16 @@ TABLES = st.fixed_dictionaries(
         "surplus": JSON,
     },
 )
+PARAMETERS = {
+    "box_score_threshold": JSON | st.floats(0, 1),
+    "nms_iou": JSON | st.floats(0, 1),
+    "max_detections": JSON | st.integers(),
+    "classes": JSON | st.lists(st.sampled_from(["can", "carton"]) | st.integers() | SCALARS, max_size=3),
+}
 BODIES = st.fixed_dictionaries(
     {"input_data": TABLES | JSON},
     optional={
-        "params": JSON | st.fixed_dictionaries({"box_score_threshold": JSON | st.floats(0, 1)}),
+        "params": JSON | st.fixed_dictionaries({}, optional=PARAMETERS),
         "dataframe_split": TABLES | JSON,
         "dataframe_records": st.lists(st.fixed_dictionaries({"image": ITEMS}), max_size=3) | JSON,
     },

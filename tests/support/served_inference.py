@@ -15,6 +15,13 @@ from triton_server import ServedRepository
 
 ARRAYS = ("BOXES", "SCORES", "LABELS")
 """What a `DetectionSet` is made of."""
+OPTION_TYPES = {
+    "score_threshold": ("FP32", np.float32),
+    "classes": ("BYTES", np.object_),
+    "max_detections": ("INT32", np.int32),
+    "nms_iou": ("FP32", np.float32),
+}
+"""The ensemble's optional inputs, which are called so in capitals: KServe's and NumPy's types."""
 EVERY_OUTPUT = ("DETECTIONS", *ARRAYS)
 """All that the ensemble answers, in the order in which it is told."""
 
@@ -25,19 +32,22 @@ def infer(
     outputs: tuple[str, ...] = ARRAYS,
     *,
     protocol: str = "grpc",
-    score_threshold: float | None = None,
+    model: str = "vfnet",
+    **options: Any,
 ) -> dict[str, np.ndarray]:
-    """One request for the outputs named."""
+    """One request for the outputs named, with what `DetectionOptions.chosen` takes, unchecked."""
     module: Any = getattr(tritonclient, protocol)
     client = module.InferenceServerClient(f"127.0.0.1:{getattr(served, f'{protocol}_port')}")
     try:
         inputs = [module.InferInput("IMAGE", [1], "BYTES")]
         inputs[0].set_data_from_numpy(np.array([image], np.object_))
-        if score_threshold is not None:
-            inputs.append(module.InferInput("SCORE_THRESHOLD", [1], "FP32"))
-            inputs[1].set_data_from_numpy(np.array([score_threshold], np.float32))
+        for name, value in options.items():
+            datatype, dtype = OPTION_TYPES[name]
+            values = np.array([each.encode() for each in value] if name == "classes" else [value], dtype)
+            inputs.append(module.InferInput(name.upper(), list(values.shape), datatype))
+            inputs[-1].set_data_from_numpy(values)
         requested = [module.InferRequestedOutput(name) for name in outputs]
-        result = client.infer("vfnet", inputs, outputs=requested)
+        result = client.infer(model, inputs, outputs=requested)
         return {name: result.as_numpy(name) for name in outputs}
     finally:
         client.close()

@@ -185,7 +185,7 @@ def test_stock_clients_of_triton_and_of_kserve_are_traced_by_their_header(traced
     gated, gated_headers = new_trace()
     for url, headers in ((traced.server.grpc_url, direct_headers), (traced.gateway.grpc_address, gated_headers)):
         with tritonclient.grpc.InferenceServerClient(url.partition("//")[2]) as client:
-            client.infer("vfnet", infer_inputs(tritonclient.grpc, image, None), headers=headers)
+            client.infer("vfnet", infer_inputs(tritonclient.grpc, image), headers=headers)
     assert "gRPC /inference.GRPCInferenceService/ModelInfer" in {
         span.name for span in traced.collector.trace(gated, "nms", "gRPC /inference.GRPCInferenceService/ModelInfer")
     }

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from vfnet_client.client import VFNetClient
+from vfnet_client.detection_options import NO_OPTIONS, DetectionOptions
 from vfnet_client.detections import Detections, ImageResult
-from vfnet_client.exceptions import InvalidImageError, ServerUnavailableError
+from vfnet_client.exceptions import InvalidImageError, InvalidOptionsError, ServerUnavailableError
 from vfnet_client.progress import with_progress
 from vfnet_data.dataset import AnnotatedImage, DetectionDataset
 from vfnet_evaluate.errors import EvaluationError
@@ -61,21 +62,24 @@ def detect_with_server(
     concurrency: int = 16,
     timeout: float | None = 60.0,
     model: str | None = None,
+    options: DetectionOptions = NO_OPTIONS,
 ) -> DetectedDataset:
     """Ask a running server about every image, as any client would.
 
     Args:
         model: the one to ask where the server has several.
+        options: what is wanted of the detections otherwise than the model was built.
 
     Raises:
         ServerUnavailableError: it cannot be reached.
+        InvalidOptionsError: the options make no sense to the model, or it is too old for them.
         EvaluationError: what it detects and the data have no label in common, or it answered for no image.
     """
     answers: list[Detections | None] = []
     failures = dict[int, str]()
     boxes, names = 0, dict[str, None]()
     with VFNetClient(server, concurrency, timeout, model=model) as client:
-        outcomes = client.detect_many(image.path for image in dataset.images)
+        outcomes = client.detect_many((image.path for image in dataset.images), **asdict(options))
         for outcome in with_progress(outcomes, len(dataset.images), "detecting"):
             answers.append(_answer(outcome, failures))
             if outcome.detections is not None:
@@ -120,7 +124,7 @@ def as_detected(
 
 def _answer(outcome: ImageResult, failures: dict[int, str]) -> Detections | None:
     """The detections; None where the image failed, with the reason in `failures`."""
-    if isinstance(outcome.error, ServerUnavailableError):
+    if isinstance(outcome.error, ServerUnavailableError | InvalidOptionsError):
         raise outcome.error
     if outcome.detections is None:
         failures[outcome.position] = str(outcome.error)

@@ -11,6 +11,7 @@ from vfnet_batch.fetch_settings import FetchSettings
 from vfnet_batch.ray_runner.columns import pack_scored, unpack_entries
 from vfnet_batch.ray_runner.detectors import DetectorRecipe
 from vfnet_batch.shard_scoring import Scored, Scorer, score_in_order
+from vfnet_client.detection_options import DetectionOptions
 from vfnet_client.exceptions import VFNetError
 
 
@@ -28,14 +29,14 @@ class CellScorer:
         recipe: DetectorRecipe,
         concurrency: int,
         draw_threshold: float | None,
-        score_threshold: float | None,
+        options: DetectionOptions,
         fetching: FetchSettings | None = None,
     ) -> None:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="vfnet-batch", daemon=True).start()
 
         async def open_scorer() -> Scorer:
-            return Scorer(recipe.open(concurrency, score_threshold), concurrency, draw_threshold, fetching)
+            return Scorer(recipe.open(concurrency, options), concurrency, draw_threshold, fetching)
 
         self._scorer = self._result(open_scorer())
 

@@ -14,6 +14,7 @@ from vfnet_batch.image_reading import stored_size
 from vfnet_batch.served_detector import ServedDetector
 from vfnet_batch.settings import ServerSettings
 from vfnet_batch.shard_scoring import Detector
+from vfnet_client.detection_options import DetectionOptions
 from vfnet_client.detections import Detections
 from vfnet_client.exceptions import InvalidImageError
 from vfnet_client.model_names import MODEL
@@ -23,7 +24,7 @@ from vfnet_client.safe_text import printable_lines
 class DetectorRecipe(Protocol):
     """Travels to an actor and becomes a detector there."""
 
-    def open(self, concurrency: int, score_threshold: float | None) -> Detector:
+    def open(self, concurrency: int, options: DetectionOptions) -> Detector:
         """To be called inside the event loop that will use it."""
         ...
 
@@ -34,9 +35,9 @@ class AskServers:
 
     servers: ServerSettings
 
-    def open(self, concurrency: int, score_threshold: float | None) -> Detector:
+    def open(self, concurrency: int, options: DetectionOptions) -> Detector:
         """See `DetectorRecipe.open`."""
-        return ServedDetector(self.servers, concurrency, score_threshold, _say)
+        return ServedDetector(self.servers, concurrency, options, _say)
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,13 @@ class HoldRepository:
     model: str = MODEL
     """Of the repository's, which may be several."""
 
-    def open(self, concurrency: int, score_threshold: float | None) -> Detector:
+    def open(self, concurrency: int, options: DetectionOptions) -> Detector:
         """See `DetectorRecipe.open`."""
         from vfnet_model.detectors.repository_detector import RepositoryDetector
 
         held = RepositoryDetector(self.repository, self.threads, self.model)
-        return InProcessDetector(lambda encoded: held.detect(encoded, score_threshold or 0.0), concurrency)
+        # Options that the model refuses are so with each image: an error here would come out of Ray in its own words.
+        return InProcessDetector(lambda encoded: held.with_options(options).detect(encoded), concurrency)
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class HoldCheckpoint:
     checkpoint: str
     """A path on every machine of the cluster, a URL, `coco` or `demo`."""
 
-    def open(self, concurrency: int, score_threshold: float | None) -> Detector:  # noqa: ARG002
+    def open(self, concurrency: int, options: DetectionOptions) -> Detector:  # noqa: ARG002
         """See `DetectorRecipe.open`. One image at a time."""
         from vfnet_model.checkpoints.resolve import open_checkpoint
         from vfnet_model.detectors.checkpoint_detector import CheckpointDetector, load_network
@@ -73,10 +75,10 @@ class HoldCheckpoint:
         held = CheckpointDetector(load_network(open_checkpoint(self.checkpoint)))
 
         def detect(encoded: bytes) -> Detections:
-            found, size = held.detect(encoded), stored_size(encoded)
+            found, size = held.with_options(options).detect(encoded), stored_size(encoded)
             if size is None:
                 raise InvalidImageError("its size cannot be read from its header")
-            return as_fractions(found, held.classes, size, score_threshold or 0.0)
+            return as_fractions(found, held.classes, size)
 
         return InProcessDetector(detect, 1)
 

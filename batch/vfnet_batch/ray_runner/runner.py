@@ -64,7 +64,7 @@ def score_on_ray(batch: Batch, cluster: ClusterSettings, recipe: DetectorRecipe)
                 recipe,
                 settings.concurrency,
                 settings.draw_threshold,
-                settings.score_threshold,
+                settings.options,
                 settings.fetching,
             ),
             compute=actors,

@@ -28,15 +28,12 @@ class ImageDetections:
         return cls(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
 
 
-def as_fractions(
-    found: ImageDetections, classes: Sequence[str], size: tuple[int, int], score_threshold: float = 0.0
-) -> Detections:
+def as_fractions(found: ImageDetections, classes: Sequence[str], size: tuple[int, int]) -> Detections:
     """The same detections, in their order.
 
     Args:
         classes: what `found.labels` index.
         size: width and height of the stored image.
-        score_threshold: only what scores higher.
     """
     width, height = size
     return Detections(
@@ -45,6 +42,5 @@ def as_fractions(
             for (x1, y1, x2, y2), score, label in zip(
                 found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True
             )
-            if score > score_threshold
         ]
     )

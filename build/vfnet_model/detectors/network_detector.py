@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from vfnet_client.bounded_files import read_file
+from vfnet_client.detection_options import DetectionOptions
 from vfnet_client.exceptions import InvalidImageError
 from vfnet_client.images import MAX_FILE_BYTES
 from vfnet_images.decoding import ImageError, decode_image
 from vfnet_model.augmentations import Augmentations
+from vfnet_model.detectors.chosen_suppression import chosen_suppression
 from vfnet_model.detectors.image_detections import ImageDetections
 from vfnet_model.detectors.test_time_augmentation import View, merged, views_of
 from vfnet_runtime.answers import detect
 from vfnet_runtime.architecture.config import VFNetConfig
 from vfnet_runtime.candidates import CandidateSettings, select_candidates
 from vfnet_runtime.resizing import ResizedImage, resize_onto_canvas
+from vfnet_runtime.suppression import Suppression
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -42,6 +46,7 @@ class NetworkDetector:
         self._predict = predict
         self._augmentations = augmentations
         self.config = config
+        self._suppression = Suppression(config.test.iou_threshold, config.test.max_per_img)
         self._settings = CandidateSettings(
             strides=config.head.strides,
             point_offset=config.head.point_offset,
@@ -53,6 +58,16 @@ class NetworkDetector:
     def classes(self) -> tuple[str, ...]:
         """Names of the labels."""
         return self.config.classes
+
+    def with_options(self, options: DetectionOptions) -> Self:
+        """The same, and the same network in memory, for a caller that wants its detections otherwise.
+
+        Raises:
+            InvalidOptionsError: they make no sense to this model.
+        """
+        other = copy.copy(self)
+        other._suppression = chosen_suppression(self._suppression, self.classes, options)
+        return other
 
     def detect(self, image: bytes | Path) -> ImageDetections:
         """Detect in one image, encoded or in a file; `labels` index `classes`.
@@ -89,8 +104,7 @@ class NetworkDetector:
     def _detect(self, views: list[View]) -> ImageDetections:
         """`vfnet_detector` for each view, and `vfnet_postprocess`."""
         candidates = merged(views, [self._find_candidates(view.image) for view in views])
-        test = self.config.test
-        found = detect(*candidates, np.ones(2, np.float32), test.iou_threshold, test.max_per_img)
+        found = detect(*candidates, np.ones(2, np.float32), self._suppression)
         return ImageDetections(
             found.boxes.astype(np.float64), found.scores.astype(np.float64), found.labels.astype(np.int64)
         )

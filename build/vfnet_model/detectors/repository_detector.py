@@ -7,15 +7,18 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from vfnet_client.detection_options import DetectionOptions
 from vfnet_client.detections import Detections
 from vfnet_client.exceptions import InvalidImageError
 from vfnet_client.model_names import MODEL, EnsembleNames
 from vfnet_images.decoding import ImageError, decode_image
+from vfnet_model.detectors.chosen_suppression import chosen_suppression
 from vfnet_model.served_repository import check_runtime, served_parameters
 from vfnet_runtime.answers import detect
 from vfnet_runtime.candidates import CandidateSettings, select_candidates
 from vfnet_runtime.engines.openvino_engine import OpenVINOEngine
 from vfnet_runtime.resizing import ResizedImage, resize_onto_canvas
+from vfnet_runtime.suppression import Suppression
 
 
 class RepositoryDetector:
@@ -51,8 +54,7 @@ class RepositoryDetector:
             int(detector["num_streams"]),
             threads or int(detector["inference_num_threads"]),
         )
-        self._iou_threshold = float(postprocess["iou_threshold"])
-        self._max_per_img = int(postprocess["max_per_img"])
+        self._suppression = Suppression(float(postprocess["iou_threshold"]), int(postprocess["max_per_img"]))
         self.classes = (repository / names.postprocess / "labels.txt").read_text(encoding="utf-8-sig").splitlines()
 
     def at_scale(self, scale: tuple[int, int]) -> RepositoryDetector:
@@ -61,7 +63,17 @@ class RepositoryDetector:
         other.scale = scale
         return other
 
-    def detect(self, encoded: bytes, score_threshold: float = 0.0) -> Detections:
+    def with_options(self, options: DetectionOptions) -> RepositoryDetector:
+        """The same, and the same network in memory, for a caller that wants its detections otherwise.
+
+        Raises:
+            InvalidOptionsError: they make no sense to this model.
+        """
+        other = copy.copy(self)
+        other._suppression = chosen_suppression(self._suppression, self.classes, options)
+        return other
+
+    def detect(self, encoded: bytes) -> Detections:
         """What a server of the repository answers.
 
         Raises:
@@ -74,9 +86,7 @@ class RepositoryDetector:
         resized = resize_onto_canvas(image, self.scale, self._divisor)
         boxes, scores, labels = self._candidates_of(resized)
         width, height = resized.geometry[0, :2]
-        found = detect(
-            boxes, scores, labels, resized.geometry[0, 2:], self._iou_threshold, self._max_per_img, score_threshold
-        )
+        found = detect(boxes, scores, labels, resized.geometry[0, 2:], self._suppression)
         return Detections.from_json(found.to_json(self.classes, float(width), float(height)))
 
     def _candidates_of(self, resized: ResizedImage) -> Any:

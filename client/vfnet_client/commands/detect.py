@@ -6,13 +6,26 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from vfnet_client.atomic_files import fitting_name, write_inside, write_whole
-from vfnet_client.commands.options import add_server_options, at_least_one, connected, fraction
+from vfnet_client.commands.options import (
+    add_detection_options,
+    add_server_options,
+    at_least_one,
+    connected,
+    detection_options,
+)
 from vfnet_client.contract import score_response
 from vfnet_client.detections import Detections, ImageResult
-from vfnet_client.exceptions import AccessDeniedError, CommandError, InvalidImageError, ServerUnavailableError
+from vfnet_client.exceptions import (
+    AccessDeniedError,
+    CommandError,
+    InvalidImageError,
+    InvalidOptionsError,
+    ServerUnavailableError,
+)
 from vfnet_client.image_files import PassedOver
 from vfnet_client.images import Source, expand
 from vfnet_client.progress import Progress
@@ -29,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", metavar="IMAGE|URL|FOLDER", nargs="+", help="a folder stands for its images, by name")
     parser.add_argument("--json", metavar="FILE", help="write the documented response list here; - is stdout")
     parser.add_argument("--draw", metavar="FOLDER", type=Path, help="write annotated pictures here")
-    parser.add_argument("--threshold", metavar="T", type=fraction, help="only boxes that score higher")
+    add_detection_options(parser)
     parser.add_argument(
         "--concurrency", metavar="N", type=at_least_one, default=16, help="images in flight (default: %(default)s)"
     )
@@ -41,7 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Detect on every image in turn. A bad image is reported and passed over; a dead or closed server ends it."""
+    """Detect on every image in turn. A bad image is reported and passed over; a dead or closed server ends it,
+    and so does what the model cannot be asked for."""
     passed_over = PassedOver()
     sources = expand(arguments.images, passed_over)
     _check_targets(arguments)
@@ -55,7 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
         if passed_over:
             progress.write(f"vfnet detect: {passed_over}")
         progress.begin()
-        outcomes = client.detect_many((source.location for source in sources), score_threshold=arguments.threshold)
+        options = asdict(detection_options(arguments))
+        outcomes = client.detect_many((source.location for source in sources), **options)
         for source, outcome in zip(sources, outcomes, strict=True):
             found, reason = outcome.detections, _failure(outcome)
             if found is not None and arguments.json is None:
@@ -117,7 +132,7 @@ def _check_targets(arguments: argparse.Namespace) -> None:
 
 
 def _failure(outcome: ImageResult) -> str | None:
-    if isinstance(outcome.error, ServerUnavailableError | AccessDeniedError):
+    if isinstance(outcome.error, ServerUnavailableError | AccessDeniedError | InvalidOptionsError):
         raise outcome.error
     return None if outcome.error is None else str(outcome.error)
 

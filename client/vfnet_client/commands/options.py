@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vfnet_client.credentials import Credentials
+from vfnet_client.detection_options import DetectionOptions, check_option
 from vfnet_client.exceptions import CommandError, ServerUnavailableError
 from vfnet_client.model_names import MODEL, check_ensemble_name, check_model_name
 from vfnet_client.transport import DEFAULT_SERVER, parse_server_url
@@ -64,6 +65,35 @@ def add_server_options(parser: argparse.ArgumentParser, timeout: float = 60.0, r
     parser.add_argument("--ca-file", metavar="PEM", type=Path, help="trust these authorities instead of the usual ones")
     parser.add_argument("--certificate", metavar="PEM", type=Path, help="the certificate to show to the server")
     parser.add_argument("--private-key", metavar="PEM", type=Path, help="its key, if in another file")
+
+
+def add_detection_options(parser: argparse.ArgumentParser) -> None:
+    """What is wanted of the detections otherwise than the model was built. `detection_options` reads them."""
+    parser.add_argument("--threshold", metavar="T", type=fraction, help="only boxes that score higher")
+    parser.add_argument(
+        "--classes",
+        metavar="CLASS",
+        type=class_name,
+        action="append",
+        default=[],
+        help="only boxes of this class: its name or, where none is called so, its number; may be repeated",
+    )
+    parser.add_argument(
+        "--max-detections", metavar="N", type=at_least_one, help="at most so many boxes of an image, of those classes"
+    )
+    parser.add_argument(
+        "--nms-iou", metavar="IOU", type=fraction, help="of two boxes of a class that overlap more, the better stays"
+    )
+
+
+def detection_options(arguments: argparse.Namespace) -> DetectionOptions:
+    """What was given of `add_detection_options`."""
+    return DetectionOptions.chosen(
+        score_threshold=arguments.threshold,
+        classes=arguments.classes or None,
+        max_detections=arguments.max_detections,
+        nms_iou=arguments.nms_iou,
+    )
 
 
 class GivenOnce(argparse.Action):
@@ -164,6 +194,15 @@ def milliseconds(text: str) -> float:
 def fraction(text: str) -> float:
     """An argument from 0 to 1."""
     return _number(text, "a number from 0 to 1", lambda value: 0 <= value <= 1)
+
+
+def class_name(text: str) -> str:
+    """An argument that names a class, or gives its number."""
+    try:
+        check_option("classes", [text], "a class")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def percent(text: str) -> float:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from vfnet_client.contract import ScoreReply
+from vfnet_client.detection_options import NO_OPTIONS, DetectionOptions
 from vfnet_client.exceptions import (
     DeadlineExceededError,
     InferenceError,
@@ -85,7 +86,7 @@ class ServerPool:
         self,
         image: bytes,
         *,
-        score_threshold: float | None = None,
+        options: DetectionOptions = NO_OPTIONS,
         outputs: Sequence[str] = ("DETECTIONS",),
         timeout: float | None = None,
         priority: int = 0,
@@ -93,9 +94,7 @@ class ServerPool:
         """See `Transport.infer`. Raises what the last server said that was asked, where none answers."""
 
         async def ask(transport: Transport, left: float | None) -> dict[str, Any]:
-            return await transport.infer(
-                image, score_threshold=score_threshold, outputs=outputs, timeout=left, priority=priority
-            )
+            return await transport.infer(image, options=options, outputs=outputs, timeout=left, priority=priority)
 
         return await self._ask(ask, timeout)
 

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 from vfnet_batch.errors import BatchError
 from vfnet_batch.fetch_settings import FetchSettings
 from vfnet_batch.settings import BatchSettings, ServerSettings
-from vfnet_client.commands.options import add_server_options, at_least_one, credentials_from, fraction, seconds
+from vfnet_client.commands.options import (
+    add_detection_options,
+    add_server_options,
+    at_least_one,
+    credentials_from,
+    fraction,
+    seconds,
+)
 from vfnet_client.commands.settings_options import add_options, settings_from
 from vfnet_client.commands.settings_parser import SettingsParser
 from vfnet_client.model_names import MODEL
@@ -43,7 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.5,
         help="of the boxes drawn (default: %(default)s); rows have all",
     )
-    add_options(parser, BatchSettings, "score_threshold", "images", "column", "skip_invalid")
+    add_detection_options(parser)
+    add_options(parser, BatchSettings, "images", "column", "skip_invalid")
     parser.add_argument(
         "--allow-urls-to",
         action="append",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from vfnet_client.commands.options import at_least_one, fraction, scale
+from vfnet_client.detection_options import DetectionOptions
+from vfnet_client.exceptions import CommandError
 from vfnet_model.detection_settings import DetectionSettings
 
 
@@ -33,6 +36,20 @@ def add_detection_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-detections", type=at_least_one, metavar="N", help="of an image")
     group.add_argument(
         "--nms-pre", type=at_least_one, metavar="N", help="candidates of each pyramid level that go on to suppression"
+    )
+
+
+def requested_settings(settings: DetectionSettings) -> DetectionOptions:
+    """What of them a request may choose itself, of a server whose model was built otherwise.
+
+    Raises:
+        CommandError: the others.
+    """
+    built = replace(settings, score_threshold=None, nms_iou=None, max_detections=None)
+    if built:
+        raise CommandError(f"{built}: only for --checkpoint; a server's model was built with its own (vfnet build)")
+    return DetectionOptions.chosen(
+        score_threshold=settings.score_threshold, nms_iou=settings.nms_iou, max_detections=settings.max_detections
     )
 
 

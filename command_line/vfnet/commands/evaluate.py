@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vfnet.commands.augmentations import add_augmentation_arguments, augmentations_from
 from vfnet.commands.compared_sources import check_comparison, compared_source, run_comparison
-from vfnet.commands.detection_settings import add_detection_arguments, detection_settings_from
+from vfnet.commands.detection_settings import add_detection_arguments, detection_settings_from, requested_settings
 from vfnet_client.atomic_files import write_whole
 from vfnet_client.commands.options import GivenOnce, at_least_one, ensemble_name, seconds, server_url
 from vfnet_client.exceptions import CommandError
@@ -24,6 +24,7 @@ from vfnet_evaluate.errors import EvaluationError
 from vfnet_evaluate.report import make_report
 from vfnet_evaluate.report_folder import write_report_folder
 from vfnet_evaluate.sources import DetectedDataset, detect_with_network, detect_with_server
+from vfnet_model.detection_settings import DetectionSettings
 
 _LONGEST_LINE = 10_000
 
@@ -128,8 +129,17 @@ def run(arguments: argparse.Namespace) -> int:
 def _detect(arguments: argparse.Namespace, dataset: DetectionDataset) -> tuple[str, DetectedDataset]:
     """What is evaluated, in words, and its detections."""
     if arguments.server is not None:
-        found = detect_with_server(dataset, arguments.server, arguments.concurrency, arguments.timeout, arguments.model)
-        return " ".join(filter(None, ("server", arguments.server, arguments.model))), found
+        settings = DetectionSettings() if arguments.compare is not None else detection_settings_from(arguments)
+        found = detect_with_server(
+            dataset,
+            arguments.server,
+            arguments.concurrency,
+            arguments.timeout,
+            arguments.model,
+            requested_settings(settings),
+        )
+        told = f"({settings})" if settings else None
+        return " ".join(filter(None, ("server", arguments.server, arguments.model, told))), found
     if arguments.detections is not None:
         return f"detections {arguments.detections}", DetectedDataset(read_coco_results(dataset, arguments.detections))
     # Here, so that a server can be evaluated without torch.
@@ -154,10 +164,13 @@ def _check_targets(arguments: argparse.Namespace) -> None:
     augmentations.check()
     if arguments.compare is not None:
         check_comparison(arguments, settings, augmentations)
-    elif settings and arguments.checkpoint is None:
-        raise CommandError(f"{settings}: only for --checkpoint; a server detects as it was built (vfnet build --help)")
+    elif settings and arguments.detections is not None:
+        requested_settings(settings)
+        raise CommandError(f"{settings}: only for --checkpoint and --server; --detections are what they are")
     elif augmentations and arguments.checkpoint is None:
         raise CommandError(f"{augmentations}: only for --checkpoint; a server detects in an image once, as it is")
+    if arguments.server is not None:
+        requested_settings(settings)
     if settings.scale is not None and augmentations.scales:
         raise CommandError("--scale and --scales: give all scales with --scales")
     for target in (arguments.json, arguments.save_detections):

@@ -7,7 +7,6 @@ send all of these; what comes from the step before passes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +35,7 @@ def image_bytes(request: Any) -> bytes:
     Raises:
         InvalidInputError: there is none, or more than one.
     """
-    data: bytes = _read(request, "IMAGE", np.object_, (1,))[0]
+    data: bytes = read_input(request, "IMAGE", np.object_, (1,))[0]
     return data
 
 
@@ -62,7 +61,7 @@ class PixelsContract:
         Raises:
             InvalidInputError: they are not what `vfnet_preprocess` makes of an image.
         """
-        valid_shape = _read(request, "VALID_SHAPE", np.int32, (1, 2))
+        valid_shape = read_input(request, "VALID_SHAPE", np.int32, (1, 2))
         height, width = valid_shape[0].tolist()
         longest, shortest = max(self.img_scale), min(self.img_scale)
         if min(height, width) < 1 or max(height, width) > longest or min(height, width) > shortest:
@@ -73,7 +72,7 @@ class PixelsContract:
         own = self.own_canvas(height, width)
         if self.takes_stored and (stored := self._stored_size(request, height, width, own)) is not None:
             own = stored
-        return _read(request, "PIXELS", np.uint8, (1, *own, 3)), valid_shape
+        return read_input(request, "PIXELS", np.uint8, (1, *own, 3)), valid_shape
 
     def own_canvas(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of what holds a resized image."""
@@ -114,7 +113,7 @@ def candidates(request: Any, max_candidates: int, classes: int) -> Candidates:
     Raises:
         InvalidInputError: they are no candidates of one image.
     """
-    geometry = _read(request, "GEOMETRY", np.float32, (1, 4))[0]
+    geometry = read_input(request, "GEOMETRY", np.float32, (1, 4))[0]
     width, height, scale_x, scale_y = geometry.tolist()
     resized = width * scale_x, height * scale_y
     # Written so that NaN fails, here and below.
@@ -124,12 +123,12 @@ def candidates(request: Any, max_candidates: int, classes: int) -> Candidates:
         raise InvalidInputError(
             f"GEOMETRY must end with the factors by which width and height were resized, not {scale_x}, {scale_y}"
         )
-    boxes = _read(request, "CANDIDATE_BOXES", np.float32, (1, None, 4))[0]
+    boxes = read_input(request, "CANDIDATE_BOXES", np.float32, (1, None, 4))[0]
     count = len(boxes)
     if count > max_candidates:
         raise InvalidInputError(f"CANDIDATE_BOXES holds {count} candidates; there are never more than {max_candidates}")
-    scores = _read(request, "CANDIDATE_SCORES", np.float32, (1, count))[0]
-    labels = _read(request, "CANDIDATE_LABELS", np.int32, (1, count))[0]
+    scores = read_input(request, "CANDIDATE_SCORES", np.float32, (1, count))[0]
+    labels = read_input(request, "CANDIDATE_LABELS", np.int32, (1, count))[0]
     if count:
         if not (boxes.min() >= 0 and boxes.max() <= max(resized) * _ROUNDING + 1):
             raise InvalidInputError("CANDIDATE_BOXES must lie within the resized image, which GEOMETRY tells")
@@ -140,20 +139,6 @@ def candidates(request: Any, max_candidates: int, classes: int) -> Candidates:
     return Candidates(boxes, scores, labels, width, height, geometry[2:])
 
 
-def score_threshold(request: Any) -> float:
-    """SCORE_THRESHOLD, 0 where there is none.
-
-    Raises:
-        InvalidInputError: it is no number within 0..1.
-    """
-    if pb_utils.get_input_tensor_by_name(request, "SCORE_THRESHOLD") is None:
-        return 0.0
-    threshold = float(_read(request, "SCORE_THRESHOLD", np.float32, (1,))[0])
-    if not (math.isfinite(threshold) and 0 <= threshold <= 1):
-        raise InvalidInputError(f"SCORE_THRESHOLD must be within 0..1, not {threshold}")
-    return threshold
-
-
 def ticket(request: Any) -> int:
     """TICKET, 0 where there is none: see `tickets`. One that is not out, or never was, is found out there.
 
@@ -162,14 +147,18 @@ def ticket(request: Any) -> int:
     """
     if pb_utils.get_input_tensor_by_name(request, "TICKET") is None:
         return 0
-    number = int(_read(request, "TICKET", np.int64, (1, 1))[0, 0])
+    number = int(read_input(request, "TICKET", np.int64, (1, 1))[0, 0])
     if number < 0:
         raise InvalidInputError(f"TICKET must be one that vfnet_preprocess gave, not {number}")
     return number
 
 
-def _read(request: Any, name: str, dtype: type[np.generic], shape: Sequence[int | None]) -> NDArray[Any]:
-    """An input of this type and shape; None: any length."""
+def read_input(request: Any, name: str, dtype: type[np.generic], shape: Sequence[int | None]) -> NDArray[Any]:
+    """An input of this type and shape; None: any length.
+
+    Raises:
+        InvalidInputError: it is not there, or another.
+    """
     tensor = pb_utils.get_input_tensor_by_name(request, name)
     if tensor is None:
         raise InvalidInputError(f"{name} is missing")

@@ -11,10 +11,12 @@ import triton_python_backend_utils as pb_utils
 
 from vfnet_runtime.answers import detect
 from vfnet_runtime.step_times import SUPPRESS, WRITE, ImageSteps, StepTimes
+from vfnet_runtime.suppression import ClassNames, Suppression
 from vfnet_runtime.tickets import TicketLedger, ledger_path
 from vfnet_runtime.triton_models import checked_inputs
 from vfnet_runtime.triton_models.checked_inputs import InvalidInputError
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
+from vfnet_runtime.triton_models.requested_suppression import requested_suppression
 from vfnet_runtime.triton_models.responses import error_of, internal_error, invalid_argument
 from vfnet_runtime.triton_models.step_histograms import ENSEMBLE, OF_POSTPROCESS, POSTPROCESS, StepHistograms
 from vfnet_runtime.triton_models.step_spans import export_spans
@@ -26,11 +28,11 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Read the parameters and class names `vfnet build` wrote."""
         parameters = {k: v["string_value"] for k, v in json.loads(args["model_config"])["parameters"].items()}
-        self.iou_threshold = float(parameters["iou_threshold"])
-        self.max_per_img = int(parameters["max_per_img"])
+        self.suppression = Suppression(float(parameters["iou_threshold"]), int(parameters["max_per_img"]))
         self.max_candidates = int(parameters["max_candidates"])
         labels = Path(args["model_repository"]) / "labels.txt"
         self.classes = labels.read_text(encoding="utf-8-sig").splitlines()
+        self.class_names = ClassNames(self.classes)
         self.ledger = TicketLedger(ledger_path(args["model_name"]))
         self.activity = ProcessActivity()
         self.step_times = StepTimes(args["model_name"], pb_utils.Logger.log_warn)
@@ -69,18 +71,10 @@ class TritonPythonModel:
 
     def postprocess(self, request: Any, steps: ImageSteps) -> list[Any]:
         """Candidates and GEOMETRY -> DETECTIONS, BOXES, SCORES, LABELS, those the caller wants."""
-        score_threshold = checked_inputs.score_threshold(request)
+        suppression = requested_suppression(request, self.suppression, self.class_names)
         given = checked_inputs.candidates(request, self.max_candidates, len(self.classes))
         with steps.measure(SUPPRESS):
-            found = detect(
-                given.boxes,
-                given.scores,
-                given.labels,
-                given.scale_factor,
-                self.iou_threshold,
-                self.max_per_img,
-                score_threshold,
-            )
+            found = detect(given.boxes, given.scores, given.labels, given.scale_factor, suppression)
         wanted = set(request.requested_output_names())
         tensors = [
             pb_utils.Tensor("BOXES", found.boxes),

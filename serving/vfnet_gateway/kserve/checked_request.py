@@ -7,57 +7,21 @@ whose values are all that goes on.
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from vfnet_client.detection_options import DetectionOptions
 from vfnet_client.exceptions import RequestError
 from vfnet_client.safe_text import is_printable_line
 from vfnet_gateway.admission import Priority
-from vfnet_gateway.kserve.public_interface import IMAGE, INPUTS, OUTPUTS, SCORE_THRESHOLD, TensorSpecification, shown
+from vfnet_gateway.kserve.given_request import LENGTH_PREFIX, GivenOutput, GivenRequest, GivenTensor, one_element
+from vfnet_gateway.kserve.option_tensors import options_of
+from vfnet_gateway.kserve.public_interface import IMAGE, INPUTS, OUTPUTS, TensorSpecification, shown
 
 LONGEST_ID = 100
-_LENGTH_PREFIX = 4
-"""Bytes before each element of a BYTES tensor in binary form: its length, little-endian."""
 _MICROSECONDS = 1e6
 _LONGEST_TIMEOUT_US = 2**63
-
-Content = bytes | memoryview | Sequence[Any]
-"""A tensor's bytes in binary form, or its elements: `bytes` or `str` of BYTES, numbers of FP32."""
-
-
-@dataclass(frozen=True)
-class GivenTensor:
-    """An input as the caller gave it; `name` and `datatype` are text, `shape` holds integers."""
-
-    name: str
-    datatype: str
-    shape: Sequence[int]
-    content: Content
-    parameters: Mapping[str, object] = field(default_factory=dict)
-    """Those that the protocol has not used itself."""
-
-
-@dataclass(frozen=True)
-class GivenOutput:
-    """An output as the caller asked for it."""
-
-    name: str
-    parameters: Mapping[str, object] = field(default_factory=dict)
-    """Those that the protocol has not used itself."""
-
-
-@dataclass(frozen=True)
-class GivenRequest:
-    """An inference request as the caller sent it."""
-
-    id: str
-    inputs: Sequence[GivenTensor]
-    outputs: Sequence[GivenOutput]
-    """None means all."""
-    parameters: Mapping[str, object]
-    """Those that the protocol has not used itself."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +30,7 @@ class CheckedRequest:
 
     id: str
     image: bytes
-    score_threshold: float | None
+    options: DetectionOptions
     outputs: tuple[str, ...]
     priority: Priority | None
     """None where the request does not say."""
@@ -86,11 +50,10 @@ def check(request: GivenRequest, max_image_bytes: int) -> CheckedRequest:
         _refuse_parameters(tensor.parameters, f"input {name}")
     if IMAGE.name not in tensors:
         raise RequestError(400, f"the request has no input {IMAGE.name}")
-    threshold = tensors.get(SCORE_THRESHOLD.name)
     return CheckedRequest(
         id=request.id,
         image=_image(tensors[IMAGE.name], max_image_bytes),
-        score_threshold=None if threshold is None else _score_threshold(threshold),
+        options=options_of(tensors),
         outputs=_output_names(request.outputs),
         **_parameters(request.parameters),
     )
@@ -121,28 +84,28 @@ def _check_kind(tensor: GivenTensor, specification: TensorSpecification) -> None
         raise RequestError(
             400, f"input {tensor.name} is of datatype {specification.datatype}, not {shown(tensor.datatype)}"
         )
-    if tuple(tensor.shape) != specification.shape:
+    shape, wanted = tuple(tensor.shape), specification.shape
+    if shape != wanted and not (wanted == (-1,) and len(shape) == 1):
+        why = ": a request holds one image" if wanted == (1,) else ""
         raise RequestError(
-            400,
-            f"input {tensor.name} has the shape {list(specification.shape)}, not {shown(list(tensor.shape[:8]))}: "
-            "a request holds one image",
+            400, f"input {tensor.name} has the shape {list(wanted)}, not {shown(list(tensor.shape[:8]))}{why}"
         )
 
 
 def _image(tensor: GivenTensor, max_bytes: int) -> bytes:
     content = tensor.content
     if isinstance(content, bytes | memoryview):
-        announced = int.from_bytes(content[:_LENGTH_PREFIX], "little")
-        if len(content) < _LENGTH_PREFIX or announced != len(content) - _LENGTH_PREFIX:
+        announced = int.from_bytes(content[:LENGTH_PREFIX], "little")
+        if len(content) < LENGTH_PREFIX or announced != len(content) - LENGTH_PREFIX:
             raise RequestError(
                 400,
                 f"input {tensor.name} of {len(content)} bytes is not one element: the element's length in 4 bytes, "
                 "little-endian, and the element",
             )
-        view = memoryview(content)[_LENGTH_PREFIX:]
+        view = memoryview(content)[LENGTH_PREFIX:]
         _check_size(tensor.name, len(view), max_bytes)
         return bytes(view)
-    element = _one_element(tensor, content)
+    element = one_element(tensor)
     image = element.encode() if isinstance(element, str) else element
     if not isinstance(image, bytes):
         raise RequestError(400, f"input {tensor.name} holds a string, not {shown(type(element).__name__)}")
@@ -155,27 +118,6 @@ def _check_size(name: str, size: int, max_bytes: int) -> None:
         raise RequestError(400, f"input {name} is empty: it holds an encoded image")
     if size > max_bytes:
         raise RequestError(413, f"the image has {size} bytes, more than the {max_bytes} allowed")
-
-
-def _score_threshold(tensor: GivenTensor) -> float:
-    content = tensor.content
-    if isinstance(content, bytes | memoryview):
-        if len(content) != struct.calcsize("<f"):
-            raise RequestError(400, f"input {tensor.name} of {len(content)} bytes is not one FP32")
-        (value,) = struct.unpack("<f", content)
-    else:
-        value = _one_element(tensor, content)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise RequestError(400, f"input {tensor.name} holds a number, not {shown(type(value).__name__)}")
-    if not 0 <= value <= 1:  # NaN neither
-        raise RequestError(400, f"input {tensor.name} is a score from 0 to 1")
-    return float(value)
-
-
-def _one_element(tensor: GivenTensor, content: Sequence[Any]) -> Any:
-    if len(content) != 1:
-        raise RequestError(400, f"input {tensor.name} holds one element, not {len(content)}")
-    return content[0]
 
 
 def _output_names(outputs: Sequence[GivenOutput]) -> tuple[str, ...]:

@@ -9,11 +9,11 @@ from google.protobuf.message import DecodeError
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from vfnet_client.exceptions import RequestError
-from vfnet_gateway.kserve.checked_request import Content, GivenOutput, GivenRequest, GivenTensor
+from vfnet_gateway.kserve.given_request import Content, GivenOutput, GivenRequest, GivenTensor
 from vfnet_gateway.kserve.public_interface import VERSION, OutputTensor, shown
 
 M = TypeVar("M")
-_CONTENTS = {"BYTES": "bytes_contents", "FP32": "fp32_contents"}
+_CONTENTS = {"BYTES": "bytes_contents", "FP32": "fp32_contents", "INT32": "int_contents"}
 _MOST_ENTRIES = 32
 FINAL_RESPONSE_WANTED = "triton_enable_empty_final_response"
 """A parameter for models with several answers to a request. Each of ours is the last, and a stream's say so."""

@@ -78,7 +78,7 @@ class Inference:
             time_left: seconds until the caller's own deadline.
 
         Raises:
-            RequestError: 400, the image cannot be detected on.
+            RequestError: 400, the image cannot be detected on, or not with its options.
             ServerBusyError, ServerUnavailableError, DeadlineExceededError, InferenceError: it is not the image.
         """
         deadline = Deadline.after(bounded_timeout(self.timeout, request.timeout, time_left))
@@ -103,7 +103,7 @@ class Inference:
                 async with asyncio.timeout(bounded_timeout(deadline.remaining()) + _MOMENT_S), places.place() as place:
                     return await destination.infer(
                         place, request.image, deadline,
-                        score_threshold=request.score_threshold, outputs=request.outputs,
+                        options=request.options, outputs=request.outputs,
                     )  # fmt: skip
         except TimeoutError as error:
             if destination.is_away:

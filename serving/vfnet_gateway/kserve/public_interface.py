@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from vfnet_client import detection_options as options
 from vfnet_client.exceptions import RequestError
 from vfnet_client.safe_text import printable_line
 
@@ -49,8 +50,14 @@ class TensorSpecification:
 
 
 IMAGE = TensorSpecification("IMAGE", "BYTES", (1,))
-SCORE_THRESHOLD = TensorSpecification("SCORE_THRESHOLD", "FP32", (1,), is_optional=True)
-INPUTS = (IMAGE, SCORE_THRESHOLD)
+OPTIONS = {
+    "score_threshold": TensorSpecification(options.SCORE_THRESHOLD, "FP32", (1,), is_optional=True),
+    "classes": TensorSpecification(options.CLASSES, "BYTES", (-1,), is_optional=True),
+    "max_detections": TensorSpecification(options.MAX_DETECTIONS, "INT32", (1,), is_optional=True),
+    "nms_iou": TensorSpecification(options.NMS_IOU, "FP32", (1,), is_optional=True),
+}
+"""By field of `DetectionOptions`."""
+INPUTS = (IMAGE, *OPTIONS.values())
 OUTPUTS = (
     TensorSpecification("DETECTIONS", "BYTES", (1,)),
     TensorSpecification("BOXES", "FP32", (-1, 4)),

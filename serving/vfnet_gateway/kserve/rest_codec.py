@@ -13,7 +13,7 @@ import orjson
 from starlette.responses import Response
 
 from vfnet_client.exceptions import RequestError
-from vfnet_gateway.kserve.checked_request import Content, GivenOutput, GivenRequest, GivenTensor
+from vfnet_gateway.kserve.given_request import Content, GivenOutput, GivenRequest, GivenTensor
 from vfnet_gateway.kserve.public_interface import VERSION, OutputTensor, shown
 
 HEADER_LENGTH = "inference-header-content-length"
@@ -123,7 +123,7 @@ def _data(entry: dict[str, Any], encoding: object) -> Content:
     if encoding != "base64":
         raise RequestError(400, f"content_type of input {shown(entry['name'])} is not base64, the one that is known")
     try:
-        return [base64.b64decode(element.encode("ascii"), validate=True) for element in data[:2]]
+        return [base64.b64decode(element.encode("ascii"), validate=True) for element in data]
     except (AttributeError, UnicodeEncodeError, binascii.Error):
         raise RequestError(400, f"data of input {shown(entry['name'])} is not base64") from None
 

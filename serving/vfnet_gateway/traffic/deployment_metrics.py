@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from vfnet_client.exceptions import FatalImageError, InvalidImageError, ServerBusyError
+from vfnet_client.exceptions import FatalImageError, InvalidImageError, InvalidOptionsError, ServerBusyError
 from vfnet_gateway.traffic.answer_agreement import Agreement
 from vfnet_gateway.traffic.split import TrafficSplit
 
@@ -120,6 +120,8 @@ class DeploymentCounts:
         """An image was not answered. An image that kills the model counts as failed: another deployment may live."""
         if isinstance(error, ServerBusyError):
             self._images["busy"].inc()
+        elif isinstance(error, InvalidOptionsError):
+            pass  # a caller's mistake, or what it cannot choose here: says nothing of how the deployment does
         elif isinstance(error, InvalidImageError) and not isinstance(error, FatalImageError):
             self._images["unreadable"].inc()
         else:

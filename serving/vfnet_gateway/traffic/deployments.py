@@ -11,11 +11,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from vfnet_client.detection_options import NO_OPTIONS, DetectionOptions
 from vfnet_client.exceptions import (
     CommandError,
     InferenceError,
     RequestError,
     ServerUnavailableError,
+    UnsupportedOptionsError,
     VFNetClientError,
 )
 from vfnet_client.retry_policy import Deadline
@@ -36,6 +38,8 @@ _LEAST_PLACES = 4
 """Of a deployment with a small share: a request of several images is not to go through one at a time."""
 _DETECTIONS = "DETECTIONS"
 _SHOWN = 60
+_ANOTHER_CAN = (InferenceError, ServerUnavailableError, UnsupportedOptionsError)
+"""What of a deployment's errors says nothing of another: of two builds, one may be from before the options."""
 
 OpenEnsemble = Callable[[str], Ensemble]
 Note = Callable[[str, str], None]
@@ -73,50 +77,46 @@ class Destination:
         image: bytes,
         deadline: Deadline,
         *,
-        score_threshold: float | None = None,
+        options: DetectionOptions = NO_OPTIONS,
         outputs: Sequence[str] = (_DETECTIONS,),
     ) -> dict[str, Any]:
         """As `Ensemble.infer`; counted, and perhaps copied and captured.
 
         `DETECTIONS` may be there without being asked for.
         """
-        if self.drift is None or not self.drift.wants(score_threshold):
-            return await self._infer(place, image, deadline, score_threshold, outputs)
+        if self.drift is None or not self.drift.wants(options):
+            return await self._infer(place, image, deadline, options, outputs)
         wanted = outputs if _DETECTIONS in outputs else (*outputs, _DETECTIONS)
-        answer = await self._infer(place, image, deadline, score_threshold, wanted)
+        answer = await self._infer(place, image, deadline, options, wanted)
         self.drift.offer(image, answer[_DETECTIONS][0])
         return answer
 
     async def _infer(
-        self, place: Place, image: bytes, deadline: Deadline, score_threshold: float | None, outputs: Sequence[str]
+        self, place: Place, image: bytes, deadline: Deadline, options: DetectionOptions, outputs: Sequence[str]
     ) -> dict[str, Any]:
         if self.counts is None and self.capture is None:
-            return await self.ensemble.infer(
-                place, image, deadline, score_threshold=score_threshold, outputs=outputs
-            )  # fmt: skip
+            return await self.ensemble.infer(place, image, deadline, options=options, outputs=outputs)
         began = perf_counter()
         wanted = outputs if _DETECTIONS in outputs else (*outputs, _DETECTIONS)
         try:
             answer = await self.ensemble.infer(
-                place, image, deadline, score_threshold=score_threshold, outputs=wanted,
+                place, image, deadline, options=options, outputs=wanted,
                 gives_up_soon=self.fallback is not None,
             )  # fmt: skip
         except VFNetClientError as error:
             if self.counts is not None:
                 self.counts.refused(error)
-            if self.fallback is None or not isinstance(error, InferenceError | ServerUnavailableError):
+            if self.fallback is None or not isinstance(error, _ANOTHER_CAN):
                 raise
-            return await self.fallback.infer(
-                place, image, deadline, score_threshold=score_threshold, outputs=outputs
-            )  # fmt: skip
+            return await self.fallback.infer(place, image, deadline, options=options, outputs=outputs)
         detections = answer[_DETECTIONS][0]
         if self.counts is not None:
             self.counts.answered(perf_counter() - began, detections)
         capture = self.capture
-        if capture is not None and capture.consider(image, detections, score_threshold):
+        if capture is not None and capture.consider(image, detections, options):
             capture = None  # kept already, and once is enough
         if self.mirror is not None:
-            self.mirror.offer(image, score_threshold, detections, capture)
+            self.mirror.offer(image, options, detections, capture)
         return answer
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
+from vfnet_client.detection_options import DetectionOptions
 from vfnet_client.exceptions import VFNetClientError
 from vfnet_gateway.capturing import RequestCapture
 from vfnet_gateway.ensemble import Ensemble
@@ -66,7 +67,7 @@ class Mirror:
         self._targets, self._copies = tuple(targets), copies
 
     def offer(
-        self, image: bytes, score_threshold: float | None, answer: bytes, capture: RequestCapture | None = None
+        self, image: bytes, options: DetectionOptions, answer: bytes, capture: RequestCapture | None = None
     ) -> None:
         """Perhaps send a copy of an image with the live one's `DETECTIONS`. Returns at once.
 
@@ -77,21 +78,21 @@ class Mirror:
             if random.random() * WHOLE >= target.percent:
                 continue
             if self._copies.has_room():
-                self._copies.start(_compare(target, image, score_threshold, answer, capture))
+                self._copies.start(_compare(target, image, options, answer, capture))
             else:
                 target.counts.dropped_copy()
 
 
 async def _compare(
-    target: MirrorTarget, image: bytes, score_threshold: float | None, answer: bytes, capture: RequestCapture | None
+    target: MirrorTarget, image: bytes, options: DetectionOptions, answer: bytes, capture: RequestCapture | None
 ) -> None:
     began = perf_counter()
     try:
-        outputs = await target.ensemble.answer_copy(image, _PATIENCE_S, score_threshold=score_threshold)
+        outputs = await target.ensemble.answer_copy(image, _PATIENCE_S, options=options)
         seconds = perf_counter() - began
         agreement = agreement_of(answer, outputs["DETECTIONS"][0])
         target.counts.compared(seconds, agreement)
         if capture is not None and agreement.both < agreement.total:
-            capture.disagreed(image, answer, score_threshold)
+            capture.disagreed(image, answer, options)
     except (VFNetClientError, ValueError) as error:  # the latter: one of the answers is no detections
         target.counts.failed_copy(error)

@@ -14,12 +14,14 @@ from tritonclient.grpc import service_pb2
 from fuzzing import JSON, LEAK, SCALARS, examples
 from gateway_process import RunningGateway
 from kserve_requests import SERVICE, STRIP, base64_input, channel, infer_message, post_binary, post_json
+from served_inference import OPTION_TYPES
 
 pytestmark = pytest.mark.served
 
 FIXTURE_IS_SHARED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much]
+OPTIONS = tuple(name.upper() for name in OPTION_TYPES)
 TENSORS = st.fixed_dictionaries(
-    {"name": st.sampled_from(["IMAGE", "SCORE_THRESHOLD", "PIXELS"]) | SCALARS},
+    {"name": st.sampled_from(["IMAGE", *OPTIONS, "PIXELS"]) | SCALARS},
     optional={
         "shape": st.just([1]) | st.lists(st.integers(), max_size=3) | JSON,
         "datatype": st.sampled_from(["BYTES", "FP32", "INT32"]) | JSON,
@@ -64,7 +66,7 @@ def test_any_bytes_after_it_are_answered(head: object, tail: bytes, length: obje
     check(post_binary(client, head, tail, length))
 
 
-NAMES = st.sampled_from(["IMAGE", "SCORE_THRESHOLD", "vfnet", "DETECTIONS", ""]) | st.text(max_size=20)
+NAMES = st.sampled_from(["IMAGE", *OPTIONS, "vfnet", "DETECTIONS", ""]) | st.text(max_size=20)
 MESSAGES = st.builds(
     lambda model, version, name, datatype, shape, raw, outputs: service_pb2.ModelInferRequest(
         model_name=model,

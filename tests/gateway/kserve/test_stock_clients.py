@@ -21,7 +21,7 @@ from tritonclient.utils import InferenceServerException
 from gateway_process import RunningGateway
 from kserve_requests import STRIP, base64_input, call, infer_message, threshold_input
 from score_requests import GOOD, score
-from served_inference import EVERY_OUTPUT, infer
+from served_inference import EVERY_OUTPUT, OPTION_TYPES, infer
 from triton_server import ServedRepository
 from vfnet_client.client import VFNetClient
 from vfnet_gateway.swagger import description
@@ -74,7 +74,7 @@ def test_tritons_client_learns_what_there_is_and_nothing_of_its_parts(protocol: 
     assert client.is_model_ready("vfnet", "1")
     assert client.get_server_metadata(**as_json)["name"] == "vfnet"
     metadata = client.get_model_metadata("vfnet", **as_json)
-    assert [tensor["name"] for tensor in metadata["inputs"]] == ["IMAGE", "SCORE_THRESHOLD"]
+    assert [tensor["name"] for tensor in metadata["inputs"]] == ["IMAGE", *(name.upper() for name in OPTION_TYPES)]
     assert [tensor["name"] for tensor in metadata["outputs"]] == list(EVERY_OUTPUT)
     config = client.get_model_config("vfnet", **as_json)
     statistics = client.get_inference_statistics("vfnet", **as_json)

@@ -16,9 +16,11 @@ from vfnet_client.exceptions import (
     FatalImageError,
     InferenceError,
     InvalidImageError,
+    InvalidOptionsError,
     RequestError,
     ServerBusyError,
     ServerUnavailableError,
+    UnsupportedOptionsError,
 )
 from vfnet_client.retry_policy import Deadline, proof_picture
 from vfnet_gateway.ensemble import Ensemble, fair_retries
@@ -254,6 +256,20 @@ def test_what_a_new_one_cannot_answer_the_live_one_does(error: Exception, tmp_pa
         assert world.asked[-1][0] == "vfnet"
         assert world.metric("deployment_images_total", deployment="vfnet.2", outcome="failed") == 1
         assert world.metric("deployment_images_total", deployment="vfnet", outcome="answered") == 0
+
+    run(tmp_path, scenario)
+
+
+def test_what_one_is_too_old_to_be_asked_for_the_live_one_answers(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await world.split({"vfnet": 0.0, "vfnet.2": 100.0})
+        world.answers["vfnet.2"] = UnsupportedOptionsError("NMS_IOU: the model there was built before")
+        assert (await world.detect(world.deployments.choose({})))["DETECTIONS"] == [answer()]
+        world.answers["vfnet.2"] = InvalidOptionsError("CLASSES has 'cam', which is no class of this model")
+        with pytest.raises(InvalidOptionsError):
+            await world.detect(world.deployments.choose({}))
+        for outcome in ("failed", "unreadable"):  # it is judged by neither
+            assert world.metric("deployment_images_total", deployment="vfnet.2", outcome=outcome) == 0
 
     run(tmp_path, scenario)
 
