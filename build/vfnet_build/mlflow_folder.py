@@ -29,7 +29,8 @@ from vfnet_build.repository import ACCURACY, RepositoryError
 from vfnet_build.template import copy_folder
 from vfnet_client.bounded_files import read_text
 from vfnet_client.bounded_yaml import parse_yaml
-from vfnet_client.contract import IMAGE_COLUMN, THRESHOLD_PARAMETER
+from vfnet_client.contract import IMAGE_COLUMN
+from vfnet_client.score_parameters import THRESHOLD_PARAMETER
 from vfnet_mlflow.settings import FolderSettings
 from vfnet_model.manifest import BuildOptions, Manifest
 from vfnet_runtime.architecture.config import VFNetConfig
@@ -179,7 +180,12 @@ def _mlmodel(manifest: Manifest, python: str, size: int) -> dict[str, Any]:
     signature = {
         "inputs": [{"type": "string", "name": IMAGE_COLUMN, "required": True}],
         "outputs": [{"type": "string", "name": "boxes", "required": True}],
-        "params": [{"name": THRESHOLD_PARAMETER, "type": "double", "default": 0.0, "shape": None}],
+        "params": [
+            {"name": THRESHOLD_PARAMETER, "type": "double", "default": 0.0, "shape": None},
+            {"name": "classes", "type": "string", "default": None, "shape": [-1]},
+            {"name": "max_detections", "type": "long", "default": None, "shape": None},
+            {"name": "nms_iou", "type": "double", "default": None, "shape": None},
+        ],
     }
     return {
         "flavors": {

@@ -7,15 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from vfnet_client.exceptions import InvalidImageError
+from vfnet_client.detection_options import NO_OPTIONS, DetectionOptions
+from vfnet_client.exceptions import InvalidImageError, InvalidOptionsError
 from vfnet_images.decoding import ImageError, decode_image
 from vfnet_mlflow.settings import NETWORK, FolderSettings
 from vfnet_runtime.answers import detect
 from vfnet_runtime.candidates import select_candidates
 from vfnet_runtime.engines.openvino_engine import HeadOutputs, OpenVINOEngine
 from vfnet_runtime.resizing import resize_onto_canvas
+from vfnet_runtime.suppression import ClassNames, OptionError, Suppression
 
 
 class FolderDetector:
@@ -41,15 +44,35 @@ class FolderDetector:
         self._turn = threading.Condition()
         self._under_way, self._has_failed = 0, False
 
-    def detect(self, encoded: bytes, score_threshold: float = 0.0) -> bytes:
+    def suppression(self, options: DetectionOptions) -> Suppression:
+        """The model's own settings with what a caller changes.
+
+        Raises:
+            InvalidOptionsError: one of the options makes no sense to this model.
+        """
+        own = Suppression(self.settings.iou_threshold, self.settings.max_per_img)
+        try:
+            return own.changed(
+                ClassNames(self.settings.classes),
+                score_threshold=options.score_threshold,
+                classes=options.classes,
+                max_detections=options.max_detections,
+                # As it arrives in Triton.
+                nms_iou=None if options.nms_iou is None else float(np.float32(options.nms_iou)),
+            )
+        except OptionError as error:
+            raise InvalidOptionsError(str(error)) from error
+
+    def detect(self, encoded: bytes, suppression: Suppression | None = None) -> bytes:
         """The contract's `{"boxes": [...]}` as JSON.
 
         Args:
-            score_threshold: only what scores higher; the checkpoint's own is applied anyway.
+            suppression: of `suppression`; None: the model's own.
 
         Raises:
             InvalidImageError: it is not an image that can be read.
         """
+        suppression = suppression or self.suppression(NO_OPTIONS)
         settings = self.settings
         try:
             image = decode_image(encoded)
@@ -61,9 +84,7 @@ class FolderDetector:
         levels = len(settings.strides)
         candidates = select_candidates(outputs[:levels], outputs[levels:], resized.valid_shape[0], settings.candidates)
         width, height = (float(side) for side in resized.geometry[0, :2])
-        found = detect(
-            *candidates, resized.geometry[0, 2:], settings.iou_threshold, settings.max_per_img, score_threshold
-        )
+        found = detect(*candidates, resized.geometry[0, 2:], suppression)
         return found.to_json(settings.classes, width, height).encode()
 
     def _compute(self, pixels: NDArray[Any], valid_shape: NDArray[Any]) -> HeadOutputs:
@@ -79,7 +100,7 @@ class FolderDetector:
         finally:
             with self._turn:
                 self._under_way -= 1
-                if self._has_failed and not self._under_way:
-                    self._engine.renew()
-                    self._has_failed = False
                 self._turn.notify_all()
+                if self._has_failed and not self._under_way:
+                    self._has_failed = False
+                    self._engine.renew()  # whoever was told waits for the lock

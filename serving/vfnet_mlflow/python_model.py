@@ -44,20 +44,26 @@ class VFNetModel(PythonModel):  # type: ignore[misc] # mypy sees no MLflow
         Args:
             context: MLflow's, not needed any more.
             model_input: column `image`: base64 (also as a data URI), an http(s) URL, or encoded bytes.
-            params: `box_score_threshold`, 0 to 1, may raise the checkpoint's own.
+            params: as at `/score`; None is as good as absent.
 
         Raises:
-            MlflowException: INVALID_PARAMETER_VALUE, of a threshold that is none.
+            MlflowException: INVALID_PARAMETER_VALUE, of what makes no sense there.
         """
         del context
         # What pandas makes of null is none of its own kinds.
         images = [[None if pd.api.types.is_scalar(item) and pd.isna(item) else item] for item in model_input["image"]]
         table = {"columns": [contract.IMAGE_COLUMN], "data": images}
+        # MLflow gives every parameter of the signature, and lists as arrays.
+        given = {
+            name: list(value) if name == "classes" else value
+            for name, value in (params or {}).items()
+            if value is not None
+        }
         try:
-            request = contract.read_score_request({"input_data": table, "params": params})
+            request = contract.read_score_request({"input_data": table, "params": given})
+            answers = self.scorer.answer(request)
         except RequestError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
-        answers = self.scorer.answer(request)
         return [
             {"error": answers.reasons[position]} if result is None else json.loads(result)
             for position, result in enumerate(answers.results)

@@ -15,6 +15,7 @@ from vfnet_client.exceptions import InvalidImageError, RequestError
 from vfnet_client.safe_text import printable_line
 from vfnet_client.url_images.address_policy import AddressPolicy
 from vfnet_mlflow.detector import FolderDetector
+from vfnet_runtime.suppression import Suppression
 
 _LONGEST_REASON = 300
 """Characters, as in the gateway's answers."""
@@ -47,9 +48,13 @@ class FolderScorer:
         self._detector = FolderDetector(folder, threads)
 
     def answer(self, request: ScoreRequest) -> Answers:
-        """Detect on every image of a request; one that cannot be read costs no other its answer."""
+        """Detect on every image of a request; one that cannot be read costs no other its answer.
+
+        Raises:
+            InvalidOptionsError: of the whole request.
+        """
         answers = Answers()
-        one = partial(self._answer_one, threshold=request.score_threshold or 0.0)
+        one = partial(self._answer_one, suppression=self._detector.suppression(request.parameters.options))
         for position, found in enumerate(self._detector.images.map(one, request.items)):
             if isinstance(found, InvalidImageError):
                 answers.reasons[position] = printable_line(str(found), _LONGEST_REASON)
@@ -60,19 +65,19 @@ class FolderScorer:
         """What `POST /score` answers to a parsed body."""
         try:
             request = contract.read_score_request(document)
+            answers = self.answer(request)
         except RequestError as error:
             return ScoreReply(error.status, contract.error_body(error))
-        answers = self.answer(request)
         if answers.reasons:
             body = contract.partial_failure(answers.results, answers.reasons, request.index)
             return ScoreReply(InvalidImageError.status, body)
         return ScoreReply(200, contract.score_response(answers.results))
 
-    def _answer_one(self, item: Any, threshold: float) -> bytes | InvalidImageError:
+    def _answer_one(self, item: Any, suppression: Suppression) -> bytes | InvalidImageError:
         """Of one item: encoded bytes, or what the contract calls an image."""
         try:
             image = item if isinstance(item, bytes) else contract.decode_image_item(item)
-            return self._detector.detect(self._fetch(image.url) if isinstance(image, ImageURL) else image, threshold)
+            return self._detector.detect(self._fetch(image.url) if isinstance(image, ImageURL) else image, suppression)
         except InvalidImageError as error:
             return error
 

@@ -21,6 +21,7 @@ from vfnet.command_table import COMMANDS
 from vfnet.commands import finetune
 from vfnet_build import mlflow_folder
 from vfnet_client.cli import main
+from vfnet_client.detection_options import DetectionOptions
 from vfnet_mlflow import scoring_server
 from vfnet_mlflow.detector import FolderDetector
 from vfnet_mlflow.scoring import FolderScorer
@@ -108,9 +109,10 @@ def test_it_detects_as_the_repository_of_the_same_checkpoint(
     assert found == repository.detect(out.getvalue()).to_json()
     scores = sorted(box["score"] for box in found["boxes"])
     threshold = scores[len(scores) // 2]
-    raised = json.loads(detector.detect(out.getvalue(), threshold))
-    assert 0 < len(raised["boxes"]) < len(scores)
-    assert raised == repository.detect(out.getvalue(), threshold).to_json()
+    options = DetectionOptions.chosen(score_threshold=threshold, nms_iou=0.3, max_detections=5)
+    changed = json.loads(detector.detect(out.getvalue(), detector.suppression(options)))
+    assert 0 < len(changed["boxes"]) < len(scores)
+    assert changed == repository.with_options(options).detect(out.getvalue()).to_json()
 
 
 def test_many_images_are_answered_in_order(scorer: FolderScorer) -> None:

@@ -116,15 +116,20 @@ def test_mlflows_own_forms_have_the_same_boxes(
     assert answer.json() == {"predictions": score(gateway, given).json()}
 
 
-def test_a_threshold_is_raised_as_score_does(mlflow: httpx.Client, gateway: httpx.Client, photos: list[str]) -> None:
+def test_params_mean_what_they_mean_at_score(mlflow: httpx.Client, gateway: httpx.Client, photos: list[str]) -> None:
     strip = photos[3:]
-    scores = sorted(box["score"] for box in score(gateway, strip).json()[0]["boxes"])
-    params = {"box_score_threshold": scores[len(scores) // 2]}
-    expected = score(gateway, strip, params=params)
-    assert 0 < len(expected.json()[0]["boxes"]) < len(scores)
-    assert invoke(mlflow, {"input_data": table(strip), "params": params}).content == expected.content
-    answer = invoke(mlflow, {"dataframe_split": table(strip), "params": params})
-    assert answer.json() == {"predictions": expected.json()}
+    boxes = score(gateway, strip).json()[0]["boxes"]
+    scores = sorted(box["score"] for box in boxes)
+    for params in (
+        {"box_score_threshold": scores[len(scores) // 2]},
+        {"classes": [boxes[0]["label"]], "nms_iou": 0.3, "max_detections": 2},
+    ):
+        expected = score(gateway, strip, params=params)
+        assert 0 < len(expected.json()[0]["boxes"]) < len(boxes)
+        assert invoke(mlflow, {"input_data": table(strip), "params": params}).content == expected.content
+        answer = invoke(mlflow, {"dataframe_split": table(strip), "params": params})
+        assert answer.status_code == 200, answer.text
+        assert answer.json() == {"predictions": expected.json()}
 
 
 def test_a_bad_image_costs_no_other_its_answer(mlflow: httpx.Client, gateway: httpx.Client) -> None:
@@ -149,9 +154,10 @@ def test_a_bad_image_costs_no_other_its_answer(mlflow: httpx.Client, gateway: ht
         {"input_data": table([GOOD], index=[1], more=[])},
         {"input_data": None},
         {"input_data": table([GOOD]), "params": {"box_score_threshold": 2}},
+        {"input_data": table([GOOD]), "params": {"classes": ["unicorn"]}},
         {"input_data": table([])},
     ],
-    ids=["no column", "index", "unknown key", "null", "threshold", "no image"],
+    ids=["no column", "index", "unknown key", "null", "threshold", "class", "no image"],
 )
 def test_azuremls_request_is_refused_as_score_does(
     mlflow: httpx.Client, gateway: httpx.Client, request_body: Any
