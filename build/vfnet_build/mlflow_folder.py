@@ -182,7 +182,7 @@ def _mlmodel(manifest: Manifest, python: str, size: int) -> dict[str, Any]:
         "outputs": [{"type": "string", "name": "boxes", "required": True}],
         "params": [
             {"name": THRESHOLD_PARAMETER, "type": "double", "default": 0.0, "shape": None},
-            {"name": "classes", "type": "string", "default": None, "shape": [-1]},
+            {"name": "classes", "type": "string", "default": [], "shape": [-1]},
             {"name": "max_detections", "type": "long", "default": None, "shape": None},
             {"name": "nms_iou", "type": "double", "default": None, "shape": None},
         ],

@@ -44,7 +44,7 @@ class VFNetModel(PythonModel):  # type: ignore[misc] # mypy sees no MLflow
         Args:
             context: MLflow's, not needed any more.
             model_input: column `image`: base64 (also as a data URI), an http(s) URL, or encoded bytes.
-            params: as at `/score`; None is as good as absent.
+            params: as at `/score`; None, and no classes, are as good as absent.
 
         Raises:
             MlflowException: INVALID_PARAMETER_VALUE, of what makes no sense there.
@@ -53,11 +53,11 @@ class VFNetModel(PythonModel):  # type: ignore[misc] # mypy sees no MLflow
         # What pandas makes of null is none of its own kinds.
         images = [[None if pd.api.types.is_scalar(item) and pd.isna(item) else item] for item in model_input["image"]]
         table = {"columns": [contract.IMAGE_COLUMN], "data": images}
-        # MLflow gives every parameter of the signature, and lists as arrays.
+        # MLflow gives every parameter of the signature; a list has no other default than an empty one.
         given = {
             name: list(value) if name == "classes" else value
             for name, value in (params or {}).items()
-            if value is not None
+            if value is not None and not (name == "classes" and len(value) == 0)
         }
         try:
             request = contract.read_score_request({"input_data": table, "params": given})
