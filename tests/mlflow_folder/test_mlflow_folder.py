@@ -166,7 +166,13 @@ def test_training_writes_the_best_checkpoint_so(tmp_path: Path, monkeypatch: pyt
     best, written = tmp_path / "run" / "best.pth", list[Any]()
     monkeypatch.setattr(finetune, "finetune", lambda _: FinetuneOutcome(best, 0.5, is_main=True))
     monkeypatch.setattr(mlflow_folder, "write_mlflow_folder", lambda *given: written.append(given))
-    command = ["finetune", "--data=train.json", f"--output={best.parent}", f"--mlflow={tmp_path / 'model'}"]
+    command = [
+        "finetune",
+        "--data=train.json",
+        "--init=demo",
+        f"--output={best.parent}",
+        f"--mlflow={tmp_path / 'model'}",
+    ]
     assert main(command, more=COMMANDS) == 0
     assert written == [(str(best), tmp_path / "model", BuildOptions())]
 
@@ -176,7 +182,7 @@ def test_before_it_trains_it_looks_where_the_folder_is_to_be(
 ) -> None:
     monkeypatch.setattr(finetune, "finetune", lambda _: pytest.fail("hours of work"))
     (tmp_path / "photo.jpg").touch()
-    command = ["finetune", "--data=train.json", f"--output={tmp_path / 'run'}", f"--mlflow={tmp_path}"]
+    command = ["finetune", "--data=train.json", "--init=demo", f"--output={tmp_path / 'run'}", f"--mlflow={tmp_path}"]
     assert main(command, more=COMMANDS) == 1
     assert "choose another folder" in capsys.readouterr().err
 
