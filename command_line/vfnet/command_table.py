@@ -12,6 +12,9 @@ COMMANDS = {
     "logs": Subcommand("vfnet.commands.logs", "show the log of what `up` started", "serve", "serve"),
     "build": Subcommand("vfnet.commands.build", "turn a checkpoint into a model repository", "serve", "build"),
     "convert": Subcommand("vfnet.commands.convert", "write a checkpoint as safetensors, or back", "serve", "build"),
+    "mlflow": Subcommand(
+        "vfnet.commands.mlflow", "turn a checkpoint into a model folder that MLflow serves", "serve", "build"
+    ),
     "serve": Subcommand("vfnet.commands.serve", "run Triton on a model repository, and watch it", "serve", "serve"),
     "gateway": Subcommand("vfnet.commands.gateway", "answer POST /score in front of Triton", "serve", "gateway"),
     "traffic": Subcommand(

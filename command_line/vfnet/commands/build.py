@@ -120,7 +120,7 @@ def build_from(arguments: argparse.Namespace, repository: Path, *, force: bool =
     return build(
         arguments.checkpoint,
         repository,
-        _options_from(arguments),
+        options_from(arguments),
         architecture=arguments.architecture,
         classes=None if classes is None else read_class_list(classes),
         accept_preprocessing=arguments.accept_preprocessing,
@@ -137,14 +137,15 @@ def planned_from(arguments: argparse.Namespace) -> Manifest:
     classes = arguments.classes
     return planned(
         arguments.checkpoint,
-        _options_from(arguments),
+        options_from(arguments),
         architecture=arguments.architecture,
         classes=None if classes is None else read_class_list(classes),
         accept_preprocessing=arguments.accept_preprocessing,
     )
 
 
-def _options_from(arguments: argparse.Namespace) -> BuildOptions:
+def options_from(arguments: argparse.Namespace) -> BuildOptions:
+    """What to build with, of `add_checkpoint_arguments`."""
     engine, *others = arguments.engine
     detection = detection_settings_from(arguments)
     if arguments.precision != "int8":

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from vfnet_client.commands.settings_options import add_options, settings_from
 from vfnet_client.commands.settings_parser import SettingsParser
 from vfnet_client.commands.tiling_options import add_tiling_arguments, tiling_from
 from vfnet_client.safe_text import printable_lines
+from vfnet_model.manifest import BuildOptions
 from vfnet_train.finetuning import finetune
 from vfnet_train.settings import AugmentationSettings, FinetuneSettings, OptimizerSettings
 
@@ -36,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "early_stopping", "best_metric", "precision", "seed", "device", "threads",
         "workers", "save_minutes", "save_steps", "log_steps",
     )  # fmt: skip
+    parser.add_argument(
+        "--mlflow",
+        type=Path,
+        metavar="DIR",
+        help="also write the best checkpoint there, as `vfnet mlflow` does: a model folder that MLflow serves",
+    )
 
 
 def settings_of(arguments: argparse.Namespace) -> FinetuneSettings:
@@ -52,7 +60,13 @@ def settings_of(arguments: argparse.Namespace) -> FinetuneSettings:
 def run(arguments: argparse.Namespace) -> int:
     """Train; 0."""
     settings = settings_of(arguments)
+    if arguments.mlflow is not None:
+        from vfnet_build import mlflow_folder
+
+        mlflow_folder.check_folder(arguments.mlflow)  # before hours of work
     outcome = finetune(settings)
+    if outcome.is_main and arguments.mlflow is not None:
+        mlflow_folder.write_mlflow_folder(str(outcome.checkpoint), arguments.mlflow, BuildOptions())
     if outcome.is_main:
         best = "" if outcome.best_figure is None else f" ({settings.best_metric} {outcome.best_figure:.4f})"
         print(printable_lines(f"{outcome.checkpoint}{best}"), flush=True)

@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import mlflow.pyfunc  # type: ignore[import-not-found]
-from mlflow.models import set_model  # type: ignore[import-not-found]
+import mlflow.pyfunc
+from mlflow.models import set_model
 
 
 class MMDetModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
