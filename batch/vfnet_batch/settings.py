@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from vfnet_batch.fetch_settings import FetchSettings
-from vfnet_client.commands.options import class_name, fraction
+from vfnet_client.commands.options import box_count, class_name, fraction
 from vfnet_client.commands.settings_options import Count, Folder, Seconds
 from vfnet_client.credentials import Credentials
 from vfnet_client.detection_options import DetectionOptions
@@ -55,7 +55,7 @@ class BatchSettings:
     """Only boxes that score higher."""
     classes: tuple[Annotated[str, class_name, "CLASS"], ...] = ()
     """Only boxes of these: names or, where none is called so, numbers of classes."""
-    max_detections: Count | None = None
+    max_detections: Annotated[int, box_count, "N"] | None = None
     """At most so many boxes of an image (default: as the model was built)."""
     nms_iou: Annotated[float, fraction, "IOU"] | None = None
     """Of two boxes of a class that overlap more, the better one stays (default: as the model was built)."""

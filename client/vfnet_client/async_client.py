@@ -32,7 +32,14 @@ from vfnet_client.retry_policy import Deadline, RetryPolicy, proof_picture
 from vfnet_client.server_errors import deadline_exceeded
 from vfnet_client.servers.membership import Told
 from vfnet_client.servers.pool import ServerPool
-from vfnet_client.tiled_detection import OUTPUTS, Encode, ServerTerms, TiledAnswer, detect_tiled
+from vfnet_client.tiled_detection import (
+    OUTPUTS,
+    Encode,
+    ServerTerms,
+    SuppressionTerms,
+    TiledAnswer,
+    detect_tiled,
+)
 from vfnet_client.trace_context import client_span
 from vfnet_client.transport import (
     DEFAULT_SERVER,
@@ -405,14 +412,16 @@ class AsyncVFNetClient:
         """To be called by whoever holds `_tiled`. Each part of the image waits for a slot and then has `timeout`."""
         outputs = OUTPUTS if self._gives_labels else OUTPUTS[:1]
 
-        async def send(encode: Encode) -> dict[str, Any]:
+        async def send(encode: Encode, _size: int) -> dict[str, Any]:
             async with slots:
                 is_away = is_lost is not None and is_lost.is_set()
                 return await self._outputs(
                     await encode(), options, fair_retry, is_known_to_be_away=is_away, outputs=outputs
                 )
 
-        terms = (await self._terms.current()).changed(options)
+        async def terms() -> SuppressionTerms:
+            return (await self._terms.current()).changed(options)
+
         return await detect_tiled(image, tiling, send, terms)
 
     async def _prove(self, timeout: float) -> None:

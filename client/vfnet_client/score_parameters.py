@@ -1,7 +1,7 @@
 """`params` of a scoring request: the keys that mean something, and what each wants.
 
 AzureML's endpoint ignores `params`. Here a key that is known must make sense, and every other one is ignored, so that
-requests written for AzureML go on working.
+requests written for AzureML go on working. Null is as good as absent: so programs write what was left open.
 
 To add a key that is an option of the detections, add it to `_OPTIONS`. One of another kind gets a field in
 `ScoreParameters` and is read in `read_parameters`, where it is also added to `known`: callers are told in the header
@@ -84,7 +84,7 @@ def written_parameters(options: DetectionOptions) -> dict[str, Any]:
 def _options(params: Mapping[str, Any]) -> tuple[DetectionOptions, set[str]]:
     """The detections' options, and the keys that said so."""
     values: dict[str, Any] = {}
-    known = _OPTIONS.keys() & params.keys()
+    known = {key for key in _OPTIONS if params.get(key) is not None}
     for key in sorted(known):
         option = _OPTIONS[key]
         try:

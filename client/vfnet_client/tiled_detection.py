@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -20,9 +22,11 @@ if TYPE_CHECKING:  # NumPy and Pillow are not imported before an image is tiled
     from vfnet_tiling.geometry import Tile
 
 Encode = Callable[[], Awaitable[bytes]]
-Send = Callable[[Encode], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Encode, int], Awaitable[Mapping[str, Any]]]
 """Waits until there is room for one more inference, encodes a part of the image then and not before, and returns the
-ensemble's `OUTPUTS`: `LABELS` may be missing."""
+ensemble's `OUTPUTS`: `LABELS` may be missing. The number is how many bytes the encoded part has, or a little less."""
+Room = Callable[[int], AbstractAsyncContextManager[None]]
+"""Entered with an image's number of pixels before it is decoded, and left when its pixels are not needed any more."""
 OUTPUTS = ("DETECTIONS", "LABELS")
 _KNOWN_FOR_S = 60.0
 
@@ -90,10 +94,13 @@ async def detect_tiled(
     image: bytes,
     tiling: Tiling,
     send: Send,
-    terms: SuppressionTerms,
+    terms: Callable[[], Awaitable[SuppressionTerms]],
     *,
     most_tiles: int = MOST_TILES,
+    most_tile_pixels: int | None = None,
     max_image_pixels: int | None = None,
+    room: Room = lambda _: nullcontext(),
+    threads: Executor | None = None,
 ) -> TiledAnswer:
     """Detect in an image and in its tiles, and merge. The first inference that fails ends the others.
 
@@ -101,59 +108,107 @@ async def detect_tiled(
 
     Args:
         image: encoded.
+        terms: asked for when all parts are answered, by a server that is there.
+        most_tile_pixels: of all tiles together; None: any number.
         max_image_pixels: as of `vfnet_images.decoding.decode_image`; None: its default.
+        threads: where images are decoded, cut and merged; None: where `asyncio.to_thread` runs.
 
     Raises:
         InvalidImageError: it cannot be read, or not be tiled as asked. What `send` raises is passed on.
     """
     from vfnet_tiling.geometry import whole
 
-    pixels, tiles = await asyncio.to_thread(_cut, image, tiling, most_tiles, max_image_pixels)
-    height, width = pixels.shape[:2]
+    loop = asyncio.get_running_loop()
+    (width, height), tiles = await loop.run_in_executor(
+        threads, _looked_at, image, tiling, most_tiles, most_tile_pixels, max_image_pixels
+    )
     parts = [whole(width, height), *tiles] if tiling.whole_image or not tiles else tiles
+    if tiles:
+        async with room(width * height):
+            pixels = await loop.run_in_executor(threads, _decoded, image, max_image_pixels)
+            outputs = await _answered(image, pixels, parts, send, threads)
+            del pixels
+    else:
+        outputs = await _answered(image, None, parts, send, threads)
+    on, threshold = await terms(), tiling.tile_predictions_nms_thresh
+    # Not in the event loop: of many tiles with many boxes each it takes more than a second.
+    detections = await loop.run_in_executor(
+        threads,
+        _merged,
+        parts,
+        outputs,
+        (width, height),
+        on.iou_threshold if threshold is None else threshold,
+        on.max_per_img,
+    )
+    return TiledAnswer(detections, len(tiles))
 
-    def encode_of(tile: Tile) -> Encode:
-        async def encode() -> bytes:
-            if tile == parts[0] and (tile.width, tile.height) == (width, height):
+
+async def _answered(
+    image: bytes,
+    pixels: npt.NDArray[np.uint8] | None,
+    parts: Sequence[Tile],
+    send: Send,
+    threads: Executor | None,
+) -> list[Mapping[str, Any]]:
+    """What `send` returns for each part.
+
+    Args:
+        pixels: of the image; None: it is the only part.
+    """
+
+    async def answered(tile: Tile) -> Mapping[str, Any]:
+        if pixels is None or (tile.width, tile.height) == (pixels.shape[1], pixels.shape[0]):
+
+            async def given() -> bytes:
                 return image
+
+            return await send(given, len(image))
+
+        async def encoded() -> bytes:
             from vfnet_tiling.cutting import encode_tile
 
-            return await asyncio.to_thread(encode_tile, tile.of(pixels))
+            return await asyncio.get_running_loop().run_in_executor(threads, encode_tile, tile.of(pixels))
 
-        return encode
+        return await send(encoded, 3 * tile.width * tile.height)
 
-    tasks = [asyncio.ensure_future(send(encode_of(tile))) for tile in parts]
+    tasks = [asyncio.ensure_future(answered(tile)) for tile in parts]
     try:
-        outputs = await asyncio.gather(*tasks)
+        return await asyncio.gather(*tasks)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    threshold = tiling.tile_predictions_nms_thresh
-    return TiledAnswer(
-        _merged(
-            parts,
-            outputs,
-            (width, height),
-            terms.iou_threshold if threshold is None else threshold,
-            terms.max_per_img,
-        ),
-        len(tiles),
-    )
 
 
-def _cut(
-    image: bytes, tiling: Tiling, most_tiles: int, max_image_pixels: int | None
-) -> tuple[npt.NDArray[np.uint8], list[Tile]]:
-    """Pixels [height, width, 3], and where the tiles lie in them."""
-    from vfnet_images.decoding import MAX_IMAGE_PIXELS, ImageError, decode_image, stored_size
+def _looked_at(
+    image: bytes, tiling: Tiling, most_tiles: int, most_tile_pixels: int | None, max_image_pixels: int | None
+) -> tuple[tuple[int, int], list[Tile]]:
+    """Width and height as its header says, and where the tiles lie: refused before it is decoded."""
+    from vfnet_images.decoding import MAX_IMAGE_PIXELS, ImageError, stored_size
     from vfnet_tiling.geometry import tiles_of
 
-    most_pixels = MAX_IMAGE_PIXELS if max_image_pixels is None else max_image_pixels
     try:
-        tiles = tiles_of(tiling, *stored_size(image, most_pixels), most_tiles)  # refused before it is decoded
-        return decode_image(image, most_pixels), tiles
+        width, height = stored_size(image, MAX_IMAGE_PIXELS if max_image_pixels is None else max_image_pixels)
+        tiles = tiles_of(tiling, width, height, most_tiles)
     except (ImageError, TilingError) as error:
+        raise InvalidImageError(str(error)) from error
+    pixels = sum(tile.width * tile.height for tile in tiles)
+    if most_tile_pixels is not None and pixels > most_tile_pixels:
+        raise InvalidImageError(
+            f"the {len(tiles)} tiles of an image of {width} x {height} would have {pixels} pixels, and at most "
+            f"{most_tile_pixels} are cut out of one; ask for less overlap"
+        )
+    return (width, height), tiles
+
+
+def _decoded(image: bytes, max_image_pixels: int | None) -> npt.NDArray[np.uint8]:
+    """Pixels [height, width, 3]."""
+    from vfnet_images.decoding import MAX_IMAGE_PIXELS, ImageError, decode_image
+
+    try:
+        return decode_image(image, MAX_IMAGE_PIXELS if max_image_pixels is None else max_image_pixels)
+    except ImageError as error:
         raise InvalidImageError(str(error)) from error
 
 

@@ -18,6 +18,8 @@ GRID_SIZE, TILE_SIZE = "tile_grid_size", "tile_size"
 OVERLAP_RATIO, NMS_THRESH, WHOLE_IMAGE = "tile_overlap_ratio", "tile_predictions_nms_thresh", "tile_whole_image"
 TILING_PARAMETERS = frozenset({GRID_SIZE, TILE_SIZE, OVERLAP_RATIO, NMS_THRESH, WHOLE_IMAGE})
 """Keys that `tiling_of` reads."""
+_HUGE = 1e9
+"""JSON has integers that are no float."""
 
 
 def tiling_of(params: Mapping[str, Any]) -> Tiling | None:
@@ -62,6 +64,6 @@ def _pair(given: Mapping[str, Any], name: str, parse: Callable[[str], Pair]) -> 
 
 def _number(given: Mapping[str, Any], name: str, default: Any) -> Any:
     value = given.get(name, default)
-    if value is not default and (isinstance(value, bool) or not isinstance(value, int | float)):
+    if value is not default and (isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > _HUGE):
         raise TilingError(f'"{name}" must be a number from 0 to 1')
     return value

@@ -17,12 +17,12 @@ from vfnet_client.exceptions import (
 )
 from vfnet_client.retry_policy import Deadline
 from vfnet_client.safe_text import printable_line
-from vfnet_client.tiled_detection import OUTPUTS, Encode
+from vfnet_client.tiled_detection import OUTPUTS, Encode, SuppressionTerms
 from vfnet_gateway.admission import Priority, RequestPlaces
 from vfnet_gateway.service_levels import ServiceLevels
 from vfnet_gateway.settings import GatewaySettings
 from vfnet_gateway.steps import FETCH, IMAGE, step
-from vfnet_gateway.tiled_scoring import TiledScoring
+from vfnet_gateway.tiled_scoring import TiledRequest, TiledScoring
 from vfnet_gateway.traffic.deployments import Destination
 from vfnet_tiling.tiling import Tiling
 
@@ -60,6 +60,7 @@ class _Batch:
     answers: Answers
     window: asyncio.Semaphore
     """Tiles in the ensemble at once; images are bounded by how many are at work."""
+    tiled: TiledRequest
 
 
 class Scorer:
@@ -69,7 +70,7 @@ class Scorer:
         self.settings, self._fetch, self._levels = settings, fetch, levels
         # As many fetched images are in memory as there are places to send them to.
         self._fetches = asyncio.Semaphore(settings.max_in_flight)
-        self._tiled = TiledScoring(settings.max_tiles)
+        self._tiled = TiledScoring(settings)
 
     async def answer(
         self, request: ScoreRequest, destination: Destination, priority: Priority = Priority.INTERACTIVE
@@ -85,13 +86,15 @@ class Scorer:
                 whole request.
         """
         timeout = self.settings.timeout
+        places = destination.of_a_request(priority)
         batch = _Batch(
             request,
             destination,
-            destination.of_a_request(priority),
+            places,
             Deadline.after(timeout),
             Answers([None] * len(request.items)),
             asyncio.Semaphore(self._window_of(destination)),
+            TiledRequest(places, lambda: destination.is_away),
         )
         try:
             async with asyncio.timeout(timeout + _MOMENT_S):
@@ -154,18 +157,19 @@ class Scorer:
     async def _send_tiled(self, batch: _Batch, item: Any, tiling: Tiling) -> bytes:
         image = item if isinstance(item, bytes) else await decode_item(item)
         options, of_tiles = batch.request.parameters.options, batch.destination.for_tiles()
-        priority = batch.places.priority
 
-        async def send(encode: Encode) -> Mapping[str, Any]:
+        async def send(encode: Encode, size: int) -> Mapping[str, Any]:
             async with batch.window:
-                with self._levels.image(priority):  # each is as much work as an image
-                    async with batch.places.place() as place:
+                with self._levels.image(batch.places.priority):  # each is as much work as an image
+                    async with self._tiled.place(size, batch.places) as place:
                         part = await encode()
                         destination = batch.destination if part is image else of_tiles
                         return await destination.infer(place, part, batch.deadline, options=options, outputs=OUTPUTS)
 
-        terms = (await batch.destination.ensemble.suppression_terms()).changed(options)
-        answer, tiles = await self._tiled.detect(image, tiling, terms, priority, send)
+        async def terms() -> SuppressionTerms:
+            return (await batch.destination.ensemble.suppression_terms()).changed(options)
+
+        answer, tiles = await self._tiled.detect(image, tiling, terms, batch.tiled, send)
         batch.answers.tiles += tiles
         return answer
 

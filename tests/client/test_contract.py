@@ -73,7 +73,7 @@ def test_a_row_that_fits_no_columns_is_refused_with_its_position() -> None:
     assert (status, message) == (400, 'row 1 of "data" has 2 values for 1 columns')
 
 
-@pytest.mark.parametrize("params", [None, [], "x", {}, {"iou_threshold": 7}])
+@pytest.mark.parametrize("params", [None, [], "x", {}, {"iou_threshold": 7}, {"box_score_threshold": None}])
 def test_other_params_are_ignored(params: Any) -> None:
     assert parse_score_request({"input_data": {"columns": ["image"]}, "params": params}).parameters == NO_PARAMETERS
 
@@ -85,7 +85,7 @@ def test_box_score_threshold_is_passed_on(threshold: float) -> None:
     assert parsed.parameters.options.score_threshold == threshold
 
 
-@pytest.mark.parametrize("threshold", ["0.5", None, True, -0.1, 1.1, float("nan"), float("inf"), [0.5], 10**400])
+@pytest.mark.parametrize("threshold", ["0.5", True, -0.1, 1.1, float("nan"), float("inf"), [0.5], 10**400])
 def test_a_box_score_threshold_that_is_no_number_from_0_to_1_is_refused(threshold: Any) -> None:
     params = {"box_score_threshold": threshold}
     status, message = refusal({"input_data": {"columns": ["image"]}, "params": params})

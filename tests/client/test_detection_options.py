@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import Any
 
 import pytest
 
+from vfnet_client.commands.options import add_detection_options, detection_options
 from vfnet_client.detection_options import NO_OPTIONS, DetectionOptions
 from vfnet_client.exceptions import RequestError
 from vfnet_client.score_parameters import NO_PARAMETERS, PARAMETERS_HEADER, read_parameters, written_parameters
@@ -19,7 +21,8 @@ ABSURD = [
     ({"max_detections": 10.0}, "max_detections must be a whole number from 1 on"),
     ({"max_detections": 2**31}, "max_detections must be a whole number from 1 on"),
     ({"classes": "can"}, "classes must be a list of class names or numbers"),
-    ({"classes": {}}, "classes must name at least one class; leave it out for all"),
+    ({"classes": []}, "classes must name at least one class; leave it out for all"),
+    ({"classes": {"can": True}}, "classes must be a list of class names or numbers"),
     ({"classes": 3}, "classes must be a list of class names or numbers"),
     ({"classes": [""]}, "classes must be names or numbers from 0 on, and '' is neither"),
     ({"classes": [-1]}, "classes must be names or numbers from 0 on, and -1 is neither"),
@@ -50,11 +53,10 @@ def test_what_makes_no_sense_is_told_apart_by_name(given: dict[str, Any], words:
     with pytest.raises(ValueError, match=r"^(score_threshold|nms_iou|max_detections|classes) ") as caught:
         DetectionOptions.chosen(**given)
     assert words in str(caught.value)
-    if not isinstance(given.get("classes"), dict):
-        (name,) = given
-        with pytest.raises(RequestError, match=f'^"{name}" ') as refused:
-            read_parameters(given)
-        assert refused.value.status == 400
+    (name,) = given
+    with pytest.raises(RequestError, match=f'^"{name}" ') as refused:
+        read_parameters(given)
+    assert refused.value.status == 400
 
 
 def test_parameters_are_read_as_they_are_written() -> None:
@@ -64,7 +66,13 @@ def test_parameters_are_read_as_they_are_written() -> None:
     assert written_parameters(NO_OPTIONS) == {}
 
 
-@pytest.mark.parametrize("params", [None, [], "x", {}, {"Classes": ["can"], "iou_threshold": 7}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        None, [], "x", {}, {"Classes": ["can"], "iou_threshold": 7},
+        dict.fromkeys(["box_score_threshold", "classes", "max_detections", "nms_iou", "tile_size", "tile_grid_size"]),
+    ],
+)  # fmt: skip
 def test_other_parameters_say_nothing(params: Any) -> None:
     assert read_parameters(params) is NO_PARAMETERS
     assert NO_PARAMETERS.headers() == {}
@@ -75,3 +83,11 @@ def test_the_threshold_has_two_names_and_one_value() -> None:
     assert read_parameters({"score_threshold": 0.5, "box_score_threshold": 0.5}).options.score_threshold == 0.5
     with pytest.raises(RequestError, match="are one option, and differ"):
         read_parameters({"score_threshold": 0.5, "box_score_threshold": 0.6})
+
+
+def test_a_command_refuses_more_boxes_than_a_model_can_be_asked_for() -> None:
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    add_detection_options(parser)
+    assert detection_options(parser.parse_args(["--max-detections", "300"])).max_detections == 300
+    with pytest.raises(argparse.ArgumentError, match="no model gives as many boxes as 3000000000"):
+        parser.parse_args(["--max-detections", "3000000000"])

@@ -24,7 +24,7 @@ ABSURD = {
     "classes is text": ({"classes": "can"}, '"classes" must be a list of class names or numbers'),
     "classes is empty": ({"classes": []}, '"classes" must name at least one class; leave it out for all'),
     "max_detections is 0": ({"max_detections": 0}, '"max_detections" must be a whole number from 1 on'),
-    "nms_iou is null": ({"nms_iou": None}, '"nms_iou" must be a number from 0 to 1'),
+    "nms_iou is a list": ({"nms_iou": [0.5]}, '"nms_iou" must be a number from 0 to 1'),
     "a class that the model does not have": ({"classes": ["can", "Carton"]}, "did you mean 'carton'?"),
     "more boxes than the model gives": ({"max_detections": 5000}, "MAX_DETECTIONS must be within 1..1000, not 5000"),
 }

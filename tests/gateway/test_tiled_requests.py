@@ -26,6 +26,10 @@ ABSURD = {
     "a grid and a size": ({"tile_grid_size": "3x2", "tile_size": 640}, "a grid of tiles and a size of tiles are given"),
     "no grid": ({"tile_grid_size": "3"}, "\"tile_grid_size\": '3' is no grid of tiles such as 3x2"),
     "all of a tile": ({"tile_size": 640, "tile_overlap_ratio": 1}, "tiles overlap by 1; it is a share of a tile"),
+    "a number that is no float": (
+        {"tile_size": 640, "tile_overlap_ratio": 10**400},
+        '"tile_overlap_ratio" must be a number from 0 to 1',
+    ),
     "no number": ({"tile_size": 640, "tile_predictions_nms_thresh": "0.5"}, "must be a number from 0 to 1"),
 }
 

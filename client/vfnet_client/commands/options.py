@@ -79,7 +79,7 @@ def add_detection_options(parser: argparse.ArgumentParser) -> None:
         help="only boxes of this class: its name or, where none is called so, its number; may be repeated",
     )
     parser.add_argument(
-        "--max-detections", metavar="N", type=at_least_one, help="at most so many boxes of an image, of those classes"
+        "--max-detections", metavar="N", type=box_count, help="at most so many boxes of an image, of those classes"
     )
     parser.add_argument(
         "--nms-iou", metavar="IOU", type=fraction, help="of two boxes of a class that overlap more, the better stays"
@@ -203,6 +203,16 @@ def class_name(text: str) -> str:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return text
+
+
+def box_count(text: str) -> int:
+    """An argument that says how many boxes an image may have."""
+    number = at_least_one(text)
+    try:
+        check_option("max_detections", number, text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"no model gives as many boxes as {text}") from error
+    return number
 
 
 def percent(text: str) -> float:

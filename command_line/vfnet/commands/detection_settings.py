@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from vfnet_client.commands.options import at_least_one, fraction, scale
+from vfnet_client.commands.options import at_least_one, box_count, fraction, scale
 from vfnet_client.detection_options import DetectionOptions
 from vfnet_client.exceptions import CommandError
 from vfnet_model.detection_settings import DetectionSettings
@@ -33,7 +33,7 @@ def add_detection_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="IOU",
         help="of two boxes of a class that overlap more, the better one stays",
     )
-    group.add_argument("--max-detections", type=at_least_one, metavar="N", help="of an image")
+    group.add_argument("--max-detections", type=box_count, metavar="N", help="of an image")
     group.add_argument(
         "--nms-pre", type=at_least_one, metavar="N", help="candidates of each pyramid level that go on to suppression"
     )

@@ -133,3 +133,21 @@ def test_an_endpoint_is_asked_for_the_documented_answer_only() -> None:
     (box,) = detect(transport, encoded(picture((700, 500, 30))), GRID, server="http://127.0.0.1:1/score").boxes
     assert box.label == "red"
     assert transport.outputs == {("DETECTIONS",)}
+
+
+class TellsOnceItIsThere(SeesRed):
+    """A server that is asked how it suppresses while it starts: it tells when it has answered."""
+
+    async def step_parameters(self, step: str, *, timeout: float | None = None) -> dict[str, str]:
+        self.parameters = {"iou_threshold": "0.6", "max_per_img": "1"} if self.answered else None
+        return await super().step_parameters(step, timeout=timeout)
+
+
+def test_the_first_image_is_merged_on_the_server_s_terms_too() -> None:
+    assert len(detect(TellsOnceItIsThere(), encoded(picture((0, 0, 500))), GRID).boxes) == 1
+    assert len(detect(SeesRed(), encoded(picture((0, 0, 500))), GRID).boxes) > 1
+
+
+def test_an_image_that_is_not_tiled_is_not_decoded_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("vfnet_client.tiled_detection._decoded")
+    assert detect(SeesRed(), encoded(picture((0, 0, 200))), Tiling(tile_size=(2000, 2000))).boxes
