@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from vfnet_client.detection_options import DetectionOptions
 from vfnet_client.detections import DetectedBox, Detections, typed
-from vfnet_client.exceptions import InvalidImageError, VFNetClientError
+from vfnet_client.exceptions import (
+    DeadlineExceededError,
+    InvalidImageError,
+    ServerBusyError,
+    ServerUnavailableError,
+    VFNetClientError,
+    WrongServerError,
+)
 from vfnet_tiling.tiling import MOST_TILES, Tiling, TilingError
 
 if TYPE_CHECKING:  # NumPy and Pillow are not imported before an image is tiled
@@ -75,8 +82,12 @@ class ServerTerms:
         if monotonic() - self._asked_at >= _KNOWN_FOR_S:
             try:
                 self._terms = SuppressionTerms.of_postprocess(await self._ask())
-            except VFNetClientError:  # whoever is away or denies access says so when the image is sent
+            except WrongServerError:  # a gateway, which is not asked again with every image
+                pass
+            except (DeadlineExceededError, ServerBusyError, ServerUnavailableError):
                 return self._terms
+            except VFNetClientError:  # a gateway over gRPC, or whoever denies access
+                pass
             self._asked_at = monotonic()
         return self._terms
 

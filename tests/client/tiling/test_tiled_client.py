@@ -10,6 +10,7 @@ from PIL import Image
 
 from red_square_detector import SeesRed, encoded, picture
 from vfnet_client import AsyncVFNetClient, Detections, InvalidImageError, ServerUnavailableError, Tiling
+from vfnet_client.exceptions import WrongServerError
 
 GRID = Tiling(tile_grid_size=(4, 3))
 
@@ -146,6 +147,26 @@ class TellsOnceItIsThere(SeesRed):
 def test_the_first_image_is_merged_on_the_server_s_terms_too() -> None:
     assert len(detect(TellsOnceItIsThere(), encoded(picture((0, 0, 500))), GRID).boxes) == 1
     assert len(detect(SeesRed(), encoded(picture((0, 0, 500))), GRID).boxes) > 1
+
+
+class NeverTells(SeesRed):
+    """A gateway, which has no configurations of models."""
+
+    async def step_parameters(self, step: str, *, timeout: float | None = None) -> dict[str, str]:  # noqa: ARG002
+        self.asked_for_terms += 1
+        raise WrongServerError("there is nothing here")
+
+
+def test_who_does_not_tell_is_not_asked_with_every_image() -> None:
+    transport, image = NeverTells(), encoded(picture((0, 0, 50)))
+
+    async def run() -> None:
+        async with client_of(transport) as client:
+            for _ in range(3):
+                await client.detect(image, tiling=GRID)
+
+    asyncio.run(run())
+    assert transport.asked_for_terms == 1
 
 
 def test_an_image_that_is_not_tiled_is_not_decoded_here(monkeypatch: pytest.MonkeyPatch) -> None:
