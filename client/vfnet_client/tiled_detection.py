@@ -243,15 +243,24 @@ def _merged(
         )
         for tile, boxes, labels in zip(tiles, answers, _labels(answers, outputs), strict=True)
     ]
-    all_boxes = [_in_image(box, tile, size) for tile, boxes in zip(tiles, answers, strict=True) for box in boxes]
-    return Detections([all_boxes[position] for position in surviving(tiles, found, iou_threshold, most)])
+    every = [(box, tile) for tile, boxes in zip(tiles, answers, strict=True) for box in boxes]
+    kept = (every[position] for position in surviving(tiles, found, iou_threshold, most))
+    return Detections([_in_image(box, tile, size) for box, tile in kept])
 
 
 def _labels(answers: Sequence[Sequence[DetectedBox]], outputs: Sequence[Mapping[str, Any]]) -> list[Sequence[int]]:
-    """Class indices of each answer's boxes: the model's where it says them, else in the order the answers name them."""
-    counts = list(map(len, answers))
-    if [len(each.get("LABELS", ())) for each in outputs] == counts and any(counts):
-        return [each.get("LABELS", ()) for each in outputs]
+    """Class indices of each answer's boxes: the model's where it says them, else in the order the answers name them.
+
+    Not the models' where several answered that number their classes otherwise: the parts of an image may have gone to
+    servers of two builds.
+    """
+    counts, given = list(map(len, answers)), [each.get("LABELS", ()) for each in outputs]
+    if list(map(len, given)) == counts and any(counts):
+        names: dict[int, str] = {}
+        pairs = ((int(i), box.label) for labels, boxes in zip(given, answers, strict=True)
+                 for i, box in zip(labels, boxes, strict=True))  # fmt: skip
+        if all(names.setdefault(index, name) == name for index, name in pairs):
+            return given
     named = dict.fromkeys(box.label for boxes in answers for box in boxes)
     index_of = {name: index for index, name in enumerate(named)}
     return [[index_of[box.label] for box in boxes] for boxes in answers]

@@ -70,16 +70,20 @@ def _survivors(
     """Positions, in their order, of boxes by falling score that no better one removes; `most` of them."""
     x1, y1, x2, y2 = np.ascontiguousarray(boxes.T)
     areas = (x2 - x1) * (y2 - y1)
-    remaining = np.arange(len(boxes))
+    remains = np.ones(len(boxes), np.bool_)
     kept: list[int] = []
-    while len(remaining) and len(kept) < most:
-        best, remaining = remaining[0], remaining[1:]
-        kept.append(int(best))
-        width = np.minimum(x2[best], x2[remaining]) - np.maximum(x1[best], x1[remaining])
-        height = np.minimum(y2[best], y2[remaining]) - np.maximum(y1[best], y1[remaining])
+    for best in range(len(boxes)):
+        if not remains[best]:
+            continue
+        kept.append(best)
+        if len(kept) == most:
+            break
+        after = slice(best + 1, None)
+        rivals = remains[after] & (labels[after] == labels[best]) & (origins[after] != origins[best])
+        others = best + 1 + np.flatnonzero(rivals)
+        width = np.minimum(x2[best], x2[others]) - np.maximum(x1[best], x1[others])
+        height = np.minimum(y2[best], y2[others]) - np.maximum(y1[best], y1[others])
         intersection = np.maximum(width, 0) * np.maximum(height, 0)
         # Multiplied out: the union of two empty boxes is 0, and they remove nothing.
-        overlaps = intersection > iou_threshold * (areas[best] + areas[remaining] - intersection)
-        rivals = (labels[remaining] == labels[best]) & (origins[remaining] != origins[best])
-        remaining = remaining[~(overlaps & rivals)]
+        remains[others[intersection > iou_threshold * (areas[best] + areas[others] - intersection)]] = False
     return np.array(kept, np.int64)

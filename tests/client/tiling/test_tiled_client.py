@@ -172,3 +172,19 @@ def test_who_does_not_tell_is_not_asked_with_every_image() -> None:
 def test_an_image_that_is_not_tiled_is_not_decoded_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("vfnet_client.tiled_detection._decoded")
     assert detect(SeesRed(), encoded(picture((0, 0, 200))), Tiling(tile_size=(2000, 2000))).boxes
+
+
+class TwoBuilds(SeesRed):
+    """Servers of two builds in turn, whose first classes are not the same."""
+
+    def answer(self, image: bytes) -> dict[str, Any]:
+        found = super().answer(image)
+        name = b"red" if self.answered % 2 else b"blue"
+        return {**found, "DETECTIONS": [found["DETECTIONS"][0].replace(b"red", name)]}
+
+
+def test_boxes_of_servers_that_number_classes_otherwise_do_not_remove_each_other() -> None:
+    image = encoded(picture((350, 250, 100)))
+    tiling = Tiling(tile_grid_size=(2, 1), tile_overlap_ratio=0, tile_predictions_nms_thresh=0.4)
+    assert [box.label for box in detect(SeesRed(), image, tiling).boxes] == ["red"]
+    assert {box.label for box in detect(TwoBuilds(), image, tiling).boxes} == {"red", "blue"}
