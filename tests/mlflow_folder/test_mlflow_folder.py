@@ -124,6 +124,12 @@ def test_many_images_are_answered_in_order(scorer: FolderScorer) -> None:
     assert answer["results"] == [*alone, None, *alone] * 3
 
 
+def test_tiles_are_refused_and_not_left_out_silently(scorer: FolderScorer) -> None:
+    status, body = scorer.score({"input_data": table([GOOD]), "params": {"tile_grid_size": "3x2"}})
+    assert status == 400
+    assert "whole images only" in json.loads(body)["message"]
+
+
 def test_after_an_inference_that_failed_the_network_is_as_new(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     detector = FolderDetector(network, threads=1)
     before = detector.detect(strip_png())
