@@ -15,7 +15,7 @@ import pytest
 import yaml
 from PIL import Image
 from sklearn.datasets import load_sample_image
-from vfnet_runtime.engines.deformable.deformable_convolution import LIBRARY
+from vfnet_runtime.engines.convolutions.library import LIBRARY
 
 from score_requests import GOOD, strip_png, table
 from vfnet.command_table import COMMANDS
