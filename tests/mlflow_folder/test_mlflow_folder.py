@@ -15,7 +15,6 @@ import pytest
 import yaml
 from PIL import Image
 from sklearn.datasets import load_sample_image
-from vfnet_runtime.engines.convolutions.library import LIBRARY
 
 from score_requests import GOOD, strip_png, table
 from vfnet.command_table import COMMANDS
@@ -30,6 +29,7 @@ from vfnet_model.checkpoints.resolve import open_checkpoint
 from vfnet_model.detectors.repository_detector import RepositoryDetector
 from vfnet_model.manifest import BuildOptions, Manifest
 from vfnet_runtime.architecture.config import VFNetConfig
+from vfnet_runtime.engines.convolutions.library import LIBRARY
 from vfnet_train.finetuning import FinetuneOutcome
 
 pytestmark = pytest.mark.slow
