@@ -53,7 +53,7 @@ from vfnet_mlflow.python_model import VFNetModel
 
 set_model(VFNetModel())
 '''
-_SERVERS_OWN = ("mlflow-skinny>=3.1,<4", "pandas>=2.2,<4")
+_SERVERS_OWN = ("mlflow-skinny>=3.17,<4", "pandas>=2.2,<4")
 """What MLflow's scoring server needs: `mlflow-skinny` has it all but pandas."""
 _FETCHING = ("httpx", "httpcore")
 """What fetches images by URL."""
