@@ -97,6 +97,7 @@ def test_a_class_that_the_model_does_not_have_ends_it(
         assert "CLASSES has 'cans', which is no class of this model; did you mean 'can'?" in answer["failure"]
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_in_tiles_they_agree_as_well(
     asked: list[Row], server: ServedRepository, demo_repository: Path, demo_checkpoint: Path, strips: Path
 ) -> None:
