@@ -83,6 +83,8 @@ def answers_to_each(
             await ensemble.finish(5)  # what was sent is not cancelled, and keeps its place until then
             await asyncio.sleep(0.01)
             assert ensemble.in_flight == 0
+            budgets = (*scorer._tiled._pixels.values(), *scorer._tiled._encoded.values())
+            assert all(budget.has(10**12) for budget in budgets)  # what was taken has been given back
 
     return asyncio.run(run())
 
