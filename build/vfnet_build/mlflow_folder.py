@@ -24,6 +24,7 @@ import vfnet_client
 import vfnet_images
 import vfnet_mlflow
 import vfnet_runtime
+import vfnet_tiling
 from vfnet_build.building import export_network
 from vfnet_build.repository import ACCURACY, RepositoryError
 from vfnet_build.template import copy_folder
@@ -38,7 +39,7 @@ from vfnet_runtime.architecture.config import VFNetConfig
 MLMODEL = "MLmodel"
 MLFLOW_VERSION = "3.17.2"
 """Whose layout it is; the tests serve it with this version."""
-_PACKAGES = (vfnet_mlflow, vfnet_runtime, vfnet_images, vfnet_client)
+_PACKAGES = (vfnet_mlflow, vfnet_runtime, vfnet_images, vfnet_client, vfnet_tiling)
 """What detects there, copied: the folder needs nothing that is not on PyPI."""
 _NETWORK = "artifacts/network"
 _METADATA = "vfnet"
@@ -52,7 +53,7 @@ from vfnet_mlflow.python_model import VFNetModel
 
 set_model(VFNetModel())
 '''
-_SERVERS_OWN = ("mlflow-skinny>=3.1,<4", "pandas>=2.2,<4")
+_SERVERS_OWN = ("mlflow-skinny>=3.17,<4", "pandas>=2.2,<4")
 """What MLflow's scoring server needs: `mlflow-skinny` has it all but pandas."""
 _FETCHING = ("httpx", "httpcore")
 """What fetches images by URL."""

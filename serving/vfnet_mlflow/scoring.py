@@ -11,7 +11,7 @@ from typing import Any
 
 from vfnet_client import contract
 from vfnet_client.contract import ImageURL, ScoreReply, ScoreRequest
-from vfnet_client.exceptions import InvalidImageError, RequestError
+from vfnet_client.exceptions import InvalidImageError, InvalidOptionsError, RequestError
 from vfnet_client.safe_text import printable_line
 from vfnet_client.url_images.address_policy import AddressPolicy
 from vfnet_mlflow.detector import FolderDetector
@@ -53,6 +53,8 @@ class FolderScorer:
         Raises:
             InvalidOptionsError: of the whole request.
         """
+        if request.parameters.tiling is not None:
+            raise InvalidOptionsError("this model detects in whole images only: leave out what asks for tiles")
         answers = Answers()
         one = partial(self._answer_one, suppression=self._detector.suppression(request.parameters.options))
         for position, found in enumerate(self._detector.images.map(one, request.items)):

@@ -1,6 +1,6 @@
 """Where MLflow's scoring server is made to do what it does not by itself.
 
-It takes `dataframe_split`, `dataframe_records`, `instances` and `inputs` (every version to 3.17), and refuses AzureML's
+It takes `dataframe_split`, `dataframe_records`, `instances` and `inputs` (2.x, and 3.x to 3.17), and refuses AzureML's
 `input_data` before the model is asked: AzureML's endpoints have a server of their own.
 """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from vfnet_runtime.candidates import CandidateSettings
 
 NETWORK = "network.xml"
-"""OpenVINO's, its weights beside it; and, where it was compiled, the library of deformable convolutions."""
+"""OpenVINO's, its weights beside it; and, where it was compiled, the library of convolutions."""
 SETTINGS = "settings.json"
 
 

@@ -15,7 +15,6 @@ import pytest
 import yaml
 from PIL import Image
 from sklearn.datasets import load_sample_image
-from vfnet_runtime.engines.deformable.deformable_convolution import LIBRARY
 
 from score_requests import GOOD, strip_png, table
 from vfnet.command_table import COMMANDS
@@ -30,6 +29,7 @@ from vfnet_model.checkpoints.resolve import open_checkpoint
 from vfnet_model.detectors.repository_detector import RepositoryDetector
 from vfnet_model.manifest import BuildOptions, Manifest
 from vfnet_runtime.architecture.config import VFNetConfig
+from vfnet_runtime.engines.convolutions.library import LIBRARY
 from vfnet_train.finetuning import FinetuneOutcome
 
 pytestmark = pytest.mark.slow
@@ -122,6 +122,12 @@ def test_many_images_are_answered_in_order(scorer: FolderScorer) -> None:
     assert status == 422
     assert [error["position"] for error in answer["errors"]] == [1, 4, 7]
     assert answer["results"] == [*alone, None, *alone] * 3
+
+
+def test_tiles_are_refused_and_not_left_out_silently(scorer: FolderScorer) -> None:
+    status, body = scorer.score({"input_data": table([GOOD]), "params": {"tile_grid_size": "3x2"}})
+    assert status == 400
+    assert "whole images only" in json.loads(body)["message"]
 
 
 def test_after_an_inference_that_failed_the_network_is_as_new(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -204,12 +204,12 @@ folder, image = sys.argv[1:]
 model = mlflow.pyfunc.load_model(folder, model_config={"threads": 1})
 images = pandas.DataFrame({"image": [base64.b64decode(image), image, None]})
 told, again = (yaml.safe_load(text) for text in (open(folder + "/MLmodel"), Model.load(folder).to_yaml()))
-import vfnet_client, vfnet_images, vfnet_mlflow, vfnet_runtime
+import vfnet_client, vfnet_images, vfnet_mlflow, vfnet_runtime, vfnet_tiling
 print(json.dumps({
     "found": model.predict(images, params={"box_score_threshold": 0.3}),
     "inputs": model.metadata.get_input_schema().to_dict(),
     "changed": [key for key in told if key != "signature" and told[key] != again.get(key)],
-    "homes": [each.__file__ for each in (vfnet_client, vfnet_images, vfnet_mlflow, vfnet_runtime)],
+    "homes": [each.__file__ for each in (vfnet_client, vfnet_images, vfnet_mlflow, vfnet_runtime, vfnet_tiling)],
 }))
 """
 
