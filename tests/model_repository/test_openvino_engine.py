@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -115,6 +116,24 @@ def test_signals_are_still_handled_after_engines_have_ended(network: Path) -> No
     command = [sys.executable, "-c", ENGINES_THAT_END_IN_ORDER, str(network)]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert (ended.returncode, ended.stdout) == (0, "handled\n"), ended.stderr
+
+
+def test_a_network_that_is_compiled_anew_leaves_nothing_of_the_old_one_in_memory(network: Path) -> None:
+    def resident_pages() -> int:
+        gc.collect()
+        return int(Path("/proc/self/statm").read_text().split()[1])
+
+    engine = OpenVINOEngine(network)
+    image = np.zeros((1, 64, 64, 3), np.uint8)
+    engine.renew()
+    submit(engine, image).result(timeout=60)
+    before = resident_pages()
+    for _ in range(3):
+        engine.renew()
+        submit(engine, image).result(timeout=60)
+    grown = (resident_pages() - before) * os.sysconf("SC_PAGE_SIZE")
+    engine.close()
+    assert grown < network.with_suffix(".bin").stat().st_size
 
 
 def test_a_second_start_finds_the_compiled_network(network: Path, tmp_path: Path) -> None:

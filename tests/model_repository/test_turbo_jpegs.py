@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import simplejpeg
 from PIL import Image
 
 from shared_data import SHARED
@@ -29,6 +30,13 @@ MUTANTS = 6000
 def jpeg(image: Image.Image, **options: Any) -> bytes:
     out = io.BytesIO()
     image.save(out, "JPEG", **options)
+    return out.getvalue()
+
+
+def mpo(image: Image.Image) -> bytes:
+    """Of two pictures."""
+    out = io.BytesIO()
+    image.save(out, "MPO", save_all=True, append_images=[image.rotate(180)])
     return out.getvalue()
 
 
@@ -70,8 +78,12 @@ USUAL: dict[str, Callable[[Image.Image], bytes]] = {
     "4:2:0": lambda picture: jpeg(picture, subsampling=2),
     "4:2:2": lambda picture: jpeg(picture, subsampling=1),
     "4:4:4": lambda picture: jpeg(picture, subsampling=0),
+    "4:4:0": lambda picture: simplejpeg.encode_jpeg(np.array(picture), 85, "RGB", "440", False),
+    "4:1:1": lambda picture: simplejpeg.encode_jpeg(np.array(picture), 85, "RGB", "411", False),
     "grey": lambda picture: jpeg(picture.convert("L")),
     "RGB": lambda picture: jpeg(picture, keep_rgb=True),
+    "Adobe's RGB": lambda picture: with_segment(jpeg(picture), b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0"),
+    "MPO": mpo,
     "progressive": lambda picture: jpeg(picture, progressive=True),
     "progressive grey": lambda picture: jpeg(picture.convert("L"), progressive=True),
     "optimised": lambda picture: jpeg(picture, optimize=True),

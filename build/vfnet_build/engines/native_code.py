@@ -45,8 +45,10 @@ def compile_convolutions(directory: Path, sources: Path | None = None) -> str | 
         subprocess.run(command, check=True, capture_output=True, text=True, errors="replace")
     except (OSError, subprocess.CalledProcessError) as error:
         partial.unlink(missing_ok=True)
-        words = error.stderr.strip().splitlines() if isinstance(error, subprocess.CalledProcessError) else []
-        return f"{shlex.join(compiler)} cannot compile {SOURCE}: {words[0] if words else error}"
+        said = error.stderr.strip().splitlines() if isinstance(error, subprocess.CalledProcessError) else []
+        # Before an error in a header stand lines that say who includes it.
+        words = next((line for line in said if "error:" in line), said[0] if said else str(error))
+        return f"{shlex.join(compiler)} cannot compile {SOURCE}: {words}"
     partial.replace(directory / LIBRARY)
     return None
 

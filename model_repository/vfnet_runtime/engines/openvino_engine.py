@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import queue
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from vfnet_runtime.engines.convolutions.deformable_convolution import PackedWeights, lower_deformable_convolutions
+from vfnet_runtime.engines.convolutions.kernel_operation import KernelOperation, kernel_operations
 from vfnet_runtime.engines.convolutions.library import LIBRARY
 from vfnet_runtime.engines.convolutions.winograd_convolution import TransformedFilters, lower_plain_convolutions
 from vfnet_runtime.processor_cores import available_cores
@@ -59,7 +61,14 @@ def openvino_core() -> ov.Core:
 class CompiledNetwork:
     """A network as OpenVINO runs it, and its fixed number of inferences under way."""
 
-    def __init__(self, compiled_model: ov.CompiledModel, streams: int, is_lowered: bool) -> None:
+    def __init__(
+        self,
+        compiled_model: ov.CompiledModel,
+        streams: int,
+        is_lowered: bool,
+        operations: Sequence[KernelOperation] = (),
+    ) -> None:
+        """`operations`: of ours in the network; they are released with it."""
         self.compiled_model, self.streams, self.is_lowered = compiled_model, streams, is_lowered
         # One more than there are streams: while the outputs of one are read another is ready to run.
         self.slots = streams + 1
@@ -68,6 +77,13 @@ class CompiledNetwork:
         """Of the last inferences, nanoseconds of CLOCK_MONOTONIC: the next one had to wait for the first of them."""
         for _ in range(self.slots):
             self.idle.put(compiled_model.create_infer_request())
+        # Not when the process ends: an inference may still be under way.
+        weakref.finalize(compiled_model, _release, tuple(operations)).atexit = False
+
+
+def _release(operations: Sequence[KernelOperation]) -> None:
+    for operation in operations:
+        operation.release()
 
 
 class OpenVINOEngine:
@@ -183,8 +199,9 @@ class OpenVINOEngine:
             "ENABLE_CPU_PINNING": False,  # other processes share these cores
         }
         if deformable + plain > 0:
+            operations = kernel_operations(model)
             compiled = core.compile_model(model, "CPU", properties)
-            return CompiledNetwork(compiled, streams, is_lowered=deformable > 0)
+            return CompiledNetwork(compiled, streams, deformable > 0, operations)
         if self._cache_dir is not None:
             properties["CACHE_DIR"] = str(self._cache_dir)
         # By its path: a cached network is found without being read.

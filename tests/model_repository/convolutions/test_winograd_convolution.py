@@ -128,6 +128,11 @@ def test_an_image_is_the_same_in_any_batch(library: Path, group: int) -> None:
         np.testing.assert_array_equal(alone.compute(library, group)[0], together[index])
 
 
+def test_a_map_without_pixels_has_none(library: Path, group: int) -> None:
+    for size in ((0, 5), (5, 0)):
+        assert Layer(64, 64, size).compute(library, group, threads=2).shape == (1, 64, *size)
+
+
 def convolution(input: Any, weight: torch.Tensor, **options: Any) -> Any:
     settings = {"strides": [1, 1], "pads_begin": [1, 1], "pads_end": [1, 1], "dilations": [1, 1]} | options
     return ops.convolution(input, weight.numpy(), **settings)

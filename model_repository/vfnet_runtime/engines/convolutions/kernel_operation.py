@@ -24,9 +24,14 @@ class KernelOperation(ov.Op):  # type: ignore[misc]
 
     class_type_info: ov.DiscreteTypeInfo
 
-    def __init__(self, inputs: list[Any] | None = None, kernel: Any = None) -> None:
+    def __init__(
+        self, inputs: list[Any] | None = None, kernel: Any = None, copies: list[KernelOperation] | None = None
+    ) -> None:
         super().__init__(self)
         self.kernel = kernel
+        self._copies = [] if copies is None else copies
+        """All that OpenVINO made of one operation, and itself."""
+        self._copies.append(self)
         self._for_shapes: dict[int, Self] = {}
         if inputs is not None:
             self.set_arguments(inputs)
@@ -49,13 +54,24 @@ class KernelOperation(ov.Op):  # type: ignore[misc]
         inputs always is something else.
         """
         if any(value.get_node().get_type_name() not in ("Parameter", "Constant") for value in new_inputs):
-            return type(self)(new_inputs, self.kernel)
+            return type(self)(new_inputs, self.kernel, self._copies)
         thread = threading.get_ident()
         if thread in self._for_shapes:
             self._for_shapes[thread].set_arguments(new_inputs)
         else:
-            self._for_shapes[thread] = type(self)(new_inputs, self.kernel)
+            self._for_shapes[thread] = type(self)(new_inputs, self.kernel, self._copies)
         return self._for_shapes[thread]
+
+    def release(self) -> None:
+        """Let go of the weights and of the network around it and its copies, none of which computes ever again.
+
+        OpenVINO (2026.4) never frees an operation that is written in Python, nor all the layers before it.
+        """
+        for operation in self._copies:
+            operation.kernel = None
+            operation._for_shapes.clear()
+            operation.set_arguments([])
+        self._copies.clear()
 
     def get_type_info(self) -> ov.DiscreteTypeInfo:
         """OpenVINO's name of this operation."""
@@ -77,6 +93,11 @@ class KernelOperation(ov.Op):  # type: ignore[misc]
         outputs[0].shape = self.output_shape([array.shape for array in arrays])
         self.kernel(arrays, outputs[0].data)
         return True
+
+
+def kernel_operations(model: ov.Model) -> list[KernelOperation]:
+    """Those of a model, as they were put in."""
+    return [node for node in model.get_ops() if isinstance(node, KernelOperation)]
 
 
 def constant(node: Any) -> NDArray[Any] | None:

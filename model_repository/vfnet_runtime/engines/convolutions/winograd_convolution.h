@@ -124,6 +124,7 @@ int vfnet_winograd_conv2d(const WinogradConvolution *convolution) {
     const int is_wide = has_avx512(), rows = is_wide ? 12 : 6;
     WinogradTask task = {.convolution = convolution, .tile_columns = divide_up(convolution->width, SPAN)};
     task.tiles = task.tile_columns * divide_up(convolution->height, SPAN);
+    if (task.tiles == 0) return 0; /* a map without pixels */
     const int fit = COLUMNS_IN_CACHE / convolution->channels / rows * rows, most = fit > rows ? fit : rows;
     task.block = divide_up(divide_up(task.tiles, divide_up(task.tiles, most)), rows) * rows; /* all nearly as large */
     task.blocks = divide_up(task.tiles, task.block);

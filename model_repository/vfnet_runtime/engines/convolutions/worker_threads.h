@@ -9,7 +9,7 @@
 typedef struct Job {
     void (*run)(void *context, int chunk);
     void *context;
-    int chunks, helpers;
+    int chunks, helpers, most_helpers;
     atomic_int next;
     struct Job *link;
 } Job;
@@ -17,18 +17,20 @@ typedef struct Job {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t has_work = PTHREAD_COND_INITIALIZER, helper_left = PTHREAD_COND_INITIALIZER;
 static Job *jobs;
-static int workers;
+static int workers, wanted; /* of all jobs there are: so many that no caller waits for another's */
 
 static void run_chunks(Job *job) {
     for (int chunk; (chunk = atomic_fetch_add(&job->next, 1)) < job->chunks;) job->run(job->context, chunk);
 }
+
+static int needs_help(Job *job) { return atomic_load(&job->next) < job->chunks && job->helpers < job->most_helpers; }
 
 static void *work(void *unused) {
     (void)unused;
     pthread_mutex_lock(&lock);
     for (;;) {
         Job *job = jobs;
-        while (job && atomic_load(&job->next) >= job->chunks) job = job->link;
+        while (job && !needs_help(job)) job = job->link;
         if (!job) {
             pthread_cond_wait(&has_work, &lock);
             continue;
@@ -44,13 +46,14 @@ static void *work(void *unused) {
 
 /* Runs the chunks on this thread and on up to `threads` - 1 workers that all callers share. */
 static void parallel(int threads, int chunks, void (*run)(void *, int), void *context) {
-    Job job = {.run = run, .context = context, .chunks = chunks};
+    Job job = {.run = run, .context = context, .chunks = chunks, .most_helpers = threads - 1};
     if (threads < 2 || chunks < 2) {
         run_chunks(&job);
         return;
     }
     pthread_mutex_lock(&lock);
-    while (workers < threads - 1) {
+    wanted += job.most_helpers;
+    while (workers < wanted) {
         pthread_t thread;
         if (pthread_create(&thread, NULL, work, NULL) != 0) break; /* fewer will do */
         pthread_detach(thread);
@@ -65,6 +68,7 @@ static void parallel(int threads, int chunks, void (*run)(void *, int), void *co
     Job **place = &jobs;
     while (*place != &job) place = &(*place)->link;
     *place = job.link;
+    wanted -= job.most_helpers;
     while (job.helpers) pthread_cond_wait(&helper_left, &lock);
     pthread_mutex_unlock(&lock);
 }
