@@ -35,8 +35,8 @@ _MOST_BYTES = 1 << 20
 _MOST_POINTS = 10_000
 _DRAWS = 100
 """For one new point, before a space counts as exhausted."""
-_LARGEST = 1e15
-"""Of all numbers: no setting has larger ones, and floating-point numbers hold all whole ones up to there."""
+_LARGEST, _LARGEST_WHOLE = 1e100, 1e15
+"""Of all numbers, so that no difference or quotient is infinite; of randint's, which NumPy draws as 64 bits."""
 _DIGITS = 6
 """Significant ones of a random value, so that it can be written down and typed again."""
 
@@ -187,7 +187,7 @@ def _choices(values: object) -> tuple[Value, ...]:
         raise ValueError("values are texts, numbers, true and false, or lists of such")
     for each in values:
         if isinstance(each, int | float) and not _is_usual(each):
-            raise ValueError("numbers are finite, and up to 1e15")
+            raise ValueError("numbers are finite, and up to 1e100")
     distinct = {repr(each) for each in values}
     if len(distinct) != len(values):
         raise ValueError("a value stands there twice")
@@ -203,13 +203,13 @@ def _bounds(distribution: str, numbers: object) -> tuple[Value, ...]:
         or not all(isinstance(each, int | float) and not isinstance(each, bool) for each in numbers)
         or not all(map(_is_usual, numbers))
     ):
-        raise ValueError(f"{expected} is expected, finite numbers up to 1e15")
+        raise ValueError(f"{expected} is expected, finite numbers up to 1e100")
     if numbers[0] >= numbers[1]:
         raise ValueError(f"{numbers[0]} is not below {numbers[1]}: {expected}")
     if "log" in distribution and numbers[0] <= 0:
         raise ValueError(f"{numbers[0]} has no logarithm: bounds are those of the values, and above 0")
-    if distribution == "randint" and not all(isinstance(each, int) for each in numbers):
-        raise ValueError("whole numbers are expected")
+    if distribution == "randint" and not all(isinstance(each, int) and abs(each) <= _LARGEST_WHOLE for each in numbers):
+        raise ValueError("whole numbers up to 1e15 are expected")
     if count == 3 and numbers[2] <= 0:
         raise ValueError(f"the step is {numbers[2]}; it is above 0")
     if count == 3 and not math.isfinite(numbers[1] / numbers[2]):
