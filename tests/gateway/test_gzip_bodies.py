@@ -57,13 +57,13 @@ def test_without_a_word_of_it_nothing_is_unpacked() -> None:
 
 @pytest.mark.parametrize(
     ("body", "headers", "status", "words"),
-    [
-        (gzip.compress(b"{}")[:-3], GZIP, 400, "cut short"),
+    [  # without the time of day, which would be in the names of the tests
+        (gzip.compress(b"{}", mtime=0)[:-3], GZIP, 400, "cut short"),
         (b"", GZIP, 400, "cut short"),
         (b"{}", GZIP, 400, "not gzip, or damaged"),
-        (gzip.compress(b"{}") + b"more", GZIP, 400, "not gzip, or damaged"),
-        (gzip.compress(b"{}" * 1000)[:-6] + bytes(6), GZIP, 400, "not gzip, or damaged"),
-        (gzip.compress(bytes(LIMIT + 1)), GZIP, 413, "larger than the 1000000 bytes allowed"),
+        (gzip.compress(b"{}", mtime=0) + b"more", GZIP, 400, "not gzip, or damaged"),
+        (gzip.compress(b"{}" * 1000, mtime=0)[:-6] + bytes(6), GZIP, 400, "not gzip, or damaged"),
+        (gzip.compress(bytes(LIMIT + 1), mtime=0), GZIP, 413, "larger than the 1000000 bytes allowed"),
         (b"{}", {"content-encoding": "br"}, 415, "Content-Encoding br is not read"),
         (b"{}", {"content-encoding": "gzip, gzip"}, 415, "Content-Encoding gzip, gzip is not read"),
     ],

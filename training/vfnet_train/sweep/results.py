@@ -129,6 +129,7 @@ def draw_results(results: SweepResults) -> Figure:
 
 
 def _draw_curves(axes: Axes, results: SweepResults) -> None:
+    is_any_stopped = False
     for each in reversed(results.results):
         if not each.curve:
             continue
@@ -138,11 +139,13 @@ def _draw_curves(axes: Axes, results: SweepResults) -> None:
         label = f"trial {each.trial.name}, the best" if is_best else None
         axes.plot(epochs, figures, color=colour, linewidth=2 if is_best else 1, marker="o", markersize=3, label=label)
         if each.outcome.kind == STOPPED:
-            axes.plot(epochs[-1], figures[-1], marker="x", color=_STOPPED_COLOUR, markersize=7)
-    axes.set(title="x: stopped early", xlabel="epoch", ylabel=results.metric)
+            label = None if is_any_stopped else "stopped early"
+            axes.plot(epochs[-1], figures[-1], "x", color=_STOPPED_COLOUR, markersize=7, label=label)
+            is_any_stopped = True
+    axes.set(xlabel="epoch", ylabel=results.metric)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    if results.best is not None:
+    if results.best is not None or is_any_stopped:
         axes.legend(fontsize=8)
 
 
@@ -156,6 +159,7 @@ def _draw_option(axes: Axes, results: SweepResults, name: str) -> None:
         axes.scatter(numbers, figures, c=colours)
         if min(numbers) > 0 and max(numbers) > 20 * min(numbers):
             axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:g}")  # not as a formula, which `plain_texts` would show as it is written
     else:
         words = list(dict.fromkeys(map(shown_value, values)))
         axes.scatter([words.index(shown_value(value)) for value in values], figures, c=colours)
