@@ -35,6 +35,7 @@ from vfnet_client.score_parameters import THRESHOLD_PARAMETER
 from vfnet_mlflow.settings import FolderSettings
 from vfnet_model.manifest import BuildOptions, Manifest
 from vfnet_runtime.architecture.config import VFNetConfig
+from vfnet_tiling.parameters import GRID_SIZE, TILE_SIZE
 
 MLMODEL = "MLmodel"
 MLFLOW_VERSION = "3.17.2"
@@ -182,10 +183,13 @@ def _mlmodel(manifest: Manifest, python: str, size: int) -> dict[str, Any]:
         "inputs": [{"type": "string", "name": IMAGE_COLUMN, "required": True}],
         "outputs": [{"type": "string", "name": "boxes", "required": True}],
         "params": [
-            {"name": THRESHOLD_PARAMETER, "type": "double", "default": 0.0, "shape": None},
+            {"name": THRESHOLD_PARAMETER, "type": "double", "default": None, "shape": None},
             {"name": "classes", "type": "string", "default": [], "shape": [-1]},
             {"name": "max_detections", "type": "long", "default": None, "shape": None},
             {"name": "nms_iou", "type": "double", "default": None, "shape": None},
+            # The other name of the first; and what is refused, which MLflow would leave out silently otherwise.
+            {"name": "score_threshold", "type": "double", "default": None, "shape": None},
+            *({"name": name, "type": "string", "default": None, "shape": None} for name in (GRID_SIZE, TILE_SIZE)),
         ],
     }
     return {

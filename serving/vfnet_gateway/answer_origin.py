@@ -27,11 +27,12 @@ def taken_from(outputs: dict[str, Any]) -> dict[str, Any]:
     _LAST.set(None)
     if _DETECTIONS not in outputs:
         return outputs
-    document, about = without_about(outputs[_DETECTIONS][0])
-    if about is None:
+    told = outputs[_DETECTIONS][0]
+    document, about = without_about(told)
+    if len(document) == len(told):
         return outputs
     _LAST.set(about)
-    if (steps := current_steps()) is not None:
+    if about is not None and (steps := current_steps()) is not None:
         steps.hear(about)
     without = outputs[_DETECTIONS].copy()
     without[0] = document

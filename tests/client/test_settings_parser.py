@@ -127,6 +127,7 @@ def test_what_compose_leaves_empty_and_kubernetes_says_of_services_is_no_setting
         ("max-in-flight = 2", "max-in-flight: stands below no command: write [serve] above it"),
         ("[sevre]\nmax-in-flight = 2", "[sevre]: there is no such command: serve perhaps?"),
         ("[serve", "this is no TOML: "),
+        ("[serve]\nhttp-port = " + 5000 * "1", "this is no TOML: "),
     ],
 )
 def test_what_is_wrong_in_the_file_is_one_sentence(

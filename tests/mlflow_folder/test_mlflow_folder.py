@@ -18,7 +18,7 @@ from sklearn.datasets import load_sample_image
 
 from score_requests import GOOD, strip_png, table
 from vfnet.command_table import COMMANDS
-from vfnet.commands import finetune
+from vfnet.commands import finetune, sweep
 from vfnet_build import mlflow_folder
 from vfnet_client.cli import main
 from vfnet_client.detection_options import DetectionOptions
@@ -31,6 +31,10 @@ from vfnet_model.manifest import BuildOptions, Manifest
 from vfnet_runtime.architecture.config import VFNetConfig
 from vfnet_runtime.engines.convolutions.library import LIBRARY
 from vfnet_train.finetuning import FinetuneOutcome
+from vfnet_train.settings import FinetuneSettings
+from vfnet_train.sweep.results import SweepResults
+from vfnet_train.sweep.sweeping import SweepOutcome
+from vfnet_train.sweep.trials import make_trial
 
 pytestmark = pytest.mark.slow
 
@@ -168,28 +172,37 @@ def test_another_engine_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "leave --engine out" in capsys.readouterr().err
 
 
+def training_command(name: str, output: Path, model: Path) -> list[str]:
+    space = ["--space=space.toml"] if name == "sweep" else []
+    return [name, *space, "--data=train.json", "--init=demo", f"--output={output}", f"--mlflow={model}"]
+
+
 def test_training_writes_the_best_checkpoint_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     best, written = tmp_path / "run" / "best.pth", list[Any]()
     monkeypatch.setattr(finetune, "finetune", lambda _: FinetuneOutcome(best, 0.5, is_main=True))
     monkeypatch.setattr(mlflow_folder, "write_mlflow_folder", lambda *given: written.append(given))
-    command = [
-        "finetune",
-        "--data=train.json",
-        "--init=demo",
-        f"--output={best.parent}",
-        f"--mlflow={tmp_path / 'model'}",
-    ]
-    assert main(command, more=COMMANDS) == 0
+    assert main(training_command("finetune", best.parent, tmp_path / "model"), more=COMMANDS) == 0
     assert written == [(str(best), tmp_path / "model", BuildOptions())]
 
 
+def test_so_does_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    best, written = tmp_path / "sweep" / "best.pth", list[Any]()
+    trial = make_trial(1, {"learning-rate": 1e-3}, FinetuneSettings((Path("train.json"),), "demo", best.parent))
+    outcome = SweepOutcome(SweepResults.of([trial], "AP"), best)
+    monkeypatch.setattr(sweep, "sweep", lambda *_: outcome)
+    monkeypatch.setattr(mlflow_folder, "write_mlflow_folder", lambda *given: written.append(given))
+    assert main(training_command("sweep", best.parent, tmp_path / "model"), more=COMMANDS) == 0
+    assert written == [(str(best), tmp_path / "model", BuildOptions())]
+
+
+@pytest.mark.parametrize("module", [finetune, sweep], ids=["finetune", "sweep"])
 def test_before_it_trains_it_looks_where_the_folder_is_to_be(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(finetune, "finetune", lambda _: pytest.fail("hours of work"))
+    name = module.__name__.rpartition(".")[2]
+    monkeypatch.setattr(module, name, lambda *_: pytest.fail("hours of work"))
     (tmp_path / "photo.jpg").touch()
-    command = ["finetune", "--data=train.json", "--init=demo", f"--output={tmp_path / 'run'}", f"--mlflow={tmp_path}"]
-    assert main(command, more=COMMANDS) == 1
+    assert main(training_command(name, tmp_path / "run", tmp_path), more=COMMANDS) == 1
     assert "choose another folder" in capsys.readouterr().err
 
 

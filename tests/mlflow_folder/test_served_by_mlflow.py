@@ -122,6 +122,7 @@ def test_params_mean_what_they_mean_at_score(mlflow: httpx.Client, gateway: http
     scores = sorted(box["score"] for box in boxes)
     for params in (
         {"box_score_threshold": scores[len(scores) // 2]},
+        {"score_threshold": scores[len(scores) // 2]},
         {"classes": [boxes[0]["label"]], "nms_iou": 0.3, "max_detections": 2},
     ):
         expected = score(gateway, strip, params=params)
@@ -174,10 +175,14 @@ def test_azuremls_request_is_refused_as_score_does(
             json.dumps({"dataframe_split": table([GOOD]), "params": {"box_score_threshold": 2}}).encode(),
             '"box_score_threshold" must be a number from 0 to 1',
         ),
+        (
+            json.dumps({"dataframe_split": table([GOOD]), "params": {"tile_grid_size": "3x2"}}).encode(),
+            "whole images only",
+        ),
         (b'{"input_data": ', "valid JSON"),
         (b'{"data": "input_data"}', "exactly one of the input fields"),
     ],
-    ids=["no column", "threshold", "no JSON", "no table"],
+    ids=["no column", "threshold", "tiles", "no JSON", "no table"],
 )
 def test_mlflow_says_what_is_wrong_with_its_own_forms(mlflow: httpx.Client, body: bytes, said: str) -> None:
     answer = mlflow.post("/invocations", content=body, headers=JSON)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,19 @@ def test_an_answer_that_nobody_asks_is_the_same_to_the_byte(quick_server: Served
     expected = detections(quick_server, None)
     assert not any(b"about" in document for document in expected)
     assert detections(quick_server, asked) == expected
+
+
+def test_a_header_of_any_bytes_costs_no_image_its_answer_or_its_place(quick_server: ServedRepository) -> None:
+    address = quick_server.http_url.partition("//")[2]
+    inputs = infer_inputs(tritonclient.http, SAMPLE_PICTURE.read_bytes())
+    body, json_bytes = tritonclient.http.InferenceServerClient.generate_request_body(inputs)
+    for asked in (b"origin,\xff", b"\xed\xa0\x80", b'origin", "x": "'):
+        connection = http.client.HTTPConnection(address, timeout=30)
+        with contextlib.closing(connection):
+            headers = {HEADER: asked, "Inference-Header-Content-Length": str(json_bytes)}
+            connection.request("POST", "/v2/models/vfnet/infer", body, headers)
+            assert connection.getresponse().status == 200
+    assert quick_server.images_inside() == 0
 
 
 def test_it_says_who_answered_by_which_checkpoint(quick_server: ServedRepository) -> None:

@@ -118,7 +118,7 @@ class SettingsParser(argparse.ArgumentParser):
             document = tomllib.loads(read_text(path, LARGEST_FILE))
         except OSError as error:
             self._refuse(f"{path}: {error.strerror}")
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # also a number of thousands of digits
             self._refuse(f"{path}: this is no TOML: {error}")
         for name, table in document.items():
             if not isinstance(table, dict):

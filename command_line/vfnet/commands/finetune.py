@@ -57,17 +57,29 @@ def settings_of(arguments: argparse.Namespace) -> FinetuneSettings:
     )
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Train; 0."""
-    settings = settings_of(arguments)
+def check_mlflow_folder(arguments: argparse.Namespace) -> None:
+    """Refuse a --mlflow that cannot be, before hours of work. Raises RepositoryError."""
     if arguments.mlflow is not None:
         from vfnet_build import mlflow_folder
 
-        mlflow_folder.check_folder(arguments.mlflow)  # before hours of work
+        mlflow_folder.check_folder(arguments.mlflow)
+
+
+def write_mlflow_folder(arguments: argparse.Namespace, checkpoint: Path) -> None:
+    """What --mlflow asks for, if it does."""
+    if arguments.mlflow is not None:
+        from vfnet_build import mlflow_folder
+
+        mlflow_folder.write_mlflow_folder(str(checkpoint), arguments.mlflow, BuildOptions())
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train; 0."""
+    settings = settings_of(arguments)
+    check_mlflow_folder(arguments)
     outcome = finetune(settings)
-    if outcome.is_main and arguments.mlflow is not None:
-        mlflow_folder.write_mlflow_folder(str(outcome.checkpoint), arguments.mlflow, BuildOptions())
     if outcome.is_main:
+        write_mlflow_folder(arguments, outcome.checkpoint)
         best = "" if outcome.best_figure is None else f" ({settings.best_metric} {outcome.best_figure:.4f})"
         print(printable_lines(f"{outcome.checkpoint}{best}"), flush=True)
     return 0

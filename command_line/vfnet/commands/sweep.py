@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Sweep, and print the table and where the best checkpoint is; 0."""
+    finetune.check_mlflow_folder(arguments)
     outcome = sweep(finetune.settings_of(arguments), settings_from(SweepSettings, arguments))
+    finetune.write_mlflow_folder(arguments, outcome.checkpoint)
     best = outcome.results.best
     print(outcome.results.to_text(), flush=True)
     if best is not None:

@@ -26,10 +26,10 @@ _DIGITS = 16
 
 def asked_about(request: Any) -> frozenset[str]:
     """`ORIGIN` or `STEPS`, or both."""
-    text = request.parameters()
-    if not text or HEADER not in text:
-        return frozenset()
     try:
+        text = request.parameters()  # also what a caller made up, which need not be UTF-8: then it raises
+        if not text or HEADER not in text:
+            return frozenset()
         asked = json.loads(text)[HEADER]
     except (ValueError, KeyError, TypeError):
         return frozenset()

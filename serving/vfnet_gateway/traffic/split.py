@@ -117,7 +117,7 @@ def parse_traffic(text: str) -> dict[str, TrafficSplit]:
     """
     try:
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
         raise ValueError(f"it is no TOML: {error}") from None
     return {model: _split(model, table) for model, table in document.items()}
 

@@ -19,8 +19,9 @@ import pytest
 
 from tiny_training import VFNET, finetune_arguments
 from vfnet_client.cli import main
+from vfnet_train.errors import FinetuneError
 from vfnet_train.settings import FinetuneSettings
-from vfnet_train.sweep import ray_runner
+from vfnet_train.sweep import ray_runner, sweeping
 from vfnet_train.sweep.settings import SweepSettings
 from vfnet_train.sweep.trials import make_trial
 from waiting import eventually
@@ -117,6 +118,34 @@ def test_interrupted_it_goes_on_and_keeps_the_best(
     assert not (second / "best.pth").exists()
     assert main([*arguments, "--seed", "7"]) == 1
     assert "holds another sweep: seed was 42 and is 7" in capfd.readouterr().err
+
+
+def test_a_second_sweep_in_the_folder_leaves_what_the_first_writes_alone(
+    tiny_checkpoint: Path,
+    scenes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    space, output = tmp_path / "space.toml", tmp_path / "run"
+    space.write_text(SPACE)
+    arguments = arguments_of("sweep", tiny_checkpoint, scenes, output, "--space", str(space))
+    unfinished = output / ".best.pth.part"
+
+    def run(*_: object) -> None:
+        unfinished.touch()
+        assert main(arguments) == 1
+        assert "another process runs the sweep" in capsys.readouterr().err
+        assert unfinished.exists()
+        raise FinetuneError("the first is over")
+
+    monkeypatch.setattr(sweeping, "_run", run)
+    assert main(arguments) == 1
+    assert "the first is over" in capsys.readouterr().err
+    monkeypatch.setattr(sweeping, "_run", lambda *_: pytest.fail("nothing is known of the trials"))
+    (output / "trials.json").write_text("[1]")
+    assert main(arguments) == 1
+    assert "trials.json cannot be read" in capsys.readouterr().err
 
 
 def test_a_signal_is_noticed_whatever_handler_ray_has_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

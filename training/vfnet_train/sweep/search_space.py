@@ -35,6 +35,8 @@ _MOST_BYTES = 1 << 20
 _MOST_POINTS = 10_000
 _DRAWS = 100
 """For one new point, before a space counts as exhausted."""
+_LARGEST, _LARGEST_WHOLE = 1e100, 1e15
+"""Of all numbers, so that no difference or quotient is infinite; of randint's, which NumPy draws as 64 bits."""
 _DIGITS = 6
 """Significant ones of a random value, so that it can be written down and typed again."""
 
@@ -131,7 +133,7 @@ def read_search_space(path: Path, known: Sequence[str]) -> SearchSpace:
         document = tomllib.loads(read_text(path, _MOST_BYTES))
     except OSError as error:
         raise FinetuneError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
         raise FinetuneError(f"{path}: this is no TOML: {error}") from None
     parameters: dict[str, Parameter] = {}
     for key, value in document.items():
@@ -183,6 +185,9 @@ def _choices(values: object) -> tuple[Value, ...]:
         raise ValueError("it has no values to choose from")
     if not all(isinstance(each, str | int | float | bool | list) for each in values):
         raise ValueError("values are texts, numbers, true and false, or lists of such")
+    for each in values:
+        if isinstance(each, int | float) and not _is_usual(each):
+            raise ValueError("numbers are finite, and up to 1e100")
     distinct = {repr(each) for each in values}
     if len(distinct) != len(values):
         raise ValueError("a value stands there twice")
@@ -196,15 +201,21 @@ def _bounds(distribution: str, numbers: object) -> tuple[Value, ...]:
         not isinstance(numbers, list)
         or len(numbers) != count
         or not all(isinstance(each, int | float) and not isinstance(each, bool) for each in numbers)
-        or not all(math.isfinite(each) for each in numbers)
+        or not all(map(_is_usual, numbers))
     ):
-        raise ValueError(f"{expected} is expected, finite numbers")
+        raise ValueError(f"{expected} is expected, finite numbers up to 1e100")
     if numbers[0] >= numbers[1]:
         raise ValueError(f"{numbers[0]} is not below {numbers[1]}: {expected}")
     if "log" in distribution and numbers[0] <= 0:
         raise ValueError(f"{numbers[0]} has no logarithm: bounds are those of the values, and above 0")
-    if distribution == "randint" and not all(isinstance(each, int) for each in numbers):
-        raise ValueError("whole numbers are expected")
+    if distribution == "randint" and not all(isinstance(each, int) and abs(each) <= _LARGEST_WHOLE for each in numbers):
+        raise ValueError("whole numbers up to 1e15 are expected")
     if count == 3 and numbers[2] <= 0:
         raise ValueError(f"the step is {numbers[2]}; it is above 0")
+    if count == 3 and not math.isfinite(numbers[1] / numbers[2]):
+        raise ValueError(f"the step {numbers[2]} is too small for {numbers[1]}")
     return tuple(numbers)
+
+
+def _is_usual(number: int | float) -> bool:
+    return -_LARGEST <= number <= _LARGEST  # false for NaN

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,13 +62,27 @@ def sweep(base: FinetuneSettings, settings: SweepSettings) -> SweepOutcome:
     for note in preparation.notes:
         _say(note)
     tried = {options[name][1] for name in space.names}
-    claim_folder(base.output, _identity(base, settings, space, tried, preparation.identity), "sweep")
-    try:
-        with locked_file(base.output / LOCK_FILE, wait=False):
-            trials = _with_earlier(trials, base)
-            return _run(base, settings, trials)
-    except BlockingIOError:
-        raise FinetuneError(f"another process runs the sweep in {base.output}") from None
+    own = _identity(base, settings, space, tried, preparation.identity)
+    with ExitStack() as held:
+        if (base.output / LOCK_FILE).exists():  # first: claiming removes unfinished files, which may be another's
+            held.enter_context(_locked(base.output))
+            claim_folder(base.output, own, "sweep")
+        else:
+            claim_folder(base.output, own, "sweep")
+            held.enter_context(_locked(base.output))
+        trials = _with_earlier(trials, base)
+        return _run(base, settings, trials)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Be the only process that runs the sweep in a folder. Raises FinetuneError: another does."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked_file(folder / LOCK_FILE, wait=False))
+        except BlockingIOError:
+            raise FinetuneError(f"another process runs the sweep in {folder}") from None
+        yield
 
 
 def _run(base: FinetuneSettings, settings: SweepSettings, trials: Sequence[Trial]) -> SweepOutcome:
@@ -131,13 +146,13 @@ def _with_earlier(trials: Sequence[Trial], base: FinetuneSettings) -> list[Trial
     A sweep that goes on may have more of them, and none of what was tried changes, whatever draws random numbers.
     """
     path = base.output / POINTS_FILE
-    earlier: list[Point] = []
+    made: list[Trial] = []
     if path.exists():
         try:
-            earlier = json.loads(read_text(path, _MOST_BYTES))
-        except (OSError, ValueError):
+            earlier: list[Point] = json.loads(read_text(path, _MOST_BYTES))
+            made = [make_trial(number, point, base) for number, point in enumerate(earlier, 1)]
+        except (OSError, ValueError, TypeError, AttributeError, KeyError):
             raise FinetuneError(f"{path} cannot be read; choose another --output") from None
-    made = [make_trial(number, point, base) for number, point in enumerate(earlier, 1)]
     made += trials[len(made) :]
     document = json.dumps([trial.point for trial in made], indent=2, ensure_ascii=False)
     write_inside(path, document.encode() + b"\n")
