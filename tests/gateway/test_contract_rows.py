@@ -20,6 +20,7 @@ from score_requests import GOOD, post, score, strip_png, table
 from shared_data import SHARED, needs_shared
 from triton_server import ServedRepository
 from vfnet_client import VFNetClient
+from waiting import eventually
 
 pytestmark = pytest.mark.served
 
@@ -251,7 +252,12 @@ def test_the_models_own_steps_are_told_where_one_asks(client: httpx.Client, gate
     assert {"preprocess.decode", "detector.queue", "detector.network", "postprocess.nms"} <= set(names[6:-1])
     many = post(client, {"input_data": table([GOOD, GOOD])}, headers={"x-vfnet-about": "steps"})
     assert "preprocess" not in many.headers["server-timing"]
-    line = next(line for line in gateway.log_lines() if line.get("request_id") == many.headers["x-request-id"])
+
+    def lines() -> list[dict[str, Any]]:
+        return [line for line in gateway.log_lines() if line.get("request_id") == many.headers["x-request-id"]]
+
+    assert eventually(lambda: bool(lines()))  # the line is written after the answer
+    (line,) = lines()
     assert line["answered_by"] == "vfnet"
     assert re.fullmatch("[0-9a-f]{16}", line["checkpoint"])
 
