@@ -10,10 +10,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
 
 from triton_server import NO_OP, ROOM
 from vfnet_client.free_ports import free_ports
 from vfnet_model import full_disk
+from vfnet_train.training_state import save_durably
 from waiting import eventually
 
 VFNET = [sys.executable, "-m", "vfnet_client"]
@@ -38,6 +40,12 @@ def test_build_on_a_full_disk_says_so_in_one_sentence(small_disk: Path) -> None:
     assert done.stderr.splitlines()[-1].startswith(f"vfnet build: {small_disk}")
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
+    assert not list(small_disk.iterdir())
+
+
+def test_a_trainings_state_on_a_full_disk_says_so_and_leaves_nothing(small_disk: Path) -> None:
+    with pytest.raises(OSError, match="No space left on device"):
+        save_durably(small_disk / "training_state.pth", {"weights": torch.zeros(1 << 20)})
     assert not list(small_disk.iterdir())
 
 

@@ -95,5 +95,6 @@ class TrainingState:
 
 def save_durably(path: Path, content: Mapping[str, object]) -> None:
     """`torch.save` beside, flushed to the disk, then renamed: the old file or the new one, never half of it."""
-    with full_disk.told_as_oserror(path.parent), durable_file(path) as file:
+    # Within: the disk is asked before what was written of the file is removed, which makes room.
+    with durable_file(path) as file, full_disk.told_as_oserror(path.parent):
         torch.save(dict(content), file)

@@ -83,7 +83,7 @@ def _run(
 
     from vfnet_train.sweep.early_termination import FIGURE, TIME, make_scheduler
 
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # errors, with tracebacks: `on_trial_error` tells them
     by_number = {trial.number: trial for trial in todo}
     metric = todo[0].settings.best_metric
 
