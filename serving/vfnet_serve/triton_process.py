@@ -319,7 +319,7 @@ class TritonProcess:
     def _cause_of_failure(self, name: str) -> str | None:
         """Why a model was not loaded, in its own words: these may come a moment after Triton's answer."""
         deadline = time.monotonic() + _LOG_SECONDS
-        while (cause := self.log.load_failures.pop(name, None)) is None and time.monotonic() < deadline:
+        while (cause := self.log.load_failures.get(name)) is None and time.monotonic() < deadline:
             time.sleep(0.02)
         return cause
 

@@ -21,6 +21,7 @@ from vfnet_runtime.architecture.network_file import write_network
 from vfnet_runtime.architecture.vfnet import VFNet
 from vfnet_runtime.engines.torch_engine import Image, TorchEngine
 from vfnet_runtime.resizing import ResizedImage, resize_onto_canvas
+from vfnet_runtime.suppression import Suppression
 
 pytestmark = needs_shared
 NAME, CANVAS = "china_480x640", (1344, 800)
@@ -39,7 +40,7 @@ def image() -> ResizedImage:
 
 def assert_recorded(candidates: Any, image: ResizedImage, table: ParityTable, engine: str) -> None:
     boxes, scores, labels = (output[0] for output in candidates)
-    found = detect(boxes, scores, labels, image.geometry[0, 2:], 0.6, 100)
+    found = detect(boxes, scores, labels, image.geometry[0, 2:], Suppression(0.6, 100))
     record = json.loads((SHARED / "reference" / "golden" / "detections.json").read_text())[NAME]
     expected = DetectionSet(*(np.array(record[key]) for key in ("boxes", "scores", "labels")))
     comparison = compare(expected, DetectionSet(found.boxes, found.scores, found.labels))

@@ -11,6 +11,7 @@ from vfnet_runtime.answers import Detections, detect
 from vfnet_runtime.architecture import detector
 from vfnet_runtime.architecture.config import TestConfig
 from vfnet_runtime.candidates import CandidateSettings, select_candidates
+from vfnet_runtime.suppression import Suppression
 
 pytestmark = needs_shared
 
@@ -49,7 +50,7 @@ def in_numpy(golden: dict[str, np.ndarray]) -> Candidates:
 
 
 def finish(candidates: Candidates, golden: dict[str, np.ndarray]) -> Detections:
-    return detect(*candidates, scale_factor=golden["scale_factor"][:2], iou_threshold=0.6, max_per_img=100)
+    return detect(*candidates, golden["scale_factor"][:2], Suppression(0.6, 100))
 
 
 def in_served_order(golden: dict[str, np.ndarray]) -> Candidates:

@@ -33,6 +33,7 @@ from vfnet_serve.deployments.wanted import (
 from vfnet_serve.installation import ServerError
 from vfnet_serve.machine import Machine
 from vfnet_serve.model_process import LoadingProcesses
+from vfnet_serve.server_log import ServerLog
 from vfnet_serve.serving_settings import GivenSettings
 
 READER = ModelReader(Machine(2), GivenSettings())
@@ -162,6 +163,7 @@ class FakeTriton:
         self.done: list[str] = []
         self.unloadable = unloadable
         self.has_lost_a_process = False
+        self.log = ServerLog()
 
     def load_new(self, deployment: ServedDeployment, _given_up: threading.Event) -> None:
         self.done.append(f"load {deployment.number}")
@@ -264,9 +266,15 @@ def test_one_that_cannot_be_loaded_is_said_and_what_serves_stays(
     assert said.models["vfnet"].failed == {}
 
 
+@pytest.mark.parametrize(
+    ("failures", "soon", "reason"),
+    [({}, 5.0, "died while it was loaded"), ({"vfnet.2_detector": "no network"}, 31.0, "failed to load: no network")],
+    ids=["nothing said", "failure said"],
+)
 def test_a_load_that_hangs_for_a_dead_process_is_given_up_and_holds_up_nothing(
-    folder: DeploymentsFolder, models: ServedModels, tmp_path: Path
+    folder: DeploymentsFolder, models: ServedModels, tmp_path: Path, failures: dict[str, str], soon: float, reason: str
 ) -> None:
+    """Of which Triton has said why, it goes on for a while: Triton ends it."""
     state, triton, watchdog, hang = tmp_path / "state.json", FakeTriton(), FakeWatchdog(), threading.Event()
     load_new = triton.load_new
 
@@ -279,12 +287,15 @@ def test_a_load_that_hangs_for_a_dead_process_is_given_up_and_holds_up_nothing(
     reconciler = Reconciler(READER, models, state)
     wanting(folder, 1, None, Trial.of("vfnet", 2, os.getpid()))
     settle(reconciler, triton, watchdog)
+    triton.log.load_failures.update(failures)
+    watchdog.lost = soon - 2.0
+    settle(reconciler, triton, watchdog)
     assert not reconciler.is_idle()
-    watchdog.lost = 60.0
+    watchdog.lost = soon
     settle(reconciler, triton, watchdog)
     said = ServedState.read(state)
     assert said is not None
-    assert "died while it was loaded" in said.models["vfnet"].failed[2]
+    assert reason in said.models["vfnet"].failed[2]
     wanting(folder, 1, None, Trial.of("vfnet", 3, os.getpid()))
     settle(reconciler, triton, watchdog)
     hang.set()

@@ -32,6 +32,8 @@ _LEAVING_SECONDS = 120.0
 """For what a deployment that leaves still has to do."""
 _LOADING_SECONDS = 900.0
 """After which a load that nobody wants any more is taken to hang."""
+_FAILED_LOAD_SECONDS = 30.0
+"""In which a load ends of which Triton has said that a model failed: what was loaded before it is unloaded first."""
 _RETRY_SECONDS = 2.0
 _FIRST_TO_GO = 900
 """Of -1000 to 1000, for the kernel where memory is short: a deployment on trial, before anything that serves."""
@@ -192,11 +194,14 @@ class Reconciler:
                 _set_badness(process, _FIRST_TO_GO)
             elif step.task.seconds() > _LOADING_SECONDS:
                 _kill(process)
-        if watchdog.seconds_lost(step.loading) < DEAD_LOADER_SECONDS:
+        failures = dict(step.server.log.load_failures)
+        failed = [name for name in step.deployment.names.steps if name in failures]
+        if watchdog.seconds_lost(step.loading) < (_FAILED_LOAD_SECONDS if failed else DEAD_LOADER_SECONDS):
             return True
         step.given_up.set()
         watchdog.give_up()
-        self._fail(model, number, "one of its processes died while it was loaded, and Triton waits for it")
+        died = "one of its processes died while it was loaded, and Triton waits for it"
+        self._fail(model, number, "; ".join(f"{name} failed to load: {failures[name]}" for name in failed) or died)
         of_model = {name: watchdog.processes_of([name]) for name in step.deployment.names.steps}
 
         def give_up() -> None:
