@@ -32,6 +32,8 @@ _OURS = 4
 """How many of the contestants are not opponents: see `_contestants`."""
 _IMAGES_PER_LATENCY = 3
 _IMAGES_PER_THROUGHPUT = 12
+_TURNS_PER_THROUGHPUT = 6
+"""Of all callers. A run begins with a batch of one image and ends with few, as a server under load does not."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def compare(root: Path, options: BenchmarkOptions) -> Report:
         agreements = _agreements(served, opponents, options.images, progress)
         progress.say("finding the bare network's best throughput")
         best = network.find_best_concurrency(progress)
-        images = max(_IMAGES_PER_THROUGHPUT, 3 * best.requests, 2 * options.concurrency)
+        images = max(_IMAGES_PER_THROUGHPUT, 3 * best.requests, _TURNS_PER_THROUGHPUT * options.concurrency)
         clocks = CoreClock(network.threads, BARE), CoreClock(network.threads, CALLERS, served.process)
         contestants = _contestants(network, best, served, options.concurrency, images, clocks)
         contestants += [Contestant(f"{each.name}, {each.manner}", each.unit, each.measure) for each in opponents]
