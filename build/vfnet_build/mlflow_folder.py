@@ -26,7 +26,7 @@ import vfnet_mlflow
 import vfnet_runtime
 import vfnet_tiling
 from vfnet_build.building import export_network
-from vfnet_build.repository import ACCURACY, RepositoryError
+from vfnet_build.repository import ACCURACY, RepositoryError, check_replaceable
 from vfnet_build.template import copy_folder
 from vfnet_client.bounded_files import read_text
 from vfnet_client.bounded_yaml import parse_yaml
@@ -113,12 +113,7 @@ def check_folder(folder: Path) -> None:
     Raises:
         RepositoryError: says what is there.
     """
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise RepositoryError(f"{folder} is a file; an MLflow model is a folder: choose another")
-    if any(folder.iterdir()) and not _is_ours(folder):
-        raise RepositoryError(f"{folder} is not empty and was not written by vfnet mlflow: choose another folder")
+    check_replaceable(folder, _is_ours, what="an MLflow model", command="vfnet mlflow")
 
 
 def _is_ours(folder: Path) -> bool:

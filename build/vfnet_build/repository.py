@@ -129,8 +129,18 @@ def _is_old(changed: float) -> bool:
     return time.time() - changed > _YOUNG_SECONDS
 
 
-def check_replaceable(target: Path) -> None:
-    """Refuse to put a repository where something else is.
+def check_replaceable(
+    target: Path,
+    is_ours: Callable[[Path], object] = built_models,
+    *,
+    what: str = "a repository",
+    command: str = "vfnet build",
+) -> None:
+    """Refuse to put a folder where something else is.
+
+    Args:
+        is_ours: whether what is there was written by the command, which may replace it.
+        what, command: that is to be written, and by which command.
 
     Raises:
         RepositoryError: says what is there.
@@ -138,13 +148,13 @@ def check_replaceable(target: Path) -> None:
     if not target.exists():
         return
     if not target.is_dir():
-        raise RepositoryError(f"{target} is a file; a repository is a folder: choose another")
+        raise RepositoryError(f"{target} is a file; {what} is a folder: choose another")
     try:
         is_empty = not any(target.iterdir())
     except OSError as error:
         raise RepositoryError(f"{target} cannot be read: {error.strerror}") from None
-    if not is_empty and not built_models(target):
-        raise RepositoryError(f"{target} is not empty and was not written by vfnet build: choose another folder")
+    if not is_empty and not is_ours(target):
+        raise RepositoryError(f"{target} is not empty and was not written by {command}: choose another folder")
 
 
 def _copy_template(fresh: Path) -> None:

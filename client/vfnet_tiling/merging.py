@@ -26,9 +26,9 @@ class Found:
 
 def merged(tiles: Sequence[Tile], found: Sequence[Found], iou_threshold: float, most: int) -> Found:
     """One answer of those to an image and its tiles: what `surviving` lets stay, with boxes in pixels of the image."""
-    boxes, scores, labels, _ = _together(tiles, found)
-    kept = surviving(tiles, found, iou_threshold, most)
-    return Found(boxes[kept], scores[kept], labels[kept])
+    every, origins = _together(tiles, found)
+    kept = _surviving(every, origins, iou_threshold, most)
+    return Found(every.boxes[kept], every.scores[kept], every.labels[kept])
 
 
 def surviving(tiles: Sequence[Tile], found: Sequence[Found], iou_threshold: float, most: int) -> NDArray[np.int64]:
@@ -46,22 +46,23 @@ def surviving(tiles: Sequence[Tile], found: Sequence[Found], iou_threshold: floa
     Returns:
         [k] positions in all boxes, tile after tile: by class index, inside a class by falling score.
     """
-    boxes, scores, labels, origins = _together(tiles, found)
-    order = np.argsort(-scores, kind="stable")
-    kept = order[_survivors(boxes[order], labels[order], origins[order], iou_threshold, most)]
-    return kept[np.argsort(labels[kept], kind="stable")]
+    return _surviving(*_together(tiles, found), iou_threshold, most)
 
 
-def _together(
-    tiles: Sequence[Tile], found: Sequence[Found]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """Boxes [n, 4] in pixels of the image, scores [n], labels [n] and positions of their tiles [n]."""
+def _surviving(every: Found, origins: NDArray[np.int64], iou_threshold: float, most: int) -> NDArray[np.int64]:
+    order = np.argsort(-every.scores, kind="stable")
+    kept = order[_survivors(every.boxes[order], every.labels[order], origins[order], iou_threshold, most)]
+    return kept[np.argsort(every.labels[kept], kind="stable")]
+
+
+def _together(tiles: Sequence[Tile], found: Sequence[Found]) -> tuple[Found, NDArray[np.int64]]:
+    """All boxes, tile after tile, in pixels of the image, and the position of each one's tile [n]."""
     corners = np.array([(tile.left, tile.top) * 2 for tile in tiles], np.float64).reshape(-1, 4)
     origins = np.repeat(np.arange(len(tiles)), [len(each.scores) for each in found])
     boxes = np.concatenate([np.zeros((0, 4)), *(each.boxes for each in found)]) + corners[origins]
     scores = np.concatenate([np.zeros(0), *(each.scores for each in found)])
     labels = np.concatenate([np.zeros(0, np.int64), *(each.labels for each in found)])
-    return boxes, scores, labels, origins
+    return Found(boxes, scores, labels), origins
 
 
 def _survivors(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +52,11 @@ class FolderDetector:
             InvalidOptionsError: one of the options makes no sense to this model.
         """
         own = Suppression(self.settings.iou_threshold, self.settings.max_per_img)
+        given = asdict(options)
+        if options.nms_iou is not None:
+            given["nms_iou"] = float(np.float32(options.nms_iou))  # as it arrives in Triton
         try:
-            return own.changed(
-                ClassNames(self.settings.classes),
-                score_threshold=options.score_threshold,
-                classes=options.classes,
-                max_detections=options.max_detections,
-                # As it arrives in Triton.
-                nms_iou=None if options.nms_iou is None else float(np.float32(options.nms_iou)),
-            )
+            return own.changed(ClassNames(self.settings.classes), **given)
         except OptionError as error:
             raise InvalidOptionsError(str(error)) from error
 

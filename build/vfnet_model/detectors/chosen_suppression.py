@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from vfnet_client.detection_options import DetectionOptions
 from vfnet_client.exceptions import InvalidOptionsError
@@ -19,12 +20,6 @@ def chosen_suppression(own: Suppression, classes: Sequence[str], options: Detect
         InvalidOptionsError: one of them makes no sense to this model.
     """
     try:
-        return own.changed(
-            ClassNames(classes),
-            score_threshold=options.score_threshold,
-            classes=options.classes,
-            max_detections=options.max_detections,
-            nms_iou=options.nms_iou,
-        )
+        return own.changed(ClassNames(classes), **asdict(options))
     except OptionError as error:
         raise InvalidOptionsError(str(error)) from error
