@@ -12,7 +12,7 @@ from collections.abc import Callable
 from vfnet_runtime.tickets import TicketLedger
 
 _LOOKS_WHILE_ONE_IS_INSIDE = 50
-"""For a place, in the time that an image has one: a look costs 0.15 ms of a core whose caches the network has filled."""
+"""For a place, in the time that an image has one: one costs 0.15 ms of a core whose caches the network fills."""
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.002, 0.05
 """Between two looks; the detector has the work of many such pauses when all tickets are out. Everyone who waits makes
 the same pauses, so that nobody is served last for having waited long."""
@@ -31,18 +31,22 @@ class Admission:
         self.ledger, self.capacity = ledger, capacity
 
     def enter(self, is_cancelled: Callable[[], bool]) -> int:
-        """Wait for a ticket.
+        """Wait for a ticket. Who had to wait is asked once more before it is taken: the work is for others, else.
 
         Raises:
             CallerGoneError: `is_cancelled` first.
         """
-        asked = time.monotonic()
+        asked, has_waited = time.monotonic(), False
         while (ticket := self.ledger.take(self.capacity)) is None:
             if time.monotonic() - asked >= _QUESTION_SECONDS:
                 asked = time.monotonic()
                 if is_cancelled():
                     raise CallerGoneError
             time.sleep(self._pause())
+            has_waited = True
+        if has_waited and is_cancelled():
+            self.leave(ticket)
+            raise CallerGoneError
         return ticket
 
     def leave(self, ticket: int) -> None:

@@ -285,7 +285,7 @@ def test_the_door_opens_when_an_image_has_left(ledger: TicketLedger) -> None:
         return False
 
     assert door.enter(leave_then_stay) != inside
-    assert looks == 1
+    assert looks == 2  # and once more before it came in
 
 
 def test_who_goes_away_does_not_come_in(ledger: TicketLedger) -> None:
@@ -295,6 +295,24 @@ def test_who_goes_away_does_not_come_in(ledger: TicketLedger) -> None:
         door.enter(lambda: True)
     assert ledger.count() == 1
     door.leave(inside)
+    assert ledger.count() == 0
+
+
+def test_who_has_gone_since_the_last_question_takes_no_place(
+    ledger: TicketLedger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A place comes free before the next question is due."""
+    door, gone = Admission(ledger, 1), [False]
+    inside = door.enter(lambda: False)
+
+    def sleep(seconds: float) -> None:
+        clock.advance(seconds)
+        gone[0] = True
+        door.leave(inside)
+
+    monkeypatch.setattr(admission, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: clock.now / 1e9))
+    with pytest.raises(CallerGoneError):
+        door.enter(lambda: gone[0])
     assert ledger.count() == 0
 
 
