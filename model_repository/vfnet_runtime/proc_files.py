@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,9 +87,12 @@ class SchedstatFile:
         self._file = ProcFile(task / "schedstat")
 
     def times_run(self) -> int | None:
-        """How often the thread has been given a processor; None: it has gone, or the kernel does not say."""
+        """How often the thread has been given a processor; None: it has gone, or the kernel does not say.
+
+        Linux that does not count says 0, which a thread that anybody has seen cannot have.
+        """
         try:
-            return int(self._file.read().split()[2])
+            return int(self._file.read().split()[2]) or None
         except (OSError, ValueError, IndexError):
             return None
 
@@ -102,4 +106,10 @@ def threads_of(pid: int | str) -> list[Path]:
     Raises:
         OSError: there is no such process.
     """
-    return sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda task: int(task.name))
+    folder = Path(f"/proc/{pid}").resolve(strict=True)
+    return oldest_first(int(folder.name), (folder / "task").iterdir())
+
+
+def oldest_first(process: int, tasks: Iterable[Path]) -> list[Path]:
+    """Threads by age: the first has the process's number, and after the highest one they begin anew below it."""
+    return sorted(tasks, key=lambda task: ((number := int(task.name)) < process, number))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from vfnet_runtime import proc_files
 from vfnet_runtime.proc_files import ProcFile, SchedstatFile, StatFile, threads_of
 from waiting import eventually
 
@@ -90,3 +91,15 @@ def test_nothing_stays_open_of_what_nobody_reads_any_more() -> None:
     assert open_files() >= before + 50
     files.clear()
     assert open_files() < before + 50
+
+
+def test_a_kernel_that_counts_nothing_says_nothing(tmp_path: Path) -> None:
+    """Built without CONFIG_SCHEDSTATS, and with delay accounting that is switched off, Linux has zeros for all."""
+    (tmp_path / "schedstat").write_text("0 0 0\n")
+    assert SchedstatFile(tmp_path).times_run() is None
+
+
+def test_threads_whose_numbers_began_anew_are_the_younger() -> None:
+    """After `kernel.pid_max`; the first of all has the process's own."""
+    tasks = [Path("/proc/32766/task", number) for number in ("301", "32766", "300", "32767")]
+    assert [int(task.name) for task in proc_files.oldest_first(32766, tasks)] == [32766, 32767, 300, 301]
