@@ -46,8 +46,10 @@ class ModelProcess:
     _all_times_run: dict[str, int | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        with contextlib.suppress(OSError):
-            self._stat = StatFile(self.process.pid)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            stat = StatFile(self.process.pid)
+            if self.process.is_running():  # else the file may be of another, which got its number meanwhile
+                self._stat = stat
 
     @classmethod
     def of(cls, process: psutil.Process) -> ModelProcess | None:

@@ -87,7 +87,7 @@ class Watchdog:
         self._threads_at_first: int | None = None
         self._triton: StatFile | None = None
         """None: it has gone already."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             self._triton = StatFile(self.server.process.pid)
 
     def begin(self) -> None:
@@ -265,6 +265,7 @@ class Watchdog:
     def _discover(self) -> None:
         self._last_discovery = time.monotonic()
         children = self.server.children()
+        self._gone &= {child.pid for child in children}  # of the others, other processes may get the numbers
         self._dead.look(children, self._gone | self.processes.keys())
         for child in children:
             if child.pid not in self.processes and child.pid not in self._gone:
