@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -176,7 +177,8 @@ def choose_settings(
     batch = int(detector.max_batch_size)
     if streams is not None and throughput_streams is not None:
         # As many for each, so that none is left over, which would be computed alone on all cores.
-        batch = max(_BATCH_PER_STREAM * streams, _BATCH_PER_THROUGHPUT_STREAM * throughput_streams)
+        rounds = max(_BATCH_PER_THROUGHPUT_STREAM, math.ceil(_BATCH_PER_STREAM * streams / throughput_streams))
+        batch = rounds * throughput_streams
     batch = given.batch_size or batch
     # One batch under way, and on GPUs one ready to follow it; on CPUs it fills up while the first one's images leave.
     ahead = 2 * gpus * batch if gpus else max(_FEWEST_AHEAD, batch)

@@ -87,6 +87,16 @@ def test_an_engine_without_streams_refuses_them(configs: Configs) -> None:
         choose_settings(Machine(2), on_gpu(configs), GivenSettings(streams=2))
 
 
+@pytest.mark.parametrize(("cores", "streams", "together"), [(8, None, 3), (2, None, 6), (16, 3, 5), (16, None, 1)])
+def test_a_full_batch_leaves_no_image_over_whatever_is_given(
+    configs: Configs, cores: int, streams: int | None, together: int
+) -> None:
+    given = GivenSettings(streams=streams, throughput_streams=together)
+    chosen = choose_settings(Machine(cores), configs, given)
+    assert chosen.batch_size % together == 0
+    assert chosen.batch_size >= max(4 * (chosen.streams or 1), 2 * together)
+
+
 @pytest.mark.parametrize(
     ("speed", "in_flight", "waiting"),
     [(1000, 10, 16), (30, 10, 10), (20, 10, 3), (16, 8, 2), (12, 6, 2), (1, 6, 2)],
