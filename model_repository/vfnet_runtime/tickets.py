@@ -212,7 +212,8 @@ class TicketLedger:
 
     def _find_out(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Places with a ticket, int64 [n], and whether it is not void, bool [n]."""
-        places = np.flatnonzero(self._tickets)
+        # Of a copy: NumPy raises where what it counts is written meanwhile, by a process that has the lock.
+        places = np.flatnonzero(self._tickets.copy())
         now = time.monotonic_ns()
         stage, since, taken = self._stages[places], self._since[places], self._taken[places]
         if (self._detectors["process"] != 0).any():

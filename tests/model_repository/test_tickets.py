@@ -16,6 +16,16 @@ from vfnet_runtime.admission import Admission, CallerGoneError
 from vfnet_runtime.tickets import TicketLedger, ledger_path
 from vfnet_serve.activity_records import void_tickets
 
+_TAKES_AND_GIVES = """
+import pathlib, sys
+from vfnet_runtime.tickets import TicketLedger
+places = TicketLedger(pathlib.Path(sys.argv[1]))._tickets
+print("begun", flush=True)
+while True:
+    places[:] = 1
+    places[:] = 0
+"""
+
 
 class Clock:
     """Stands still unless it is told otherwise."""
@@ -272,6 +282,20 @@ def test_every_ensemble_of_every_server_has_a_file_of_its_own(monkeypatch: pytes
     assert ledger_path("vfnet_postprocess") != alone
     monkeypatch.setattr(os, "getppid", lambda: 1)
     assert ledger_path("vfnet.2_preprocess") != alone
+
+
+def test_places_that_others_take_and_leave_meanwhile_are_counted_without_a_failure(path: Path) -> None:
+    """Who waits counts without the lock, in memory that other processes write to."""
+    ledger = TicketLedger(path)
+    with subprocess.Popen([sys.executable, "-c", _TAKES_AND_GIVES, str(path)], stdout=subprocess.PIPE) as others:
+        assert others.stdout is not None
+        others.stdout.readline()
+        try:
+            for _ in range(5000):
+                assert ledger.count() <= tickets.PLACES
+        finally:
+            others.kill()
+    ledger.close()
 
 
 def test_the_door_opens_when_an_image_has_left(ledger: TicketLedger) -> None:
