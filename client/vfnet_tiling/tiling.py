@@ -15,7 +15,9 @@ MOST_TILES = 1000
 """Of one image: a mistyped size asks for millions."""
 SMALLEST_SIDE = 16
 """Pixels of a tile's side. Half of what MMDetection trains on: a smaller one shows nothing but a part of an object."""
-_PAIR = re.compile(r"\s*\(?\s*(\d{1,6})\s*[xX,]\s*(\d{1,6})\s*\)?\s*")
+_PAIR = re.compile(r"\(?\s*(\d{1,6})\s*[xX,]\s*(\d{1,6})\s*\)?")
+"""Of a text without spaces around it. No two of its repetitions can take the same character in turns, which would cost
+the square of the length of what a stranger sends."""
 
 
 class TilingError(ValueError):
@@ -71,7 +73,7 @@ class Tiling:
 
 def parse_grid_size(text: str) -> Pair:
     """Columns and rows of `3x2`, `3X2` or `(3, 2)`, as AutoML reads them. Raises TilingError."""
-    found = _PAIR.fullmatch(text)
+    found = _PAIR.fullmatch(text.strip())
     if found is None:
         raise TilingError(f"{text[:40]!r} is no grid of tiles such as 3x2: columns, then rows")
     return int(found[1]), int(found[2])
@@ -79,7 +81,8 @@ def parse_grid_size(text: str) -> Pair:
 
 def parse_tile_size(text: str) -> Pair:
     """Width and height of `640x480`; `640` is a square. Raises TilingError."""
-    found = _PAIR.fullmatch(f"{text}x{text}" if text.strip().isdecimal() else text)
+    text = text.strip()
+    found = _PAIR.fullmatch(f"{text}x{text}" if text.isdecimal() else text)
     if found is None:
         raise TilingError(f"{text[:40]!r} is no size of tiles such as 640 or 640x480: width, then height in pixels")
     return int(found[1]), int(found[2])
