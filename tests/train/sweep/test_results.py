@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def test_what_is_written_can_be_read(trials: list[Trial], tmp_path: Path) -> Non
     assert r"* 0003: it \| diverged" in page
 
 
-@pytest.mark.parametrize("rates", [(3e-5, 7e-4), (2e-5, 4e-3), (1e-7, 1e-1)])
+@pytest.mark.parametrize("rates", [(3e-5, 7e-4), (1.1e-5, 1e-3), (1.9e-5, 3.8e-3), (1e-7, 1e-1)])
 def test_a_logarithmic_axis_has_numbers_a_person_can_read(tmp_path: Path, rates: tuple[float, float]) -> None:
     trials = [rated_trial(number, rate, tmp_path) for number, rate in enumerate(rates, 1)]
     with plain_texts():
@@ -82,6 +83,8 @@ def test_a_logarithmic_axis_has_numbers_a_person_can_read(tmp_path: Path, rates:
     ticks = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
     shown = {label.get_text(): position for position, label in ticks if low <= position <= high}
     assert len(shown) >= 2
+    places = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text() in shown]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(places))
     numbers = {float(text.replace("\N{MINUS SIGN}", "-")): position for text, position in shown.items()}
     assert all(number == pytest.approx(position) for number, position in numbers.items())
     assert {label.get_text() for label in axes.get_xticklabels(minor=True)} <= {""}

@@ -24,7 +24,7 @@ from vfnet_train.sweep.trials import FAILED, STOPPED, Outcome, Trial
 PAGE, TABLE, DOCUMENT, PLOT = "report.md", "results.csv", "results.json", "sweep.png"
 _COLUMNS = 3
 """Of the plot."""
-_LOGARITHMIC_FROM, _FEW_POWERS = 20, 1000
+_LOGARITHMIC_FROM, _FEW_POWERS = 20, 100
 """Ratios of the largest value of an option to its least: where its axis becomes logarithmic, and up to where it has
 more numbers than powers of ten."""
 _OPEN = Outcome("unfinished")
@@ -183,6 +183,7 @@ def _make_logarithmic(axes: Axes, ratio: float) -> None:
     # Not as formulas, matplotlib's own, which `plain_texts` would show as they are written.
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(axis="x", labelsize=8)  # so that they have room beside each other
 
 
 def _document(each: TrialResult) -> dict[str, Any]:
