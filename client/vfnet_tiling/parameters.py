@@ -20,6 +20,8 @@ TILING_PARAMETERS = frozenset({GRID_SIZE, TILE_SIZE, OVERLAP_RATIO, NMS_THRESH, 
 """Keys that `tiling_of` reads."""
 _HUGE = 1e9
 """JSON has integers that are no float."""
+_LONGEST_SIDE = 10
+"""Characters of a side's number, and some more."""
 
 
 def tiling_of(params: Mapping[str, Any]) -> Tiling | None:
@@ -50,16 +52,26 @@ def _pair(given: Mapping[str, Any], name: str, parse: Callable[[str], Pair]) -> 
     value = given.get(name)
     if value is None:
         return None
+    text = value
     if isinstance(value, list):
-        value = "x".join(str(side)[:10] for side in value[:3])
-    elif isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)[:10]
-    if not isinstance(value, str):
+        sides = [_side(side) for side in value[:3]]
+        text = None if None in sides else "x".join(map(str, sides))
+    elif not isinstance(value, str):
+        text = _side(value)
+    if text is None:
         raise TilingError(f'"{name}" must be text such as "3x2", or a list of two whole numbers')
     try:
-        return parse(value)
+        return parse(text)
     except TilingError as error:
         raise TilingError(f'"{name}": {error}') from None
+
+
+def _side(value: object) -> str | None:
+    """As text, which is as long as a side's may be; None: it is neither a whole number nor text."""
+    if isinstance(value, str):
+        return value[:_LONGEST_SIDE]
+    is_side = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _HUGE
+    return str(value) if is_side else None
 
 
 def _number(given: Mapping[str, Any], name: str, default: Any) -> Any:

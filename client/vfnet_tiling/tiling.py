@@ -15,7 +15,9 @@ MOST_TILES = 1000
 """Of one image: a mistyped size asks for millions."""
 SMALLEST_SIDE = 16
 """Pixels of a tile's side. Half of what MMDetection trains on: a smaller one shows nothing but a part of an object."""
-_PAIR = re.compile(r"\s*\(?\s*(\d{1,6})\s*[xX,]\s*(\d{1,6})\s*\)?\s*")
+_PAIR = re.compile(r"\(?\s*(\d{1,6})\s*[xX,]\s*(\d{1,6})\s*\)?")
+_LONGEST_PAIR = 64
+"""Characters. A pattern's search of a long text of blanks can take time with the square of its length."""
 
 
 class TilingError(ValueError):
@@ -71,18 +73,25 @@ class Tiling:
 
 def parse_grid_size(text: str) -> Pair:
     """Columns and rows of `3x2`, `3X2` or `(3, 2)`, as AutoML reads them. Raises TilingError."""
-    found = _PAIR.fullmatch(text)
+    found = _pair(text)
     if found is None:
         raise TilingError(f"{text[:40]!r} is no grid of tiles such as 3x2: columns, then rows")
-    return int(found[1]), int(found[2])
+    return found
 
 
 def parse_tile_size(text: str) -> Pair:
     """Width and height of `640x480`; `640` is a square. Raises TilingError."""
-    found = _PAIR.fullmatch(f"{text}x{text}" if text.strip().isdecimal() else text)
+    side = text.strip()
+    found = _pair(f"{side}x{side}" if side.isdecimal() else side)
     if found is None:
         raise TilingError(f"{text[:40]!r} is no size of tiles such as 640 or 640x480: width, then height in pixels")
-    return int(found[1]), int(found[2])
+    return found
+
+
+def _pair(text: str) -> Pair | None:
+    text = text.strip()
+    found = _PAIR.fullmatch(text) if len(text) <= _LONGEST_PAIR else None
+    return None if found is None else (int(found[1]), int(found[2]))
 
 
 def shown(pair: Pair) -> str:

@@ -130,12 +130,13 @@ class Judge:
         bystander.begin()
         started = time.monotonic()
         reply = attack.send(self._deployment)
-        seconds = time.monotonic() - started
+        ended = time.monotonic()
+        seconds = ended - started
         failure = self._health()
         verdict = Verdict(attack, reply, seconds, bystander.longest_wait(), max(0, bystander.most_memory() - memory))
         after = self._deployment.identities()
         if failure or after != before:
-            verdict.healed_after = self._heal(started)
+            verdict.healed_after = self._heal(ended)
             after = self._deployment.identities()
             verdict.restarts = sorted({role for role, _ in before ^ after})
         verdict.longest_wait = max(verdict.longest_wait, bystander.longest_wait())
