@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import signal
 import sys
@@ -77,6 +78,9 @@ def main() -> int:
         metavar="K/N",
         help="only every Nth attack from the Kth on, of which --write writes all N together once each has run",
     )
+    parser.add_argument(
+        "--seconds", type=float, default=math.inf, metavar="S", help="begin no attack later (default: all of them)"
+    )
     parser.add_argument("--checkpoint", default="", metavar="FILE", help="default: one of made-up weights")
     parser.add_argument(
         "--record", type=Path, default=Path("var/hostile.md"), metavar="FILE", help="every check, and what came back"
@@ -106,12 +110,12 @@ def main() -> int:
                 judge = Judge(deployment, reference, lambda line: print(line, flush=True))
                 before = warm_up(deployment, judge)
                 started = time.monotonic()
-                verdicts = judge.run(attacks)
+                verdicts = judge.run(attacks, arguments.seconds)
                 took = time.monotonic() - started
             time.sleep(_SETTLE_SECONDS)
             after, attempts = deployment.resources(), deployment.network_attempts()
             print(deployment.describe())
-    run = SuiteRun(verdicts, before, after, attempts, took)
+    run = SuiteRun(verdicts, len(attacks), before, after, attempts, took)
     print("\n".join(report([run])))
     arguments.record.parent.mkdir(parents=True, exist_ok=True)
     arguments.record.write_text("\n".join(record(verdicts)) + "\n", encoding="utf-8")

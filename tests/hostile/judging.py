@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -113,11 +114,13 @@ class Judge:
         for _ in range(times):
             assert not self._health()
 
-    def run(self, attacks: Iterable[Attack]) -> list[Verdict]:
-        """All of these, one after another."""
-        verdicts = []
+    def run(self, attacks: Iterable[Attack], seconds: float = math.inf) -> list[Verdict]:
+        """As many of these, one after another, as begin within so many seconds."""
+        verdicts, end = [], time.monotonic() + seconds
         with Bystander(self._deployment, self._reference) as bystander:
             for attack in attacks:
+                if time.monotonic() > end:
+                    break
                 verdict = self._one(attack, bystander)
                 verdicts.append(verdict)
                 if verdict.through:

@@ -320,13 +320,13 @@ def _add_many_at_once(found: AttackList) -> None:
     for target in (DOOR, TRITON):
         found.add("60 calls with 5,000 classes each", target,
                   at_once([grpc_call(target, "ModelInfer", message)] * 60, _refused_or_busy), **SWEPT)  # fmt: skip
-    rows = json.dumps({"columns": ["image"], "data": [GOOD] * 40})
+    rows = json.dumps({"columns": ["image"], "data": [GOOD] * 20})
     everything = '{"max_detections": 1000, "nms_iou": 1, "score_threshold": 0}'
     body = _body_with("/score", "input_data", everything, rows)
     found.add(
-        "10 callers who want all boxes of 40 images",
+        "6 callers who want all boxes of 20 images",
         DOOR,
-        at_once([http(DOOR, body, 90)] * 10, _answered_or_busy),
+        at_once([http(DOOR, body, 90)] * 6, _answered_or_busy),
         **SWEPT,
     )
     wrong = image_request().add("NMS_IOU", np.full(1, math.nan, np.float32)).as_grpc()

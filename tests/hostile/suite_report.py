@@ -28,6 +28,8 @@ def report(runs: list[SuiteRun]) -> list[str]:
     verdicts = [verdict for run in runs for verdict in run.verdicts]
     attempts = [attempt for run in runs for attempt in run.attempts]
     lines = ["## Attacks", "", machine(), f"{len(verdicts)} attacks in {sum(run.seconds for run in runs):.0f} s"]
+    if len(verdicts) < (planned := sum(run.planned for run in runs)):
+        lines[-1] = lines[-1].replace(" attacks", f" of {planned} attacks", 1)
     lines[-1] += f", in {len(runs)} parts with a server each." if len(runs) > 1 else "."
     lines[-1] += (
         " After each, a real inference through Triton and one through the gateway had to be equal to those before."

@@ -18,6 +18,8 @@ class SuiteRun:
     """One run, or one part of it."""
 
     verdicts: list[Verdict]
+    planned: int
+    """Attacks, of which there may not have been time for all."""
     before: Resources
     """Of the server, once it was used a little."""
     after: Resources
@@ -29,7 +31,7 @@ class SuiteRun:
 def write_run(run: SuiteRun, file: Path) -> None:
     """For `read_run`."""
     document = {
-        "verdicts": [_written(verdict) for verdict in run.verdicts],
+        "verdicts": [_written(verdict) for verdict in run.verdicts], "planned": run.planned,
         "before": asdict(run.before), "after": asdict(run.after), "attempts": run.attempts, "seconds": run.seconds,
     }  # fmt: skip
     write_whole(file, json.dumps(document).encode())
@@ -39,7 +41,7 @@ def read_run(file: Path) -> SuiteRun:
     """What `write_run` wrote. Its attacks cannot be made again."""
     document = json.loads(file.read_text(encoding="utf-8"))
     return SuiteRun(
-        [_read(row) for row in document["verdicts"]],
+        [_read(row) for row in document["verdicts"]], document["planned"],
         Resources(**document["before"]), Resources(**document["after"]), document["attempts"], document["seconds"],
     )  # fmt: skip
 

@@ -22,9 +22,11 @@ def replies(outcome: str) -> Any:
     return lambda _deployment: Reply(outcome, f"it was {outcome}")
 
 
-def run(name: str, **more: Any) -> SuiteRun:
+def run(name: str, planned: int = 1, **more: Any) -> SuiteRun:
     attack = Attack("tiles", name, DOOR if "door" in name else TRITON, replies("400"), why_not_mended="as it is")
-    return SuiteRun([Verdict(attack, Reply("400", "no"), 0.5, 0.25, 1 << 20, **more)], HELD, HELD, ["a name by x"], 7.0)
+    return SuiteRun(
+        [Verdict(attack, Reply("400", "no"), 0.5, 0.25, 1 << 20, **more)], planned, HELD, HELD, ["a name by x"], 7.0
+    )
 
 
 def test_a_sweep_tells_of_the_first_reply_that_is_not_allowed() -> None:
@@ -55,10 +57,10 @@ def test_parts_are_written_together_once_each_has_run(tmp_path: Path, monkeypatc
     monkeypatch.setattr(suite_report, "write_section", lambda _name, lines: written.append(lines))
     suite_report.write_parts(run("of the door"), tmp_path, 1, 2)
     assert written == []
-    suite_report.write_parts(run("of Triton"), tmp_path, 2, 2)
+    suite_report.write_parts(run("of Triton", planned=2), tmp_path, 2, 2)
     (lines,) = written
     text = "\n".join(lines)
-    assert "2 attacks in 14 s, in 2 parts" in text
+    assert "2 of 3 attacks in 14 s, in 2 parts" in text
     assert "| door | tiles | 1 | 0 | 0.2 | 1 |" in text
     assert "| triton | tiles | 1 | 0 | 0.2 | 1 |" in text
     assert list(tmp_path.iterdir()) == []  # nothing for a later part to be reported with

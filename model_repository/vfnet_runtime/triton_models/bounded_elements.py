@@ -29,7 +29,7 @@ def few_elements(most: int, given: NDArray[np.uint8]) -> NDArray[np.object_] | U
     Raises:
         struct.error: it ends within an element. The backend makes an error of it, of this request alone.
     """
-    encoded = memoryview(given)
+    encoded = given.data
     elements: list[bytes] = []
     position = 0
     while position < len(encoded):
