@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from attack import DOOR, TRITON, Attack, AttackList, Reply, answered, call, grpc_port, http, post_json
+from attack import DOOR, TRITON, Attack, AttackList, Reply, answered, answered_or_busy, call, grpc_port, http, post_json
 from deployment import Deployment
 from reference_answers import infer_request
 from sweeping import SWEPT, Case, at_once, sweep
@@ -21,7 +21,6 @@ from sweeping import SWEPT, Case, at_once, sweep
 _SEGMENT = re.compile(rb"\xff[\xc0-\xfe]")
 _SPOILT = 120
 """Files of which some bytes are others, by a stream of numbers that is always the same."""
-_BUSY = ("503", "504", "429", "408", "UNAVAILABLE", "RESOURCE_EXHAUSTED")
 
 
 def jpeg_attacks() -> list[Attack]:
@@ -34,17 +33,13 @@ def jpeg_attacks() -> list[Attack]:
         some = dict(list(spoilt.items())[start : start + 40])
         _in_every_protocol(found, f"other bytes, from {start} on", some)
     body = post_json("/score", _table([base64.b64encode(each).decode() for each in spoilt.values()]))
-    found.add(f"/score: {_SPOILT} with other bytes, 3 callers at once", DOOR, at_once([http(DOOR, body, 90)] * 3, _answered_or_busy), **SWEPT)  # fmt: skip
+    found.add(f"/score: {_SPOILT} with other bytes, 3 callers at once", DOOR, at_once([http(DOOR, body, 90)] * 3, answered_or_busy), **SWEPT)  # fmt: skip
     for name, make in _LARGE.items():
         for target in (DOOR, TRITON):
             found.add(name, target, _infer_large(target, make), allowed=answered, is_quick=False)
     found.add("90 million pixels without an end, 4 at once", DOOR,
-              at_once([_infer_large(DOOR, _large_without_end)] * 4, _answered_or_busy), **SWEPT)  # fmt: skip
+              at_once([_infer_large(DOOR, _large_without_end)] * 4, answered_or_busy), **SWEPT)  # fmt: skip
     return found.attacks
-
-
-def _answered_or_busy(reply: Reply) -> bool:
-    return answered(reply) or reply.outcome in _BUSY
 
 
 def _in_every_protocol(found: AttackList, subject: str, files: dict[str, bytes]) -> None:

@@ -19,6 +19,7 @@ from attack import (
     AttackList,
     Reply,
     answered,
+    answered_or_busy,
     anything,
     call,
     grpc_call,
@@ -38,7 +39,6 @@ _ROOM_BY_SHAPE = (
     "Triton's HTTP server (2.51) makes room for as many numbers as an input's shape says before it looks at its JSON"
 )
 _FORMS = ("gRPC", "binary", "JSON")
-_BUSY = ("RESOURCE_EXHAUSTED", "UNAVAILABLE", "429", "503", "408", "504", "DEADLINE_EXCEEDED", "closed")
 
 
 def option_attacks() -> list[Attack]:
@@ -326,7 +326,7 @@ def _add_many_at_once(found: AttackList) -> None:
     found.add(
         "6 callers who want all boxes of 20 images",
         DOOR,
-        at_once([http(DOOR, body, 90)] * 6, _answered_or_busy),
+        at_once([http(DOOR, body, 90)] * 6, answered_or_busy),
         **SWEPT,
     )
     wrong = image_request().add("NMS_IOU", np.full(1, math.nan, np.float32)).as_grpc()
@@ -336,8 +336,4 @@ def _add_many_at_once(found: AttackList) -> None:
 
 
 def _refused_or_busy(reply: Reply) -> bool:
-    return refused(reply) or reply.outcome in _BUSY
-
-
-def _answered_or_busy(reply: Reply) -> bool:
-    return answered(reply) or reply.outcome in _BUSY
+    return reply.outcome[:1] != "2" and reply.outcome != "OK" and answered_or_busy(reply)

@@ -16,6 +16,7 @@ from attack import (
     AttackList,
     Reply,
     answered,
+    answered_or_busy,
     anything,
     call,
     grpc_call,
@@ -65,11 +66,11 @@ def header_attacks() -> list[Attack]:
             found.add(f"{path}: 60 kB of {_ABOUT}", target, http(target, _with(data, long)), allowed=_of(target))
             flood = [(f"x-flood-{i}", "y" * 700) for i in range(80)] + [(_ABOUT, "origin,steps")]
             sends = [http(target, _with(data, flood), 60)] * 40
-            found.add(f"{path}: 40 callers with 56 kB of headers", target, at_once(sends, _answered_or_busy), **SWEPT)  # fmt: skip
+            found.add(f"{path}: 40 callers with 56 kB of headers", target, at_once(sends, answered_or_busy), **SWEPT)  # fmt: skip
         found.add(f"metadata {_ABOUT}", target, sweep(_metadata(target)), **SWEPT)
         found.add(f"parameters named {_ABOUT}", target, sweep(_parameters(target)), **SWEPT)
         asking = _call(target, [(_ABOUT, "origin,steps")])
-        found.add("40 who ask and 40 who do not, by gRPC", target, at_once([asking, _call(target, [])] * 40, _answered_or_busy), **SWEPT)  # fmt: skip
+        found.add("40 who ask and 40 who do not, by gRPC", target, at_once([asking, _call(target, [])] * 40, answered_or_busy), **SWEPT)  # fmt: skip
     found.add("an answer that nobody asked to tell of itself", TRITON, _plain_after_asked, **SWEPT)
     return found.attacks
 
@@ -80,10 +81,6 @@ def _of(target: str) -> Callable[[Reply], bool]:
 
 def _answered_in_one_line(reply: Reply) -> bool:
     return answered(reply) and "\n" not in reply.text.strip()
-
-
-def _answered_or_busy(reply: Reply) -> bool:
-    return answered(reply) or reply.outcome in ("503", "504", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 
 
 def _with(data: bytes, headers: list[tuple[str, str]]) -> bytes:

@@ -13,13 +13,12 @@ from functools import cache, partial
 import numpy as np
 from PIL import Image
 
-from attack import DOOR, Attack, AttackList, Reply, answered, http, post_json, refused
+from attack import DOOR, Attack, AttackList, Reply, answered, answered_or_busy, http, post_json, refused
 from deployment import Deployment
 from score_requests import GOOD
 from sweeping import SWEPT, Case, at_once, sweep
 
 _TABLES = {"/score": "input_data", "/invocations": "dataframe_split"}
-_BUSY = ("429", "503", "504", "408", "closed")
 _LONG = 4_000_000
 
 
@@ -41,9 +40,7 @@ def tile_attacks() -> list[Attack]:
     for name, image in _UNREADABLE.items():
         found.add(f"tiles of {name}", DOOR, _sent(pair, image))
     whole = '{"tile_grid_size": "8x8", "tile_overlap_ratio": 0.9999999999999999}'
-    found.add(
-        "64 tiles that are the image", DOOR, _sent(whole, lambda: GOOD), allowed=_answered_or_busy, is_quick=False
-    )
+    found.add("64 tiles that are the image", DOOR, _sent(whole, lambda: GOOD), allowed=answered_or_busy, is_quick=False)
     found.add("60 requests for them, hung up on", DOOR, _hung_up_on(_body("/score", whole), 60), allowed=_anything,
               is_quick=False)  # fmt: skip
     every = '{"tile_size": "900x32", "max_detections": 1000, "nms_iou": 1, "tile_predictions_nms_thresh": 1}'
@@ -55,7 +52,7 @@ def tile_attacks() -> list[Attack]:
         "49 million pixels, 8 callers of both priorities": [wide, low] * 4,
         "good and bad tiles, 24 callers": mixed,
     }.items():
-        found.add(name, DOOR, at_once(sends, _answered_or_busy), **SWEPT)
+        found.add(name, DOOR, at_once(sends, answered_or_busy), **SWEPT)
     return found.attacks
 
 
@@ -68,10 +65,6 @@ def _sent(
 
 def _anything(_reply: Reply) -> bool:
     return True
-
-
-def _answered_or_busy(reply: Reply) -> bool:
-    return answered(reply) or reply.outcome in _BUSY
 
 
 def _body(path: str, params: str, image: str = GOOD, count: int = 1, headers: dict[str, str] | None = None) -> bytes:
