@@ -35,22 +35,24 @@ _SETTLE_SECONDS = 5.0
 
 
 def all_attacks(sides: SideGateways) -> list[Attack]:
-    """Every one; what brings Triton down comes last."""
-    attacks = [
-        *control_plane_attacks(),
-        *tensor_attacks(),
-        *json_attacks(),
-        *http_attacks(),
-        *grpc_transport_attacks(),
-        *url_attacks(sides),
-        *key_attacks(sides),
-        *option_attacks(),
-        *tile_attacks(),
-        *header_attacks(),
-        *jpeg_attacks(),
-        *mixed_batch_attacks(),
+    """Every one: as large a part of each group by any time, and last what brings Triton down."""
+    groups = [
+        control_plane_attacks(),
+        tensor_attacks(),
+        json_attacks(),
+        http_attacks(),
+        grpc_transport_attacks(),
+        url_attacks(sides),
+        key_attacks(sides),
+        option_attacks(),
+        tile_attacks(),
+        header_attacks(),
+        jpeg_attacks(),
+        mixed_batch_attacks(),
     ]
-    return sorted(attacks, key=lambda attack: bool(attack.why_not_mended))
+    places = [(position / len(group), attack) for group in groups for position, attack in enumerate(group)]
+    places.sort(key=lambda place: (bool(place[1].why_not_mended), place[0]))
+    return [attack for _, attack in places]
 
 
 def warm_up(deployment: Deployment, judge: Judge) -> Resources:
