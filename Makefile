@@ -7,8 +7,9 @@ GRPC_PORT ?= 8001
 METRICS_PORT ?= 8002
 SCORE_PORT ?= 5001
 SCORE_GRPC_PORT ?= 5002
-# So many test files at a time; 0: one after another, in the test process itself.
-WORKERS ?= 2
+# So many test files at a time; 0: one after another, in the test process itself. One more than the two cores that are
+# promised: much of a test is waiting for processes that start, stop or are replaced. Each takes about 2 GB of memory.
+WORKERS ?= 3
 
 VENV := .venv
 BIN := $(VENV)/bin

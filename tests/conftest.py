@@ -11,9 +11,10 @@ import torch
 
 import markers
 import vfnet_process
+from built_repository import build_unwarmed
 from reference_checkpoint import write_reference_checkpoint
 from shared_data import SHARED
-from synthetic_checkpoint import write_synthetic_checkpoint
+from synthetic_checkpoint import THIN_CONFIG_TEXT, write_synthetic_checkpoint
 from triton_server import NO_OP, ServedRepository, serving
 from vfnet_build.building import build
 from vfnet_model.manifest import BuildOptions
@@ -35,6 +36,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for marker in sorted(markers.of_test(item)):
             item.add_marker(marker)
+    # Files that take long come first: of the short ones, each process that is done takes another until the end.
+    long = {item.path for item in items if any(item.get_closest_marker(marker) for marker in markers.TAKE_LONG)}
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -69,11 +73,17 @@ def demo_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def thin_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One that is built and warmed up in a moment: for what `vfnet up` is asked for by its checkpoint."""
+    path = tmp_path_factory.mktemp("thin_checkpoint") / "thin.pth"
+    write_synthetic_checkpoint(path, THIN_CONFIG_TEXT, talkative=3.5)
+    return path
+
+
+@pytest.fixture(scope="session")
 def demo_repository(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from `demo_checkpoint`: four classes, half width, quick."""
-    repository = tmp_path_factory.mktemp("demo") / "repository"
-    build(str(demo_checkpoint), repository, BuildOptions())
-    return repository
+    return build_unwarmed(demo_checkpoint, tmp_path_factory.mktemp("demo") / "repository")
 
 
 @pytest.fixture(scope="session")
@@ -116,9 +126,7 @@ def reference_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def reference_repository(reference_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from `reference_checkpoint`."""
-    repository = tmp_path_factory.mktemp("reference") / "repository"
-    build(str(reference_checkpoint), repository, BuildOptions())
-    return repository
+    return build_unwarmed(reference_checkpoint, tmp_path_factory.mktemp("reference") / "repository")
 
 
 @pytest.fixture(scope="session")

@@ -329,38 +329,25 @@ class AsyncVFNetClient:
         return _Call(options, slots, self._new_fair_retry(), tiling, asyncio.Event())
 
     async def _result(self, call: _Call, position: int, image: ImageLike) -> ImageResult:
-        if call.tiling is not None:
-            return await self._tiled_result(call, call.tiling, position, image)
         encoded = None
         try:
-            async with call.slots:
+            # Of an image with tiles, each of its parts waits for a slot.
+            async with call.slots if call.tiling is None else self._tiled:
                 with client_span("vfnet detect", **{"vfnet.image.index": position}):
                     encoded = await self._loader.load(image)
-                    answer = await self._infer(
-                        encoded, call.options, call.fair_retry, is_known_to_be_away=call.is_lost.is_set()
-                    )
-            call.is_lost.clear()
-            return ImageResult(position, detections=typed(answer), image=encoded)
-        except VFNetClientError as error:
-            if isinstance(error, ServerUnavailableError):
-                call.is_lost.set()
-            return ImageResult(position, error=error, image=encoded)
-
-    async def _tiled_result(self, call: _Call, tiling: Tiling, position: int, image: ImageLike) -> ImageResult:
-        encoded = None
-        try:
-            async with self._tiled:
-                with client_span("vfnet detect", **{"vfnet.image.index": position}):
-                    encoded = await self._loader.load(image)
-                    answer = await self._infer_tiled(
-                        encoded, tiling, call.options, call.fair_retry, call.slots, call.is_lost
-                    )
+                    answer = await self._found(call, encoded)
             call.is_lost.clear()
             return ImageResult(position, detections=answer.detections, image=encoded, tiles=answer.tiles)
         except VFNetClientError as error:
             if isinstance(error, ServerUnavailableError):
                 call.is_lost.set()
             return ImageResult(position, error=error, image=encoded)
+
+    async def _found(self, call: _Call, image: bytes) -> TiledAnswer:
+        if call.tiling is not None:
+            return await self._infer_tiled(image, call.tiling, call.options, call.fair_retry, call.slots, call.is_lost)
+        answer = await self._infer(image, call.options, call.fair_retry, is_known_to_be_away=call.is_lost.is_set())
+        return TiledAnswer(typed(answer), tiles=0)
 
     def _transport(self) -> Transport:
         if self._opened is None:  # not in __init__: it binds itself to the running event loop

@@ -7,7 +7,6 @@ import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
@@ -23,11 +22,11 @@ class Credentials:
 
     key: str | None = field(default=None, repr=False)
     """Sent as `Authorization: Bearer <key>`."""
-    ca_file: Path | None = None
+    ca_file: str | os.PathLike[str] | None = None
     """Authorities in PEM, instead of those that SSL_CERT_FILE names or the usual ones."""
-    certificate_file: Path | None = None
+    certificate_file: str | os.PathLike[str] | None = None
     """The client's own certificate chain in PEM, for servers that ask for one."""
-    private_key_file: Path | None = None
+    private_key_file: str | os.PathLike[str] | None = None
     """Its key in PEM; None where it is in `certificate_file`."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """More headers (over gRPC: metadata) of every request."""

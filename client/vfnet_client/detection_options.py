@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from numbers import Integral, Real
+from typing import Any, NamedTuple, cast
 
 from vfnet_client.safe_text import printable_line
 
@@ -113,15 +114,23 @@ def check_option(option: str, value: object, shown: str | None = None) -> Any:
 
 
 def _fraction(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:  # NaN neither
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not 0 <= cast("float", value) <= 1:  # NaN neither
         raise ValueError(f"{name} must be a number from 0 to 1")
-    return float(value)
+    return float(cast("float", value))
 
 
 def _count(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _INT32_MAX:
+    number = _whole_number(value)
+    if number is None or not 1 <= number <= _INT32_MAX:
         raise ValueError(f"{name} must be a whole number from 1 on")
-    return value
+    return number
+
+
+def _whole_number(value: object) -> int | None:
+    """JSON has 20.0 as well as 20, and NumPy has numbers of its own."""
+    is_whole = isinstance(value, Integral) or (isinstance(value, float) and value.is_integer())
+    return int(value) if is_whole and not isinstance(value, bool) else None  # type: ignore[call-overload]
 
 
 def _classes(name: str, value: object) -> tuple[str, ...]:
@@ -136,8 +145,9 @@ def _classes(name: str, value: object) -> tuple[str, ...]:
 
 
 def _class(name: str, entry: object) -> str:
-    if isinstance(entry, int) and not isinstance(entry, bool) and 0 <= entry <= _INT32_MAX:
-        return str(entry)
+    number = _whole_number(entry)
+    if number is not None and 0 <= number <= _INT32_MAX:
+        return str(number)
     if not isinstance(entry, str) or not entry or len(entry) > _LONGEST_CLASS or not _is_text(entry):
         raise ValueError(f"{name} must be names or numbers from 0 on, and {_shown(entry)} is neither")
     return entry

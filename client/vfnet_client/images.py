@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from vfnet_client.bounded_files import read_file
-from vfnet_client.contract import ImageURL, is_url
+from vfnet_client.contract import ImageURL, decode_image_item, is_url
 from vfnet_client.exceptions import CommandError, InvalidImageError
 from vfnet_client.image_files import PassedOver, images_in, is_folder, why_unreadable
 from vfnet_client.safe_text import printable_line, shown_reference
-from vfnet_images.kinds import NAMES
+from vfnet_images.kinds import HEAD_BYTES, NAMES, kind_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,7 +117,7 @@ class ImageLoader:
         if isinstance(image, str) and is_url(image):
             return await self.fetch(image)
         if isinstance(image, str | os.PathLike):
-            return await asyncio.to_thread(_read, Path(image))
+            return await asyncio.to_thread(_read, image)
         return await asyncio.to_thread(encode_png, image)
 
     async def fetch(self, url: str) -> bytes:
@@ -196,9 +196,24 @@ def as_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
     return canvas
 
 
-def _read(path: Path) -> bytes:
+def _read(named: str | os.PathLike[str]) -> bytes:
+    path = Path(named)
     try:
         return read_file(path, MAX_FILE_BYTES)
     except OSError as error:
+        if isinstance(named, str) and _is_picture_in_base64(named):
+            raise InvalidImageError(
+                "this text is a picture in base64 and no path: decode it first, with base64.b64decode, or send it as a "
+                "request to score()"
+            ) from error
         why = why_unreadable(path, error)
         raise InvalidImageError(f"cannot read {printable_line(str(path), _LONGEST_NAME)}: it {why}") from error
+
+
+def _is_picture_in_base64(text: str) -> bool:
+    """As requests to `/score` hold pictures, also as a data URI."""
+    try:
+        found = decode_image_item(text)
+    except InvalidImageError:
+        return False
+    return isinstance(found, bytes) and kind_of(found[:HEAD_BYTES]) is not None

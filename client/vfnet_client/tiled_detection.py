@@ -237,15 +237,23 @@ def _merged(
     answers = [typed(each["DETECTIONS"][0]).boxes for each in outputs]
     found = [
         Found(
-            np.array([box.in_pixels(tile.width, tile.height) for box in boxes], np.float64).reshape(-1, 4),
+            # Rounded to float32, which models compute in, they are the model's own again and no quotients of them. So
+            # an IoU just at the threshold is decided as by whoever holds the model itself.
+            np.array([box.in_pixels(tile.width, tile.height) for box in boxes], np.float32)
+            .reshape(-1, 4)
+            .astype(np.float64),
             np.array([box.score for box in boxes], np.float64),
             np.array(labels, np.int64),
         )
         for tile, boxes, labels in zip(tiles, answers, _labels(answers, outputs), strict=True)
     ]
-    every = [(box, tile) for tile, boxes in zip(tiles, answers, strict=True) for box in boxes]
+    every = [
+        (box, corners, tile)
+        for tile, boxes, part in zip(tiles, answers, found, strict=True)
+        for box, corners in zip(boxes, part.boxes.tolist(), strict=True)
+    ]
     kept = (every[position] for position in surviving(tiles, found, iou_threshold, most))
-    return Detections([_in_image(box, tile, size) for box, tile in kept])
+    return Detections([_in_image(box, corners, tile, size) for box, corners, tile in kept])
 
 
 def _labels(answers: Sequence[Sequence[DetectedBox]], outputs: Sequence[Mapping[str, Any]]) -> list[Sequence[int]]:
@@ -266,12 +274,12 @@ def _labels(answers: Sequence[Sequence[DetectedBox]], outputs: Sequence[Mapping[
     return [[index_of[box.label] for box in boxes] for boxes in answers]
 
 
-def _in_image(box: DetectedBox, tile: Tile, size: tuple[int, int]) -> DetectedBox:
-    """A tile's box with corners as fractions of the image."""
+def _in_image(box: DetectedBox, corners: Sequence[float], tile: Tile, size: tuple[int, int]) -> DetectedBox:
+    """A tile's box with corners as fractions of the image; `corners` are x1 y1 x2 y2 in pixels of the tile."""
     width, height = size
     if (tile.width, tile.height) == size:
         return box
-    x1, y1, x2, y2 = box.in_pixels(tile.width, tile.height)
+    x1, y1, x2, y2 = corners
     return DetectedBox(
         (tile.left + x1) / width,
         (tile.top + y1) / height,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 Pair = tuple[int, int]
 """Along the width, along the height."""
@@ -15,9 +16,10 @@ MOST_TILES = 1000
 """Of one image: a mistyped size asks for millions."""
 SMALLEST_SIDE = 16
 """Pixels of a tile's side. Half of what MMDetection trains on: a smaller one shows nothing but a part of an object."""
-_PAIR = re.compile(r"\(?\s*(\d{1,6})\s*[xX,]\s*(\d{1,6})\s*\)?")
-_LONGEST_PAIR = 64
-"""Characters. A pattern's search of a long text of blanks can take time with the square of its length."""
+_NUMBER = "(0|[1-9][0-9]{0,5})"
+_PAIR = re.compile(rf" *\(? *{_NUMBER} *[xX,] *{_NUMBER} *\)? *")
+_LONGEST = 40
+"""Characters of such a text. The patterns take time that grows with the square of the spaces."""
 
 
 class TilingError(ValueError):
@@ -29,7 +31,7 @@ class Tiling:
     """How each image is tiled: into a grid, or into tiles of a size.
 
     Raises:
-        TilingError: both or neither are given, or a number is out of its bounds.
+        TilingError: both or neither are given, or what is given is no such number, or is out of its bounds.
     """
 
     tile_grid_size: Pair | None = None
@@ -45,6 +47,13 @@ class Tiling:
     """Whether the image is detected in as a whole, too, which finds the objects that fit into no tile."""
 
     def __post_init__(self) -> None:
+        _check_pair("tile_grid_size", self.tile_grid_size, "columns and rows such as (3, 2)")
+        _check_pair("tile_size", self.tile_size, "a width and a height in pixels such as (640, 640)")
+        for name in ("tile_overlap_ratio", "tile_predictions_nms_thresh"):
+            value = getattr(self, name)
+            is_left_out = value is None and name == "tile_predictions_nms_thresh"
+            if not is_left_out and (isinstance(value, bool) or not isinstance(value, Real)):
+                raise TilingError(f"{name} is {value!r:.40}; it has to be a number from 0 to 1")
         if self.tile_grid_size is not None and self.tile_size is not None:
             raise TilingError("a grid of tiles and a size of tiles are given; give one of them")
         if self.tile_grid_size is None and self.tile_size is None:
@@ -71,26 +80,35 @@ class Tiling:
         return ", ".join(parts if self.whole_image else [*parts, "tiles-only"])
 
 
+def _check_pair(name: str, value: object, meaning: str) -> None:
+    sides = value if isinstance(value, tuple) and len(value) == 2 else (None,)
+    if value is not None and not all(isinstance(side, Integral) for side in sides):
+        raise TilingError(f"{name} is {value!r:.40}; it has to be {meaning}")
+
+
 def parse_grid_size(text: str) -> Pair:
     """Columns and rows of `3x2`, `3X2` or `(3, 2)`, as AutoML reads them. Raises TilingError."""
     found = _pair(text)
     if found is None:
-        raise TilingError(f"{text[:40]!r} is no grid of tiles such as 3x2: columns, then rows")
+        raise TilingError(f"{text[:_LONGEST]!r} is no grid of tiles such as 3x2: columns, then rows")
     return found
 
 
 def parse_tile_size(text: str) -> Pair:
     """Width and height of `640x480`; `640` is a square. Raises TilingError."""
-    side = text.strip()
-    found = _pair(f"{side}x{side}" if side.isdecimal() else side)
+    found = _pair(text, may_be_square=True)
     if found is None:
-        raise TilingError(f"{text[:40]!r} is no size of tiles such as 640 or 640x480: width, then height in pixels")
+        raise TilingError(
+            f"{text[:_LONGEST]!r} is no size of tiles such as 640 or 640x480: width, then height in pixels"
+        )
     return found
 
 
-def _pair(text: str) -> Pair | None:
-    text = text.strip()
-    found = _PAIR.fullmatch(text) if len(text) <= _LONGEST_PAIR else None
+def _pair(text: str, *, may_be_square: bool = False) -> Pair | None:
+    """Two numbers; None: it is no text of two, or of one where that may be."""
+    if len(text) > _LONGEST:
+        return None
+    found = _PAIR.fullmatch(f"{text}x{text}" if may_be_square and text.strip().isdecimal() else text)
     return None if found is None else (int(found[1]), int(found[2]))
 
 

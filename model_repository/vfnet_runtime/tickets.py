@@ -40,15 +40,18 @@ LAYOUT = np.dtype(
     [
         # Tickets taken before are void.
         ("void_before", "<i8"),
-        # About the most seconds that a ticket was out, of late. Asked only where no detector tells what it does.
+        # See `TicketLedger.slowest`.
         ("slowest", "<f8"),
         # When a detector last found nothing more waiting for it.
         ("queue_empty", "<i8"),
         # `idle_since` is 0 while a process is at work.
         ("detectors", [("process", "<i8"), ("idle_since", "<i8")], _DETECTORS),
-        # A place without a ticket is free.
-        ("places", [("ticket", "<i8"), ("stage", "<i8"), ("since", "<i8"), ("taken", "<i8")], PLACES),
-        # Of whoever has the place: see `note`. Apart from the places, which are searched often.
+        # Of each place. One without a ticket is free. Apart from all else, for they are searched often.
+        ("tickets", "<i8", PLACES),
+        # Of whoever has the place: see `note`.
+        ("stages", "<i8", PLACES),
+        ("since", "<i8", PLACES),
+        ("taken", "<i8", PLACES),
         ("notes", "<i8", (PLACES, NOTES)),
     ]
 )
@@ -86,8 +89,9 @@ class TicketLedger:
         self._file = _open_shared(path)
         self._map = mmap.mmap(self._file, LAYOUT.itemsize)
         self._ledger = np.frombuffer(self._map, LAYOUT, 1)
-        self._places, self._detectors = self._ledger["places"][0], self._ledger["detectors"][0]
-        self._tickets, self._notes = self._places["ticket"], self._ledger["notes"][0]
+        self._detectors, self._tickets = self._ledger["detectors"][0], self._ledger["tickets"][0]
+        self._stages, self._since, self._taken = (self._ledger[name][0] for name in ("stages", "since", "taken"))
+        self._notes = self._ledger["notes"][0]
 
     def take(self, capacity: int) -> int | None:
         """A ticket, unless `capacity` are out."""
@@ -102,7 +106,8 @@ class TicketLedger:
                 return None
             ticket, now = secrets.randbelow(2**63 - 1) + 1, time.monotonic_ns()
             self._notes[free] = 0
-            self._places[free] = (ticket, _PREPARING, now, now)
+            self._stages[free], self._since[free], self._taken[free] = _PREPARING, now, now
+            self._tickets[free] = ticket
             return ticket
 
     def pass_on(self, ticket: int) -> None:
@@ -137,8 +142,8 @@ class TicketLedger:
         """Another image may come in."""
         with self._locked():
             if (place := self._find(ticket)) is not None:
-                seconds = min((time.monotonic_ns() - int(self._places["taken"][place])) / 1e9, self.lifetime)
-                self._ledger["slowest"] = max(seconds, _FADING * float(self._ledger["slowest"][0]))
+                seconds = min((time.monotonic_ns() - int(self._taken[place])) / 1e9, self.lifetime)
+                self._ledger["slowest"] = max(seconds, _FADING * self.slowest())
                 self._tickets[place] = 0
 
     def note(self, ticket: int, first: int, numbers: Sequence[int]) -> None:
@@ -156,7 +161,11 @@ class TicketLedger:
         if (place := self._find(ticket)) is None:
             return None
         now = time.monotonic_ns()
-        return Ages((now - int(self._places["since"][place])) / 1e9, (now - int(self._places["taken"][place])) / 1e9)
+        return Ages((now - int(self._since[place])) / 1e9, (now - int(self._taken[place])) / 1e9)
+
+    def slowest(self) -> float:
+        """About the most seconds that a ticket was out, of late; 0: none has come back yet."""
+        return float(self._ledger["slowest"][0])
 
     def count(self) -> int:
         """Tickets that are out and not void."""
@@ -166,7 +175,7 @@ class TicketLedger:
         """Leave; the last one removes the file."""
         with self._locked():
             self._detectors[self._detectors["process"] == os.getpid()] = (0, 0)
-        del self._ledger, self._places, self._detectors, self._tickets, self._notes
+        del self._ledger, self._detectors, self._tickets, self._stages, self._since, self._taken, self._notes
         self._map.close()
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -184,9 +193,9 @@ class TicketLedger:
     def _enter(self, ticket: int, stage: int, following: int) -> bool:
         """Whether the ticket is out, and was in this stage until now."""
         place = self._find(ticket)
-        if place is None or self._places["stage"][place] != stage:
+        if place is None or self._stages[place] != stage:
             return False
-        self._places["stage"][place], self._places["since"][place] = following, time.monotonic_ns()
+        self._stages[place], self._since[place] = following, time.monotonic_ns()
         return True
 
     def _report(self, idle_since: int) -> None:
@@ -204,13 +213,13 @@ class TicketLedger:
     def _find_out(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Places with a ticket, int64 [n], and whether it is not void, bool [n]."""
         places = np.flatnonzero(self._tickets)
-        now, found = time.monotonic_ns(), self._places[places]
-        stage, since, taken = found["stage"], found["since"], found["taken"]
+        now = time.monotonic_ns()
+        stage, since, taken = self._stages[places], self._since[places], self._taken[places]
         if (self._detectors["process"] != 0).any():
             is_lost = (stage == _WAITING) & (since < self._nothing_waits_since(now) - _nanoseconds(_HANDOVER_SECONDS))
             is_lost |= (stage == _DETECTED) & (since < now - _nanoseconds(_POSTPROCESS_SECONDS))
         else:  # one of Triton's own backends: nobody knows where an image is, only how long others took
-            slowest = float(self._ledger["slowest"][0])  # 0: none has come back yet
+            slowest = self.slowest()
             patience = 1.5 * slowest + 0.25 if slowest else self.lifetime
             is_lost = (stage == _WAITING) & (taken < now - _nanoseconds(patience))
         is_lost |= taken < max(int(self._ledger["void_before"][0]), now - _nanoseconds(self.lifetime))

@@ -168,6 +168,8 @@ class ByteBudget:
     kept for the first `SMALL` bytes of each, so that large bodies do not lock out small ones. The oldest body that is
     being read does not wait for those that came after it, or all could wait for each other: by one body at most the
     capacity is exceeded.
+
+    So it is no `FairBudget`, of whose parts each is taken at once, whole and strictly in turn.
     """
 
     def __init__(self, capacity: int) -> None:

@@ -7,7 +7,10 @@ from collections import deque
 
 
 class FairBudget:
-    """Given in the order in which it is asked for. Who wants more than there ever is gets all of it, alone."""
+    """Given in the order in which it is asked for. Who wants more than there ever is gets all of it, alone.
+
+    No `ByteBudget` is made of it: there a part grows while others wait, and neither order nor capacity is strict.
+    """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = self._free = capacity

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from vfnet_client.detection_options import NO_OPTIONS, DetectionOptions
@@ -52,11 +51,8 @@ class FolderDetector:
             InvalidOptionsError: one of the options makes no sense to this model.
         """
         own = Suppression(self.settings.iou_threshold, self.settings.max_per_img)
-        given = asdict(options)
-        if options.nms_iou is not None:
-            given["nms_iou"] = float(np.float32(options.nms_iou))  # as it arrives in Triton
         try:
-            return own.changed(ClassNames(self.settings.classes), **given)
+            return own.changed(ClassNames(self.settings.classes), **asdict(options))
         except OptionError as error:
             raise InvalidOptionsError(str(error)) from error
 

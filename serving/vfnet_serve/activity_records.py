@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import struct
 import time
 from dataclasses import dataclass
@@ -27,9 +28,15 @@ class ActivityRecord:
 def read_record(directory: Path, pid: int) -> ActivityRecord | None:
     """The record of process `pid`; None while it is still starting."""
     try:
-        at_work, changed = _RECORD.unpack((directory / str(pid)).read_bytes())
+        file = os.open(f"{directory}/{pid}", os.O_RDONLY | os.O_CLOEXEC)  # no `Path`: read many times a second
+    except OSError:
+        return None
+    try:
+        at_work, changed = _RECORD.unpack(os.read(file, _RECORD.size))
     except (OSError, struct.error):
         return None
+    finally:
+        os.close(file)
     return ActivityRecord(int(at_work), changed)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from vfnet_runtime.proc_files import SchedstatFile, StatFile, threads_of
 from vfnet_runtime.triton_models.triton_queue import TritonQueue
 from vfnet_serve.activity_records import forget_record, read_record
 
@@ -38,8 +39,15 @@ class ModelProcess:
     _queue: TritonQueue | None = None
     _stopped_since: float | None = None
     _still_since: float | None = None
-    _times_run: dict[str, str] = field(default_factory=dict)
-    _all_times_run: dict[str, str] = field(default_factory=dict)
+    _stat: StatFile | None = field(default=None, init=False)
+    """None: it had gone before it was looked at."""
+    _oldest_but_one: SchedstatFile | None = field(default=None, init=False)
+    _times_run: int | None = None
+    _all_times_run: dict[str, int | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stat = StatFile(self.process.pid)
 
     @classmethod
     def of(cls, process: psutil.Process) -> ModelProcess | None:
@@ -61,10 +69,8 @@ class ModelProcess:
 
     def is_alive(self) -> bool:
         """Whether it runs; a zombie does not."""
-        try:
-            return bool(self.process.status() != psutil.STATUS_ZOMBIE and self.process.is_running())
-        except psutil.NoSuchProcess:
-            return False
+        state = None if self._stat is None else self._stat.read()
+        return state is not None and not state.has_ended
 
     def forget_time(self) -> None:
         """Whoever looks at it was not looking for a while: what was seen before says nothing."""
@@ -73,11 +79,10 @@ class ModelProcess:
     def fault(self, activity_dir: Path, stall_timeout: float) -> str | None:
         """What is wrong with it, so that it must be killed; None: nothing. Ask several times a second."""
         now = time.monotonic()
-        try:
-            is_stopped = self.process.status() == psutil.STATUS_STOPPED
-        except psutil.NoSuchProcess:
+        state = None if self._stat is None else self._stat.read()
+        if state is None:
             return None  # the next look finds that it has gone
-        if not is_stopped:
+        if not state.is_stopped:
             self._stopped_since = None
         elif self._stopped_since is None:
             self._stopped_since = now
@@ -109,15 +114,23 @@ class ModelProcess:
 
     def _does_not_run(self, now: float) -> bool:
         """Mostly a look at one thread suffices: the backend's own, which is the oldest but one."""
-        tasks = Path(f"/proc/{self.process.pid}/task")
-        times = _times_run(tasks, only_second=True)
-        if self._still_since is None or not times or times != self._times_run:
+        times = self._times_run_of_one()
+        if self._still_since is None or times is None or times != self._times_run:
             self._still_since, self._times_run, self._all_times_run = now, times, {}
             return False
         if now - self._still_since < _STILL_SECONDS:
             return False
-        before, self._all_times_run = self._all_times_run, _times_run(tasks)
-        return bool(before) and before == self._all_times_run and not _some_could_run(tasks)
+        before, self._all_times_run = self._all_times_run, _times_run(self.process.pid)
+        return bool(before) and before == self._all_times_run and not _some_could_run(self.process.pid)
+
+    def _times_run_of_one(self) -> int | None:
+        if self._oldest_but_one is None:
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                self._oldest_but_one = SchedstatFile(threads_of(self.process.pid)[1])
+        times = None if self._oldest_but_one is None else self._oldest_but_one.times_run()
+        if times is None:  # that thread has ended: the next look finds another
+            self._oldest_but_one = None
+        return times
 
 
 class DeadChildren:
@@ -146,22 +159,19 @@ class DeadChildren:
         return time.monotonic() - min(self._since.values()) if self._since else 0.0
 
 
-def _times_run(tasks: Path, *, only_second: bool = False) -> dict[str, str]:
-    """How often each thread has run, by thread; the second one alone, or nothing where the kernel does not say."""
-    found = {}
-    with contextlib.suppress(OSError, IndexError, ValueError):
-        threads = sorted((path.name for path in tasks.iterdir()), key=int)
-        for thread in threads[1:2] if only_second else threads:
-            found[thread] = (tasks / thread / "schedstat").read_text().split()[2]
-    return found
+def _times_run(pid: int) -> dict[str, int | None]:
+    """How often each thread has run, by thread."""
+    with contextlib.suppress(OSError, ValueError):
+        return {task.name: SchedstatFile(task).times_run() for task in threads_of(pid)}
+    return {}
 
 
-def _some_could_run(tasks: Path) -> bool:
+def _some_could_run(pid: int) -> bool:
     """Whether a thread only waits for a processor."""
     with contextlib.suppress(OSError, IndexError):
         return any(
-            (thread / "stat").read_text(errors="replace").rpartition(")")[2].split()[0] == _RUNNABLE
-            for thread in tasks.iterdir()
+            (task / "stat").read_text(errors="replace").rpartition(")")[2].split()[0] == _RUNNABLE
+            for task in threads_of(pid)
         )
     return True
 

@@ -18,7 +18,9 @@ _USUAL_WAITING, _FEWEST_WAITING = 16, 2
 DEFAULT_MAX_WAIT = 0.75
 """Leaves a server time to be itself again within a second of too many requests."""
 _USUAL_NAMES = EnsembleNames(MODEL)
-_SMALLEST_BATCH = 8
+_FEWEST_AHEAD = 8
+"""Images that leave a quick network enough to do."""
+_BATCH_PER_STREAM, _BATCH_PER_THROUGHPUT_STREAM = 4, 2
 _MOST_THROUGHPUT_STREAMS = 4
 _INSTANCES_ON_A_GPU = 2
 """So the GPU computes while the pixels of the next batch are copied: `vfnet bench instances`. Not measured on a GPU."""
@@ -86,8 +88,8 @@ class ServingSettings:
 
     @property
     def fewest_in_flight(self) -> int:
-        """That keep the detector at work: as many ready as are computed, and one being decoded."""
-        return min(2 * self.computed_at_once + 1, self.max_in_flight)
+        """That keep the detector at work: as many ready as are computed, and as many decoded as leave together."""
+        return min(2 * self.computed_at_once + (self.throughput_streams or 1), self.max_in_flight)
 
     def within_max_wait(self, images_per_second: float, given: GivenSettings) -> ServingSettings:
         """Fewer in flight and waiting where those chosen take longer than `max_wait` at this speed.
@@ -171,10 +173,13 @@ def choose_settings(
         # One image on each core: more get done than by cores that wait for each other. Only few were tried.
         throughput_streams = threads if threads <= _MOST_THROUGHPUT_STREAMS else streams
     # Several images for every stream, for all wait for the last; an engine without streams was built for its batches.
-    written = int(detector.max_batch_size)
-    batch = given.batch_size or (max(_SMALLEST_BATCH, 4 * streams) if streams is not None else written)
+    batch = int(detector.max_batch_size)
+    if streams is not None and throughput_streams is not None:
+        # As many for each, so that none is left over, which would be computed alone on all cores.
+        batch = max(_BATCH_PER_STREAM * streams, _BATCH_PER_THROUGHPUT_STREAM * throughput_streams)
+    batch = given.batch_size or batch
     # One batch under way, and on GPUs one ready to follow it; on CPUs it fills up while the first one's images leave.
-    ahead = (2 * gpus if gpus else 1) * batch
+    ahead = 2 * gpus * batch if gpus else max(_FEWEST_AHEAD, batch)
     return ServingSettings(
         streams=streams,
         throughput_streams=throughput_streams,

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
+from vfnet_runtime.proc_files import StatFile
 from vfnet_serve.activity_records import void_tickets
 from vfnet_serve.background_task import BackgroundTask
 from vfnet_serve.gpus import says_gpu_is_unusable, says_there_is_no_room
@@ -84,12 +85,16 @@ class Watchdog:
         self._last_look = self._last_discovery = time.monotonic()
         self._triton_stopped_since: float | None = None
         self._threads_at_first: int | None = None
+        self._triton: StatFile | None = None
+        """None: it has gone already."""
+        with contextlib.suppress(OSError):
+            self._triton = StatFile(self.server.process.pid)
 
     def begin(self) -> None:
         """Note how many processes each model has. Call it once, when the server is ready."""
         self._discover()
-        with contextlib.suppress(psutil.NoSuchProcess):
-            self._threads_at_first = psutil.Process(self.server.process.pid).num_threads()
+        triton = None if self._triton is None else self._triton.read()
+        self._threads_at_first = None if triton is None else triton.threads
         self.expected = Counter(process.model for process in self.processes.values())
         self._last_look = time.monotonic()
 
@@ -180,16 +185,13 @@ class Watchdog:
         return [model for model, count in self.expected.items() if alive[model] < count and model not in self.loads]
 
     def _look_at_triton(self, now: float) -> None:
-        triton = self.server.process
-        try:
-            process = psutil.Process(triton.pid)
-            with process.oneshot():
-                is_stopped, threads = process.status() == psutil.STATUS_STOPPED, process.num_threads()
-        except psutil.NoSuchProcess:
+        triton = None if self._triton is None else self._triton.read()
+        if triton is None:
             return
+        threads = triton.threads
         if self._threads_at_first is not None and threads > self._threads_at_first + self.most_threads_left:
             raise TritonLostError(f"the Triton server has {threads} threads, most of them of models that were replaced")
-        if not is_stopped:
+        if not triton.is_stopped:
             self._triton_stopped_since = None
         elif self._triton_stopped_since is None:
             self._triton_stopped_since = now

@@ -162,10 +162,11 @@ def test_without_a_certificate_the_server_hangs_up(
         headers_seen(mutual[protocol], Credentials(KEY, certificate.certificate))
 
 
+@pytest.mark.parametrize("kind", [Path, str])
 @pytest.mark.parametrize("scheme", ["grpcs", "https"])
-def test_a_missing_certificate_file_is_named(scheme: str, tmp_path: Path) -> None:
+def test_a_missing_certificate_file_is_named(scheme: str, kind: type[Path] | type[str], tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        headers_seen(f"{scheme}://127.0.0.1:1", Credentials(ca_file=tmp_path / "missing.pem"))
+        headers_seen(f"{scheme}://127.0.0.1:1", Credentials(ca_file=kind(tmp_path / "missing.pem")))
 
 
 @pytest.mark.parametrize(

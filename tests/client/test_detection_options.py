@@ -6,6 +6,7 @@ import argparse
 import tracemalloc
 from typing import Any
 
+import numpy as np
 import pytest
 
 from vfnet_client.commands.options import add_detection_options, detection_options
@@ -17,9 +18,13 @@ EVERY = DetectionOptions.chosen(score_threshold=0.5, classes=["can", 3, "can", "
 ABSURD = [
     ({"score_threshold": 1.1}, "score_threshold must be a number from 0 to 1"),
     ({"nms_iou": float("nan")}, "nms_iou must be a number from 0 to 1"),
+    ({"nms_iou": 10**400}, "nms_iou must be a number from 0 to 1"),
     ({"nms_iou": True}, "nms_iou must be a number from 0 to 1"),
     ({"max_detections": 0}, "max_detections must be a whole number from 1 on"),
-    ({"max_detections": 10.0}, "max_detections must be a whole number from 1 on"),
+    ({"max_detections": 10.5}, "max_detections must be a whole number from 1 on"),
+    ({"max_detections": float("inf")}, "max_detections must be a whole number from 1 on"),
+    ({"max_detections": float("nan")}, "max_detections must be a whole number from 1 on"),
+    ({"max_detections": "10"}, "max_detections must be a whole number from 1 on"),
     ({"max_detections": 2**31}, "max_detections must be a whole number from 1 on"),
     ({"classes": "can"}, "classes must be a list of class names or numbers"),
     ({"classes": []}, "classes must name at least one class; leave it out for all"),
@@ -70,6 +75,16 @@ def test_of_a_class_that_is_none_no_more_is_written_than_is_shown(entry: object)
     finally:
         tracemalloc.stop()
     assert len(str(caught.value)) < 150
+
+
+def test_numbers_may_be_numpys_and_whole_ones_written_as_json_may() -> None:
+    numbers: dict[str, Any] = {
+        "score_threshold": np.float32(0.5), "classes": [2.0, np.int64(3)], "max_detections": np.int64(20), "nms_iou": 1
+    }  # fmt: skip
+    chosen = DetectionOptions.chosen(**numbers)
+    assert chosen == DetectionOptions(0.5, ("2", "3"), 20, 1.0)
+    assert (type(chosen.score_threshold), type(chosen.max_detections)) == (float, int)
+    assert read_parameters({"max_detections": 20.0, "classes": [2.0]}).options == DetectionOptions(None, ("2",), 20)
 
 
 def test_parameters_are_read_as_they_are_written() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import threading
 import time
@@ -153,6 +154,16 @@ def test_a_file_that_cannot_be_read_is_an_invalid_image(tmp_path: Path) -> None:
     for path in (tmp_path / "missing.png", tmp_path, "null\0byte"):
         with pytest.raises(InvalidImageError, match="cannot read"):
             load(path)
+
+
+@pytest.mark.parametrize("begins", ["", "data:image/png;base64,"])
+@pytest.mark.parametrize("size", [(8, 8), (900, 700)])
+def test_a_picture_in_base64_is_no_path_and_said_to_be_none(begins: str, size: tuple[int, int]) -> None:
+    text = begins + base64.encodebytes(encode_png(Image.new("RGB", size))).decode()
+    with pytest.raises(InvalidImageError, match=r"^this text is a picture in base64 and no path: decode it first"):
+        load(text)
+    with pytest.raises(InvalidImageError, match="cannot read cGhvdG8="):  # base64, and of no picture
+        load("cGhvdG8=")
 
 
 def test_arrays_and_pil_images_become_png_without_loss() -> None:

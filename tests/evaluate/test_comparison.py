@@ -161,6 +161,7 @@ def test_options_that_do_not_go_with_a_comparison_are_refused(
         (["--save-detections", str(tmp_path / "x")], "--save-detections is for one source"),
         (["--scale", "480x800"], "scale 800x480: only for checkpoints"),
         (["--flip"], "flip: only for checkpoints"),
+        (["--nms-iou", "0.5"], "nms-iou 0.5: only for servers and checkpoints"),
         (
             ["--tile-grid-size", "3x2"],
             "tile-overlap-ratio 0.25: only for --server and --checkpoint",
@@ -171,6 +172,14 @@ def test_options_that_do_not_go_with_a_comparison_are_refused(
     ):
         assert main([*command, *options]) == 1
         assert said in capsys.readouterr().err
+
+
+def test_settings_of_a_build_are_no_servers(
+    annotations: Path, files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["evaluate", "--annotations", str(annotations), "--compare", files[0], "grpc://127.0.0.1:1"]
+    assert main([*command, "--nms-iou=0.5", "--nms-pre=300"]) == 1
+    assert "nms-pre 300: only for checkpoints" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

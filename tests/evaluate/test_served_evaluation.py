@@ -95,6 +95,29 @@ def test_server_and_checkpoint_are_compared_and_nothing_is_gained_or_lost(
     assert "A: " in capsys.readouterr().err
 
 
+def test_two_servers_are_compared_with_what_a_request_may_choose(
+    server: ServedRepository, strips: Path, tmp_path: Path
+) -> None:
+    """Each is asked as `--server` is, and both are told to have been."""
+    options = ["--nms-iou=0.3", "--max-detections=5", "--score-threshold=0.1", "--tile-grid-size=2x1"]
+    figures = tmp_path / "all.json"
+    command = ["evaluate", f"--annotations={strips}", f"--json={figures}", *options]
+    assert main([*command, f"--server={server.grpc_url}"]) == 0
+    alone = json.loads(figures.read_text())
+    urls = [server.grpc_url, f"{server.http_url}#vfnet"]
+    assert main([*command, f"--output={tmp_path / 'page'}", "--compare", *urls]) == 0
+    compared = json.loads(figures.read_text())
+    assert compared["A"] == alone
+    assert 0 < alone["detections"] <= 2 * 5
+    page = (tmp_path / "page" / "comparison.md").read_text()
+    chosen = "(score-threshold 0.1, max-detections 5, nms-iou 0.3), tile-grid-size 2x1, tile-overlap-ratio 0.25"
+    for side, words in (("A", server.grpc_url), ("B", f"{server.http_url} vfnet")):
+        assert compared[side]["source"] == f"server {words} {chosen}"
+        assert compared[side]["detections"] == alone["detections"]
+        assert f"{side}: server" in page
+    assert page.count("nms-iou 0.3") == page.count("tile-grid-size 2x1") == 2
+
+
 def test_nothing_is_lost_on_the_way_through_the_server_s_json(
     server: ServedRepository, strips: Path, tmp_path: Path
 ) -> None:

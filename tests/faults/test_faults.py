@@ -15,9 +15,9 @@ from reference_answers import take_reference
 
 
 @pytest.fixture(scope="module")
-def deployment(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def deployment(thin_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Everything that `vfnet up` starts."""
-    with deployed(tmp_path_factory.mktemp("faults"), f"--checkpoint={demo_checkpoint}") as running:
+    with deployed(tmp_path_factory.mktemp("faults"), f"--checkpoint={thin_checkpoint}") as running:
         yield running
 
 

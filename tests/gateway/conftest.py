@@ -13,7 +13,7 @@ from held_detector import Gate, gate_of, with_gate
 from triton_server import NO_OP, ServedRepository, serving
 from vfnet_bench.served_repository import with_fixed_time
 
-SLOW_SECONDS = 0.25
+SLOW_SECONDS = 0.1
 """What one image takes the slow detector, one after another."""
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import orjson
+import psutil
 import pytest
 
 from gateway_process import RunningGateway, running_gateway
@@ -147,6 +148,12 @@ def connected(gateway: RunningGateway) -> socket.socket:
     return socket.create_connection(("127.0.0.1", gateway.port), timeout=30)
 
 
+def has_connection(gateway: RunningGateway, port: int) -> bool:
+    """Whether the gateway still has the connection that came from this port."""
+    found = psutil.Process(gateway.process.pid).net_connections("tcp")
+    return any(each.raddr and each.raddr.port == port for each in found)
+
+
 def first_line(connection: socket.socket) -> bytes:
     answer = b""
     with contextlib.suppress(ConnectionResetError):
@@ -203,7 +210,7 @@ def test_a_client_that_does_not_read_its_answer_is_hung_up_on(bounded: RunningGa
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.sendall(HEAD + b"content-length: %d\r\n\r\n" % len(body) + body)
         assert connection.recv(100).startswith(b"HTTP/1.1 422")
-        sleep(5)
+        assert eventually(lambda: not has_connection(bounded, connection.getsockname()[1]))
         received = 100
         with contextlib.suppress(ConnectionResetError):
             while chunk := connection.recv(1 << 20):

@@ -89,7 +89,7 @@ def test_of_a_client_that_leaves_only_what_was_sent_is_finished(narrow: RunningG
     assert eventually(lambda: narrow.metric("vfnet_gateway_images_in_flight") == 0)
     (line,) = [line for line in narrow.log_lines() if line.get("request_id") == "leaver"]
     assert (line["status"], line["reason"]) == (499, "the client left")
-    time.sleep(1)  # four images more, were they still coming
+    time.sleep(1)  # ten images more, were they still coming
     assert detected(narrow) - before == 2
 
 

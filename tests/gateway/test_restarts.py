@@ -95,10 +95,12 @@ def callers(gateway: RunningGateway, server: ServedRepository) -> Iterator[list[
 @pytest.mark.parametrize("model", ["vfnet_preprocess", "vfnet_detector", "vfnet_postprocess"])
 def test_a_killed_model_process_is_not_seen(model: str, served: ServedRepository, gateway: RunningGateway) -> None:
     assert eventually(lambda: bool(served.model_processes(model)), 30)
+    replaced = f"{model} serves again"
+    before = served.log.read_text().count(replaced)
     with callers(gateway, served) as wrong:
         victim = served.model_processes(model)[0]
         victim.kill()
-        time.sleep(5)
+        assert eventually(lambda: served.log.read_text().count(replaced) > before, 60)
     assert wrong == []
 
 

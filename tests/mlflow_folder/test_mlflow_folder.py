@@ -16,6 +16,7 @@ import yaml
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
+from boxes_on_the_edge import EDGES, boxes_on_the_edge
 from score_requests import GOOD, strip_png, table
 from vfnet.command_table import COMMANDS
 from vfnet.commands import finetune, sweep
@@ -28,6 +29,7 @@ from vfnet_mlflow.scoring import FolderScorer
 from vfnet_model.checkpoints.resolve import open_checkpoint
 from vfnet_model.detectors.repository_detector import RepositoryDetector
 from vfnet_model.manifest import BuildOptions, Manifest
+from vfnet_runtime.answers import detect
 from vfnet_runtime.architecture.config import VFNetConfig
 from vfnet_runtime.engines.convolutions.library import LIBRARY
 from vfnet_train.finetuning import FinetuneOutcome
@@ -117,6 +119,13 @@ def test_it_detects_as_the_repository_of_the_same_checkpoint(
     changed = json.loads(detector.detect(out.getvalue(), detector.suppression(options)))
     assert 0 < len(changed["boxes"]) < len(scores)
     assert changed == repository.with_options(options).detect(out.getvalue()).to_json()
+
+
+@pytest.mark.parametrize(("nms_iou", "boxes"), EDGES.values(), ids=EDGES)
+def test_an_iou_on_the_edge_is_decided_as_by_triton(nms_iou: float, boxes: int, scorer: FolderScorer) -> None:
+    """`test_served_options` has the same boxes at a real one."""
+    suppression = scorer._detector.suppression(DetectionOptions.chosen(nms_iou=nms_iou))
+    assert len(detect(*boxes_on_the_edge(), np.ones(2, np.float32), suppression).boxes) == boxes
 
 
 def test_many_images_are_answered_in_order(scorer: FolderScorer) -> None:

@@ -13,6 +13,7 @@ import pytest
 import tritonclient.grpc
 from tritonclient.utils import InferenceServerException
 
+from boxes_on_the_edge import EDGES, boxes_on_the_edge
 from overlapping_boxes import overlapping_boxes
 from score_requests import strip_png
 from served_inference import ARRAYS, EVERY_OUTPUT, OPTION_TYPES, infer
@@ -21,9 +22,14 @@ from vfnet_build.model_configuration import read_configuration, write_configurat
 from vfnet_build.repository import write_repository
 from vfnet_client import InvalidOptionsError, UnsupportedOptionsError, VFNetClient
 from vfnet_client.cli import main
+from vfnet_client.detection_options import DetectionOptions
 from vfnet_model.checkpoints.loading import load_checkpoint
 from vfnet_model.detection_settings import DetectionSettings
+from vfnet_model.detectors.chosen_suppression import chosen_suppression
 from vfnet_model.manifest import BuildOptions, Manifest
+from vfnet_runtime.answers import detect
+from vfnet_runtime.architecture.config import VFNetConfig
+from vfnet_runtime.suppression import Suppression
 
 pytestmark = pytest.mark.served
 
@@ -60,9 +66,14 @@ def connection(models: ServedRepository) -> Iterator[Any]:
         yield client
 
 
-def suppressed(connection: Any, model: str = "vfnet", seed: int = 1, **options: Any) -> dict[str, Any]:
+Candidates = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def suppressed(
+    connection: Any, model: str = "vfnet", seed: int = 1, candidates: Candidates | None = None, **options: Any
+) -> dict[str, Any]:
     """Candidates of which many overlap, through one model's `vfnet_postprocess` alone."""
-    boxes, scores, labels = overlapping_boxes(seed, classes=4)
+    boxes, scores, labels = candidates or overlapping_boxes(seed, classes=4)
     given = {
         "CANDIDATE_BOXES": boxes[None], "CANDIDATE_SCORES": scores[None], "CANDIDATE_LABELS": labels[None],
         "GEOMETRY": np.float32([[1300, 1300, 1, 1]]),
@@ -88,6 +99,19 @@ def test_a_request_gets_what_a_model_that_was_built_so_answers(seed: int, connec
     assert len(usual["SCORES"]) == 100
     assert suppressed(connection, "strict", seed, nms_iou=0.6, max_detections=100) == usual
     assert suppressed(connection, "old", seed) == usual
+
+
+@pytest.mark.parametrize(("nms_iou", "boxes"), EDGES.values(), ids=EDGES)
+def test_an_iou_on_the_edge_is_decided_as_by_whoever_holds_the_model(
+    nms_iou: float, boxes: int, connection: Any
+) -> None:
+    candidates, options = boxes_on_the_edge(), DetectionOptions.chosen(nms_iou=nms_iou)
+    asked = suppressed(connection, candidates=candidates, nms_iou=nms_iou)
+    held = chosen_suppression(Suppression(0.6, 100), ("can", "carton"), options)
+    built = DetectionSettings(nms_iou=nms_iou).applied_to(VFNetConfig(("can", "carton"))).test
+    for suppression in (held, Suppression(built.iou_threshold, built.max_per_img)):
+        found = detect(*candidates, np.ones(2, np.float32), suppression)
+        assert len(asked["BOXES"]) == len(found.boxes) == boxes
 
 
 def test_classes_are_filtered_before_boxes_are_counted(connection: Any) -> None:

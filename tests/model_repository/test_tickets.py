@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vfnet_runtime import tickets
+from vfnet_runtime import admission, tickets
 from vfnet_runtime.admission import Admission, CallerGoneError
 from vfnet_runtime.tickets import TicketLedger, ledger_path
 from vfnet_serve.activity_records import void_tickets
@@ -296,6 +296,27 @@ def test_who_goes_away_does_not_come_in(ledger: TicketLedger) -> None:
     assert ledger.count() == 1
     door.leave(inside)
     assert ledger.count() == 0
+
+
+@pytest.mark.parametrize(("seconds_inside", "looks"), [(0.05, 500), (0.5, 200), (4.0, 50)])
+def test_who_waits_looks_as_seldom_as_images_are_slow(
+    ledger: TicketLedger, clock: Clock, monkeypatch: pytest.MonkeyPatch, seconds_inside: float, looks: int
+) -> None:
+    door, pauses = Admission(ledger, 1), list[float]()
+    before = door.enter(lambda: False)
+    clock.advance(seconds_inside)
+    door.leave(before)
+    door.enter(lambda: False)
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        clock.advance(seconds)
+
+    monkeypatch.setattr(admission, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: clock.now / 1e9))
+    with pytest.raises(CallerGoneError):
+        door.enter(lambda: sum(pauses) >= 1)
+    assert len(pauses) == pytest.approx(looks, rel=0.1)
+    assert set(pauses) == {max(pauses)}
 
 
 def test_numbers_noted_of_an_image_reach_other_processes_while_it_has_its_place(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_two_cores(configs: Configs) -> None:
         streams=1,
         throughput_streams=2,
         threads=2,
-        batch_size=8,
+        batch_size=4,
         queue_delay=0,
         preprocess_instances=2,
         postprocess_instances=2,
@@ -56,7 +56,9 @@ def test_more_cores_compute_more_images_at_once_and_keep_them_fed(configs: Confi
     assert [settings.threads for settings in chosen] == [1, 4, 16, 64]
     for settings in chosen:
         assert settings.streams is not None
+        assert settings.throughput_streams is not None
         assert settings.batch_size >= 4 * settings.streams
+        assert settings.batch_size % settings.throughput_streams == 0  # a full batch leaves none to be computed alone
         assert settings.max_in_flight > settings.batch_size
         assert settings.preprocess_instances >= 2
     assert chosen[-1].preprocess_instances > chosen[0].preprocess_instances
@@ -76,7 +78,7 @@ def test_gpus_get_the_cores_for_decoding_and_the_batches_they_were_built_for(con
 def test_what_is_given_is_taken_and_what_follows_from_it_follows(configs: Configs) -> None:
     given = GivenSettings(2, 6, 3, 5, 1.5, 7, 4, None, 9, 0.5, 3)
     settings = choose_settings(Machine(2), configs, given)
-    assert settings == ServingSettings(2, 6, 3, 5, 1.5, 7, 4, 5 + 7, 9, 0.5, 3, 6)
+    assert settings == ServingSettings(2, 6, 3, 5, 1.5, 7, 4, 8 + 7, 9, 0.5, 3, 6)
     assert choose_settings(Machine(2), configs, GivenSettings(queue_delay=0.0, max_in_flight=1)).max_in_flight == 1
 
 
@@ -87,14 +89,14 @@ def test_an_engine_without_streams_refuses_them(configs: Configs) -> None:
 
 @pytest.mark.parametrize(
     ("speed", "in_flight", "waiting"),
-    [(1000, 10, 16), (30, 10, 10), (20, 10, 3), (16, 8, 2), (12, 5, 2), (1, 5, 2)],
+    [(1000, 10, 16), (30, 10, 10), (20, 10, 3), (16, 8, 2), (12, 6, 2), (1, 6, 2)],
 )
 def test_where_those_chosen_take_too_long_fewer_come_in(
     configs: Configs, speed: float, in_flight: int, waiting: int
 ) -> None:
     bounded = choose_settings(Machine(2), configs, NOTHING).within_max_wait(speed, NOTHING)
     assert (bounded.max_in_flight, bounded.max_waiting) == (in_flight, waiting)
-    assert bounded.longest_wait(speed) <= 0.75 or (in_flight, waiting) == (5, 2)  # which keep the detector at work
+    assert bounded.longest_wait(speed) <= 0.75 or (in_flight, waiting) == (6, 2)  # which keep the detector at work
 
 
 def test_what_is_given_is_not_bounded(configs: Configs) -> None:

@@ -16,7 +16,7 @@ from vfnet_serve.wait_limits import WaitLimits
 from waiting import eventually
 
 SETTINGS = ServingSettings(
-    streams=1, throughput_streams=2, threads=2, batch_size=8, queue_delay=0, preprocess_instances=2,
+    streams=1, throughput_streams=2, threads=2, batch_size=4, queue_delay=0, preprocess_instances=2,
     postprocess_instances=1, max_in_flight=10, max_waiting=16, queue_timeout=30, max_wait=0.75, computed_at_once=2,
 )  # fmt: skip
 
@@ -53,7 +53,7 @@ def test_more_are_let_in_once_the_machine_turns_out_to_be_faster(speeds: list[fl
     server: Any = SimpleNamespace(endpoints=None, has_ended=lambda **_: False, activity_dir=None)
     dog: Any = watchdog
     limits.measure(server, dog, stop)
-    assert limits.current.max_in_flight == 5
+    assert limits.current.max_in_flight == 6
     limits.look(server, dog, stop)
     assert len(speeds) == 1  # not so soon
     assert limits._since is not None
@@ -84,4 +84,4 @@ def test_a_machine_that_is_still_busy_keeps_the_limits(speeds: list[float]) -> N
 
     assert eventually(looked)
     assert watchdog.loaded == ["vfnet_preprocess"]
-    assert limits.current.max_in_flight == 5
+    assert limits.current.max_in_flight == 6

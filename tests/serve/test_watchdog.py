@@ -113,7 +113,7 @@ def test_a_process_that_completes_nothing_is_replaced(demo_repository: Path, tmp
 def test_work_that_takes_time_is_no_hang(watched: ServedRepository, image: bytes) -> None:
     """A queue longer than the stall timeout, each image of it well within."""
     before = {process.pid for process in watched.model_processes("vfnet_detector")}
-    deadline = time.monotonic() + 2 * STALL_TIMEOUT
+    deadline = time.monotonic() + 1.2 * STALL_TIMEOUT
     while time.monotonic() < deadline:
         document(watched, image)
     assert {process.pid for process in watched.model_processes("vfnet_detector")} == before

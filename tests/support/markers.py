@@ -22,6 +22,9 @@ OF_FIXTURES = {
 OF_FOLDERS = {"parity": "parity"}
 """Marker of all tests below a folder of tests/."""
 
+TAKE_LONG = ("served", "browser", "parity", "training", "slow")
+"""Markers of tests that do."""
+
 _IN_FILE = re.compile(r"^pytestmark = (\[.*?^\]|.*?$)", re.MULTILINE | re.DOTALL)
 _LEFT_OUT = re.compile(r"not \(?(\w+(?: or \w+)*)\)?")
 

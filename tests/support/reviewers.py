@@ -52,7 +52,8 @@ class Reviewer:
         self.visit = Visit(self.page)
         self.page.set_default_timeout(20_000)
         self.visit.listen()
-        self.page.goto(f"{review.gateway.address}/review", wait_until="networkidle")
+        self.page.goto(f"{review.gateway.address}/review")
+        self.page.locator("#key-form:visible, #boxes .shape").first.wait_for()
         if self.page.locator("#key-form").is_visible():
             self.page.fill("#key", KEY)
             self.page.press("#key", "Enter")

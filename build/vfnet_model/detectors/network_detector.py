@@ -6,6 +6,7 @@ import copy
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -36,6 +37,17 @@ Predict = Callable[[npt.NDArray[np.uint8], npt.NDArray[np.int32]], list[npt.NDAr
 """`pixels` and `valid_shape` of one image -> per level logits [num_classes, H_l, W_l], then per level distances
 [4, H_l, W_l]; see `DensePredictor`."""
 ONE_VIEW = Augmentations()
+_TILES_AHEAD = 2
+"""Of one image: resized, and waiting for the network."""
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """An image to be detected in: as a whole, in its tiles, or both."""
+
+    tiles: list[Tile]
+    views: Iterable[list[View]]
+    """Of each part, to be gone through once: of tiles they are made on the way, a few ahead of the network."""
 
 
 class NetworkDetector:
@@ -89,7 +101,7 @@ class NetworkDetector:
 
     def detect_many(self, images: Iterable[bytes | Path]) -> Iterator[ImageDetections | InvalidImageError]:
         """Detect in many images, in their order; a bad one gives its error. The next are decoded meanwhile."""
-        # Of tiles, one image's are many pixels.
+        # Of an image with tiles, the pixels that the tiles are cut from are kept, too.
         for prepared in read_ahead(self._prepare_or_error, images, *((4, 2) if self._tiling is None else (1, 1))):
             yield prepared if isinstance(prepared, InvalidImageError) else self._detect(prepared)
 
@@ -102,27 +114,31 @@ class NetworkDetector:
         preprocess = self.config.preprocess
         return resize_onto_canvas(_decode(image), preprocess.img_scale, preprocess.size_divisor)
 
-    def _prepare_parts(self, image: bytes | Path) -> list[tuple[Tile, list[View]]]:
+    def _prepare_parts(self, image: bytes | Path) -> _Parts:
         preprocess = self.config.preprocess
         pixels = _decode(image)
-        return [
-            (tile, views_of(tile.of(pixels), self._augmentations, preprocess.img_scale, preprocess.size_divisor))
-            for tile in tiled(pixels, self._tiling)
-        ]
+        tiles = tiled(pixels, self._tiling)
 
-    def _prepare_or_error(self, image: bytes | Path) -> list[tuple[Tile, list[View]]] | InvalidImageError:
+        def views(tile: Tile) -> list[View]:
+            return views_of(tile.of(pixels), self._augmentations, preprocess.img_scale, preprocess.size_divisor)
+
+        if len(tiles) == 1:
+            return _Parts(tiles, [views(tiles[0])])
+        return _Parts(tiles, read_ahead(views, tiles, _TILES_AHEAD))
+
+    def _prepare_or_error(self, image: bytes | Path) -> _Parts | InvalidImageError:
         try:
             return self._prepare_parts(image)
         except InvalidImageError as error:
             return error
 
-    def _detect(self, parts: list[tuple[Tile, list[View]]]) -> ImageDetections:
+    def _detect(self, parts: _Parts) -> ImageDetections:
         """`vfnet_detector` for each view, `vfnet_postprocess` for each part, and what a client does with tiles."""
-        found = [self._detect_part(views) for _, views in parts]
+        found = [self._detect_part(views) for views in parts.views]
         if len(found) == 1:
             return found[0]
         own = self._suppression
-        return merged_tiles([tile for tile, _ in parts], found, self._tiling, own.iou_threshold, own.max_per_img)
+        return merged_tiles(parts.tiles, found, self._tiling, own.iou_threshold, own.max_per_img)
 
     def _detect_part(self, views: list[View]) -> ImageDetections:
         candidates = merged(views, [self._find_candidates(view.image) for view in views])

@@ -7,14 +7,17 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from vfnet.commands.detection_settings import detection_settings_from, only_built, per_request
 from vfnet_client.atomic_files import write_whole
 from vfnet_client.client import VFNetClient
 from vfnet_client.commands.options import ensemble_name, server_url
 from vfnet_client.exceptions import CommandError, InterruptedWorkError, VFNetError
+from vfnet_client.retry_policy import proof_picture
 from vfnet_client.safe_text import printable_lines
 from vfnet_data.dataset import DetectionDataset
 from vfnet_evaluate.coco_results import read_coco_results
@@ -78,7 +81,10 @@ def check_comparison(arguments: argparse.Namespace, settings: DetectionSettings,
     """
     if arguments.save_detections is not None:
         raise CommandError("--save-detections is for one source, not for --compare: save each and compare the files")
-    for change in (settings, augmentations):
+    options = per_request(settings)
+    if options and all(source.detections for source in arguments.compare):
+        raise CommandError(f"{options}: only for servers and checkpoints, and --compare names none")
+    for change in (only_built(settings), augmentations):
         if change and not any(source.checkpoint for source in arguments.compare):
             raise CommandError(f"{change}: only for checkpoints, and --compare names none")
     if arguments.model is not None and not any(source.server for source in arguments.compare):
@@ -115,9 +121,11 @@ def run_comparison(arguments: argparse.Namespace, dataset: DetectionDataset, det
 def _check(arguments: argparse.Namespace, source: ComparedSource, dataset: DetectionDataset) -> None:
     """Rather now than after the other one has detected in thousands of images: whether there is such a source."""
     if source.server is not None:
-        model = source.model or arguments.model
+        model, options = source.model or arguments.model, per_request(detection_settings_from(arguments))
         with VFNetClient(source.server, timeout=arguments.timeout, model=model) as client:
             client.check()
+            if options:  # which a model may be too old for
+                client.detect(proof_picture(), **asdict(options))
     elif source.detections is not None:
         read_coco_results(dataset, source.detections)
     elif source.checkpoint is not None:

@@ -45,12 +45,21 @@ def requested_settings(settings: DetectionSettings) -> DetectionOptions:
     Raises:
         CommandError: the others.
     """
-    built = replace(settings, score_threshold=None, nms_iou=None, max_detections=None)
-    if built:
+    if built := only_built(settings):
         raise CommandError(f"{built}: only for --checkpoint; a server's model was built with its own (vfnet build)")
+    return per_request(settings)
+
+
+def per_request(settings: DetectionSettings) -> DetectionOptions:
+    """Those that a request may choose itself."""
     return DetectionOptions.chosen(
         score_threshold=settings.score_threshold, nms_iou=settings.nms_iou, max_detections=settings.max_detections
     )
+
+
+def only_built(settings: DetectionSettings) -> DetectionSettings:
+    """The others, which a model has from its build."""
+    return replace(settings, score_threshold=None, nms_iou=None, max_detections=None)
 
 
 def detection_settings_from(arguments: argparse.Namespace) -> DetectionSettings:

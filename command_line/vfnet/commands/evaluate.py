@@ -11,7 +11,12 @@ from pathlib import Path
 
 from vfnet.commands.augmentations import add_augmentation_arguments, augmentations_from
 from vfnet.commands.compared_sources import check_comparison, compared_source, run_comparison
-from vfnet.commands.detection_settings import add_detection_arguments, detection_settings_from, requested_settings
+from vfnet.commands.detection_settings import (
+    add_detection_arguments,
+    detection_settings_from,
+    per_request,
+    requested_settings,
+)
 from vfnet_client.atomic_files import write_whole
 from vfnet_client.commands.options import GivenOnce, at_least_one, ensemble_name, seconds, server_url
 from vfnet_client.commands.tiling_options import add_tiling_arguments, tiling_from
@@ -25,7 +30,6 @@ from vfnet_evaluate.errors import EvaluationError
 from vfnet_evaluate.report import make_report
 from vfnet_evaluate.report_folder import write_report_folder
 from vfnet_evaluate.sources import DetectedDataset, detect_with_network, detect_with_server
-from vfnet_model.detection_settings import DetectionSettings
 
 _LONGEST_LINE = 10_000
 
@@ -132,18 +136,19 @@ def _detect(arguments: argparse.Namespace, dataset: DetectionDataset) -> tuple[s
     """What is evaluated, in words, and its detections."""
     tiling = tiling_from(arguments)
     tiles = "" if tiling is None else str(tiling)
+    settings = detection_settings_from(arguments)
     if arguments.server is not None:
-        settings = DetectionSettings() if arguments.compare is not None else detection_settings_from(arguments)
+        options = per_request(settings)
         found = detect_with_server(
             dataset,
             arguments.server,
             arguments.concurrency,
             arguments.timeout,
             arguments.model,
-            requested_settings(settings),
+            options,
             tiling,
         )
-        told = f"({settings})" if settings else None
+        told = f"({options})" if options else None
         words = " ".join(filter(None, ("server", arguments.server, arguments.model, told)))
         return ", ".join(filter(None, (words, tiles))), found
     if arguments.detections is not None:
@@ -152,7 +157,7 @@ def _detect(arguments: argparse.Namespace, dataset: DetectionDataset) -> tuple[s
     from vfnet_model.checkpoints.resolve import open_checkpoint
     from vfnet_model.detectors.checkpoint_detector import CheckpointDetector, load_network
 
-    checkpoint, settings = open_checkpoint(arguments.checkpoint), detection_settings_from(arguments)
+    checkpoint = open_checkpoint(arguments.checkpoint)
     checkpoint = replace(checkpoint, config=settings.applied_to(checkpoint.config))
     network = load_network(checkpoint, arguments.device)
     _say(checkpoint.description)

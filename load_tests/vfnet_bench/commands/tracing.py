@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from vfnet_bench.gateway.ways import SCORE, WARM_UP_S, load_way
+from vfnet_bench.gateway.ways import SCORE, load_way, warm_up_of
 from vfnet_bench.load import Load
 from vfnet_bench.measurement import Measurement, median_interval, quartiles, ratios
 from vfnet_bench.options import (
@@ -131,7 +131,7 @@ def _processor_seconds(served: ServedRepository) -> float:
 
 def _images(load: Load) -> int:
     """Asked for, those before it counts included."""
-    return max(1, round(load.rate * (load.seconds + WARM_UP_S)))
+    return max(1, round(load.rate * (load.seconds + warm_up_of(load.seconds))))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from vfnet_load.http_requests import score_request
 from vfnet_load.process_memory import proportional_set_size
 
 DIRECT, SCORE, GATEWAY_GRPC, GATEWAY_REST = "direct gRPC", "/score", "gateway gRPC", "gateway REST"
-WARM_UP_S = 1.0
+_MOST_WARM_UP_S = 1.0
 _TIMEOUT_S = 60.0
 
 
@@ -78,6 +78,11 @@ async def load_way(served: ServedRepository, name: str, image: bytes, callers: i
     return await _load_kserve(urls[name], image, callers, seconds)
 
 
+def warm_up_of(seconds: float) -> float:
+    """Seconds that do not count before so many that do: as many, a second at most."""
+    return min(seconds, _MOST_WARM_UP_S)
+
+
 async def _load_kserve(url: str, image: bytes, callers: int, seconds: float) -> Load:
     """All with one transport of our client's, sharing a connection as the gateway's images do."""
     transport = open_transport(url)
@@ -86,7 +91,7 @@ async def _load_kserve(url: str, image: bytes, callers: int, seconds: float) -> 
         await transport.infer(image, timeout=_TIMEOUT_S)
 
     try:
-        return await measure([call] * callers, seconds, WARM_UP_S)
+        return await measure([call] * callers, seconds, warm_up_of(seconds))
     finally:
         await transport.close()
 
@@ -96,7 +101,7 @@ async def _load_score(served: ServedRepository, image: bytes, callers: int, seco
     connections = HTTPCallers(served.gateway.host, served.gateway.port)
     call = partial(connections.call, connections.prepare(score_request(image)))
     try:
-        return await measure([call] * callers, seconds, WARM_UP_S)
+        return await measure([call] * callers, seconds, warm_up_of(seconds))
     finally:
         await connections.close()
 

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from vfnet_runtime.proc_files import SchedstatFile, threads_of
 from vfnet_runtime.triton_models.triton_queue import TritonQueue
 
 RECORD = struct.Struct("=dd")
@@ -124,12 +125,7 @@ class Pauses:
 
     def _times_run(self) -> int:
         """How often the backend's own thread, which needs no Python, has run; 0 where that cannot be known."""
-        if self._health is None:
-            return 0
-        try:
-            return int(self._health.read_text().split()[2])
-        except (OSError, ValueError, IndexError):
-            return 0
+        return 0 if self._health is None else self._health.times_run() or 0
 
 
 def end_at_once() -> None:
@@ -151,10 +147,9 @@ def _queue_of(command: list[str]) -> TritonQueue | None:
         return None
 
 
-def _health_thread() -> Path | None:
+def _health_thread() -> SchedstatFile | None:
     """The backend starts it before anything else of this process."""
     try:
-        threads = sorted(int(path.name) for path in Path("/proc/self/task").iterdir())
-    except (OSError, ValueError):
+        return SchedstatFile(threads_of("self")[1])
+    except (OSError, ValueError, IndexError):
         return None
-    return Path(f"/proc/self/task/{threads[1]}/schedstat") if len(threads) > 1 else None

@@ -75,14 +75,14 @@ def test_percentiles_are_nearest_ranks() -> None:
 
 
 def test_calls_longer_than_what_counts_still_have_their_rate() -> None:
-    """Each of four callers is answered at 3 and at 6 s; what counts is from 1.5 to 4.5 s."""
+    """Each of four callers is answered at 1.5 and at 3 s; what counts is from 0.75 to 2.25 s."""
 
     async def call() -> None:
-        await asyncio.sleep(3)
+        await asyncio.sleep(1.5)
 
-    load = asyncio.run(measure([call] * 4, seconds=3, warm_up=1.5))
+    load = asyncio.run(measure([call] * 4, seconds=1.5, warm_up=0.75))
     assert load.answers == 4
-    assert load.rate == pytest.approx(4 / 3)
+    assert load.rate == pytest.approx(4 / 1.5)
     assert len(load.latencies) == 4
 
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,12 +64,19 @@ def test_the_rehearsal_measures_and_writes(tmp_path: Path) -> None:
     assert "vfnet bench gpu --rehearse" in page.read_text()
 
 
-@pytest.mark.served
-def test_the_served_rehearsal_measures_a_network_that_finds_something(tmp_path: Path) -> None:
-    figures = tmp_path / "gpu.json"
-    finished = bench("--rehearse", f"--json={figures}", "--only", "served")
+@pytest.fixture(scope="module")
+def served_rehearsal(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The figures of both sections that start servers."""
+    figures = tmp_path_factory.mktemp("served") / "gpu.json"
+    finished = bench("--rehearse", f"--json={figures}", "--only", "served", "two-instances")
     assert finished.returncode == 0, finished.stderr
-    served = json.loads(figures.read_text())["Served"]
+    found: dict[str, Any] = json.loads(figures.read_text())
+    return found
+
+
+@pytest.mark.served
+def test_the_served_rehearsal_measures_a_network_that_finds_something(served_rehearsal: dict[str, Any]) -> None:
+    served = served_rehearsal["Served"]
     assert served["2 in flight"]["boxes an image"] > 10
     # On a busy machine a second may pass without an answer: how many there are is not asked.
     assert served["bare engine, images/s"] > 0
@@ -76,11 +84,8 @@ def test_the_served_rehearsal_measures_a_network_that_finds_something(tmp_path: 
 
 
 @pytest.mark.served
-def test_two_instances_are_rehearsed(tmp_path: Path) -> None:
-    figures = tmp_path / "gpu.json"
-    finished = bench("--rehearse", f"--json={figures}", "--only", "two-instances")
-    assert finished.returncode == 0, finished.stderr
-    assert json.loads(figures.read_text())["Served by two instances"]["2 in flight"]["boxes an image"] > 10
+def test_two_instances_are_rehearsed(served_rehearsal: dict[str, Any]) -> None:
+    assert served_rehearsal["Served by two instances"]["2 in flight"]["boxes an image"] > 10
 
 
 @pytest.mark.slow

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import numpy as np
 import pytest
 
-from vfnet_tiling.geometry import Tile, whole
+from vfnet_client.tiled_detection import _merged
+from vfnet_model.detectors.image_detections import ImageDetections, as_fractions
+from vfnet_model.detectors.tiled_pixels import merged_tiles
+from vfnet_runtime.answers import Detections as Answered
+from vfnet_tiling.geometry import Tile, tiles_of, whole
 from vfnet_tiling.merging import Found, merged, surviving
+from vfnet_tiling.tiling import Tiling
 
 IMAGE, LEFT, RIGHT = whole(100, 100), Tile(0, 0, 60, 100), Tile(40, 0, 100, 100)
 
@@ -93,3 +101,36 @@ def test_it_agrees_with_automl_rule_by_rule(seed: int) -> None:
     kept = surviving(tiles, answers, 0.25, 1000)
     assert set(kept.tolist()) == set(range(len(everything))) - gone
     assert gone
+
+
+@pytest.mark.parametrize("threshold", [1 / 2, 1 / 3, 0.6])
+def test_a_client_merges_to_the_bit_as_whoever_holds_the_model(threshold: float) -> None:
+    """Also where the IoU of two boxes is just the threshold, although a client has them as fractions of the tile."""
+    tiling = Tiling(tile_grid_size=(3, 2), tile_overlap_ratio=0.5, tile_predictions_nms_thresh=threshold)
+    size = (1333, 747)
+    tiles = [whole(*size), *tiles_of(tiling, *size)]
+    generator = np.random.default_rng(3)
+    stored = []
+    for _ in range(400):  # squares, and squares moved by so much of their side that the IoU is the threshold
+        x, y, side = generator.integers(0, 1000), generator.integers(0, 500), 12 * generator.integers(2, 12)
+        moved = side * (1 - threshold) / (1 + threshold)
+        stored += [(x, y, x + side, y + side), (x + moved, y, x + moved + side, y + side)]
+    found, outputs = [], list[dict[str, Any]]()
+    for number, tile in enumerate(tiles):
+        inside = [
+            box for position, box in enumerate(stored)
+            if position % len(tiles) in (number, (number + 1) % len(tiles))
+            and tile.left <= box[0] and box[2] <= tile.right and tile.top <= box[1] and box[3] <= tile.bottom
+        ]  # fmt: skip
+        boxes = (np.array(inside) - (tile.left, tile.top) * 2).astype(np.float32).reshape(-1, 4)
+        scores = np.sort(generator.uniform(0.1, 1, len(boxes)).astype(np.float32))[::-1]
+        answer = Answered(boxes, scores, np.zeros(len(boxes), np.int32))
+        found.append(
+            ImageDetections(boxes.astype(np.float64), scores.astype(np.float64), np.zeros(len(boxes), np.int64))
+        )
+        document = answer.to_json(("can",), float(tile.width), float(tile.height))
+        outputs.append({"DETECTIONS": [document.encode()], "LABELS": answer.labels})
+        assert json.loads(document)["boxes"]
+    held = merged_tiles(tiles, found, tiling, 0.6, 10_000)
+    assert _merged(tiles, outputs, size, threshold, 10_000) == as_fractions(held, ("can",), size)
+    assert len(held.scores) < sum(len(each.scores) for each in found)

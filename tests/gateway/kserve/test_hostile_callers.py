@@ -7,6 +7,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import grpc
 import httpx
@@ -61,23 +62,38 @@ def settled(server: ServedRepository) -> list[tuple[int, int]]:
         counts = later
 
 
+@dataclass(frozen=True)
+class Well:
+    """What no attack may change."""
+
+    answer: tuple[bytes, bytes]
+    processes: frozenset[int]
+
+    @staticmethod
+    def of(gateway: RunningGateway, server: ServedRepository) -> Well:
+        """The processes of both: each of the three models', Triton itself, the gateway."""
+        children = psutil.Process(server.process.pid).children(recursive=True)
+        found = {child.pid for child in children if child.name().startswith("triton")}  # and the models', its stubs
+        assert len(found) > len(MODELS[1:])
+        return Well(answer_of(gateway), frozenset({gateway.process.pid, *found}))
+
+
+@pytest.fixture(scope="module")
+def well(gateway: RunningGateway, quick_server: ServedRepository) -> Well:
+    """Before any attack."""
+    return Well.of(gateway, quick_server)
+
+
 @pytest.fixture(autouse=True)
-def _unharmed(gateway: RunningGateway, quick_server: ServedRepository) -> Iterator[None]:
+def _unharmed(gateway: RunningGateway, quick_server: ServedRepository, well: Well) -> Iterator[None]:
     """Around every attack."""
-    before, processes = answer_of(gateway), _processes(gateway, quick_server)
     counts = settled(quick_server)
     yield
     assert touched(quick_server) == counts
-    assert answer_of(gateway) == before
-    assert _processes(gateway, quick_server) == processes
+    assert Well.of(gateway, quick_server) == well
     assert gateway.metric("vfnet_gateway_images_in_flight") == 0
     assert eventually(lambda: gateway.metric("vfnet_gateway_held_bytes") == 0, 10)
     assert gateway.log_lines()  # every line is JSON, also where gRPC has something to say
-
-
-def _processes(gateway: RunningGateway, server: ServedRepository) -> set[int]:
-    models = {process.pid for model in MODELS[1:] for process in server.model_processes(model)}
-    return models | {process.pid for process in psutil.Process(server.process.pid).children()} | {gateway.process.pid}
 
 
 CONTROL_PATHS = [

@@ -13,6 +13,14 @@ from browser_page import KEY, OpenPage, Visit, picture, running_browser
 from gateway_process import RunningGateway, running_gateway
 from triton_server import ServedRepository
 
+FACTS_ARE_SHOWN = """async () => {
+    const asked = performance.getEntriesByName(new URL("info", document.baseURI).href);
+    const frame = () => new Promise(requestAnimationFrame);
+    return asked.length > 0 && (await frame(), await frame(), true);
+}"""
+"""What the page asks of the gateway when it opens has come, and was drawn. To wait until the network was idle for half
+a second would cost each test as much."""
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
@@ -32,7 +40,8 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
         visits.append((gateway, visit))
         page.set_default_timeout(30_000)
         visit.listen()
-        page.goto(f"{gateway.address}/ui", wait_until="networkidle")
+        page.goto(f"{gateway.address}/ui")
+        page.wait_for_function(FACTS_ARE_SHOWN)
         return visit
 
     yield open_it
