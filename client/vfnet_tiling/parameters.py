@@ -21,9 +21,9 @@ TILING_PARAMETERS = frozenset({GRID_SIZE, TILE_SIZE, OVERLAP_RATIO, NMS_THRESH, 
 """Keys that `tiling_of` reads."""
 _HUGE = 1e9
 """JSON has integers that are no float."""
-_LONGEST_TEXT = 40
 _ANY_GRID = (2, 1)
 """What the other keys say has to make sense without a grid, too."""
+_LONGEST_TEXT = 40
 
 
 def tiling_of(params: Mapping[str, Any]) -> Tiling | None:

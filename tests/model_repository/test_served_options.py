@@ -174,6 +174,22 @@ def test_what_makes_no_sense_is_the_callers_error(
     assert caught.value.status() in ("StatusCode.INVALID_ARGUMENT", "400")
 
 
+def test_of_very_many_classes_none_is_read(models: ServedRepository, connection: Any) -> None:
+    processes = models.model_processes("vfnet_postprocess")
+
+    def most_memory() -> list[int]:
+        texts = [Path(f"/proc/{process.pid}/status").read_text() for process in processes]
+        return [int(text.partition("VmHWM:")[2].split()[0]) << 10 for text in texts]
+
+    for _ in range(4):
+        suppressed(connection)
+    before = most_memory()
+    with pytest.raises(InferenceServerException, match="CLASSES must have 1 to 4 entries"):
+        suppressed(connection, classes=["ab"] * 500_000)
+    grown = [after - then for after, then in zip(most_memory(), before, strict=True)]
+    assert max(grown) < 15 << 20  # 3 MB arrive, and would be 25 in elements
+
+
 @pytest.mark.parametrize("protocol", ["grpc_url", "http_url"])
 def test_the_client_asks_for_them_and_says_where_a_model_is_too_old(protocol: str, models: ServedRepository) -> None:
     url = getattr(models, protocol)

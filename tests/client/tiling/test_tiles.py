@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import time
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -150,6 +152,31 @@ def test_params_that_make_no_sense_are_named(params: dict[str, object], words: s
     with pytest.raises(TilingError) as caught:
         tiling_of(params)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", [" " * 100_000, "(" + " " * 100_000, "3x2" + " " * 100_000 + "!", "3" * 100_000], ids=range(4)
+)
+@pytest.mark.parametrize("name", ["tile_grid_size", "tile_size"])
+def test_a_long_text_is_refused_at_once(name: str, text: str) -> None:
+    started = time.process_time()
+    with pytest.raises(TilingError, match="is no"):
+        tiling_of({name: text})
+    assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize(
+    "side", [["\ue000" * 2_000_000], {"x": "y" * 2_000_000}, 2.5, True], ids=lambda side: type(side).__name__
+)
+def test_a_side_that_is_no_number_is_not_written_down(side: object) -> None:
+    tracemalloc.start()
+    try:
+        for value in ([side, 2], [2, side]):
+            with pytest.raises(TilingError, match="must be text"):
+                tiling_of({"tile_size": value})
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
