@@ -47,7 +47,9 @@ def _in_every_protocol(found: AttackList, subject: str, files: dict[str, bytes])
         cases: list[Case] = [(name, _infer(target, data), answered) for name, data in files.items()]
         found.add(f"{subject}, gRPC", target, sweep(cases), **SWEPT)
     rows = [base64.b64encode(data).decode() for data in files.values()]
-    found.add(f"/score: {subject}", DOOR, http(DOOR, post_json("/score", _table(rows)), 60), allowed=answered)
+    found.add(
+        f"/score: {subject}", DOOR, http(DOOR, post_json("/score", _table(rows)), 60), allowed=answered, is_quick=False
+    )
 
 
 def _table(rows: list[str]) -> dict[str, object]:
@@ -66,7 +68,7 @@ def _infer_large(target: str, make: Callable[[], bytes]) -> Callable[[Deployment
     return send
 
 
-def _saved(mode: str = "RGB", size: tuple[int, int] = (640, 24), **options: object) -> bytes:
+def _saved(mode: str = "RGB", size: tuple[int, int] = (1333, 24), **options: object) -> bytes:
     width, height = size
     ramp = np.linspace(0, 255, width * height * 3).astype(np.uint8).reshape(height, width, 3)
     out = io.BytesIO()
