@@ -57,6 +57,8 @@ async def _score(batch: Batch, servers: ServerSettings, ending: Ending) -> None:
     scorer = Scorer(detector, settings.concurrency, settings.draw_threshold, settings.fetching)
     try:
         await detector.check()
+        if (note := await detector.note_on_training()) is not None:
+            batch.progress.say(note)
         batch.progress.begin()
         with _noticed_signals() as noticed:
             await _run(batch, scorer, noticed)

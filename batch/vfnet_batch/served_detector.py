@@ -9,6 +9,7 @@ from time import monotonic
 
 from vfnet_batch.settings import ServerSettings
 from vfnet_client.async_client import AsyncVFNetClient
+from vfnet_client.commands.tiling_options import note_on_training
 from vfnet_client.detection_options import DetectionOptions
 from vfnet_client.detections import Detections
 from vfnet_client.exceptions import (
@@ -71,6 +72,15 @@ class ServedDetector:
             VFNetClientError: of a server that does not work, in its own words.
         """
         await self._client.check()
+
+    async def note_on_training(self) -> str | None:
+        """What to say of a network that was trained in tiles and is asked in none; None: nothing."""
+        if self._tiling is not None:
+            return None
+        try:
+            return note_on_training(await self._client.trained_tiling())
+        except VFNetClientError:  # it comes back, or is told of when it is asked for an image
+            return None
 
     async def detect(self, encoded: bytes) -> Detections:
         """Detect on one image, waiting for servers that are away.

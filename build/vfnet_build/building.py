@@ -219,6 +219,7 @@ def _manifest(checkpoint: Checkpoint, options: BuildOptions) -> Manifest:
         options=options,
         template_sha256=template_sha256(),
         versions=build_versions(),
+        tiling=checkpoint.tiling,
     )
 
 

@@ -5,6 +5,7 @@ Parsed with Triton's own protobuf schema, so that a field Triton does not know f
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from tritonclient.grpc import model_config_pb2
 
 from vfnet_runtime.architecture.config import VFNetConfig
 from vfnet_runtime.architecture.padding import default_canvases
+from vfnet_tiling.parameters import parameters_of
+from vfnet_tiling.tiling import Tiling
 
 TRITONS_OWN = ("libtorch", "torch_aoti", "tensorrt")
 """Engines that are backends of Triton's, not Python models of ours."""
@@ -85,10 +88,11 @@ def detector_parameters(engine: str, config: VFNetConfig, precision: str) -> dic
     }
 
 
-def postprocess_parameters(config: VFNetConfig, checkpoint_sha256: str) -> dict[str, str]:
+def postprocess_parameters(config: VFNetConfig, checkpoint_sha256: str, tiling: Tiling | None) -> dict[str, str]:
     """What `vfnet_postprocess` takes from the checkpoint."""
     return {
         "checkpoint": checkpoint_sha256,
+        "trained_tiling": "" if tiling is None else json.dumps(parameters_of(tiling)),
         "max_candidates": str(_max_candidates(config)),
         "iou_threshold": repr(config.test.iou_threshold),
         "max_per_img": str(config.test.max_per_img),

@@ -28,7 +28,7 @@ from vfnet_build.photo_canvases import photo_canvases
 from vfnet_build.template import copy_folder, template_directory
 from vfnet_client.exceptions import VFNetError
 from vfnet_client.model_names import MODEL, EnsembleNames
-from vfnet_model.manifest import MANIFEST, BuildOptions, Manifest, built_models, file_of
+from vfnet_model.manifest import MANIFEST, Manifest, built_models, file_of
 from vfnet_model.model_renaming import rename_models
 from vfnet_model.served_repository import SERVED_PACKAGES, package_directory
 from vfnet_runtime.architecture.config import VFNetConfig
@@ -86,7 +86,7 @@ def _write_beside(
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch, _locked(Path(scratch)):
         fresh = Path(scratch) / "repository"
         _copy_template(fresh)
-        _configure_models(fresh, config, manifest.options, manifest.checkpoint_sha256)
+        _configure_models(fresh, config, manifest)
         for model in (TEMPLATE.ensemble, TEMPLATE.postprocess):
             (fresh / model / "labels.txt").write_text("\n".join(config.classes) + "\n", encoding="utf-8")
         export(fresh / TEMPLATE.detector / "1")
@@ -166,9 +166,9 @@ def _copy_template(fresh: Path) -> None:
     (fresh / TEMPLATE.ensemble / "1").mkdir(exist_ok=True)  # Triton wants a version folder even of an ensemble
 
 
-def _configure_models(repository: Path, config: VFNetConfig, options: BuildOptions, checkpoint_sha256: str) -> None:
-    path = repository / TEMPLATE.postprocess / "config.pbtxt"
-    configure(path, path, postprocess_parameters(config, checkpoint_sha256))
+def _configure_models(repository: Path, config: VFNetConfig, manifest: Manifest) -> None:
+    path, options = repository / TEMPLATE.postprocess / "config.pbtxt", manifest.options
+    configure(path, path, postprocess_parameters(config, manifest.checkpoint_sha256, manifest.tiling))
     configs = repository / TEMPLATE.detector / "configs"
     for path in configs.glob("*.pbtxt"):
         if path.stem not in (*options.engines, "noop"):

@@ -9,6 +9,8 @@ from pathlib import Path
 from vfnet_client.bounded_files import read_text
 from vfnet_client.model_names import MODEL
 from vfnet_model.detection_settings import DetectionSettings
+from vfnet_tiling.parameters import parameters_of, recorded_tiling
+from vfnet_tiling.tiling import Tiling
 
 MANIFEST = "vfnet_build.json"
 """What a built repository's model was built from; Triton looks at folders only. See `file_of`."""
@@ -63,6 +65,8 @@ class Manifest:
     options: BuildOptions
     template_sha256: str
     versions: dict[str, str]
+    tiling: Tiling | None = None
+    """That the network was trained in. It is served without tiles, unless a request asks for some."""
 
     @staticmethod
     def read(repository: Path, model: str = MODEL) -> Manifest | None:
@@ -78,13 +82,15 @@ class Manifest:
             if options["quantization"] is not None:
                 options["quantization"] = QuantizationOptions(**options["quantization"])
             options["detection"] = DetectionSettings.from_json(options["detection"])
-            return Manifest(**fields | {"classes": tuple(fields["classes"]), "options": BuildOptions(**options)})
+            typed = {"classes": tuple(fields["classes"]), "options": BuildOptions(**options)}
+            return Manifest(**fields | typed | {"tiling": recorded_tiling(fields.get("tiling"))})
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
 
     def write(self, repository: Path, model: str = MODEL) -> None:
         """Write into the folder `repository`."""
-        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        tiling = None if self.tiling is None else parameters_of(self.tiling)
+        text = json.dumps(asdict(self) | {"tiling": tiling}, indent=2, ensure_ascii=False)
         (repository / file_of(MANIFEST, model)).write_text(text + "\n", encoding="utf-8")
 
 

@@ -18,12 +18,15 @@ from vfnet_client.credentials import Credentials
 from vfnet_client.detection_options import NO_OPTIONS, DetectionOptions
 from vfnet_client.detections import Detections, ImageResult, typed
 from vfnet_client.exceptions import (
+    AccessDeniedError,
     DeadlineExceededError,
     InvalidImageError,
     InvalidOptionsError,
     RequestError,
+    ServerBusyError,
     ServerUnavailableError,
     VFNetClientError,
+    WrongServerError,
 )
 from vfnet_client.fair_retry import FairRetry
 from vfnet_client.images import ImageLike, ImageLoader
@@ -49,6 +52,7 @@ from vfnet_client.transport import (
     parse_server_url,
     server_urls,
 )
+from vfnet_tiling.parameters import recorded_tiling
 
 if TYPE_CHECKING:
     from vfnet_client.score_endpoint import ScoreEndpoint
@@ -217,6 +221,29 @@ class AsyncVFNetClient:
     ) -> Callable[[int, ImageLike], Coroutine[Any, Any, ImageResult]]:
         """How one `detect_many` detects on each of its images: position and image in, a result out."""
         return partial(self._result, self._call(options, tiling))
+
+    async def trained_tiling(self, timeout: float | None = None) -> Tiling | None:
+        """The tiles that the model was trained in, as its server tells; for `tiling` of the other methods.
+
+        Args:
+            timeout: seconds for the answer to arrive; None: the client's own.
+
+        Returns:
+            None where it was trained in none, was built before this was recorded, or the server does not tell: a
+            gateway and an endpoint do not.
+
+        Raises:
+            ServerBusyError, ServerUnavailableError, AccessDeniedError, DeadlineExceededError.
+        """
+        try:
+            parameters = await self._transport().step_parameters("postprocess", timeout=timeout or self.timeout)
+            return recorded_tiling(json.loads(parameters.get("trained_tiling") or "null"))
+        except WrongServerError:
+            return None
+        except (AccessDeniedError, DeadlineExceededError, ServerBusyError, ServerUnavailableError):
+            raise
+        except (VFNetClientError, ValueError, RecursionError):
+            return None
 
     async def score(self, request: bytes | Mapping[str, Any], *, fetch: Fetch | None = None) -> ScoreReply:
         """Answer a documented scoring request.

@@ -106,6 +106,10 @@ class VFNetClient:
             for future in pending:
                 future.cancel()
 
+    def trained_tiling(self, timeout: float | None = None) -> Tiling | None:
+        """See `AsyncVFNetClient.trained_tiling`."""
+        return self._submit(self._client.trained_tiling(timeout)).result()
+
     def score(self, request: bytes | Mapping[str, Any], *, fetch: Fetch | None = None) -> ScoreReply:
         """See `AsyncVFNetClient.score`."""
         return self._submit(self._client.score(request, fetch=fetch)).result()

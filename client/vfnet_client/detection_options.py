@@ -11,8 +11,8 @@ from vfnet_client.safe_text import printable_line
 
 MOST_CLASSES = 5_000
 """Of a network that is served."""
-_LONGEST_CLASS = 500
-"""Characters."""
+_LONGEST_CLASS, _MOST_SHOWN = 500, 60
+"""Characters of a class's name, and of what is none in a sentence about it."""
 _INT32_MAX = 2**31 - 1
 
 
@@ -154,9 +154,17 @@ def _class(name: str, entry: object) -> str:
     if number is not None and 0 <= number <= _INT32_MAX:
         return str(number)
     if not isinstance(entry, str) or not entry or len(entry) > _LONGEST_CLASS or not _is_text(entry):
-        shown = printable_line(repr(entry), 60) if isinstance(entry, str | int | float) or entry is None else "a list"
-        raise ValueError(f"{name} must be names or numbers from 0 on, and {shown} is neither")
+        raise ValueError(f"{name} must be names or numbers from 0 on, and {_shown(entry)} is neither")
     return entry
+
+
+def _shown(entry: object) -> str:
+    """In a sentence. Of a long text no more than its beginning is written, which may be a request's megabytes."""
+    if isinstance(entry, str):
+        return printable_line(repr(entry[:_MOST_SHOWN]), _MOST_SHOWN)
+    if isinstance(entry, int) and entry.bit_length() > _MOST_SHOWN:
+        return "a number of very many digits"
+    return repr(entry) if isinstance(entry, int | float) or entry is None else "a list"
 
 
 def _is_text(text: str) -> bool:

@@ -32,6 +32,9 @@ _BAND_PIXELS = 2**20
 _WHOLE_PIXELS = 2**24
 """Converted as a whole where that takes little beside the result; in bands it takes longer."""
 
+_MOST_WITHOUT_END = 2**25
+"""Pixels of a JPEG that is read without its end marker: it is decoded eight times, to see that no pixel is missing."""
+
 _OTHER_KINDS = (
     (re.compile(rb".{4}ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL), "HEIC, as phones save it: save it as JPEG"),
     (re.compile(rb".{4}ftypavi[fs]", re.DOTALL), "AVIF: save it as JPEG or PNG"),
@@ -139,6 +142,9 @@ def _reasons(image: Image.Image) -> Iterator[None]:
 def _without_end_marker(parts: bytes, max_image_pixels: int) -> NDArray[Any] | None:
     """The pixels of a JPEG that lacks its end marker, as OpenCV reads it; None where it lacks more than that."""
     try:
+        with _open(parts, parts, max_image_pixels) as image:
+            if image.width * image.height > _MOST_WITHOUT_END:
+                return None
         candidates = endings(parts)
         if candidates is None:
             return None

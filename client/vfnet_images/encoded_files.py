@@ -14,8 +14,11 @@ from collections.abc import Callable
 
 _MOST_PARTS = 100_000
 """Chunks, segments or blocks before the pixels; cameras and editors write dozens."""
-_MOST_SCANS = 100
-"""Of a progressive JPEG, as libtiff has it; encoders write about ten. Each costs a pass over the whole image."""
+_MOST_SCANS, _SCANS_OF_ANY = 100, 20
+"""Of a progressive JPEG, as libtiff has it, and of one that is ever so large; encoders write about ten. Each costs a
+pass over the whole image."""
+_MOST_SCANNED_PIXELS = 2**31
+"""Of all its scans together: one of 20 million pixels may have 100 of them."""
 _MOST_TAGS, _MOST_VALUES = 1000, 2**18
 """Of a TIFF; values of one tag: strips and tiles have one each."""
 _LARGEST_TILE = 2**24
@@ -70,6 +73,7 @@ def _png(data: bytes) -> bytes:
 
 
 _JPEG_MARKER = re.compile(rb"\xff([\x01-\xfe])")
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _AFTER_SCAN = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 """The next marker in compressed data, which has 0 or a restart's number after each 255."""
 
@@ -81,7 +85,7 @@ def _jpeg(data: bytes) -> bytes:
     """
     view = memoryview(data)
     kept = [view[:2]]
-    start = 2
+    start, pixels = 2, 0
     for _ in range(_MOST_PARTS):
         marker = _JPEG_MARKER.search(data, start)  # Pillow, too, skips what lies before it
         if marker is None or len(data) < marker.end() + 2:
@@ -90,8 +94,11 @@ def _jpeg(data: bytes) -> bytes:
         end = marker.end() + int.from_bytes(view[marker.end() : marker.end() + 2], "big")
         if kind == 0xDA:
             start = begin
-            _check_scans(data, start)
+            _check_scans(data, start, pixels)
             break
+        if kind in _FRAMES and marker.end() + 7 <= len(data):
+            height, width = struct.unpack_from(">HH", data, marker.end() + 3)
+            pixels = max(pixels, height * width)
         if kind < 0xC0 or kind == 0xC8 or 0xF0 <= kind < 0xFE:
             raise EncodingError("the JPEG image is damaged: it has a segment of no known kind")
         if 0xD0 <= kind <= 0xD9:
@@ -109,14 +116,15 @@ def _jpeg(data: bytes) -> bytes:
     return b"".join(kept)
 
 
-def _check_scans(data: bytes, start: int) -> None:
-    if data.count(b"\xff\xda", start) <= _MOST_SCANS:  # however many more of them are in something else
+def _check_scans(data: bytes, start: int, pixels: int) -> None:
+    most = min(_MOST_SCANS, max(_SCANS_OF_ANY, _MOST_SCANNED_PIXELS // max(pixels, 1)))
+    if data.count(b"\xff\xda", start) <= most:  # however many more of them are in something else
         return
     scans = 0
     while (marker := _AFTER_SCAN.search(data, start)) is not None and marker[1] != b"\xd9":
         scans += marker[1] == b"\xda"
-        if scans > _MOST_SCANS:
-            raise EncodingError(f"the JPEG image is in more than {_MOST_SCANS} scans")
+        if scans > most:
+            raise EncodingError(f"the JPEG image is in more than {most} scans")
         start = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
 
 

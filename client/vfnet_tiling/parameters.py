@@ -12,6 +12,7 @@ from vfnet_tiling.tiling import (
     TilingError,
     parse_grid_size,
     parse_tile_size,
+    shown,
 )
 
 GRID_SIZE, TILE_SIZE = "tile_grid_size", "tile_size"
@@ -22,6 +23,7 @@ _HUGE = 1e9
 """JSON has integers that are no float."""
 _ANY_GRID = (2, 1)
 """What the other keys say has to make sense without a grid, too."""
+_LONGEST_TEXT = 40
 
 
 def tiling_of(params: Mapping[str, Any]) -> Tiling | None:
@@ -47,6 +49,35 @@ def tiling_of(params: Mapping[str, Any]) -> Tiling | None:
         whole_image=whole_image,
     )
     return tiling if asked_for else None
+
+
+def parameters_of(tiling: Tiling) -> dict[str, Any]:
+    """The inverse of `tiling_of`: texts, numbers and true or false."""
+    pairs = {GRID_SIZE: tiling.tile_grid_size, TILE_SIZE: tiling.tile_size}
+    found: dict[str, Any] = {name: shown(pair) for name, pair in pairs.items() if pair is not None}
+    found[OVERLAP_RATIO] = tiling.tile_overlap_ratio
+    if tiling.tile_predictions_nms_thresh is not None:
+        found[NMS_THRESH] = tiling.tile_predictions_nms_thresh
+    return found if tiling.whole_image else {**found, WHOLE_IMAGE: False}
+
+
+def recorded_tiling(record: object) -> Tiling | None:
+    """The tiling that `parameters_of` wrote down somewhere; None: there is none, or something else stands there.
+
+    A record tells what a network was trained with, and nothing is computed of it. So what cannot be read is none, and
+    whoever wrote it need not be trusted: values may be long or share parts of themselves, and are not written out.
+    """
+    if not isinstance(record, Mapping):
+        return None
+    given = {name: record[name] for name in TILING_PARAMETERS if name in record}
+    for value in given.values():
+        is_short_text = isinstance(value, str) and len(value) <= _LONGEST_TEXT
+        if not is_short_text and not (isinstance(value, bool | int | float) and abs(value) <= _HUGE):
+            return None
+    try:
+        return tiling_of(given)
+    except TilingError:
+        return None
 
 
 def _pair(given: Mapping[str, Any], name: str, parse: Callable[[str], Pair]) -> Pair | None:

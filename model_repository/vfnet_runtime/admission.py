@@ -12,7 +12,7 @@ from collections.abc import Callable
 from vfnet_runtime.tickets import TicketLedger
 
 _LOOKS_WHILE_ONE_IS_INSIDE = 50
-"""For a place, in the time that an image has one: a look costs 0.15 ms of a core whose caches the network has filled."""
+"""For a place, in the time that an image has one: a look costs 0.15 ms of a core whose caches the network fills."""
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.002, 0.05
 """Between two looks; the detector has the work of many such pauses when all tickets are out. Everyone who waits makes
 the same pauses, so that nobody is served last for having waited long."""

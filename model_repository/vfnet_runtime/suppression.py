@@ -14,6 +14,8 @@ MOST_DETECTIONS = 1000
 """That a request may ask for, unless the model was built to give more: of a hundred thousand, most would be guesses."""
 _SHOWN = 60
 """Characters of a caller's text in an answer."""
+_MOST_COMPARED = 500
+"""Characters of it that are compared with the names of classes."""
 _LIKELY = 0.6
 """`difflib`'s own measure of how alike two names must be to be confused."""
 
@@ -83,17 +85,20 @@ class ClassNames:
         for label, name in enumerate(names):
             self._labels.setdefault(name, []).append(label)
 
+    def check_number(self, entries: int) -> None:
+        """Raise OptionError unless so many may be chosen."""
+        if not 0 < entries <= len(self._names):
+            raise OptionError(
+                f"CLASSES must have 1 to {len(self._names)} entries, as many as the model has classes, not {entries}"
+            )
+
     def chosen(self, entries: Sequence[str]) -> NDArray[np.bool_]:
         """bool [classes], which ones are meant: each entry is a name or, where none is called so, a label.
 
         Raises:
             OptionError: there is no such class, or nothing is chosen.
         """
-        if not 0 < len(entries) <= len(self._names):
-            raise OptionError(
-                f"CLASSES must have 1 to {len(self._names)} entries, as many as the model has classes, "
-                f"not {len(entries)}"
-            )
+        self.check_number(len(entries))
         is_chosen = np.zeros(len(self._names), np.bool_)
         for entry in entries:
             is_chosen[self._labels_of(entry)] = True
@@ -110,7 +115,8 @@ class ClassNames:
     def _advice(self, entry: str) -> str:
         if entry.isascii() and entry.isdecimal():
             return f"its classes are numbered from 0 to {len(self._names) - 1}"
-        alike = [name for name in self._names if name.strip().casefold() == entry.strip().casefold()]
+        wanted = entry[:_MOST_COMPARED].strip().casefold()  # once: it may be a request's megabytes
+        alike = [name for name in self._names if name.strip().casefold() == wanted]
         alike = alike or difflib.get_close_matches(entry[:_SHOWN], self._names, 1, _LIKELY)
         if alike:
             return f"did you mean {_shown(alike[0])}?"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from vfnet_model.checkpoints.loading import load_checkpoint
 from vfnet_model.detection_settings import DetectionSettings
 from vfnet_model.manifest import MANIFEST, MAX_MANIFEST, BuildOptions, Manifest
 from vfnet_model.served_repository import SERVED_PACKAGES, package_directory, python_files
+from vfnet_tiling.tiling import Tiling
 
 MADE_UP = Manifest("0" * 64, "made up", False, DEMO_CLASSES, BuildOptions(), "0" * 64, {})
 
@@ -143,6 +145,23 @@ def test_what_a_killed_build_left_is_removed_and_what_another_is_doing_is_not(
     assert not abandoned.exists()
     assert busy.exists()
     assert young.exists()
+
+
+def test_the_tiles_of_the_training_are_recorded_in_manifest_and_model(demo_checkpoint: Path, tmp_path: Path) -> None:
+    config, repository = load_checkpoint(demo_checkpoint).config, tmp_path / "repository"
+    for tiling, said in (
+        (Tiling(tile_grid_size=(6, 5)), '{"tile_grid_size": "6x5", "tile_overlap_ratio": 0.25}'),
+        (None, ""),
+    ):
+        made = replace(MADE_UP, tiling=tiling)
+        write_repository(repository, config, made, lambda _: None)
+        assert Manifest.read(repository) == made
+        parameters = configuration(repository, "vfnet_postprocess").parameters
+        assert parameters["trained_tiling"].string_value == said
+    document = json.loads((repository / MANIFEST).read_text())
+    del document["tiling"]  # as one that was built before
+    (repository / MANIFEST).write_text(json.dumps(document))
+    assert Manifest.read(repository) == MADE_UP
 
 
 def test_a_manifest_that_somebody_else_wrote_is_no_manifest(tmp_path: Path) -> None:

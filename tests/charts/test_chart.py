@@ -274,9 +274,49 @@ def test_objectives_and_runbook_can_be_set() -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("gateway.capture.store=/captured/../x", "its '..' leads out of its folder"),
+        ("gateway.capture.store=/captured/x/..", "its '..' leads out of its folder"),
+        ("gateway.capture.store=s3://bucket/../other", "its '..' leads out of its folder"),
+        ("gateway.capture.store=file:///captured/../x", "its '..' leads out of its folder"),
+        ("gateway.capture.store=file:///data", "a folder that is not below /captured"),
+        ("gateway.capture.store=captured", "a folder that is not below /captured"),
+        ("repository.folder=../x", "its '..' leads out of /repository"),
+        ("repository.folder=vfnet/../../x", "its '..' leads out of /repository"),
+        ("repository.folder=/data", "without a / before it"),
+        ("checkpoint.source=/checkpoints/../x.pth", "its '..' leads out of /checkpoints"),
+        ("checkpoint.source=/data/x.pth", "a path below /checkpoints"),
+        ("checkpoint.source=x.pth", "a path below /checkpoints"),
+        ("checkpoint.source=s3://bucket/x.pth", "a path below /checkpoints"),
+    ],
+)
+def test_paths_that_lead_out_of_what_is_mounted_are_refused_in_a_sentence(value: str, said: str) -> None:
+    claims = ("gateway.capture.existingClaim", "repository.existingClaim", "checkpoint.existingClaim")
+    usual = ("gateway.capture.store=/captured", *(f"{claim}=c" for claim in claims))
+    refused = refusal(f"--set={','.join(usual)}", f"--set={value}")
+    assert f"{value.partition('=')[0]} is " in refused
+    assert said in refused
+
+
+@pytest.mark.parametrize("mode", ["init", "job"])
+def test_paths_with_dots_in_their_names_stay(mode: str) -> None:
+    manifests = render(
+        "--set=gateway.capture.store=/captured/..2026/v1..2,gateway.capture.existingClaim=captured",
+        "--set=repository.folder=team/vfnet..1,checkpoint.source=/checkpoints/a b..c.pth,checkpoint.existingClaim=c",
+        f"--set=build.mode={mode},repository.existingClaim=c",
+    )
+    arguments = [each for pod in pods(manifests) for container in containers(pod) for each in container["args"]]
+    assert "--capture=/captured/..2026/v1..2" in arguments
+    assert arguments.count("--repository=/repository/team/vfnet..1") == 2
+    assert "--checkpoint=/checkpoints/a b..c.pth" in arguments
+
+
+@pytest.mark.parametrize(
     ("option", "said"),
     [
         ("--set=server.replica=3", "replica"),
+        ("--set=checkpoint.source=/checkpoints/x.pth", "checkpoint.existingClaim or checkpoint.fetch"),
         ("--set=build.mode=never", "mode"),
         ("--set=build.mode=job", "repository.existingClaim"),
         ("--set=server.replicas=none", "replicas"),

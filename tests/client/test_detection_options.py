@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,18 @@ def test_what_makes_no_sense_is_told_apart_by_name(given: dict[str, Any], words:
     with pytest.raises(RequestError, match=f'^"{name}" ') as refused:
         read_parameters(given)
     assert refused.value.status == 400
+
+
+@pytest.mark.parametrize("entry", ["\ue000" * 2_000_000, 10**5000, -(10**5000)], ids=["text", "large", "small"])
+def test_of_a_class_that_is_none_no_more_is_written_than_is_shown(entry: object) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"^classes must be names .*, and .* is neither$") as caught:
+            DetectionOptions.chosen(classes=[entry])  # type: ignore[list-item]
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert len(str(caught.value)) < 150
 
 
 def test_numbers_may_be_numpys_and_whole_ones_written_as_json_may() -> None:

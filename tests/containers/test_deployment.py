@@ -12,9 +12,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-from browser_page import CHROMIUM, CHROMIUM_OPTIONS, SAMPLE, Visit, picture
+from browser_page import SAMPLE, Visit, picture, running_browser
 from container_engine import ROOT, STARTED, Deployment, Engine, Project
 from score_requests import GOOD, post, score
 from synthetic_checkpoint import write_synthetic_checkpoint
@@ -60,12 +60,8 @@ def test_kserve_clients_detect_through_the_gateway(deployment: Deployment) -> No
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"needs {CHROMIUM}")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_OPTIONS))
+    with running_browser() as opened:
         yield opened
-        opened.close()
 
 
 def test_the_page_detects_in_a_browser(deployment: Deployment, browser: Browser) -> None:

@@ -28,7 +28,13 @@ def main() -> int:
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # whoever ends this ends what it started
     began = time.monotonic()
-    victims = [name for name, times in EVERY.items() for _ in range(times) if arguments.only in name]
+    # In turns, so that each is killed where there is no time for all.
+    victims = [
+        name
+        for turn in range(max(EVERY.values()))
+        for name, times in EVERY.items()
+        if turn < times and arguments.only in name
+    ]
     with tempfile.TemporaryDirectory(prefix="vfnet-faults-") as name:
         folder = Path(name)
         checkpoints = [folder / "one.pth", folder / "other.pth"]

@@ -34,6 +34,7 @@ _GRPC_REFUSALS = frozenset(
         "FAILED_PRECONDITION",
     }
 )
+_BUSY = frozenset({"503", "504", "UNAVAILABLE"})
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ def refused(reply: Reply) -> bool:
 def answered(reply: Reply) -> bool:
     """Whether it was served or refused: for what is odd, but may be meant well."""
     return refused(reply) or reply.outcome[:1] in "23" or reply.outcome == "OK"
+
+
+def answered_or_busy(reply: Reply) -> bool:
+    """For many at once: whether it was served, refused, or told that there is too much to do for it now."""
+    return answered(reply) or reply.outcome in _BUSY
 
 
 def restricted(reply: Reply) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
+import re
 import signal
 import sys
 import tempfile
 import time
-from itertools import groupby
 from pathlib import Path
 
 from attack import DOOR, TRITON, Attack
@@ -16,29 +17,42 @@ from deployment import Deployment, Resources, deployed
 from grpc_transport import grpc_transport_attacks
 from http_protocol import http_attacks
 from json_bodies import json_attacks
-from judging import Judge, Verdict, summary, unmended
+from judging import Judge, unmended
 from malformed_tensors import tensor_attacks
+from mixed_batches import mixed_batch_attacks
+from odd_jpegs import jpeg_attacks
 from reference_answers import take_reference
-from robustness_page import cell, machine, resource_table, write_section
+from request_options import option_attacks
 from side_gateways import SideGateways, side_gateways
+from suite_report import record, report, write_parts
+from suite_runs import SuiteRun
 from synthetic_checkpoint import write_synthetic_checkpoint
+from telling_headers import header_attacks
+from tiles import tile_attacks
 from urls_and_keys import NAMES, key_attacks, url_attacks
 
 _SETTLE_SECONDS = 5.0
 
 
 def all_attacks(sides: SideGateways) -> list[Attack]:
-    """Every one; what brings Triton down comes last."""
-    attacks = [
-        *control_plane_attacks(),
-        *tensor_attacks(),
-        *json_attacks(),
-        *http_attacks(),
-        *grpc_transport_attacks(),
-        *url_attacks(sides),
-        *key_attacks(sides),
+    """Every one: as large a part of each group by any time, and last what brings Triton down."""
+    groups = [
+        control_plane_attacks(),
+        tensor_attacks(),
+        json_attacks(),
+        http_attacks(),
+        grpc_transport_attacks(),
+        url_attacks(sides),
+        key_attacks(sides),
+        option_attacks(),
+        tile_attacks(),
+        header_attacks(),
+        jpeg_attacks(),
+        mixed_batch_attacks(),
     ]
-    return sorted(attacks, key=lambda attack: bool(attack.why_not_mended))
+    places = [(position / len(group), attack) for group in groups for position, attack in enumerate(group)]
+    places.sort(key=lambda place: (bool(place[1].why_not_mended), place[0]))
+    return [attack for _, attack in places]
 
 
 def warm_up(deployment: Deployment, judge: Judge) -> Resources:
@@ -51,9 +65,24 @@ def warm_up(deployment: Deployment, judge: Judge) -> Resources:
 def main() -> int:
     """0 if nothing came through."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", metavar="TEXT", help="only attacks in whose name that stands")
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="TEXT",
+        help="only attacks in whose name that stands; several times: any of them",
+    )
     parser.add_argument("--target", choices=(DOOR, TRITON), help="only attacks against one of them")
     parser.add_argument("--quick", action="store_true", help="without those that take long by nature")
+    parser.add_argument(
+        "--part",
+        type=_part,
+        default=(1, 1),
+        metavar="K/N",
+        help="only every Nth attack from the Kth on, of which --write writes all N together once each has run",
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=math.inf, metavar="S", help="begin no attack later (default: all of them)"
+    )
     parser.add_argument("--checkpoint", default="", metavar="FILE", help="default: one of made-up weights")
     parser.add_argument(
         "--record", type=Path, default=Path("var/hostile.md"), metavar="FILE", help="every check, and what came back"
@@ -75,69 +104,36 @@ def main() -> int:
                 attacks = [
                     attack
                     for attack in all_attacks(sides)
-                    if arguments.only in str(attack)
+                    if any(text in str(attack) for text in arguments.only or [""])
                     and arguments.target in (None, attack.target)
                     and (attack.is_quick or not arguments.quick)
                 ]
+                attacks = attacks[arguments.part[0] - 1 :: arguments.part[1]]
                 judge = Judge(deployment, reference, lambda line: print(line, flush=True))
                 before = warm_up(deployment, judge)
                 started = time.monotonic()
-                verdicts = judge.run(attacks)
+                verdicts = judge.run(attacks, arguments.seconds)
                 took = time.monotonic() - started
             time.sleep(_SETTLE_SECONDS)
             after, attempts = deployment.resources(), deployment.network_attempts()
             print(deployment.describe())
-    lines = _report(verdicts, before, after, attempts, took)
-    print("\n".join(lines))
+    run = SuiteRun(verdicts, len(attacks), before, after, attempts, took)
+    print("\n".join(report([run])))
     arguments.record.parent.mkdir(parents=True, exist_ok=True)
-    arguments.record.write_text("\n".join(_record(verdicts)) + "\n", encoding="utf-8")
+    arguments.record.write_text("\n".join(record(verdicts)) + "\n", encoding="utf-8")
     print(f"every check: {arguments.record}")
     if arguments.write:
-        write_section("hostile", lines)
+        write_parts(run, arguments.record.parent, *arguments.part)
     grown = after.growth_since(before)
     print("\n".join(grown))
     return int(bool(unmended(verdicts, DOOR) or unmended(verdicts, TRITON) or attempts or grown))
 
 
-def _report(
-    verdicts: list[Verdict], before: Resources, after: Resources, attempts: list[str], took: float
-) -> list[str]:
-    lines = ["## Attacks", "", machine(), f"{len(verdicts)} attacks in {took:.0f} s. After each, a real inference"]
-    lines[-1] += " through Triton and one through the gateway had to be equal to those before."
-    lines += ["", *(f"* {line}" for line in summary(verdicts))]
-    lines += [f"* {len(attempts)} attempts to leave this machine or to resolve a name", ""]
-    lines += ["| against | what | tried | through | longest wait of another caller, s | most memory, MiB |"]
-    lines += ["|---|---|--:|--:|--:|--:|"]
-    ordered = sorted(verdicts, key=lambda verdict: (verdict.attack.target, verdict.attack.group))
-    for (target, group), each in groupby(ordered, lambda verdict: (verdict.attack.target, verdict.attack.group)):
-        mine = list(each)
-        wait, memory = max(v.longest_wait for v in mine), max(v.memory for v in mine)
-        through = sum(bool(verdict.through) for verdict in mine)
-        lines.append(f"| {target} | {group} | {len(mine)} | {through} | {wait:.1f} | {memory >> 20} |")
-    came = [verdict for verdict in verdicts if verdict.through]
-    if came:
-        lines += ["", "| came through | what happened | healed after, s | why it is not mended |", "|---|---|--:|---|"]
-        for verdict in came:
-            healed = "" if verdict.healed_after is None else f"{verdict.healed_after:.1f}"
-            what = cell("; ".join(verdict.through))
-            lines.append(f"| {cell(verdict.attack)} | {what} | {healed} | {cell(verdict.attack.why_not_mended)} |")
-    if attempts:
-        lines += [
-            "",
-            "Attempts to leave this machine:",
-            "",
-            *(f"* {cell(line.partition(' by ')[0])}" for line in attempts[:20]),
-        ]
-    return [*lines, "", *resource_table(before, after)]
-
-
-def _record(verdicts: list[Verdict]) -> list[str]:
-    rows = ["| attack | came back | s | longest wait, s | MiB | through |", "|---|---|--:|--:|--:|---|"]
-    return rows + [
-        f"| {cell(verdict.attack)} | {cell(verdict.reply)} | {verdict.seconds:.2f} | {verdict.longest_wait:.2f} "
-        f"| {verdict.memory >> 20} | {cell('; '.join(verdict.through))} |"
-        for verdict in verdicts
-    ]
+def _part(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([1-9])/([1-9])", text)
+    if found is None or int(found[1]) > int(found[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part such as 1/2")
+    return int(found[1]), int(found[2])
 
 
 if __name__ == "__main__":

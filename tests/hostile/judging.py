@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -113,11 +114,13 @@ class Judge:
         for _ in range(times):
             assert not self._health()
 
-    def run(self, attacks: Iterable[Attack]) -> list[Verdict]:
-        """All of these, one after another."""
-        verdicts = []
+    def run(self, attacks: Iterable[Attack], seconds: float = math.inf) -> list[Verdict]:
+        """As many of these, one after another, as begin within so many seconds."""
+        verdicts, end = [], time.monotonic() + seconds
         with Bystander(self._deployment, self._reference) as bystander:
             for attack in attacks:
+                if time.monotonic() > end:
+                    break
                 verdict = self._one(attack, bystander)
                 verdicts.append(verdict)
                 if verdict.through:
@@ -130,12 +133,13 @@ class Judge:
         bystander.begin()
         started = time.monotonic()
         reply = attack.send(self._deployment)
-        seconds = time.monotonic() - started
+        ended = time.monotonic()
+        seconds = ended - started
         failure = self._health()
         verdict = Verdict(attack, reply, seconds, bystander.longest_wait(), max(0, bystander.most_memory() - memory))
         after = self._deployment.identities()
         if failure or after != before:
-            verdict.healed_after = self._heal(started)
+            verdict.healed_after = self._heal(ended)
             after = self._deployment.identities()
             verdict.restarts = sorted({role for role, _ in before ^ after})
         verdict.longest_wait = max(verdict.longest_wait, bystander.longest_wait())

@@ -51,8 +51,10 @@ class Tensors:
     parameters: dict[str, Any] = field(default_factory=dict)
     version: str = ""
 
-    def add(self, name: str, value: np.ndarray, datatype: str = "", shape: list[int] | None = None) -> Tensors:
-        self.inputs.append((name, datatype or _DTYPES[str(value.dtype)], shape or list(value.shape), value))
+    def add(self, name: str, value: Any, datatype: str = "", shape: list[int] | None = None) -> Tensors:
+        """One input more; of an array the data type and the shape need not be said."""
+        kind = datatype or _DTYPES[str(value.dtype)]
+        self.inputs.append((name, kind, list(value.shape) if shape is None else shape, value))
         return self
 
     def as_grpc(self) -> Any:
@@ -131,11 +133,13 @@ def image_request(image: bytes | None = None) -> Tensors:
     return Tensors("vfnet", [("IMAGE", "BYTES", [1], [strip_png() if image is None else image])])
 
 
-def _detector(pixels: np.ndarray, valid: tuple[int, ...] = (32, 32)) -> Tensors:
+def detector_request(pixels: np.ndarray, valid: tuple[int, ...] = (32, 32)) -> Tensors:
+    """What `vfnet_detector` wants."""
     return Tensors("vfnet_detector").add("PIXELS", pixels).add("VALID_SHAPE", np.array([valid], np.int32))
 
 
-def _postprocess(count: int = 4, **changes: np.ndarray) -> Tensors:
+def postprocess_request(count: int = 4, **changes: np.ndarray) -> Tensors:
+    """What `vfnet_postprocess` wants, with other inputs or more of them."""
     tensors = {
         "CANDIDATE_BOXES": np.tile(np.array([1, 2, 30, 40], np.float32), (1, count, 1)),
         "CANDIDATE_SCORES": np.full((1, count), 0.5, np.float32),
@@ -154,12 +158,12 @@ def tensor_attacks() -> list[Attack]:
     for name, tensors, allowed in [*_of_the_ensemble(), *_of_the_steps()]:
         _in_every_protocol(found, name, tensors, allowed)
     for name, message in _grpc_messages():
-        by_triton = answered if name in _TRITON_FORGIVES else _refused_by_parser
+        by_triton = answered if name in _TRITON_FORGIVES else refused_by_parser
         found.add(f"gRPC, {name}", DOOR, grpc_call(DOOR, "ModelInfer", message))
         found.add(f"gRPC, {name}", TRITON, grpc_call(TRITON, "ModelInfer", message), allowed=by_triton)
     for name, data in _http_messages():
         found.add(f"HTTP, {name}", DOOR, http(DOOR, data))
-        found.add(f"HTTP, {name}", TRITON, http(TRITON, data), allowed=_refused_by_parser)
+        found.add(f"HTTP, {name}", TRITON, http(TRITON, data), allowed=refused_by_parser)
     _add_classification(found)
     _add_direct_calls_of_steps(found)
     return found.attacks
@@ -174,7 +178,7 @@ def _in_every_protocol(found: AttackList, name: str, tensors: Tensors, allowed: 
         if target == TRITON and forgiving:
             expected, by_http = answered, _answered_or_refused_by_parser
         elif target == TRITON and allowed is refused:
-            expected, by_http = refused, _refused_by_parser
+            expected, by_http = refused, refused_by_parser
         else:
             expected = by_http = allowed
         found.add(f"{name}, gRPC", target, grpc_call(target, "ModelInfer", tensors.as_grpc()), allowed=expected)
@@ -187,13 +191,13 @@ _TRITON_FORGIVES = ("timeout -1", "model with NUL", "more contents than inputs")
 """What Triton reads as another number, or up to the NUL, and serves; nobody is worse off. The door refuses it."""
 
 
-def _refused_by_parser(reply: Reply) -> bool:
+def refused_by_parser(reply: Reply) -> bool:
     """Triton's servers (2.51) say 500, or INTERNAL, of what they cannot parse, before any model is asked."""
     return refused(reply) or "Unable to parse" in reply.text or "failed to parse" in reply.text
 
 
 def _answered_or_refused_by_parser(reply: Reply) -> bool:
-    return answered(reply) or _refused_by_parser(reply)
+    return answered(reply) or refused_by_parser(reply)
 
 
 def _of_the_ensemble() -> list[tuple[str, Tensors, Allowed]]:
@@ -319,52 +323,52 @@ def _of_the_steps() -> list[tuple[str, Tensors, Allowed]]:
         ("empty image", Tensors("vfnet_preprocess", [("IMAGE", "BYTES", [1], [b""])])),
         ("two images", Tensors("vfnet_preprocess", [("IMAGE", "BYTES", [2], [strip_png()] * 2)])),
         ("no element", Tensors("vfnet_preprocess", [("IMAGE", "BYTES", [0], [])])),
-        ("pixels of 0x0", _detector(nothing)),
-        ("pixels of 0x32", _detector(np.zeros((1, 0, 32, 3), np.uint8))),
-        ("pixels of 32x0", _detector(np.zeros((1, 32, 0, 3), np.uint8))),
-        ("no image of 32x32", _detector(np.zeros((0, 32, 32, 3), np.uint8))),
-        ("two images", _detector(np.zeros((2, 32, 32, 3), np.uint8))),
-        ("pixels of 31x33", _detector(np.zeros((1, 31, 33, 3), np.uint8), (31, 33))),
-        ("pixels of 1x1", _detector(np.zeros((1, 1, 1, 3), np.uint8), (1, 1))),
-        ("four channels", _detector(np.zeros((1, 32, 32, 4), np.uint8))),
-        ("one channel", _detector(np.zeros((1, 32, 32, 1), np.uint8))),
-        ("pixels of 8192x8192", _detector(np.zeros((1, 8192, 8192, 3), np.uint8), (8192, 8192))),
-        ("pixels of 32x131072", _detector(np.zeros((1, 32, 131_072, 3), np.uint8), (32, 131_072))),
-        ("valid shape of 0", _detector(np.zeros((1, 32, 32, 3), np.uint8), (0, 0))),
-        ("valid shape negative", _detector(np.zeros((1, 32, 32, 3), np.uint8), (-5, 32))),
-        ("valid shape beyond the canvas", _detector(np.zeros((1, 32, 32, 3), np.uint8), (64, 64))),
-        ("valid shape of 2^31-1", _detector(np.zeros((1, 32, 32, 3), np.uint8), (2**31 - 1, 2**31 - 1))),
-        ("valid shape of three numbers", _detector(np.zeros((1, 32, 32, 3), np.uint8), (32, 32, 3))),
+        ("pixels of 0x0", detector_request(nothing)),
+        ("pixels of 0x32", detector_request(np.zeros((1, 0, 32, 3), np.uint8))),
+        ("pixels of 32x0", detector_request(np.zeros((1, 32, 0, 3), np.uint8))),
+        ("no image of 32x32", detector_request(np.zeros((0, 32, 32, 3), np.uint8))),
+        ("two images", detector_request(np.zeros((2, 32, 32, 3), np.uint8))),
+        ("pixels of 31x33", detector_request(np.zeros((1, 31, 33, 3), np.uint8), (31, 33))),
+        ("pixels of 1x1", detector_request(np.zeros((1, 1, 1, 3), np.uint8), (1, 1))),
+        ("four channels", detector_request(np.zeros((1, 32, 32, 4), np.uint8))),
+        ("one channel", detector_request(np.zeros((1, 32, 32, 1), np.uint8))),
+        ("pixels of 8192x8192", detector_request(np.zeros((1, 8192, 8192, 3), np.uint8), (8192, 8192))),
+        ("pixels of 32x131072", detector_request(np.zeros((1, 32, 131_072, 3), np.uint8), (32, 131_072))),
+        ("valid shape of 0", detector_request(np.zeros((1, 32, 32, 3), np.uint8), (0, 0))),
+        ("valid shape negative", detector_request(np.zeros((1, 32, 32, 3), np.uint8), (-5, 32))),
+        ("valid shape beyond the canvas", detector_request(np.zeros((1, 32, 32, 3), np.uint8), (64, 64))),
+        ("valid shape of 2^31-1", detector_request(np.zeros((1, 32, 32, 3), np.uint8), (2**31 - 1, 2**31 - 1))),
+        ("valid shape of three numbers", detector_request(np.zeros((1, 32, 32, 3), np.uint8), (32, 32, 3))),
         ("pixels as FP32", Tensors("vfnet_detector").add("PIXELS", np.zeros((1, 32, 32, 3), np.float32)).add(
             "VALID_SHAPE", np.array([[32, 32]], np.int32))),
         ("no valid shape", Tensors("vfnet_detector").add("PIXELS", np.zeros((1, 32, 32, 3), np.uint8))),
         ("fewer bytes than the shape", Tensors("vfnet_detector", [("PIXELS", "UINT8", [1, 64, 64, 3], bytes(99))]).add(
             "VALID_SHAPE", np.array([[64, 64]], np.int32))),
-        ("fewer scores than boxes", _postprocess(CANDIDATE_SCORES=np.ones((1, 3), np.float32))),
-        ("more labels than boxes", _postprocess(CANDIDATE_LABELS=np.zeros((1, 9), np.int32))),
-        ("boxes NaN", _postprocess(CANDIDATE_BOXES=np.full((1, 4, 4), np.nan, np.float32))),
-        ("boxes infinite", _postprocess(CANDIDATE_BOXES=np.full((1, 4, 4), np.inf, np.float32))),
-        ("scores NaN", _postprocess(CANDIDATE_SCORES=np.full((1, 4), np.nan, np.float32))),
-        ("scores of 10^30", _postprocess(CANDIDATE_SCORES=np.full((1, 4), 1e30, np.float32))),
-        ("labels negative", _postprocess(CANDIDATE_LABELS=np.full((1, 4), -1, np.int32))),
-        ("labels of 2^31-1", _postprocess(CANDIDATE_LABELS=np.full((1, 4), 2**31 - 1, np.int32))),
-        ("labels beyond the classes", _postprocess(CANDIDATE_LABELS=np.full((1, 4), 5000, np.int32))),
-        ("geometry of zeros", _postprocess(GEOMETRY=np.zeros((1, 4), np.float32))),
-        ("geometry NaN", _postprocess(GEOMETRY=np.full((1, 4), np.nan, np.float32))),
-        ("geometry negative", _postprocess(GEOMETRY=np.full((1, 4), -1, np.float32))),
-        ("300,000 candidates", _postprocess(300_000)),
-        ("threshold NaN", _postprocess(SCORE_THRESHOLD=np.array([np.nan], np.float32))),
-        ("threshold 2", _postprocess(SCORE_THRESHOLD=np.array([2], np.float32))),
+        ("fewer scores than boxes", postprocess_request(CANDIDATE_SCORES=np.ones((1, 3), np.float32))),
+        ("more labels than boxes", postprocess_request(CANDIDATE_LABELS=np.zeros((1, 9), np.int32))),
+        ("boxes NaN", postprocess_request(CANDIDATE_BOXES=np.full((1, 4, 4), np.nan, np.float32))),
+        ("boxes infinite", postprocess_request(CANDIDATE_BOXES=np.full((1, 4, 4), np.inf, np.float32))),
+        ("scores NaN", postprocess_request(CANDIDATE_SCORES=np.full((1, 4), np.nan, np.float32))),
+        ("scores of 10^30", postprocess_request(CANDIDATE_SCORES=np.full((1, 4), 1e30, np.float32))),
+        ("labels negative", postprocess_request(CANDIDATE_LABELS=np.full((1, 4), -1, np.int32))),
+        ("labels of 2^31-1", postprocess_request(CANDIDATE_LABELS=np.full((1, 4), 2**31 - 1, np.int32))),
+        ("labels beyond the classes", postprocess_request(CANDIDATE_LABELS=np.full((1, 4), 5000, np.int32))),
+        ("geometry of zeros", postprocess_request(GEOMETRY=np.zeros((1, 4), np.float32))),
+        ("geometry NaN", postprocess_request(GEOMETRY=np.full((1, 4), np.nan, np.float32))),
+        ("geometry negative", postprocess_request(GEOMETRY=np.full((1, 4), -1, np.float32))),
+        ("300,000 candidates", postprocess_request(300_000)),
+        ("threshold NaN", postprocess_request(SCORE_THRESHOLD=np.array([np.nan], np.float32))),
+        ("threshold 2", postprocess_request(SCORE_THRESHOLD=np.array([2], np.float32))),
     ]  # fmt: skip
     odd = [
-        ("pixels of 32x32", _detector(np.zeros((1, 32, 32, 3), np.uint8))),
-        ("pixels of 32x1312", _detector(np.zeros((1, 32, 1312, 3), np.uint8), (32, 1300))),
-        ("no candidate", _postprocess(0)),
-        ("forged ticket 1", _postprocess(TICKET=np.array([[1]], np.int64))),
-        ("forged ticket -1", _postprocess(TICKET=np.array([[-1]], np.int64))),
-        ("forged ticket 2^63-1", _postprocess(TICKET=np.array([[2**63 - 1]], np.int64))),
-        ("forged ticket -2^63", _postprocess(TICKET=np.array([[-(2**63)]], np.int64))),
-        ("ticket 0", _postprocess(TICKET=np.array([[0]], np.int64))),
+        ("pixels of 32x32", detector_request(np.zeros((1, 32, 32, 3), np.uint8))),
+        ("pixels of 32x1312", detector_request(np.zeros((1, 32, 1312, 3), np.uint8), (32, 1300))),
+        ("no candidate", postprocess_request(0)),
+        ("forged ticket 1", postprocess_request(TICKET=np.array([[1]], np.int64))),
+        ("forged ticket -1", postprocess_request(TICKET=np.array([[-1]], np.int64))),
+        ("forged ticket 2^63-1", postprocess_request(TICKET=np.array([[2**63 - 1]], np.int64))),
+        ("forged ticket -2^63", postprocess_request(TICKET=np.array([[-(2**63)]], np.int64))),
+        ("ticket 0", postprocess_request(TICKET=np.array([[0]], np.int64))),
     ]
     return [(name, each, refused) for name, each in wrong] + [(name, each, answered) for name, each in odd]
 
@@ -478,8 +482,8 @@ def _add_direct_calls_of_steps(found: AttackList) -> None:
     """The steps are nobody's business at the door; at Triton, many calls of preprocess must not use up the places."""
     for model, tensors in {
         "vfnet_preprocess": Tensors("vfnet_preprocess", [("IMAGE", "BYTES", [1], [strip_png()])]),
-        "vfnet_detector": _detector(np.zeros((1, 32, 32, 3), np.uint8)),
-        "vfnet_postprocess": _postprocess(),
+        "vfnet_detector": detector_request(np.zeros((1, 32, 32, 3), np.uint8)),
+        "vfnet_postprocess": postprocess_request(),
     }.items():
         found.add(f"{model} called directly, gRPC", DOOR, grpc_call(DOOR, "ModelInfer", tensors.as_grpc()))
         found.add(f"{model} called directly, binary", DOOR, http(DOOR, tensors.as_binary_http()))
@@ -518,7 +522,7 @@ def _give_back_twice(deployment: Deployment) -> Reply:
     _preprocess(deployment)
     reply = Reply("")
     for ticket in (1, 1, 2, 2):
-        message = _postprocess(TICKET=np.array([[ticket]], np.int64)).as_grpc()
+        message = postprocess_request(TICKET=np.array([[ticket]], np.int64)).as_grpc()
         reply = call(port, "ModelInfer", message)
     return reply
 
@@ -526,6 +530,6 @@ def _give_back_twice(deployment: Deployment) -> Reply:
 def _forge_many(deployment: Deployment) -> Reply:
     reply = Reply("")
     for ticket in range(0, 200, 4):
-        message = _postprocess(TICKET=np.array([[ticket]], np.int64)).as_grpc()
+        message = postprocess_request(TICKET=np.array([[ticket]], np.int64)).as_grpc()
         reply = call(grpc_port(deployment, TRITON), "ModelInfer", message)
     return reply

@@ -60,10 +60,11 @@ def jpeg_with(segment: bytes, count: int) -> bytes:
     return data[:2] + segment * count + data[2:]
 
 
-def jpeg_of_scans(count: int) -> bytes:
-    """A progressive one whose last scan comes again and again."""
+def jpeg_of_scans(count: int, claimed_side: int = 2000) -> bytes:
+    """A progressive one whose last scan comes again and again; it may claim to be larger than it is."""
     data = encoded(Image.new("L", (2000, 2000)), "JPEG", progressive=True)
-    last = data.rindex(b"\xff\xda")
+    last, size = data.rindex(b"\xff\xda"), data.index(b"\xff\xc2") + 5
+    data = data[:size] + struct.pack(">HH", claimed_side, claimed_side) + data[size + 4 :]
     return data[:last] + data[last:-2] * count + data[-2:]
 
 
@@ -113,6 +114,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
     "jpeg of many segments": ("in more than 100000 segments", lambda: jpeg_with(b"\xff\xe1\0\x09Exif\0\0x", 200_000)),
     "jpeg of many comments": ("in more than 100000 segments", lambda: jpeg_with(b"\xff\xfe\0\2", 200_000)),
     "jpeg of many scans": ("in more than 100 scans", lambda: jpeg_of_scans(300)),
+    "large jpeg of fewer scans": ("in more than 26 scans", lambda: jpeg_of_scans(60, claimed_side=9000)),
     "jpeg of an unknown segment": ("a segment of no known kind", lambda: jpeg_with(b"\xff\xf0\0\2", 1)),
     "gif of many blocks": ("more than 100000 blocks", lambda: gif_with_comment(150_000)),
     "png of many chunks": (

@@ -57,6 +57,16 @@ def test_without_its_end_marker_it_has_the_same_pixels(name: str, photo: np.ndar
     assert not lacks_end_marker(data)
 
 
+def test_a_large_one_without_its_end_marker_is_refused(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To see that it lacks nothing costs as much as eight of it."""
+    data = jpeg(Image.fromarray(photo))[:-END]
+    monkeypatch.setattr("vfnet_images.decoding._MOST_WITHOUT_END", photo.shape[0] * photo.shape[1] - 1)
+    with pytest.raises(ImageError, match="the JPEG image is truncated or damaged"):
+        decode_image(data)
+    monkeypatch.setattr("vfnet_images.decoding._MOST_WITHOUT_END", photo.shape[0] * photo.shape[1])
+    assert decode_image(data).shape == photo.shape
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_cut_anywhere_else_it_is_refused(name: str, photo: np.ndarray) -> None:
     data = FILES[name](Image.fromarray(photo))

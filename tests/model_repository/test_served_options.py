@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tritonclient.grpc
+from PIL import Image
 from tritonclient.utils import InferenceServerException
 
 from boxes_on_the_edge import EDGES, boxes_on_the_edge
@@ -20,7 +22,7 @@ from served_inference import ARRAYS, EVERY_OUTPUT, OPTION_TYPES, infer
 from triton_server import NO_OP, ServedRepository, serving
 from vfnet_build.model_configuration import read_configuration, write_configuration
 from vfnet_build.repository import write_repository
-from vfnet_client import InvalidOptionsError, UnsupportedOptionsError, VFNetClient
+from vfnet_client import InvalidOptionsError, Tiling, UnsupportedOptionsError, VFNetClient
 from vfnet_client.cli import main
 from vfnet_client.detection_options import DetectionOptions
 from vfnet_model.checkpoints.loading import load_checkpoint
@@ -36,17 +38,20 @@ pytestmark = pytest.mark.served
 SETTINGS = DetectionSettings(nms_iou=0.3, max_detections=20)
 OPTIONS = {"nms_iou": 0.3, "max_detections": 20}
 STRIP = strip_png()
+TILES = Tiling(tile_grid_size=(2, 1), tile_overlap_ratio=0.1)
 ADDED = ("CLASSES", "MAX_DETECTIONS", "NMS_IOU")
 
 
 @pytest.fixture(scope="module")
 def models(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRepository]:
-    """Three models without a network: `vfnet`, `strict`, built with `SETTINGS`, and `old`, from before the options."""
+    """Three models without a network: `vfnet`; `strict`, built with `SETTINGS` of a checkpoint that was trained in
+    `TILES`; and `old`, from before the options, and from before tiles were recorded."""
     folder, config = tmp_path_factory.mktemp("options"), load_checkpoint(demo_checkpoint).config
     manifest = Manifest("0" * 64, "made up", False, config.classes, BuildOptions("torch"), "0" * 64, {})
     target = folder / "models"
     for model, built in (("vfnet", config), ("strict", SETTINGS.applied_to(config)), ("old", config)):
-        write_repository(target, built, manifest, lambda _: None, model=model)
+        tiling = TILES if model == "strict" else None
+        write_repository(target, built, replace(manifest, tiling=tiling), lambda _: None, model=model)
     for name in ("old", "old_postprocess"):
         path = target / name / "config.pbtxt"
         old = read_configuration(path)
@@ -55,6 +60,7 @@ def models(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         old.input.extend(inputs)
         for added in ADDED if name == "old" else ():
             del old.ensemble_scheduling.step[-1].input_map[added]
+        old.parameters.pop("trained_tiling", None)
         write_configuration(old, path)
     with serving(target, folder, NO_OP) as served:
         yield served
@@ -168,6 +174,22 @@ def test_what_makes_no_sense_is_the_callers_error(
     assert caught.value.status() in ("StatusCode.INVALID_ARGUMENT", "400")
 
 
+def test_of_very_many_classes_none_is_read(models: ServedRepository, connection: Any) -> None:
+    processes = models.model_processes("vfnet_postprocess")
+
+    def most_memory() -> list[int]:
+        texts = [Path(f"/proc/{process.pid}/status").read_text() for process in processes]
+        return [int(text.partition("VmHWM:")[2].split()[0]) << 10 for text in texts]
+
+    for _ in range(4):
+        suppressed(connection)
+    before = most_memory()
+    with pytest.raises(InferenceServerException, match="CLASSES must have 1 to 4 entries"):
+        suppressed(connection, classes=["ab"] * 500_000)
+    grown = [after - then for after, then in zip(most_memory(), before, strict=True)]
+    assert max(grown) < 15 << 20  # 3 MB arrive, and would be 25 in elements
+
+
 @pytest.mark.parametrize("protocol", ["grpc_url", "http_url"])
 def test_the_client_asks_for_them_and_says_where_a_model_is_too_old(protocol: str, models: ServedRepository) -> None:
     url = getattr(models, protocol)
@@ -199,3 +221,33 @@ def test_the_command_asks_for_them_and_ends_where_it_cannot(
     assert main([*command, "--classes=Can"]) == 1
     said = capsys.readouterr()
     assert (said.out, said.err.count("did you mean 'can'?")) == ("", 1)
+
+
+@pytest.mark.parametrize("protocol", ["grpc_url", "http_url"])
+def test_a_server_tells_the_tiles_that_its_network_was_trained_in(protocol: str, models: ServedRepository) -> None:
+    for model, trained in (("strict", TILES), ("vfnet", None), ("old", None)):
+        with VFNetClient(getattr(models, protocol), model=model) as client:
+            assert client.trained_tiling() == trained
+
+
+def test_commands_without_tiles_say_that_the_network_was_trained_in_some(
+    models: ServedRepository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, truth = tmp_path / "a.png", tmp_path / "truth.json"
+    image.write_bytes(STRIP)
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 20, 20], "area": 400, "iscrowd": 0}
+    size = dict(zip(("width", "height"), Image.open(image).size, strict=True))
+    images, categories = [{"id": 1, "file_name": image.name, **size}], [{"id": 1, "name": "can"}]
+    truth.write_text(json.dumps({"images": images, "annotations": [box], "categories": categories}))
+    said = "the network was trained in tiles, and nothing is tiled here: --tile-grid-size 2x1 --tile-overlap-ratio 0.1"
+    commands = {
+        "detect": [str(image)],
+        "evaluate": [f"--annotations={truth}"],
+        "batch": [str(image)],
+    }
+    for name, words in commands.items():
+        for model, tiles, told in (("strict", (), True), ("vfnet", (), False), ("strict", ("--tile-size=64",), False)):
+            output = (f"--output={tmp_path / model / str(told)}",) if name == "batch" else ()
+            command = [name, *words, *output, f"--server={models.grpc_url}", f"--model={model}", *tiles]
+            assert main(command) == 0
+            assert (said in capsys.readouterr().err) == told, command

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,13 @@ def test_what_makes_no_sense_is_told_in_one_short_line(wanted: dict[str, Any], w
     assert words in str(caught.value)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 300
+
+
+def test_a_long_class_is_not_compared_with_each_name_as_a_whole() -> None:
+    names, started = ClassNames([f"class {number}" for number in range(1000)]), time.process_time()
+    with pytest.raises(OptionError, match="is no class of this model"):
+        names.chosen(["K" * 10_000_000])
+    assert time.process_time() - started < 1
 
 
 def test_a_request_may_want_as_many_boxes_as_the_model_was_built_to_give() -> None:

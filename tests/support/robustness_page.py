@@ -33,8 +33,9 @@ def write_section(name: str, lines: list[str], page: Path = PAGE) -> None:
 
 
 def machine() -> str:
-    """One line about where it was measured."""
-    return f"{os.cpu_count()} cores, Linux {platform.release().split('-')[0]}, Python {platform.python_version()}."
+    """One line about where it was measured, and what else that machine had to do."""
+    name = f"{os.cpu_count()} cores, Linux {platform.release().split('-')[0]}, Python {platform.python_version()}."
+    return f"{name} Load average over the last 15 minutes, this suite's own included: {os.getloadavg()[2]:.1f}."
 
 
 def resource_table(before: Resources, after: Resources) -> list[str]:

@@ -12,6 +12,7 @@ from tiny_training import finetune_arguments
 from vfnet_client.cli import main
 from vfnet_data.reading import read_dataset
 from vfnet_data.tiled_images import tile_images
+from vfnet_model.checkpoints.converting import write_checkpoint_file
 from vfnet_model.checkpoints.loading import load_checkpoint
 from vfnet_tiling.tiling import Tiling
 from vfnet_train.augmentation import augment, decode_image_file
@@ -51,6 +52,19 @@ def test_images_and_tiles_are_trained_on_and_evaluated_in(
     assert 0 < tiles <= 16
     assert f"8 images are trained on with {tiles} tiles of them (tile-grid-size 2x1, tile-overlap-ratio 0.2)" in told
     assert "AP" in document["last"]
+
+    checkpoint = load_checkpoint(tmp_path / "run" / "last.pth")
+    assert checkpoint.tiling == Tiling(tile_grid_size=(2, 1), tile_overlap_ratio=0.2)
+    assert "trained in tiles (tile-grid-size 2x1, tile-overlap-ratio 0.2)" in checkpoint.description
+    for name in ("again.safetensors", "again.pth"):
+        write_checkpoint_file(checkpoint, tmp_path / name)
+        assert load_checkpoint(tmp_path / name).tiling == checkpoint.tiling
+
+    evaluate = ["evaluate", "--annotations", str(scenes), "--device", "cpu", "--checkpoint", str(checkpoint.path)]
+    said = "trained in tiles, and nothing is tiled here: --tile-grid-size 2x1 --tile-overlap-ratio 0.2 detects"
+    for tiles, told in (((), True), (TILES, False)):
+        assert main([*evaluate, *tiles]) == 0
+        assert (said in capsys.readouterr().err) == told
 
     assert main(arguments) == 0  # it is finished, and this very training
     assert main(finetune_arguments(scenes, tiny_checkpoint, tmp_path / "run", "--epochs", "1")) == 1

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from vfnet_client.client import VFNetClient
+from vfnet_client.commands.tiling_options import served_note_on_training
 from vfnet_client.detection_options import NO_OPTIONS, DetectionOptions
 from vfnet_client.detections import Detections, ImageResult
 from vfnet_client.exceptions import InvalidImageError, InvalidOptionsError, ServerUnavailableError
@@ -35,7 +36,7 @@ class DetectedDataset:
     failures: dict[int, str] = field(default_factory=dict)
     """By position in the data set: why there are none for an image."""
     notes: tuple[str, ...] = ()
-    """About labels, for the person who reads the figures."""
+    """About labels and tiles, for the person who reads the figures."""
 
 
 def detect_with_network(dataset: DetectionDataset, detector: NetworkDetector) -> DetectedDataset:
@@ -94,8 +95,10 @@ def detect_with_server(
                     reconcile(
                         list(names), dataset.classes, all_known=False
                     )  # rather now than after thousands of images
+        training = served_note_on_training(client, tiling)
     _check_any(dataset, failures)
-    return as_detected(dataset, answers, sorted(names), failures)
+    found = as_detected(dataset, answers, sorted(names), failures)
+    return found if training is None else replace(found, notes=(*found.notes, training))
 
 
 def as_detected(

@@ -133,10 +133,10 @@ class Loop:
         return epoch % self.settings.evaluate_every == 0 or epoch == self.schedule.epochs
 
     def _write_checkpoints(self, figures: dict[str, float], best: bool) -> None:
-        position, output = self.state.position, self.settings.output
-        write_checkpoint(output / LAST_CHECKPOINT, self.evaluated_network, position, figures)
+        position, output, tiling = self.state.position, self.settings.output, self.settings.tiling
+        write_checkpoint(output / LAST_CHECKPOINT, self.evaluated_network, position, figures, tiling)
         if best:
-            write_checkpoint(output / BEST_CHECKPOINT, self.evaluated_network, position, figures)
+            write_checkpoint(output / BEST_CHECKPOINT, self.evaluated_network, position, figures, tiling)
 
     def _save_if_due(self) -> None:
         every = self.settings.save_steps

@@ -14,10 +14,12 @@ from vfnet_client.atomic_files import durable_file
 from vfnet_model.checkpoints.config_writing import MMDET_VERSION, write_model_config
 from vfnet_model.checkpoints.errors import CheckpointError
 from vfnet_model.checkpoints.loading import Checkpoint
+from vfnet_tiling.parameters import parameters_of
 
 SAFETENSORS, PTH = ".safetensors", ".pth"
-METADATA_CONFIG, METADATA_CLASSES, METADATA_UNTRAINED = "config", "classes", "untrained"
-"""Of a safetensors file's metadata: mmdet's config as text; the class names in label order as JSON; `true`."""
+METADATA_CONFIG, METADATA_CLASSES, METADATA_UNTRAINED, METADATA_TILING = "config", "classes", "untrained", "tiling"
+"""Of a safetensors file's metadata: mmdet's config as text; the class names in label order as JSON; `true`; and as
+JSON what `vfnet_tiling.parameters.parameters_of` says of the tiles that it was trained in."""
 
 
 def check_output(path: Path) -> None:
@@ -44,6 +46,8 @@ def write_checkpoint_file(checkpoint: Checkpoint, path: Path) -> None:
             "config": config,
             "CLASSES": checkpoint.config.classes,
         } | ({"untrained": True} if checkpoint.untrained else {})
+        if checkpoint.tiling is not None:
+            meta["tiling"] = parameters_of(checkpoint.tiling)
         buffer = io.BytesIO()
         torch.save({"meta": meta, "state_dict": OrderedDict(checkpoint.state_dict)}, buffer)
         content = buffer.getvalue()
@@ -59,5 +63,7 @@ def _safetensors(checkpoint: Checkpoint, config: str) -> bytes:
         METADATA_CONFIG: config,
         METADATA_CLASSES: json.dumps(list(checkpoint.config.classes), ensure_ascii=False),
     } | ({METADATA_UNTRAINED: "true"} if checkpoint.untrained else {})
+    if checkpoint.tiling is not None:
+        metadata[METADATA_TILING] = json.dumps(parameters_of(checkpoint.tiling))
     content: bytes = save({key: value.contiguous() for key, value in checkpoint.state_dict.items()}, metadata)
     return content

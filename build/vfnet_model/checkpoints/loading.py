@@ -28,6 +28,8 @@ from vfnet_model.checkpoints.stock import (
 from vfnet_model.checkpoints.torch_file import TorchFile, open_torch_file
 from vfnet_runtime.architecture.config import BackboneConfig, VFNetConfig
 from vfnet_runtime.architecture.vfnet import VFNet
+from vfnet_tiling.parameters import recorded_tiling
+from vfnet_tiling.tiling import Tiling
 
 _CLASS_WEIGHT = "bbox_head.vfnet_cls.weight"  # [num_classes, feat_channels, 3, 3]
 _WRAPPERS = ("module.", "model.")
@@ -52,6 +54,8 @@ class Checkpoint:
     """One line for people: which network, which classes, where the settings come from."""
     untrained: bool
     """It says so itself (`meta['untrained']`): what it detects means nothing."""
+    tiling: Tiling | None = None
+    """It says so itself (`meta['tiling']`): it was trained in such tiles of each image, too."""
 
 
 def load_checkpoint(
@@ -93,8 +97,9 @@ def load_checkpoint(
             config, source = _configure(meta, architecture, names, path)
         _check_fit(weights, config, path)
         state_dict = {key: _read(file, key, record) for key, record in weights.items()}
-        untrained = meta.get("untrained") is True
-        return Checkpoint(config, state_dict, path, file.sha256, _describe(config, source, untrained), untrained)
+        untrained, tiling = meta.get("untrained") is True, recorded_tiling(meta.get("tiling"))
+        description = _describe(config, source, untrained, tiling)
+        return Checkpoint(config, state_dict, path, file.sha256, description, untrained, tiling)
 
 
 def build_network(checkpoint: Checkpoint) -> VFNet:
@@ -275,10 +280,11 @@ def _read(file: TorchFile, key: str, record: TensorRecord) -> Tensor:
     return kept.long() if _is_count(key) else value
 
 
-def _describe(config: VFNetConfig, source: str, untrained: bool) -> str:
+def _describe(config: VFNetConfig, source: str, untrained: bool, tiling: Tiling | None) -> str:
     classes = f"{len(config.classes)} class{'es' if len(config.classes) > 1 else ''}"
     warning = "UNTRAINED, its boxes mean nothing: " if untrained else ""
-    return f"{warning}{_describe_network(config)}, {classes}, {source}"
+    tiles = "" if tiling is None else f", trained in tiles ({tiling})"
+    return f"{warning}{_describe_network(config)}, {classes}, {source}{tiles}"
 
 
 def _describe_network(config: VFNetConfig) -> str:

@@ -6,6 +6,7 @@ of its parts is held against what lies in it before anything is allocated.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import struct
@@ -270,6 +271,9 @@ class TorchFile:
                 raise HeaderError("the classes in its metadata are no JSON list") from None
         if header.metadata.get("untrained") == "true":
             meta["untrained"] = True
+        if tiling := header.metadata.get("tiling"):
+            with contextlib.suppress(ValueError):  # it tells what was, and nothing is computed of it
+                meta["tiling"] = parse_json(tiling, 10, 100_000)
         return {"state_dict": header.tensors, "meta": meta}
 
     def _damaged(self, what: str) -> CheckpointError:

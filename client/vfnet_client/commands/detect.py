@@ -17,7 +17,7 @@ from vfnet_client.commands.options import (
     connected,
     detection_options,
 )
-from vfnet_client.commands.tiling_options import add_tiling_arguments, tiling_from
+from vfnet_client.commands.tiling_options import add_tiling_arguments, served_note_on_training, tiling_from
 from vfnet_client.contract import score_response
 from vfnet_client.detections import Detections, ImageResult
 from vfnet_client.exceptions import (
@@ -88,6 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
                 progress.write(printable_line(f"vfnet detect: {source.name}: {reason}", _LONGEST_LINE))
             answers.append(None if found is None else json.dumps(found.to_json()).encode())
             progress.advance()
+        if (note := served_note_on_training(client, tiling) if any(answers) else None) is not None:
+            progress.write(f"vfnet detect: {note}")
         if untiled:
             progress.write(f"vfnet detect: {untiled} of {len(sources)} images are too small for such tiles: not tiled")
     _write_json(arguments.json, score_response(answers) + b"\n")

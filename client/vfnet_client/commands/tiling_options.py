@@ -6,12 +6,15 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from vfnet_client.exceptions import CommandError
+from vfnet_client.exceptions import CommandError, VFNetClientError
 from vfnet_tiling.tiling import DEFAULT_OVERLAP_RATIO, Tiling, TilingError, parse_grid_size, parse_tile_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vfnet_client.client import VFNetClient
+
+_SECONDS_TO_TELL = 5.0
 _NAMES = ("tile_overlap_ratio", "tile_predictions_nms_thresh")
 
 
@@ -67,6 +70,28 @@ def tiling_from(arguments: argparse.Namespace) -> Tiling | None:
         return Tiling(given["tile_grid_size"], given["tile_size"], whole_image=not given["tiles_only"], **others)
     except TilingError as error:
         raise CommandError(str(error)) from error
+
+
+def note_on_training(trained: Tiling | None) -> str | None:
+    """For whoever detects without tiles in a network that was trained in some; None: in none."""
+    if trained is None:
+        return None
+    options = " ".join(f"--{option}" for option in str(trained).split(", "))
+    return f"the network was trained in tiles, and nothing is tiled here: {options} detects in the same"
+
+
+def served_note_on_training(client: VFNetClient, tiling: Tiling | None) -> str | None:
+    """The same of a server's network, once it has answered; None also where it does not tell.
+
+    Args:
+        tiling: what was asked in; None: in no tiles.
+    """
+    if tiling is not None:
+        return None
+    try:
+        return note_on_training(client.trained_tiling(_SECONDS_TO_TELL))
+    except VFNetClientError:  # what was asked for is there: nothing has failed
+        return None
 
 
 def _reads(parse: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -19,7 +19,7 @@ from vfnet.commands.detection_settings import (
 )
 from vfnet_client.atomic_files import write_whole
 from vfnet_client.commands.options import GivenOnce, at_least_one, ensemble_name, seconds, server_url
-from vfnet_client.commands.tiling_options import add_tiling_arguments, tiling_from
+from vfnet_client.commands.tiling_options import add_tiling_arguments, note_on_training, tiling_from
 from vfnet_client.exceptions import CommandError
 from vfnet_client.safe_text import printable_lines
 from vfnet_data.box_layouts import LAYOUTS
@@ -163,6 +163,8 @@ def _detect(arguments: argparse.Namespace, dataset: DetectionDataset) -> tuple[s
     _say(checkpoint.description)
     augmentations = augmentations_from(arguments)
     found = detect_with_network(dataset, CheckpointDetector(network, augmentations, tiling))
+    if (note := note_on_training(checkpoint.tiling)) is not None and tiling is None:
+        found = replace(found, notes=(*found.notes, note))
     description = ", ".join(filter(None, (checkpoint.description, str(settings), str(augmentations), tiles)))
     return f"checkpoint {checkpoint.path.name} ({description})", found
 

@@ -15,6 +15,7 @@ from vfnet_runtime.suppression import ClassNames, Suppression
 from vfnet_runtime.tickets import TicketLedger, ledger_path
 from vfnet_runtime.triton_models import checked_inputs
 from vfnet_runtime.triton_models.answer_about import AnswerAbout
+from vfnet_runtime.triton_models.bounded_elements import read_at_most
 from vfnet_runtime.triton_models.checked_inputs import InvalidInputError
 from vfnet_runtime.triton_models.process_activity import ProcessActivity
 from vfnet_runtime.triton_models.requested_suppression import requested_suppression
@@ -34,6 +35,7 @@ class TritonPythonModel:
         labels = Path(args["model_repository"]) / "labels.txt"
         self.classes = labels.read_text(encoding="utf-8-sig").splitlines()
         self.class_names = ClassNames(self.classes)
+        read_at_most(len(self.classes), pb_utils)
         self.ledger = TicketLedger(ledger_path(args["model_name"]))
         self.about = AnswerAbout(args["model_name"], parameters.get("checkpoint", ""), self.ledger)
         self.activity = ProcessActivity()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ def requested_suppression(request: Any, own: Suppression, names: ClassNames) -> 
         return own.changed(
             names,
             score_threshold=_number(request, "SCORE_THRESHOLD", np.float32),
-            classes=_texts(request, "CLASSES"),
+            classes=_classes(request, names),
             max_detections=_number(request, "MAX_DETECTIONS", np.int32),
             nms_iou=_number(request, "NMS_IOU", np.float32),
         )
@@ -35,10 +36,12 @@ def _number(request: Any, name: str, dtype: type[np.generic]) -> Any:
     return read_input(request, name, dtype, (1,))[0].item()
 
 
-def _texts(request: Any, name: str) -> list[str] | None:
-    if pb_utils.get_input_tensor_by_name(request, name) is None:
+def _classes(request: Any, names: ClassNames) -> list[str] | None:
+    tensor = pb_utils.get_input_tensor_by_name(request, "CLASSES")
+    if tensor is None:
         return None
+    names.check_number(math.prod(tensor.shape()))  # of which more are not even read: see `bounded_elements`
     try:
-        return [element.decode() for element in read_input(request, name, np.object_, (None,))]
+        return [element.decode() for element in read_input(request, "CLASSES", np.object_, (None,))]
     except UnicodeDecodeError:
-        raise InvalidInputError(f"{name} holds a text that is no UTF-8") from None
+        raise InvalidInputError("CLASSES holds a text that is no UTF-8") from None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
+import time
+import tracemalloc
 from fractions import Fraction
 from typing import Any
 
@@ -13,7 +16,7 @@ import pytest
 from vfnet_images.decoding import decode_image
 from vfnet_tiling.cutting import encode_tile
 from vfnet_tiling.geometry import Tile, tiles_of, whole
-from vfnet_tiling.parameters import tiling_of
+from vfnet_tiling.parameters import parameters_of, recorded_tiling, tiling_of
 from vfnet_tiling.tiling import Tiling, TilingError, parse_grid_size, parse_tile_size
 
 SIZES = [(640, 480), (1080, 1080), (1280, 720), (1920, 1080), (499, 666), (4000, 3000)]
@@ -153,6 +156,31 @@ def test_params_that_make_no_sense_are_named(params: dict[str, object], words: s
 
 
 @pytest.mark.parametrize(
+    "text", [" " * 100_000, "(" + " " * 100_000, "3x2" + " " * 100_000 + "!", "3" * 100_000], ids=range(4)
+)
+@pytest.mark.parametrize("name", ["tile_grid_size", "tile_size"])
+def test_a_long_text_is_refused_at_once(name: str, text: str) -> None:
+    started = time.process_time()
+    with pytest.raises(TilingError, match="is no"):
+        tiling_of({name: text})
+    assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize(
+    "side", [["\ue000" * 2_000_000], {"x": "y" * 2_000_000}, 2.5, True], ids=lambda side: type(side).__name__
+)
+def test_a_side_that_is_no_number_is_not_written_down(side: object) -> None:
+    tracemalloc.start()
+    try:
+        for value in ([side, 2], [2, side]):
+            with pytest.raises(TilingError, match="must be text"):
+                tiling_of({"tile_size": value})
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
     ("given", "words"),
     [
         ({"tile_size": 640}, "tile_size is 640; it has to be a width and a height in pixels such as (640, 640)"),
@@ -199,6 +227,39 @@ def test_params_are_read_as_automl_writes_them() -> None:
     assert str(tiling_of(full)) == (
         "tile-grid-size 2x1, tile-overlap-ratio 0, tile-predictions-nms-thresh 0.5, tiles-only"
     )
+
+
+@pytest.mark.parametrize(
+    "tiling",
+    [
+        Tiling(tile_grid_size=(3, 2)),
+        Tiling(tile_size=(640, 480), tile_overlap_ratio=0.2, tile_predictions_nms_thresh=0.0, whole_image=False),
+    ],
+)
+def test_what_is_written_down_is_read_again(tiling: Tiling) -> None:
+    record = parameters_of(tiling)
+    assert tiling_of(record) == recorded_tiling(json.loads(json.dumps(record))) == tiling
+
+
+def test_a_record_that_says_something_else_is_none() -> None:
+    nested: list[object] = ["x"]
+    for _ in range(60):
+        nested = [nested, nested]  # written out, it would fill any memory
+    for record in (
+        None, "3x2", [], {}, {"tile_grid_size": "1x1"}, {"tile_grid_size": " " * 10**6}, {"tile_grid_size": nested},
+        {"tile_size": 10**5000}, {"tile_size": 640, "tile_overlap_ratio": float("nan")}, {1: 2, "tile_size": b"640"},
+    ):  # fmt: skip
+        assert recorded_tiling(record) is None
+
+
+@pytest.mark.parametrize("beginning", ["", "(", "3", "3x", "(3x", "3x2"])
+@pytest.mark.parametrize("repeated", [" ", "3", "x", "(", ")"])
+def test_long_texts_are_refused_in_time_that_grows_with_their_length(beginning: str, repeated: str) -> None:
+    """With the square of it, a body of a megabyte would keep a gateway for hours."""
+    text = beginning + repeated * 10**6 + "!"
+    for name in ("tile_grid_size", "tile_size"):
+        with pytest.raises(TilingError, match=name):
+            tiling_of({name: text})
 
 
 def test_a_tile_is_decoded_to_the_pixels_it_was_cut_from(monkeypatch: pytest.MonkeyPatch) -> None:

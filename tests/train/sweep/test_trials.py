@@ -67,7 +67,7 @@ def test_how_a_trial_ended_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("chosen", "said"),
     [
-        ({"sampling": "bayesian"}, "known are random, grid"),
+        ({"sampling": "sobol"}, "known are random, grid, bayesian"),
         ({"early_termination": "hyperband"}, "known are none, bandit, median_stopping, asha"),
         ({"early_termination": "asha", "slack_factor": 0.1}, "bandit's alone"),
         ({"early_termination": "bandit", "slack_factor": 0.1, "slack_amount": 0.1}, "exclude each other"),

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from vfnet_batch.ray_runner.cluster import connected
 from vfnet_train.errors import FinetuneError
@@ -17,7 +17,7 @@ from vfnet_train.sweep.search_space import shown
 from vfnet_train.sweep.settings import SweepSettings
 from vfnet_train.sweep.trials import STOPPED, Outcome, Trial, run_trial
 
-_RAY_FOLDER = ".ray"
+_RAY_FOLDER, _TRIAL = ".ray", "trial"
 _TRIES = 3
 """Of a trial whose process dies, as of too little memory: each goes on from what the last one saved."""
 _VARIABLES = {
@@ -39,17 +39,32 @@ class Resources:
     """So many at the same time."""
 
 
+class MoreTrials(Protocol):
+    """Trials that are not decided yet."""
+
+    @property
+    def most(self) -> int:
+        """So many may come."""
+        ...
+
+    def next(self) -> Trial | None:
+        """Decide the next one, by what all before have come to, and write it down; None: there is none."""
+        ...
+
+
 def run_trials(
     trials: Sequence[Trial],
     todo: Sequence[Trial],
     settings: SweepSettings,
     resources: Resources,
     say: Callable[[str], None],
+    more: MoreTrials | None = None,
 ) -> tuple[dict[int, str], int]:
     """Run what is left to do, until a signal comes.
 
     Args:
-        trials: all of them; early termination compares with those that are over.
+        trials: all that there are; early termination compares with those that are over.
+        more: come behind them.
 
     Returns:
         Why trials could not be finished, by number; and the number of the signal, or 0.
@@ -58,12 +73,12 @@ def run_trials(
         FinetuneError: there is no such cluster.
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in _VARIABLES.items()})
-    folder = todo[0].settings.output.parent.parent / _RAY_FOLDER
+    folder = trials[0].settings.output.parent.parent / _RAY_FOLDER
     needed = resources.concurrent * resources.cpus + 1
     # Ray sets a handler of its own for SIGTERM, which ends the process: ours comes behind it.
     with connected(settings.ray, needed, FinetuneError), noticed_signals() as interruption:
         try:
-            return _run(trials, todo, settings, resources, interruption, say, str(folder)), 0
+            return _run(trials, todo, settings, resources, interruption, say, str(folder), more), 0
         except _InterruptError:
             return {}, interruption.signal_number
         finally:
@@ -78,14 +93,17 @@ def _run(
     interruption: Interruption,
     say: Callable[[str], None],
     folder: str,
+    more: MoreTrials | None,
 ) -> dict[int, str]:
     from ray import tune
+    from ray.tune.search import Searcher
 
     from vfnet_train.sweep.early_termination import FIGURE, TIME, make_scheduler
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # errors, with tracebacks: `on_trial_error` tells them
-    by_number = {trial.number: trial for trial in todo}
-    metric = todo[0].settings.best_metric
+    metric, total = trials[0].settings.best_metric, len(trials) + (more.most if more is not None else 0)
+    running = {trial.number for trial in todo}
+    over = [[record[metric] for record in trial.evaluations] for trial in trials if trial.number not in running]
 
     def train(config: dict[str, Any]) -> None:
         evaluations = 0
@@ -95,7 +113,7 @@ def _run(
             evaluations += 1
             tune.report({TIME: evaluations, FIGURE: record[metric], "epoch": record["epoch"]})
 
-        run_trial(by_number[config["number"]], report)
+        run_trial(config[_TRIAL], report)
 
     class Follower(tune.Callback):  # type: ignore[misc]
         """Tells what happens, writes down who was stopped, and ends everything after a signal."""
@@ -110,7 +128,7 @@ def _run(
 
         def on_trial_start(self, trial: Any, **_: Any) -> None:
             ours = self._ours(trial)
-            say(f"trial {ours.number} of {len(trials)}: {shown(ours.point)}")
+            say(f"trial {ours.number} of {total}: {shown(ours.point)}")
 
         def on_trial_result(self, trial: Any, result: dict[str, Any], **_: Any) -> None:
             number, figure = self._ours(trial).number, result[FIGURE]
@@ -134,15 +152,34 @@ def _run(
             say(f"trial {self._ours(trial).number} could not go on: {lines[-1] if lines else ''}")
 
         def _ours(self, trial: Any) -> Trial:
-            return by_number[trial.config["number"]]
+            ours: Trial = trial.config[_TRIAL]
+            return ours
+
+    class Proposals(Searcher):  # type: ignore[misc]
+        """What is left to do, and then those that are decided when it is their turn. It learns from our files."""
+
+        def __init__(self) -> None:
+            super().__init__(metric=FIGURE, mode="max")
+            self._waiting = list(todo)
+
+        def suggest(self, trial_id: str) -> Any:  # noqa: ARG002
+            trial = self._waiting.pop(0) if self._waiting else None if more is None else more.next()
+            return self.FINISHED if trial is None else {_TRIAL: trial}
+
+        def on_trial_complete(self, *_: Any, **__: Any) -> None:
+            pass
+
+        def save(self, checkpoint_path: str) -> None:
+            pass
 
     follower = Follower()
-    over = [[record[metric] for record in trial.evaluations] for trial in trials if trial.number not in by_number]
     tuner = tune.Tuner(
         tune.with_resources(train, {"cpu": resources.cpus, "gpu": resources.gpus}),
-        param_space={"number": tune.grid_search(list(by_number))},
         tune_config=tune.TuneConfig(
-            scheduler=make_scheduler(settings, over), max_concurrent_trials=resources.concurrent
+            scheduler=make_scheduler(settings, over),
+            search_alg=Proposals(),
+            num_samples=len(todo) + (more.most if more is not None else 0),
+            max_concurrent_trials=resources.concurrent,
         ),
         run_config=tune.RunConfig(
             name="trials",

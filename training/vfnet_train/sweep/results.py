@@ -12,7 +12,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from vfnet_client.atomic_files import write_inside
 from vfnet_client.safe_text import markdown_text
@@ -24,6 +24,9 @@ from vfnet_train.sweep.trials import FAILED, STOPPED, Outcome, Trial
 PAGE, TABLE, DOCUMENT, PLOT = "report.md", "results.csv", "results.json", "sweep.png"
 _COLUMNS = 3
 """Of the plot."""
+_LOGARITHMIC_FROM, _FEW_POWERS = 20, 100
+"""Ratios of the largest value of an option to its least: where its axis becomes logarithmic, and up to where it has
+more numbers than powers of ten."""
 _OPEN = Outcome("unfinished")
 _BEST_COLOUR, _OTHER_COLOUR, _STOPPED_COLOUR = "#1f77b4", "0.6", "#e6194b"
 
@@ -157,9 +160,8 @@ def _draw_option(axes: Axes, results: SweepResults, name: str) -> None:
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     if values and len(numbers) == len(values):
         axes.scatter(numbers, figures, c=colours)
-        if min(numbers) > 0 and max(numbers) > 20 * min(numbers):
-            axes.set_xscale("log")
-            axes.xaxis.set_major_formatter("{x:g}")  # not as a formula, which `plain_texts` would show as it is written
+        if min(numbers) > 0 and max(numbers) > _LOGARITHMIC_FROM * min(numbers):
+            _make_logarithmic(axes, max(numbers) / min(numbers))
     else:
         words = list(dict.fromkeys(map(shown_value, values)))
         axes.scatter([words.index(shown_value(value)) for value in values], figures, c=colours)
@@ -167,6 +169,21 @@ def _draw_option(axes: Axes, results: SweepResults, name: str) -> None:
         axes.margins(x=0.3)
     axes.set(xlabel=name, ylabel=results.metric)
     axes.grid(alpha=0.3)
+
+
+def _make_logarithmic(axes: Axes, ratio: float) -> None:
+    """A logarithmic axis of x, with at least two numbers at it.
+
+    Args:
+        ratio: of the largest value to the least.
+    """
+    axes.set_xscale("log")
+    # Within two powers of ten there may be one alone, from which nobody can read a value.
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if ratio < _FEW_POWERS else (1.0,)))
+    # Not as formulas, matplotlib's own, which `plain_texts` would show as they are written.
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(axis="x", labelsize=8)  # so that they have room beside each other
 
 
 def _document(each: TrialResult) -> dict[str, Any]:

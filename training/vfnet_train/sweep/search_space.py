@@ -33,7 +33,7 @@ _BOUNDS = {"uniform": 2, "loguniform": 2, "randint": 2, "quniform": 3, "qlogunif
 multiples of."""
 _MOST_BYTES = 1 << 20
 _MOST_POINTS = 10_000
-_DRAWS = 100
+DRAWS = 100
 """For one new point, before a space counts as exhausted."""
 _LARGEST, _LARGEST_WHOLE = 1e100, 1e15
 """Of all numbers, so that no difference or quotient is infinite; of randint's, which NumPy draws as 64 bits."""
@@ -56,17 +56,34 @@ class Parameter:
         """A value of it."""
         if self.distribution == "choice":
             return self.values[int(random.integers(len(self.values)))]
-        low, high, *steps = (float(value) for value in self.values if isinstance(value, int | float))
+        low, high = self.bounds
         if self.distribution == "randint":
             return int(random.integers(int(low), int(high)))
-        if "log" in self.distribution:
-            value = math.exp(random.uniform(math.log(low), math.log(high)))
-        else:
-            value = random.uniform(low, high)
+        if self.is_logarithmic:
+            return self.rounded(math.exp(random.uniform(math.log(low), math.log(high))))
+        return self.rounded(random.uniform(low, high))
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Of a distribution: the least and the most; of randint, one more than the most."""
+        low, high, *_ = (float(value) for value in self.values if isinstance(value, int | float))
+        return low, high
+
+    @property
+    def is_logarithmic(self) -> bool:
+        """Whether the logarithm of a value is distributed evenly."""
+        return "log" in self.distribution
+
+    def rounded(self, value: float) -> int | float:
+        """A number of the distribution as it is tried: a multiple of the step, if there is one, and short."""
+        if self.distribution == "randint":
+            return int(value)
+        low, high = self.bounds
+        steps = [float(step) for step in self.values[2:] if isinstance(step, int | float)]
         if steps:
             value = min(max(round(value / steps[0]) * steps[0], low), high)
         rounded = float(f"{value:.{_DIGITS}g}")
-        return int(rounded) if steps and float(steps[0]).is_integer() and float(low).is_integer() else rounded
+        return int(rounded) if steps and steps[0].is_integer() and low.is_integer() else rounded
 
 
 @dataclass(frozen=True)
@@ -96,14 +113,16 @@ class SearchSpace:
         random = np.random.default_rng(seed)
         found: list[Point] = []
         while len(found) < (most or 0):
-            point = next((drawn for drawn in self._draws(random) if drawn not in found), None)
+            drawn = itertools.islice(self.draws(random), DRAWS)
+            point = next((each for each in drawn if each not in found), None)
             if point is None:
                 break
             found.append(point)
         return found
 
-    def _draws(self, random: np.random.Generator) -> Iterator[Point]:
-        for _ in range(_DRAWS):
+    def draws(self, random: np.random.Generator) -> Iterator[Point]:
+        """Random points, without end."""
+        while True:
             yield {parameter.name: parameter.draw(random) for parameter in self.parameters}
 
     def _grid(self) -> Iterator[Point]:

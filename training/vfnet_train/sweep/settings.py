@@ -14,10 +14,10 @@ from vfnet_client.commands.settings_options import Count, File
 from vfnet_train.argument_types import not_negative, positive
 from vfnet_train.errors import FinetuneError
 
-SAMPLINGS = ("random", "grid")
+SAMPLINGS = ("random", "grid", "bayesian")
 POLICIES = ("none", "bandit", "median_stopping", "asha")
 USUAL_TRIALS = 20
-"""Of random sampling, where nobody says."""
+"""Of random and bayesian sampling, where nobody says."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class SweepSettings:
     space: File
     """TOML: the options that are tried out, each with its values or its range."""
     sampling: Annotated[str, SAMPLINGS] = "random"
-    """How trials are chosen; grid: every combination."""
+    """How trials are chosen; grid: every combination; bayesian: by what those before have come to."""
     max_trials: Count | None = None
-    """Of the sweep, which may be told more later (default: 20 random ones, or the whole grid)."""
+    """Of the sweep, which may be told more later (default: 20, or the whole grid)."""
     max_concurrent_trials: Count = 1
     """At the same time."""
     early_termination: Annotated[str, POLICIES] = "none"

@@ -20,6 +20,7 @@ from vfnet_train.errors import FinetuneError, InterruptedTrainingError
 from vfnet_train.preparation import prepare
 from vfnet_train.run_folder import BEST_CHECKPOINT, LAST_CHECKPOINT, claim_folder
 from vfnet_train.settings import FinetuneSettings, identity
+from vfnet_train.sweep.bayesian_sampling import next_point
 from vfnet_train.sweep.ray_runner import Resources, run_trials
 from vfnet_train.sweep.results import SweepResults, write_results
 from vfnet_train.sweep.search_space import Point, SearchSpace, read_search_space
@@ -56,7 +57,7 @@ def sweep(base: FinetuneSettings, settings: SweepSettings) -> SweepOutcome:
     base = _absolute(base)
     options = options_to_try()
     space = read_search_space(settings.space, list(options))
-    points = space.points(settings.sampling, _most(settings), base.seed)
+    points = _points(space, settings, base.seed)
     trials = [make_trial(number, point, base) for number, point in enumerate(points, 1)]
     preparation = prepare(trials[0].settings)  # what is wrong with the data is said before anything starts
     for note in preparation.notes:
@@ -71,7 +72,11 @@ def sweep(base: FinetuneSettings, settings: SweepSettings) -> SweepOutcome:
             claim_folder(base.output, own, "sweep")
             held.enter_context(_locked(base.output))
         trials = _with_earlier(trials, base)
-        return _run(base, settings, trials)
+        more = None
+        if settings.sampling == "bayesian":
+            resources, most = _resources(base, settings), _most(settings) or 0
+            more = _Proposals(space, base, resources, trials, max(0, most - len(trials)))
+        return _run(base, settings, trials, more)
 
 
 @contextmanager
@@ -85,16 +90,57 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _run(base: FinetuneSettings, settings: SweepSettings, trials: Sequence[Trial]) -> SweepOutcome:
+@dataclass
+class _Proposals:
+    """The trials that bayesian sampling adds, one after another."""
+
+    space: SearchSpace
+    base: FinetuneSettings
+    resources: Resources
+    trials: list[Trial]
+    """All so far; each one that is proposed comes behind them."""
+    most: int
+    """So many may come."""
+    problem: FinetuneError | None = None
+    """Why the next one cannot be."""
+
+    def next(self) -> Trial | None:
+        """The next one, written down; None: the space has no more, or a `problem`."""
+        tried = [(trial.point, _figure(trial)) for trial in self.trials]
+        point = next_point(self.space, tried, self.base.seed)
+        if point is None:
+            return None
+        try:
+            trial = make_trial(len(self.trials) + 1, point, self.base)
+        except FinetuneError as error:  # not through Ray, which would tell it with its own files
+            self.problem = error
+            return None
+        self.trials.append(trial)
+        _write_points(self.trials, self.base)
+        return replace(trial, settings=_on(trial.settings, self.resources))
+
+
+def _figure(trial: Trial) -> float | None:
+    """What it came to; 0 where it failed before it could be evaluated; None: it is not over."""
+    if trial.outcome is None:
+        return None
+    return max((float(record[trial.settings.best_metric]) for record in trial.evaluations), default=0.0)
+
+
+def _run(
+    base: FinetuneSettings, settings: SweepSettings, trials: Sequence[Trial], more: _Proposals | None
+) -> SweepOutcome:
     todo = [trial for trial in trials if trial.outcome is None]
-    _say(f"{len(trials)} trials, {len(todo)} to run; best by {base.best_metric}; early termination: {settings.policy}")
+    left = len(todo) + (more.most if more is not None else 0)
+    count = len(trials) + left - len(todo)
+    _say(f"{count} trials, {left} to run; best by {base.best_metric}; early termination: {settings.policy}")
     failures: dict[int, str] = {}
     signal_number = 0
     try:
-        if todo:
+        if left:
             resources = _resources(base, settings)
             todo = [replace(trial, settings=_on(trial.settings, resources)) for trial in todo]
-            failures, signal_number = run_trials(trials, todo, settings, resources, _say)
+            failures, signal_number = run_trials(trials, todo, settings, resources, _say, more)
     finally:
         results = SweepResults.of(trials, base.best_metric)
         write_results(results, base.output)
@@ -109,13 +155,23 @@ def _run(base: FinetuneSettings, settings: SweepSettings, trials: Sequence[Trial
             f"{len(failures)} of {len(trials)} trials could not be finished, such as {number} ({reason}): "
             f"{base.output / 'trials'} has their logs, and the same command tries them again"
         )
+    if more is not None and more.problem is not None:
+        raise more.problem
     if checkpoint is None:
         raise FinetuneError(f"no trial was evaluated even once: {base.output / 'trials'} has their logs")
     return SweepOutcome(results, checkpoint)
 
 
+def _points(space: SearchSpace, settings: SweepSettings, seed: int) -> list[Point]:
+    """Of all trials; of bayesian sampling, the first one's."""
+    if settings.sampling != "bayesian":
+        return space.points(settings.sampling, _most(settings), seed)
+    first = next_point(space, (), seed)
+    return [] if first is None else [first]
+
+
 def _most(settings: SweepSettings) -> int | None:
-    if settings.max_trials is None and settings.sampling == "random":
+    if settings.max_trials is None and settings.sampling != "grid":
         return USUAL_TRIALS
     return settings.max_trials
 
@@ -154,9 +210,13 @@ def _with_earlier(trials: Sequence[Trial], base: FinetuneSettings) -> list[Trial
         except (OSError, ValueError, TypeError, AttributeError, KeyError):
             raise FinetuneError(f"{path} cannot be read; choose another --output") from None
     made += trials[len(made) :]
-    document = json.dumps([trial.point for trial in made], indent=2, ensure_ascii=False)
-    write_inside(path, document.encode() + b"\n")
+    _write_points(made, base)
     return made
+
+
+def _write_points(trials: Sequence[Trial], base: FinetuneSettings) -> None:
+    document = json.dumps([trial.point for trial in trials], indent=2, ensure_ascii=False)
+    write_inside(base.output / POINTS_FILE, document.encode() + b"\n")
 
 
 def _resources(base: FinetuneSettings, settings: SweepSettings) -> Resources:

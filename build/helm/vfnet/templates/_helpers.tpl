@@ -77,6 +77,54 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
+{{/* Ends with a sentence where `path`, a value called `name`, leads out of the folder that it begins in. */}}
+{{- define "vfnet.checkPath" -}}
+{{- if regexMatch "(^|/)\\.\\.(/|$)" .path -}}
+{{- fail (printf "%s is %s: its '..' leads out of %s; name what is below it" .name .path .folder) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Of the repository, in the containers that mount it. */}}
+{{- define "vfnet.repositoryFolder" -}}
+{{- $folder := .Values.repository.folder -}}
+{{- include "vfnet.checkPath" (dict "name" "repository.folder" "path" $folder "folder" "/repository") -}}
+{{- if hasPrefix "/" $folder -}}
+{{- fail (printf "repository.folder is %s: it is a folder's name in the claim, such as vfnet, without a / before it" $folder) -}}
+{{- end -}}
+/repository/{{ $folder }}
+{{- end -}}
+
+{{/* What `vfnet build` is given. */}}
+{{- define "vfnet.checkpointSource" -}}
+{{- $source := .Values.checkpoint.source -}}
+{{- if not (or (has $source (list "demo" "coco")) (regexMatch "^(?i:https?)://" $source)) -}}
+{{- if not (hasPrefix "/checkpoints/" $source) -}}
+{{- fail (printf "checkpoint.source is %s: it is demo, coco, an http(s) URL, or a path below /checkpoints" $source) -}}
+{{- end -}}
+{{- include "vfnet.checkPath" (dict "name" "checkpoint.source" "path" $source "folder" "/checkpoints") -}}
+{{- if not (include "vfnet.hasCheckpoints" .) -}}
+{{- fail "checkpoint.source is below /checkpoints: checkpoint.existingClaim or checkpoint.fetch says what is there" -}}
+{{- end -}}
+{{- end -}}
+{{ $source }}
+{{- end -}}
+
+{{/* Where the gateway keeps images. */}}
+{{- define "vfnet.captureStore" -}}
+{{- $store := .Values.gateway.capture.store -}}
+{{- $path := trimPrefix "file://" $store -}}
+{{- include "vfnet.checkPath" (dict "name" "gateway.capture.store" "path" $path "folder" "its folder") -}}
+{{- if not (contains "://" $path) -}}
+{{- if not (or (eq $path "/captured") (hasPrefix "/captured/" $path)) -}}
+{{- fail (printf "gateway.capture.store is %s, a folder that is not below /captured, where its claim is" $store) -}}
+{{- end -}}
+{{- if not .Values.gateway.capture.existingClaim -}}
+{{- fail "gateway.capture.store is a folder: gateway.capture.existingClaim says which claim has it" -}}
+{{- end -}}
+{{- end -}}
+{{ $store }}
+{{- end -}}
+
 {{/* The containers that make the repository: what fetches checkpoints, and `vfnet build`. */}}
 {{- define "vfnet.buildContainers" -}}
 {{- with .Values.checkpoint.fetch }}
@@ -106,8 +154,8 @@ affinity: {{- toYaml . | nindent 2 }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   args:
     - build
-    - --checkpoint={{ .Values.checkpoint.source }}
-    - --repository=/repository/{{ .Values.repository.folder }}
+    - {{ printf "--checkpoint=%s" (include "vfnet.checkpointSource" .) | quote }}
+    - {{ printf "--repository=%s" (include "vfnet.repositoryFolder" .) | quote }}
     {{- range .Values.build.options }}
     - {{ . | quote }}
     {{- end }}
