@@ -6,13 +6,15 @@ whoever does not know it leaves it alone: an older server, or a gateway in betwe
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
+
+from vfnet_client.bounded_json import parse_json
 
 HEADER = "x-vfnet-about"
 """Names what is asked for, with commas between. `vfnet serve` has Triton hand it to the models."""
@@ -23,6 +25,7 @@ _NAME = re.compile(r"[A-Za-z][\w.-]{0,79}")
 _CHECKPOINT = re.compile(r"[0-9a-f]{0,64}")
 _STEP = re.compile(r"[a-z]+(\.[a-z]+)?")
 _MOST_STEPS = 50
+_MOST_VALUES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +70,11 @@ def without_about(document: bytes) -> tuple[bytes, About | None]:
 def _read(text: bytes) -> About | None:
     """None: it is not what it should be."""
     try:
-        told = json.loads(text)
+        told: Any = parse_json(text, _MOST_VALUES, _MOST_VALUES)
         answered_by, checkpoint = told["answered_by"], told["checkpoint"]
         steps = tuple((name, float(milliseconds)) for name, milliseconds in told.get("steps", ())[:_MOST_STEPS])
         is_fine = bool(_NAME.fullmatch(answered_by) and _CHECKPOINT.fullmatch(checkpoint))
         is_fine &= all(_STEP.fullmatch(name) is not None and 0 <= each < math.inf for name, each in steps)
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return None
     return About(answered_by, checkpoint, steps) if is_fine else None

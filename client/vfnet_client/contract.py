@@ -14,7 +14,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from urllib.parse import unquote_to_bytes
 
 from vfnet_client.bounded_gzip import MAGIC
 from vfnet_client.exceptions import ImageItemError, InvalidImageError, RequestError
@@ -32,6 +31,8 @@ _LONGEST_ECHO = 200
 """Characters of what is no scalar, in an answer."""
 _WHITESPACE = b" \t\r\n\v\f"
 _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_ESCAPED = {"2B": "+", "2F": "/", "3D": "=", "2D": "-", "5F": "_", "0A": "\n", "0D": "\r", "09": "\t", "20": " "}
+"""By what stands behind a percent sign: all that base64 has beside letters and digits, which nobody escapes."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def decode_image_item(item: Any) -> bytes | ImageURL:
         if not comma or not head.lower().endswith(";base64"):
             raise ImageItemError(f"a data URI must read data:<type>;base64,<data>, and this begins with {_start(item)}")
         if "%" in text and text.isascii():
-            text = unquote_to_bytes(text).decode("ascii", "replace")
+            text = _without_escapes(text)
     image = _decode_base64(text)
     if not image:
         raise ImageItemError("the image is empty")
@@ -249,6 +250,15 @@ def _cell(row: Any, position: int, column: int, columns: int) -> Any:
     if len(row) == 1:
         return row[0]
     raise RequestError(400, f'row {position} of "data" has {len(row)} values for {columns} columns')
+
+
+def _without_escapes(text: str) -> str:
+    """Of percent-encoded base64. Not by `urllib.parse`, which makes a list of all that stands between the escapes: of a
+    body of nothing else, a hundred times its memory."""
+    for code, character in _ESCAPED.items():
+        for written in (code, code.lower()):
+            text = text.replace(f"%{written}", character)
+    return text
 
 
 def _decode_base64(text: str) -> bytes:

@@ -47,7 +47,7 @@ class Credentials:
 
     def authorities(self) -> str | None:
         """The file of trusted authorities; None for the usual ones."""
-        return os.environ.get("SSL_CERT_FILE") if self.ca_file is None else str(self.ca_file)
+        return os.environ.get("SSL_CERT_FILE") if self.ca_file is None else os.fspath(self.ca_file)
 
     def ssl_context(self) -> ssl.SSLContext:
         """For HTTPS.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, NamedTuple, cast
 
 from vfnet_client.safe_text import printable_line
@@ -129,8 +129,13 @@ def _count(name: str, value: object) -> int:
 
 def _whole_number(value: object) -> int | None:
     """JSON has 20.0 as well as 20, and NumPy has numbers of its own."""
-    is_whole = isinstance(value, Integral) or (isinstance(value, float) and value.is_integer())
-    return int(value) if is_whole and not isinstance(value, bool) else None  # type: ignore[call-overload]
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        number = int(cast("float", value))
+    except (ValueError, OverflowError):  # NaN and infinity
+        return None
+    return number if number == value else None
 
 
 def _classes(name: str, value: object) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -53,8 +54,8 @@ class GRPCTransport:
             server.netloc,
             ssl=server.scheme == "grpcs",
             root_certificates=credentials.authorities(),
-            private_key=None if private_key is None else str(private_key),
-            certificate_chain=None if certificate is None else str(certificate),
+            private_key=None if private_key is None else os.fspath(private_key),
+            certificate_chain=None if certificate is None else os.fspath(certificate),
             channel_args=CHANNEL_ARGUMENTS,
         )
 

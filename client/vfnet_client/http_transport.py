@@ -110,7 +110,7 @@ def retry_after(answer: httpx.Response) -> float | None:
         return float(value)
     try:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):  # TypeError: a date without a zone
+    except (TypeError, ValueError, OverflowError):  # TypeError: a date without a zone
         return None
 
 

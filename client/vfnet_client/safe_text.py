@@ -90,7 +90,7 @@ def shown_reference(reference: str) -> str:
     if not _A_URL.match(reference):
         return reference
     place, mark, query = reference.partition("?")
-    return without_url_secrets(place) + (f"{mark}***" if query else mark)
+    return _URL_USER.sub(r"\1", place) + (f"{mark}***" if query else mark)
 
 
 def _cut(pieces: list[str], limit: int) -> str:

@@ -14,6 +14,7 @@ from vfnet_client.detection_options import DetectionOptions
 from vfnet_client.detections import DetectedBox, Detections, typed
 from vfnet_client.exceptions import (
     DeadlineExceededError,
+    InferenceError,
     InvalidImageError,
     ServerBusyError,
     ServerUnavailableError,
@@ -237,11 +238,7 @@ def _merged(
     answers = [typed(each["DETECTIONS"][0]).boxes for each in outputs]
     found = [
         Found(
-            # Rounded to float32, which models compute in, they are the model's own again and no quotients of them. So
-            # an IoU just at the threshold is decided as by whoever holds the model itself.
-            np.array([box.in_pixels(tile.width, tile.height) for box in boxes], np.float32)
-            .reshape(-1, 4)
-            .astype(np.float64),
+            _corners(boxes, tile),
             np.array([box.score for box in boxes], np.float64),
             np.array(labels, np.int64),
         )
@@ -254,6 +251,24 @@ def _merged(
     ]
     kept = (every[position] for position in surviving(tiles, found, iou_threshold, most))
     return Detections([_in_image(box, corners, tile, size) for box, corners, tile in kept])
+
+
+def _corners(boxes: Sequence[DetectedBox], tile: Tile) -> npt.NDArray[np.float64]:
+    """[n, 4] x1 y1 x2 y2 in pixels of the tile.
+
+    Rounded to float32, which models compute in, they are the model's own again and no quotients of them. So an IoU just
+    at the threshold is decided as by whoever holds the model itself.
+
+    Raises:
+        InferenceError: one is beyond float32.
+    """
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        corners = np.array([box.in_pixels(tile.width, tile.height) for box in boxes], np.float32).reshape(-1, 4)
+    if not np.isfinite(corners).all():
+        raise InferenceError("the server's answer has a box whose corners are in no image")
+    return corners.astype(np.float64)
 
 
 def _labels(answers: Sequence[Sequence[DetectedBox]], outputs: Sequence[Mapping[str, Any]]) -> list[Sequence[int]]:

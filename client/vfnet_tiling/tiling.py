@@ -47,13 +47,19 @@ class Tiling:
     """Whether the image is detected in as a whole, too, which finds the objects that fit into no tile."""
 
     def __post_init__(self) -> None:
-        _check_pair("tile_grid_size", self.tile_grid_size, "columns and rows such as (3, 2)")
-        _check_pair("tile_size", self.tile_size, "a width and a height in pixels such as (640, 640)")
+        # Python's own numbers from here on: NumPy's small ones overflow where tiles are computed.
+        given = {
+            "tile_grid_size": _whole_pair("tile_grid_size", self.tile_grid_size, "columns and rows such as (3, 2)"),
+            "tile_size": _whole_pair("tile_size", self.tile_size, "a width and a height in pixels such as (640, 640)"),
+        }
+        for name, pair in given.items():
+            object.__setattr__(self, name, pair)
         for name in ("tile_overlap_ratio", "tile_predictions_nms_thresh"):
             value = getattr(self, name)
             is_left_out = value is None and name == "tile_predictions_nms_thresh"
             if not is_left_out and (isinstance(value, bool) or not isinstance(value, Real)):
                 raise TilingError(f"{name} is {value!r:.40}; it has to be a number from 0 to 1")
+            object.__setattr__(self, name, None if is_left_out else _float(value))
         if self.tile_grid_size is not None and self.tile_size is not None:
             raise TilingError("a grid of tiles and a size of tiles are given; give one of them")
         if self.tile_grid_size is None and self.tile_size is None:
@@ -80,10 +86,22 @@ class Tiling:
         return ", ".join(parts if self.whole_image else [*parts, "tiles-only"])
 
 
-def _check_pair(name: str, value: object, meaning: str) -> None:
-    sides = value if isinstance(value, tuple) and len(value) == 2 else (None,)
-    if value is not None and not all(isinstance(side, Integral) for side in sides):
+def _whole_pair(name: str, value: object, meaning: str) -> Pair | None:
+    if value is None:
+        return None
+    sides = list(value) if isinstance(value, tuple | list) else []
+    whole = [int(side) for side in sides if isinstance(side, Integral) and not isinstance(side, bool)]
+    if len(sides) != 2 or len(whole) != 2:
         raise TilingError(f"{name} is {value!r:.40}; it has to be {meaning}")
+    return whole[0], whole[1]
+
+
+def _float(value: Real) -> float:
+    """Infinity for an integer that is no float, which is out of all bounds just so."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def parse_grid_size(text: str) -> Pair:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -224,13 +223,11 @@ def labels_from_person(entries: object) -> tuple[LabelledBox, ...]:
 def _label_from_person(entry: object, position: int) -> LabelledBox:
     if not isinstance(entry, dict):
         raise RecordError(f"box {position} is no JSON object")
-    numbers = [entry.get(corner) for corner in _CORNERS]
-    if not all(
-        isinstance(each, int | float) and not isinstance(each, bool) and math.isfinite(each) for each in numbers
-    ):
+    numbers: list[Any] = [entry.get(corner) for corner in _CORNERS]
+    if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in numbers):
         raise RecordError(f"box {position} lacks one of {', '.join(_CORNERS)}, or it is no number")
-    x1, y1, x2, y2 = (float(each) for each in numbers if each is not None)
-    if not (0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1):
+    x1, y1, x2, y2 = numbers
+    if not (0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1):  # before they are converted: JSON has integers that are no float
         raise RecordError(f"box {position} is empty or not within the image: corners lie between 0 and 1")
     label, score, crowd = entry.get("label"), entry.get("score"), entry.get("isCrowd", 0)
     if not isinstance(label, str) or not label.strip() or len(label) > _LONGEST_LABEL or not label.isprintable():
@@ -239,4 +236,6 @@ def _label_from_person(entry: object, position: int) -> LabelledBox:
         raise RecordError(f"the score of box {position} is no number between 0 and 1")
     if crowd not in (0, 1):
         raise RecordError(f"isCrowd of box {position} is neither 0 nor 1")
-    return LabelledBox(x1, y1, x2, y2, label.strip(), None if score is None else float(score), bool(crowd))
+    return LabelledBox(
+        float(x1), float(y1), float(x2), float(y2), label.strip(), None if score is None else float(score), bool(crowd)
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from vfnet_profile.distances import design_effect
 from vfnet_profile.features import CLASS, FEATURES, SCORE_FROM, Observation
 
 LAYOUT = 1
+_LARGEST = sys.float_info.max
 _MOST_BYTES = 4 << 20
 _MOST_BINS = 2000
 _LONGEST_NAME = 200
@@ -201,6 +202,6 @@ def _list(value: object, name: str) -> list[Any]:
 
 
 def _number(value: object, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
         raise ValueError(f"{name} is no number")
     return float(value)

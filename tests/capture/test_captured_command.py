@@ -120,7 +120,17 @@ def test_another_folder_is_no_store(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("words", [("--sha256=xyz",), ("--id=../x",), ("--since=soon",)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--sha256=xyz",),
+        ("--id=../x",),
+        ("--since=soon",),
+        ("--since=9999999d",),
+        ("--since=1e9d",),
+        ("--until=0001-01-01T00:00+12:00",),
+    ],
+)
 def test_nonsense_is_refused(words: tuple[str, ...], store: CaptureStore) -> None:
     with pytest.raises(SystemExit):
         run("forget", store.url, *words)

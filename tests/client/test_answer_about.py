@@ -40,10 +40,15 @@ def test_what_is_said_is_taken_out() -> None:
         TOLD | {"steps": [["decode", -1]]},
         TOLD | {"steps": [["decode", "NaN"]]},
         TOLD | {"steps": 7},
+        TOLD | {"steps": [["decode", 10**400]]},
     ],
 )
 def test_what_is_no_such_thing_is_taken_out_and_ignored(about: object) -> None:
     assert without_about(saying(about)) == (DOCUMENT, None)
+
+
+def test_what_is_nested_beyond_reading_is_ignored_too() -> None:
+    assert without_about(DOCUMENT[:-1] + b', "about": ' + b"[" * 100_000 + b"}") == (DOCUMENT, None)
 
 
 def test_a_request_asks_by_a_header_and_only_in_the_context() -> None:

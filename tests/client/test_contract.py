@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import tracemalloc
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -162,10 +164,23 @@ def test_another_content_type_is_refused_in_the_words_of_the_original(value: str
         base64.urlsafe_b64encode(IMAGE).decode().rstrip("="),
         f"data:image/png;base64,{BASE64}",
         f"DATA:;Base64,{BASE64.rstrip('=')}",
-        f"data:image/png;name=a;base64,{BASE64.replace('+', '%2B').replace('=', '%3D')}",
+        f"data:image/png;name=a;base64,{BASE64.replace('+', '%2B').replace('=', '%3d')}",
+        f"data:;base64,{quote(base64.encodebytes(IMAGE).decode(), safe='')}",
         f"  {BASE64}\n",
     ],
-    ids=["standard", "unpadded", "encodebytes", "crlf", "urlsafe", "urlsafe unpadded", "data", "DATA", "%", "spaces"],
+    ids=[
+        "standard",
+        "unpadded",
+        "encodebytes",
+        "crlf",
+        "urlsafe",
+        "urlsafe unpadded",
+        "data",
+        "DATA",
+        "%",
+        "% lines",
+        "spaces",
+    ],
 )
 def test_every_way_to_write_base64_is_understood(item: str) -> None:
     assert decode_image_item(item) == IMAGE
@@ -258,3 +273,16 @@ def test_an_index_value_json_has_no_word_for_is_echoed_as_text(index: Any) -> No
 
 def test_an_error_body_is_one_message() -> None:
     assert error_body(RequestError(400, 'a "b"')) == b'{"message": "a \\"b\\""}'
+
+
+def test_a_data_uri_of_nothing_but_escapes_takes_little_more_than_its_length() -> None:
+    """Of each that is decoded by itself, Python makes an object."""
+    item = "data:;base64," + "%2B" * 300_000
+    tracemalloc.start()
+    try:
+        assert decode_image_item(item) == b"\xfb\xef\xbe" * 75_000
+        assert tracemalloc.get_traced_memory()[1] < 6 * len(item)
+    finally:
+        tracemalloc.stop()
+    with pytest.raises(ImageItemError, match="neither base64 nor"):  # letters are not escaped by anybody
+        decode_image_item(item.replace("2B", "41"))

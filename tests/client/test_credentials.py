@@ -169,6 +169,14 @@ def test_a_missing_certificate_file_is_named(scheme: str, kind: type[Path] | typ
         headers_seen(f"{scheme}://127.0.0.1:1", Credentials(ca_file=kind(tmp_path / "missing.pem")))
 
 
+def test_a_file_is_named_by_whatever_names_one() -> None:
+    class Named:
+        def __fspath__(self) -> str:
+            return "authorities.pem"
+
+    assert Credentials(ca_file=Named()).authorities() == "authorities.pem"
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [

@@ -84,6 +84,8 @@ def test_numbers_may_be_numpys_and_whole_ones_written_as_json_may() -> None:
     chosen = DetectionOptions.chosen(**numbers)
     assert chosen == DetectionOptions(0.5, ("2", "3"), 20, 1.0)
     assert (type(chosen.score_threshold), type(chosen.max_detections)) == (float, int)
+    narrow: Any = np.float32(20)
+    assert DetectionOptions.chosen(max_detections=narrow, classes=[narrow]) == DetectionOptions(None, ("20",), 20)
     assert read_parameters({"max_detections": 20.0, "classes": [2.0]}).options == DetectionOptions(None, ("2",), 20)
 
 

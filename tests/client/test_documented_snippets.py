@@ -107,9 +107,9 @@ def test_a_python_block_runs_alone(
 ) -> None:
     exec(compile(addressed(block, addresses), "<page>", "exec"), {"__name__": "__main__"})
     said = capsys.readouterr().out
-    assert ("can" in said) == ("print(" in block)
-    assert "Error" not in said
-    assert "no answer" not in said
+    assert (re.search(r"\bcan\b", said) is not None) == ("print(" in block)
+    for word in ("Error", "no answer", "cannot"):  # a snippet may print what went wrong, and go on
+        assert word not in said
 
 
 @pytest.mark.usefixtures("here")

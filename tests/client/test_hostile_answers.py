@@ -121,6 +121,14 @@ def test_detections_that_are_none(detections: str) -> None:
     refused("triton", answer(triton_says(detections), media_type="application/json"))
 
 
+@pytest.mark.parametrize("kind", PATHS)
+@pytest.mark.parametrize(
+    "when", ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "Mon, 01 Jan 2024 00:00:00 +99999999999999", "9" * 5000]
+)
+def test_a_date_that_is_none_is_no_time_to_wait(kind: str, when: str) -> None:
+    refused(kind, answer(b"{}", f"Retry-After: {when}", status="503 Away", media_type="application/json"))
+
+
 def test_labels_become_lines_that_any_file_can_hold() -> None:
     labels = ["two\nlines", "\x1b[31m", "lone \ud800", "x" * 10**6]
     found = Detections.from_json({"boxes": [BOX | {"label": label} for label in labels]})

@@ -129,6 +129,7 @@ WHOLE = {"vfnet_profile": 1, "images": 1, "score_from": 0.3}
         {**WHOLE, "features": {"score": {"edges": [1], "counts": [1]}}},
         {**WHOLE, "features": {"class": {"names": [1], "counts": [1, 1]}}},
         {**WHOLE, "features": {"score": {"edges": [1], "counts": [float("nan"), 1]}}},
+        {**WHOLE, "features": {"score": {"edges": [1], "counts": [10**400, 1]}}},
         {**WHOLE, "images": 0, "features": []},
     ],
 )

@@ -115,6 +115,9 @@ def test_prometheus_is_asked_for_counts_over_the_time(prometheus) -> None:
     ("answers_given", "said"),
     [
         ([b"<html>", b""], "does not answer as Prometheus does"),
+        ([json.dumps({"data": {"result": [{"metric": {}, "value": [0, 10**400]}]}}).encode()], "does not answer as"),
+        ([answer(), answer(({"deployment": "vfnet"}, float("nan")))], "has counted nan of vfnet_gateway_drift_images"),
+        ([answer(), answer(({"deployment": "vfnet"}, float("inf")))], "has counted inf of vfnet_gateway_drift_images"),
         ([answer(), answer()], "is the gateway started with --drift-reference"),
         (
             [

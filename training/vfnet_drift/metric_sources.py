@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -48,6 +49,8 @@ def read_metrics(
     by_deployment: dict[str, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(float)))
     images: dict[str, float] = defaultdict(float)
     for name, labels, value in counters:
+        if not 0 <= value < math.inf:
+            raise DriftError(f"{shown} has counted {value:g} of {name}: that is no number of anything")
         if name == IMAGES:
             images[labels.get("deployment", "")] += value
         else:
@@ -97,20 +100,20 @@ def _of_prometheus(url: str, shown: str, over: str) -> Iterable[Counted]:
             answer: Any = parse_json(text, 1_000_000, 10_000_000)
             for each in answer["data"]["result"]:
                 yield name, each["metric"], float(each["value"][1])
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+        except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
             raise DriftError(f"{shown} does not answer as Prometheus does; a gateway's URL ends in /metrics") from error
 
 
 def _fetched(url: str, shown: str, parameters: dict[str, str]) -> bytes:
     try:
         with httpx.stream("GET", url, params=parameters, timeout=_PATIENCE_S) as answer:
-            content = b""
+            content = bytearray()  # bytes would be copied with each piece
             for piece in answer.iter_bytes():
                 content += piece
                 if len(content) > _MOST_BYTES:
                     raise DriftError(f"{shown} answers with more than {_MOST_BYTES >> 20} MiB")
             if not answer.is_success:
                 raise DriftError(f"{shown} answers {answer.status_code}")
-            return content
+            return bytes(content)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise DriftError(f"{shown} cannot be asked: {printable_line(str(error)) or type(error).__name__}") from error

@@ -20,6 +20,11 @@ _OF_A_TABLE = re.compile(r".*\S\s*[,;|\t]\s*\d*", re.ASCII)
 _NUMBERED = re.compile(r"(\d{1,6})\s*[\s,;:.)=]\s*\S", re.ASCII)
 
 
+def _is_of_a_table(line: str) -> bool:
+    # The pattern takes time that grows with the square of the tabs. A longer line is no name anyway.
+    return len(line) <= 2 * MAX_NAME and _OF_A_TABLE.fullmatch(line) is not None
+
+
 def check_class_names(names: Sequence[object], source: object) -> tuple[str, ...]:
     """The names, if each of them is a line that can be shown, and each is another.
 
@@ -75,7 +80,7 @@ def read_class_list(path: Path) -> list[str]:
     if len(lines) > 1 and numbers in (list(range(len(lines))), list(range(1, len(lines) + 1))):
         raise CheckpointError(f"{path} numbers its lines ({lines[0]!a}); expected are names alone, one a line")
     is_enumeration = len(lines) > 1 and all(line[-1:] in (",", ";") for line in lines[:-1])  # the last may end without
-    if is_enumeration or (len(lines) > 1 and all(map(_OF_A_TABLE.fullmatch, lines))):
+    if is_enumeration or (len(lines) > 1 and all(map(_is_of_a_table, lines))):
         raise CheckpointError(f"{path} has several cells a line ({lines[0]!a}); expected are names alone, one a line")
     if len(lines) > 1 and all(line.startswith("- ") for line in lines):
         raise CheckpointError(f"{path} is a YAML list ({lines[0]!a}); expected are names alone, one a line")

@@ -169,12 +169,12 @@ def _image_id(text: str) -> str:
 
 
 def _time(text: str) -> datetime:
-    if age := _AGE.fullmatch(text):
-        return datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: float(age[1])})
     try:
+        if age := _AGE.fullmatch(text):
+            return datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: float(age[1])})
         time = datetime.fromisoformat(text)
-    except ValueError:
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # OverflowError: before the year 1
         raise argparse.ArgumentTypeError(
             f"{text!r} is neither a time such as 2026-11-29T16:00 nor an age such as 90m, 12h or 30d"
         ) from None
-    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)

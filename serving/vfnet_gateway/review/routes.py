@@ -80,7 +80,7 @@ class ReviewRoutes:
         if state not in ("open", ACCEPTED, LEFT_OUT, "all"):
             raise RequestError(400, f"state is open, {ACCEPTED}, {LEFT_OUT} or all")
         limit = request.query_params.get("limit", str(_MOST_LISTED))
-        if not limit.isdecimal() or not 1 <= int(limit) <= _MOST_LISTED:
+        if not limit.isdecimal() or len(limit) > 9 or not 1 <= int(limit) <= _MOST_LISTED:
             raise RequestError(400, f"limit is a number from 1 to {_MOST_LISTED}")
         found = await self._of_the_store(lambda: self.queue.look(self.classes()))
         return JSONResponse(found.listing(state, int(limit)), headers={"cache-control": "no-store"})

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vfnet_client.exceptions import InferenceError
 from vfnet_client.tiled_detection import _merged
 from vfnet_model.detectors.image_detections import ImageDetections, as_fractions
 from vfnet_model.detectors.tiled_pixels import merged_tiles
@@ -134,3 +135,11 @@ def test_a_client_merges_to_the_bit_as_whoever_holds_the_model(threshold: float)
     held = merged_tiles(tiles, found, tiling, 0.6, 10_000)
     assert _merged(tiles, outputs, size, threshold, 10_000) == as_fractions(held, ("can",), size)
     assert len(held.scores) < sum(len(each.scores) for each in found)
+
+
+@pytest.mark.parametrize("corner", [1e36, -1e300, 1e308])
+def test_a_corner_that_float32_does_not_hold_is_an_error_and_no_infinity(corner: float) -> None:
+    box = {"box": {"topX": 0.1, "topY": 0.1, "bottomX": corner, "bottomY": 0.2}, "label": "can", "score": 0.5}
+    output = {"DETECTIONS": [json.dumps({"boxes": [box]}).encode()]}
+    with pytest.raises(InferenceError, match="corners are in no image"):
+        _merged([Tile(0, 0, 600, 1000), Tile(400, 0, 1000, 1000)], [output, output], (1000, 1000), 0.5, 100)

@@ -7,6 +7,7 @@ import json
 import random
 import time
 import tracemalloc
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -185,6 +186,9 @@ def test_a_side_that_is_no_number_is_not_written_down(side: object) -> None:
         ({"tile_size": 640}, "tile_size is 640; it has to be a width and a height in pixels such as (640, 640)"),
         ({"tile_grid_size": "3x2"}, "tile_grid_size is '3x2'; it has to be columns and rows such as (3, 2)"),
         ({"tile_grid_size": (3, 2.5)}, "it has to be columns and rows"),
+        ({"tile_grid_size": (3, True)}, "it has to be columns and rows"),
+        ({"tile_grid_size": (3, 2), "tile_overlap_ratio": 10**400}, "tiles overlap by inf"),
+        ({"tile_grid_size": (3, 2), "tile_predictions_nms_thresh": 10**400}, "boxes of tiles are merged is inf"),
         ({"tile_grid_size": (3, 2), "tile_overlap_ratio": "0.2"}, "tile_overlap_ratio is '0.2'; it has to be a number"),
         ({"tile_grid_size": (3, 2), "tile_overlap_ratio": None}, "tile_overlap_ratio is None"),
         ({"tile_grid_size": (3, 2), "tile_predictions_nms_thresh": True}, "it has to be a number from 0 to 1"),
@@ -194,6 +198,18 @@ def test_what_python_gives_as_something_else_is_named(given: dict[str, Any], wor
     with pytest.raises(TilingError) as caught:
         Tiling(**given)
     assert words in str(caught.value)
+
+
+def test_numbers_may_be_of_any_kind_and_become_pythons() -> None:
+    side: Any = np.uint8(200)
+    overlap: Any = Fraction(1, 4)
+    tiling = Tiling(tile_size=(side, side), tile_overlap_ratio=overlap, tile_predictions_nms_thresh=np.float32(0.5))
+    assert tiling == Tiling(tile_size=(200, 200), tile_predictions_nms_thresh=0.5)
+    assert str(tiling) == "tile-size 200x200, tile-overlap-ratio 0.25, tile-predictions-nms-thresh 0.5"
+    assert len(tiles_of(tiling, 4000, 3000)) == 27 * 20
+    listed: Any = [3, 2]
+    assert Tiling(tile_grid_size=listed) == Tiling(tile_grid_size=(3, 2))
+    assert hash(Tiling(tile_grid_size=listed))
 
 
 def test_params_are_read_as_automl_writes_them() -> None:

@@ -70,6 +70,8 @@ def test_lists_say_what_is_left(review: Reviewed, client: httpx.Client) -> None:
     assert listed["counts"] == {"open": 2, "accepted": 1, "left_out": 0}
     assert len(client.get("/review/images?state=accepted").json()["images"]) == 1
     assert client.get("/review/images?state=what").status_code == 400
+    for limit in ("0", "501", "x", "9" * 5000):  # of which the last is no number to Python
+        assert client.get(f"/review/images?limit={limit}").status_code == 400
 
 
 def test_a_save_names_what_it_was_made_from(review: Reviewed, client: httpx.Client) -> None:
@@ -102,6 +104,8 @@ def test_of_many_at_once_one_saves_and_the_others_are_told(review: Reviewed) -> 
     [
         ({"label": [{**BOX, "bottomX": 0.05}]}, "box 1 is empty or not within the image"),
         ({"label": [BOX, {**BOX, "topX": -0.1}]}, "box 2 is empty or not within the image"),
+        ({"label": [{**BOX, "bottomX": 10**400}]}, "box 1 is empty or not within the image"),
+        ({"label": [{**BOX, "score": 10**400}]}, "the score of box 1"),
         ({"label": [{**BOX, "topX": "0.1"}]}, "box 1 lacks one of topX, topY, bottomX, bottomY"),
         ({"label": [{**BOX, "label": " "}]}, "box 1 has no name"),
         ({"label": [{**BOX, "label": "a\nb"}]}, "box 1 has no name"),

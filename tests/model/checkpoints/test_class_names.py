@@ -89,3 +89,9 @@ def test_the_command_answers_with_a_sentence(tmp_path: Path, capsys: pytest.Capt
 @needs_field
 def test_the_field_s_names_are_four_plain_ones() -> None:
     assert read_class_list(FIELD / "names_bom.txt") == ["can", "carton", "milk_bottle", "water_bottle"]
+
+
+def test_a_line_of_tabs_without_end_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("a" + "\t" * 1_000_000 + "x\n" * 2)
+    with pytest.raises(CheckpointError, match="1,000,002 characters"):
+        read_class_list(tmp_path / "labels.txt")
