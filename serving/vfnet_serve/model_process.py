@@ -113,6 +113,7 @@ class ModelProcess:
         Path("/dev/shm", self.shared_memory).unlink(missing_ok=True)
         if self._queue is not None:
             self._queue.close()
+        self._stat = self._oldest_but_one = None  # closed now, whoever else still knows this object
 
     def _does_not_run(self, now: float) -> bool:
         """Mostly a look at one thread suffices: the backend's own, which is the oldest but one."""
