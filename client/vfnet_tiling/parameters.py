@@ -7,6 +7,7 @@ from typing import Any
 
 from vfnet_tiling.tiling import (
     DEFAULT_OVERLAP_RATIO,
+    LONGEST_TEXT,
     Pair,
     Tiling,
     TilingError,
@@ -23,7 +24,6 @@ _HUGE = 1e9
 """JSON has integers that are no float."""
 _ANY_GRID = (2, 1)
 """What the other keys say has to make sense without a grid, too."""
-_LONGEST_TEXT = 40
 
 
 def tiling_of(params: Mapping[str, Any]) -> Tiling | None:
@@ -71,7 +71,7 @@ def recorded_tiling(record: object) -> Tiling | None:
         return None
     given = {name: record[name] for name in TILING_PARAMETERS if name in record}
     for value in given.values():
-        is_short_text = isinstance(value, str) and len(value) <= _LONGEST_TEXT
+        is_short_text = isinstance(value, str) and len(value) <= LONGEST_TEXT
         if not is_short_text and not (isinstance(value, bool | int | float) and abs(value) <= _HUGE):
             return None
     try:

@@ -18,7 +18,7 @@ SMALLEST_SIDE = 16
 """Pixels of a tile's side. Half of what MMDetection trains on: a smaller one shows nothing but a part of an object."""
 _NUMBER = "(0|[1-9][0-9]{0,5})"
 _PAIR = re.compile(rf" *\(? *{_NUMBER} *[xX,] *{_NUMBER} *\)? *")
-_LONGEST = 40
+LONGEST_TEXT = 40
 """Characters of such a text. The patterns take time that grows with the square of the spaces."""
 
 
@@ -108,7 +108,7 @@ def parse_grid_size(text: str) -> Pair:
     """Columns and rows of `3x2`, `3X2` or `(3, 2)`, as AutoML reads them. Raises TilingError."""
     found = _pair(text)
     if found is None:
-        raise TilingError(f"{text[:_LONGEST]!r} is no grid of tiles such as 3x2: columns, then rows")
+        raise TilingError(f"{text[:LONGEST_TEXT]!r} is no grid of tiles such as 3x2: columns, then rows")
     return found
 
 
@@ -117,14 +117,14 @@ def parse_tile_size(text: str) -> Pair:
     found = _pair(text, may_be_square=True)
     if found is None:
         raise TilingError(
-            f"{text[:_LONGEST]!r} is no size of tiles such as 640 or 640x480: width, then height in pixels"
+            f"{text[:LONGEST_TEXT]!r} is no size of tiles such as 640 or 640x480: width, then height in pixels"
         )
     return found
 
 
 def _pair(text: str, *, may_be_square: bool = False) -> Pair | None:
     """Two numbers; None: it is no text of two, or of one where that may be."""
-    if len(text) > _LONGEST:
+    if len(text) > LONGEST_TEXT:
         return None
     found = _PAIR.fullmatch(f"{text}x{text}" if may_be_square and text.strip().isdecimal() else text)
     return None if found is None else (int(found[1]), int(found[2]))

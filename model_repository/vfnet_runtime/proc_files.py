@@ -36,6 +36,11 @@ class ProcFile:
         return os.pread(self._descriptor, _MOST_BYTES, 0).decode(errors="replace")
 
 
+def stat_fields(text: str) -> list[str]:
+    """Those of a `stat` line from the third, the state, on: the second is a name, which may hold anything."""
+    return text.rpartition(")")[2].split()
+
+
 class ProcessState(NamedTuple):
     """What `ps` shows of a process."""
 
@@ -70,9 +75,8 @@ class StatFile:
             text = self._file.read()
         except OSError:
             return None
-        # A name in brackets, which may hold anything, and then the third field; `num_threads` is the 20th.
-        fields = text.rpartition(")")[2].split()
-        return ProcessState(fields[0], int(fields[20 - 3]))
+        fields = stat_fields(text)
+        return ProcessState(fields[0], int(fields[20 - 3]))  # `num_threads`
 
 
 class SchedstatFile:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vfnet_runtime.proc_files import stat_fields
 from vfnet_serve.parent_death import MAY_NOT_BE_TRACED, terminated_with_parent
 
 _PTRACE_CONT, _PTRACE_DETACH = 7, 17  # <sys/ptrace.h>
@@ -134,9 +135,8 @@ def _read_pointers(read: Callable[[int, int], bytes], address: int) -> list[int]
 
 
 def _start_of_stack(pid: int) -> int:
-    # proc(5): a name in brackets, which may hold anything, and then the third field; `startstack` is the 28th.
     status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    return int(status.rpartition(")")[2].split()[28 - 3])
+    return int(stat_fields(status)[28 - 3])  # `startstack`
 
 
 def _ptrace(request: int, pid: int, data: int = 0) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from vfnet_runtime.proc_files import SchedstatFile, StatFile, threads_of
+from vfnet_runtime.proc_files import ProcessState, SchedstatFile, StatFile, stat_fields, threads_of
 from vfnet_runtime.triton_models.triton_queue import TritonQueue
 from vfnet_serve.activity_records import forget_record, read_record
 
@@ -71,7 +71,7 @@ class ModelProcess:
 
     def is_alive(self) -> bool:
         """Whether it runs; a zombie does not."""
-        state = None if self._stat is None else self._stat.read()
+        state = self._state()
         return state is not None and not state.has_ended
 
     def forget_time(self) -> None:
@@ -81,7 +81,7 @@ class ModelProcess:
     def fault(self, activity_dir: Path, stall_timeout: float) -> str | None:
         """What is wrong with it, so that it must be killed; None: nothing. Ask several times a second."""
         now = time.monotonic()
-        state = None if self._stat is None else self._stat.read()
+        state = self._state()
         if state is None:
             return None  # the next look finds that it has gone
         if not state.is_stopped:
@@ -114,6 +114,10 @@ class ModelProcess:
         if self._queue is not None:
             self._queue.close()
         self._stat = self._oldest_but_one = None  # closed now, whoever else still knows this object
+
+    def _state(self) -> ProcessState | None:
+        """None: it has gone."""
+        return None if self._stat is None else self._stat.read()
 
     def _does_not_run(self, now: float) -> bool:
         """Mostly a look at one thread suffices: the backend's own, which is the oldest but one."""
@@ -172,10 +176,7 @@ def _times_run(pid: int) -> dict[str, int | None]:
 def _some_could_run(pid: int) -> bool:
     """Whether a thread only waits for a processor."""
     with contextlib.suppress(OSError, IndexError):
-        return any(
-            (task / "stat").read_text(errors="replace").rpartition(")")[2].split()[0] == _RUNNABLE
-            for task in threads_of(pid)
-        )
+        return any(stat_fields((task / "stat").read_text(errors="replace"))[0] == _RUNNABLE for task in threads_of(pid))
     return True
 
 

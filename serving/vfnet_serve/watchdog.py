@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from vfnet_runtime.proc_files import StatFile
+from vfnet_runtime.proc_files import ProcessState, StatFile
 from vfnet_serve.activity_records import void_tickets
 from vfnet_serve.background_task import BackgroundTask
 from vfnet_serve.gpus import says_gpu_is_unusable, says_there_is_no_room
@@ -93,7 +93,7 @@ class Watchdog:
     def begin(self) -> None:
         """Note how many processes each model has. Call it once, when the server is ready."""
         self._discover()
-        triton = None if self._triton is None else self._triton.read()
+        triton = self._state_of_triton()
         self._threads_at_first = None if triton is None else triton.threads
         self.expected = Counter(process.model for process in self.processes.values())
         self._last_look = time.monotonic()
@@ -184,8 +184,12 @@ class Watchdog:
         alive = Counter(process.model for process in self.processes.values() if not process.is_leaving)
         return [model for model, count in self.expected.items() if alive[model] < count and model not in self.loads]
 
+    def _state_of_triton(self) -> ProcessState | None:
+        """None: it has gone."""
+        return None if self._triton is None else self._triton.read()
+
     def _look_at_triton(self, now: float) -> None:
-        triton = None if self._triton is None else self._triton.read()
+        triton = self._state_of_triton()
         if triton is None:
             return
         threads = triton.threads

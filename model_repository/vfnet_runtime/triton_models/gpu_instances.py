@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from vfnet_runtime.proc_files import stat_fields
+
 UNUSABLE = "GPU {} cannot be used"
 """Of those that the server sees, counted from 0. `vfnet serve` looks for it: serving/vfnet_serve/gpus.py."""
 NO_ROOM = "does not hold this detector beside the one that serves"
@@ -94,7 +96,7 @@ def _is_neighbour(path: Path, gpu: str, instance: str) -> bool:
 
 def _is_alive(pid: str) -> bool:
     try:
-        state = Path("/proc", pid, "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+        state = stat_fields(Path("/proc", pid, "stat").read_text(errors="replace"))[0]
     except (OSError, IndexError):
         return False
     return state != "Z"

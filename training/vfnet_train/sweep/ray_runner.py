@@ -163,7 +163,11 @@ def _run(
             self._waiting = list(todo)
 
         def suggest(self, trial_id: str) -> Any:  # noqa: ARG002
-            trial = self._waiting.pop(0) if self._waiting else None if more is None else more.next()
+            trial = None
+            if self._waiting:
+                trial = self._waiting.pop(0)
+            elif more is not None:
+                trial = more.next()
             return self.FINISHED if trial is None else {_TRIAL: trial}
 
         def on_trial_complete(self, *_: Any, **__: Any) -> None:

@@ -72,11 +72,10 @@ def sweep(base: FinetuneSettings, settings: SweepSettings) -> SweepOutcome:
             claim_folder(base.output, own, "sweep")
             held.enter_context(_locked(base.output))
         trials = _with_earlier(trials, base)
-        more = None
+        resources, more = _resources(base, settings), None
         if settings.sampling == "bayesian":
-            resources, most = _resources(base, settings), _most(settings) or 0
-            more = _Proposals(space, base, resources, trials, max(0, most - len(trials)))
-        return _run(base, settings, trials, more)
+            more = _Proposals(space, base, resources, trials, max(0, (_most(settings) or 0) - len(trials)))
+        return _run(base, settings, resources, trials, more)
 
 
 @contextmanager
@@ -128,7 +127,11 @@ def _figure(trial: Trial) -> float | None:
 
 
 def _run(
-    base: FinetuneSettings, settings: SweepSettings, trials: Sequence[Trial], more: _Proposals | None
+    base: FinetuneSettings,
+    settings: SweepSettings,
+    resources: Resources,
+    trials: Sequence[Trial],
+    more: _Proposals | None,
 ) -> SweepOutcome:
     todo = [trial for trial in trials if trial.outcome is None]
     left = len(todo) + (more.most if more is not None else 0)
@@ -138,7 +141,6 @@ def _run(
     signal_number = 0
     try:
         if left:
-            resources = _resources(base, settings)
             todo = [replace(trial, settings=_on(trial.settings, resources)) for trial in todo]
             failures, signal_number = run_trials(trials, todo, settings, resources, _say, more)
     finally:
